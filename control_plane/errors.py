@@ -1,0 +1,303 @@
+"""Everything that can be refused or go wrong, by name. A class knows its code, status and log level; doors render it.
+
+    HouseError
+    ├── Refused                      what we say no to (4xx), logged at INFO
+    │   ├── InvalidKey                                                        401
+    │   ├── Forbidden                                                         403
+    │   │   ├── JobNotOwned  TeamNotOwned  AdminOnly  TeamSuspended
+    │   │   └── InsufficientCredits  ModelGroupNotAllowed
+    │   ├── NotFound                                                          404
+    │   │   ├── JobNotFound  TeamNotFound  OrganizationNotFound  KeyNotFound  ModelGroupNotFound
+    │   ├── Conflict                                                          409
+    │   │   ├── JobClosed  CallsInFlight  AlreadyExists  TeamHasHistory
+    │   ├── TooLarge                                                          413
+    │   └── Unprocessable                                                     422
+    │       └── ModelGroupMissing  InvalidConfig
+    ├── ProviderError                what a provider did, after retries and fallbacks, logged at WARNING
+    │   ├── ProviderRefused  ContextLengthExceeded  ContentPolicyViolated     400
+    │   ├── ProviderRateLimited                                               429
+    │   ├── LlmCallFailed                                                     500
+    │   └── ProviderUnavailable  ModelTimeout                                 503
+    └── Unavailable                  we cannot serve now                      503
+        └── DatabaseUnavailable  ShuttingDown
+
+The first sentence of a docstring is the default message. Messages say what was wrong and how to mend it; provider text,
+addresses and secrets stay out of them.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+
+class HouseError(Exception):
+    """Something went wrong on our side."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    level: ClassVar[int] = logging.ERROR
+
+    def __init__(self, message: str | None = None, *, retry_after_s: float | None = None, **facts: Any) -> None:
+        self.message = message or (type(self).__doc__ or "").partition("\n")[0]
+        self.facts: Mapping[str, Any] = facts
+        self.retry_after_s = retry_after_s
+        super().__init__(self.message)
+
+
+class Refused(HouseError):
+    """The request was refused."""
+
+    code = "refused"
+    status = 400
+    level = logging.INFO
+
+
+class InvalidKey(Refused):
+    """The API key is missing, unknown, expired or revoked. Send it as `Authorization: Bearer sk-…` or `x-api-key`."""
+
+    code = "invalid_key"
+    status = 401
+
+
+class Forbidden(Refused):
+    """This key may not do that."""
+
+    code = "forbidden"
+    status = 403
+
+
+class JobNotOwned(Forbidden):
+    """Job does not belong to your team."""
+
+    code = "job_not_owned"
+
+
+class TeamNotOwned(Forbidden):
+    """This key belongs to another team."""
+
+    code = "team_not_owned"
+
+
+class AdminOnly(Forbidden):
+    """This route needs the master key."""
+
+    code = "admin_only"
+
+
+class TeamSuspended(Forbidden):
+    """The team is suspended; an administrator can resume it."""
+
+    code = "team_suspended"
+
+
+class InsufficientCredits(Forbidden):
+    """The team has fewer available credits than this must hold."""
+
+    code = "insufficient_credits"
+
+    def __init__(self, *, needed: int, available: int) -> None:
+        super().__init__(
+            f"Insufficient credits: {needed} needed, {available} available.",
+            credits_needed=needed,
+            credits_available=available,
+        )
+
+
+class ModelGroupNotAllowed(Forbidden):
+    """The team may not use this model group."""
+
+    code = "model_group_not_allowed"
+
+    def __init__(self, *, group: str, team: str) -> None:
+        super().__init__(f"Team '{team}' does not have access to model group '{group}'", model_group=group)
+
+
+class NotFound(Refused):
+    """There is no such thing."""
+
+    code = "not_found"
+    status = 404
+
+
+class JobNotFound(NotFound):
+    """Job not found."""
+
+    code = "job_not_found"
+
+
+class TeamNotFound(NotFound):
+    """Team not found."""
+
+    code = "team_not_found"
+
+
+class OrganizationNotFound(NotFound):
+    """Organization not found."""
+
+    code = "organization_not_found"
+
+
+class KeyNotFound(NotFound):
+    """Key not found."""
+
+    code = "key_not_found"
+
+
+class ModelGroupNotFound(NotFound):
+    """Model group not found."""
+
+    code = "model_group_not_found"
+
+    def __init__(self, *, group: str, known: Sequence[str] = ()) -> None:
+        """`known`: the groups the asking team may use, so that no other name leaks."""
+        hint = f" Groups you may use: {', '.join(known)}." if known else ""
+        super().__init__(f"There is no model group '{group}'.{hint}", model_group=group)
+
+
+class Conflict(Refused):
+    """The thing is not in a state that allows this."""
+
+    code = "conflict"
+    status = 409
+
+
+class JobClosed(Conflict):
+    """The job is closed; it takes no more calls."""
+
+    code = "job_closed"
+
+    def __init__(self, *, status: str) -> None:
+        super().__init__(f"The job is {status}; create a new one.", job_status=status)
+
+
+class CallsInFlight(Conflict):
+    """Calls of this job are still running."""
+
+    code = "calls_in_flight"
+
+    def __init__(self, *, calls: int) -> None:
+        super().__init__(
+            f"{calls} call(s) of this job are still running; complete it when they have ended.",
+            retry_after_s=1,
+            calls_in_flight=calls,
+        )
+
+
+class AlreadyExists(Conflict):
+    """That name is taken."""
+
+    code = "already_exists"
+
+
+class TeamHasHistory(Conflict):
+    """The team has jobs, credits or keys in its history and cannot be deleted; suspend it instead."""
+
+    code = "team_has_history"
+
+
+class TooLarge(Refused):
+    """The request is too large."""
+
+    code = "too_large"
+    status = 413
+
+
+class Unprocessable(Refused):
+    """The request does not make sense as it stands."""
+
+    code = "unprocessable"
+    status = 422
+
+
+class ModelGroupMissing(Unprocessable):
+    """Name a model group: the team has no default and may use more than one."""
+
+    code = "model_group_missing"
+
+    def __init__(self, *, groups: Sequence[str]) -> None:
+        said = f"Choose one of: {', '.join(groups)}." if groups else "The team may not use any model group yet."
+        super().__init__(f"No model_group was given and the team has no default. {said}", model_groups=list(groups))
+
+
+class InvalidConfig(Unprocessable):
+    """The configuration file has mistakes."""
+
+    code = "invalid_config"
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        """`problems`: one sentence each, with file and line."""
+        super().__init__("\n".join(problems), problems=list(problems))
+
+
+class ProviderError(HouseError):
+    """The model provider failed."""
+
+    code = "llm_call_failed"
+    status = 500
+    level = logging.WARNING
+
+
+class ProviderRefused(ProviderError):
+    """The model provider refused the request as invalid. Check messages and parameters."""
+
+    code = "invalid_request"
+    status = 400
+
+
+class ContextLengthExceeded(ProviderError):
+    """The messages are longer than the model's context window."""
+
+    code = "context_length_exceeded"
+    status = 400
+
+
+class ContentPolicyViolated(ProviderError):
+    """The model provider's content policy refused the request."""
+
+    code = "content_policy"
+    status = 400
+
+
+class ProviderRateLimited(ProviderError):
+    """The model provider limits our rate, also after retries and fallbacks. Try again later."""
+
+    code = "provider_rate_limited"
+    status = 429
+
+
+class LlmCallFailed(ProviderError):
+    """LLM call failed: no model of the group could answer. A failed call costs nothing; try again."""
+
+
+class ProviderUnavailable(ProviderError):
+    """No model of the group is available right now. Try again later."""
+
+    code = "provider_unavailable"
+    status = 503
+
+
+class ModelTimeout(ProviderError):
+    """Model timeout exceeded"""
+
+    code = "model_timeout"
+    status = 503
+
+
+class Unavailable(HouseError):
+    """The service cannot take this request right now. Try again."""
+
+    code = "overloaded"
+    status = 503
+    level = logging.WARNING
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database cannot be reached; nothing was called or charged. Try again."""
+
+    code = "database_unavailable"
+
+
+class ShuttingDown(Unavailable):
+    """The server is shutting down. Try again."""
+
+    code = "shutting_down"
