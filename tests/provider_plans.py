@@ -1,0 +1,188 @@
+"""What the scripted provider says for each behaviour: plans and OpenAI-shaped bodies, without any I/O.
+
+A behaviour is a path segment (`…/e500/v1`). Numbers are fixed so that tests can work out prices: 11 prompt tokens, 10
+completion tokens, ten content chunks.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+PROMPT_TOKENS = 11
+COMPLETION_TOKENS = 10
+CACHED_TOKENS = 8
+WORDS = ("one", " two", " three", " four", " five", " six", " seven", " eight", " nine", " ten")
+PERSON = '{"name": "John Smith", "age": 35, "email": "john@example.com"}'
+WEATHER_ARGUMENTS = ('{"ci', 'ty": "Par', 'is"}')
+RETRY_AFTER_S = 7
+SLOW_S = 0.05
+
+Json = dict[str, Any]
+
+USAGE: Json = {
+    "prompt_tokens": PROMPT_TOKENS,
+    "completion_tokens": COMPLETION_TOKENS,
+    "total_tokens": PROMPT_TOKENS + COMPLETION_TOKENS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one request is answered. Positions count stream events: 0 before the role chunk, 1 after it, 4 after three words.
+
+    `hold_at`: waits there until the test releases the behaviour; `break_at`: drops the connection there; `error_at`:
+    sends an error event there and ends; `is_cut`: the stream ends cleanly before its finish chunk.
+    """
+
+    status: int = 200
+    headers: Mapping[str, str] | None = None
+    raw: str | None = None
+    words: Sequence[str] = WORDS
+    is_tool_call: bool = False
+    finish_reason: str = "stop"
+    usage: Json | None = None
+    holds_headers: bool = False
+    hold_at: int | None = None
+    break_at: int | None = None
+    error_at: int | None = None
+    is_cut: bool = False
+    pause_s: float = 0.0
+
+
+def _refusal(status: int, kind: str, message: str, code: str | None = None, **headers: str) -> Plan:
+    error = {"message": message, "type": kind, "param": None, "code": code}
+    return Plan(status=status, raw=json.dumps({"error": error}), headers=headers)
+
+
+OK = Plan(usage=USAGE)
+INTERNAL_ERROR = _refusal(500, "server_error", "The server had an error while processing your request.")
+
+PLANS: Mapping[str, Plan] = {
+    "ok": OK,
+    "json": replace(OK, words=(PERSON[:20], PERSON[20:40], PERSON[40:])),
+    "tools": replace(OK, words=WEATHER_ARGUMENTS, is_tool_call=True, finish_reason="tool_calls"),
+    "reason-length": replace(OK, finish_reason="length"),
+    "filter": replace(OK, finish_reason="content_filter"),
+    "cached": replace(OK, usage={**USAGE, "prompt_tokens_details": {"cached_tokens": CACHED_TOKENS}}),
+    "nousage": replace(OK, usage=None),
+    "slow": replace(OK, pause_s=SLOW_S),
+    "timeout": replace(OK, holds_headers=True),
+    "hold0": replace(OK, hold_at=0),
+    "rolehold": replace(OK, hold_at=1),
+    "hold": replace(OK, hold_at=4),
+    "rolebreak": replace(OK, break_at=1),
+    "errchunk": replace(OK, error_at=4),
+    "eof": replace(OK, is_cut=True),
+    "garbage": Plan(raw="this is not JSON"),
+    "context": _refusal(
+        400,
+        "invalid_request_error",
+        "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens.",
+        "context_length_exceeded",
+    ),
+    "policy": _refusal(
+        400,
+        "invalid_request_error",
+        "Your request was rejected as a result of our safety system.",
+        "content_policy_violation",
+    ),
+    "e400": _refusal(400, "invalid_request_error", "Invalid value for 'messages'."),
+    "e401": _refusal(401, "invalid_request_error", "Incorrect API key provided: sk-prov***.", "invalid_api_key"),
+    "e403": _refusal(403, "invalid_request_error", "You are not allowed to use this model."),
+    "e404": _refusal(404, "invalid_request_error", "The model does not exist.", "model_not_found"),
+    "e408": _refusal(408, "timeout", "The request timed out."),
+    "e422": _refusal(422, "invalid_request_error", "Unprocessable."),
+    "e429": _refusal(
+        429, "rate_limit_error", "Rate limit reached.", "rate_limit_exceeded", **{"Retry-After": str(RETRY_AFTER_S)}
+    ),
+    "e500": INTERNAL_ERROR,
+    "e502": Plan(
+        status=502,
+        raw="<html><body><h1>502 Bad Gateway</h1></body></html>",
+        headers={"Content-Type": "text/html"},
+    ),
+    "e503": _refusal(503, "server_error", "The engine is currently overloaded."),
+}
+NUMBERED = re.compile(r"(flaky|break|long)(\d+)")
+
+
+def plan_of(behaviour: str, earlier_requests: int = 0) -> Plan:
+    """The plan of a behaviour's next request.
+
+    `flakyN` fails N times, then answers; `breakN` drops the connection after N content chunks; `longN` streams N.
+    Raises: KeyError for a behaviour nobody wrote.
+    """
+    numbered = NUMBERED.fullmatch(behaviour)
+    if numbered is None:
+        return PLANS[behaviour]
+    number = int(numbered[2])
+    match numbered[1]:
+        case "flaky":
+            return INTERNAL_ERROR if earlier_requests < number else OK
+        case "break":
+            return replace(OK, words=tuple(f" {n}" for n in range(max(number + 1, 10))), break_at=number + 1)
+        case _:
+            return replace(OK, words=tuple(f" {n}" for n in range(number)))
+
+
+def completion(plan: Plan, *, response_id: str, model: str) -> Json:
+    """The buffered answer."""
+    text = "".join(plan.words)
+    message: Json = {"role": "assistant", "content": text}
+    if plan.is_tool_call:
+        function = {"name": "get_weather", "arguments": text}
+        message = {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [{"id": "call_weather", "type": "function", "function": function}],
+        }
+    choice = {"index": 0, "message": message, "finish_reason": plan.finish_reason}
+    body: Json = {
+        "id": response_id,
+        "object": "chat.completion",
+        "created": 1_700_000_000,
+        "model": model,
+        "choices": [choice],
+    }
+    return body if plan.usage is None else {**body, "usage": plan.usage}
+
+
+def events(plan: Plan, *, response_id: str, model: str, include_usage: bool) -> list[Json]:
+    """The streamed answer, without [DONE]: the role chunk, the pieces, the finish chunk and perhaps the usage chunk."""
+
+    def chunk(delta: Json, finish_reason: str | None = None) -> Json:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        return {
+            "id": response_id,
+            "object": "chat.completion.chunk",
+            "created": 1_700_000_000,
+            "model": model,
+            "choices": [choice],
+        }
+
+    def piece(text: str) -> Json:
+        if plan.is_tool_call:
+            return chunk({"tool_calls": [{"index": 0, "function": {"arguments": text}}]})
+        return chunk({"content": text})
+
+    opening: Json = {"role": "assistant", "content": ""}
+    if plan.is_tool_call:
+        call = {
+            "index": 0,
+            "id": "call_weather",
+            "type": "function",
+            "function": {"name": "get_weather", "arguments": ""},
+        }
+        opening = {"role": "assistant", "content": None, "tool_calls": [call]}
+    sequence = [chunk(opening), *(piece(word) for word in plan.words)]
+    if plan.is_cut:
+        return sequence
+    sequence.append(chunk({}, plan.finish_reason))
+    if include_usage and plan.usage is not None:
+        sequence.append({**chunk({}), "choices": [], "usage": plan.usage})
+    return sequence
+
+
+ERROR_EVENT: Json = {"error": {"message": "The server had an error while streaming.", "type": "server_error"}}
