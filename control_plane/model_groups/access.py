@@ -1,0 +1,73 @@
+"""Who may use which model group, and what a call runs on. Pure: values in, values out. Without a reason to allow: no."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from control_plane.errors import ModelGroupMissing, ModelGroupNotAllowed, ModelGroupNotFound
+from control_plane.ids import TeamId
+from control_plane.model_groups.catalog import Catalog, ModelGroup, Target
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Why a team may use a group: the patterns of the YAML that match it, and whether it was granted through the API."""
+
+    patterns: tuple[str, ...]
+    is_granted: bool
+
+    @property
+    def is_allowed(self) -> bool:
+        """One reason is enough; none is a no."""
+        return self.is_granted or bool(self.patterns)
+
+
+def access_origins(group: ModelGroup, team: TeamId, grants: frozenset[str]) -> Origins:
+    """Every reason why the team may use the group. `grants`: names of groups granted to the team through the API."""
+    return Origins(
+        patterns=tuple(pattern for pattern in group.teams if fnmatchcase(team, pattern)),
+        is_granted=group.name in grants,
+    )
+
+
+def may_use(group: ModelGroup, team: TeamId, grants: frozenset[str]) -> bool:
+    """Whether a pattern of the YAML or a grant lets the team use the group. Upper and lower case differ."""
+    return access_origins(group, team, grants).is_allowed
+
+
+def usable_groups(catalog: Catalog, team: TeamId, grants: frozenset[str]) -> list[str]:
+    """Names of the groups the team may use, in the file's order. A grant for a group the file has lost counts nothing."""
+    return [name for name, group in catalog.groups.items() if may_use(group, team, grants)]
+
+
+def choose(
+    catalog: Catalog,
+    *,
+    team: TeamId,
+    grants: frozenset[str],
+    asked: str | None,
+    defaults: Sequence[str | None] = (),
+) -> Target:
+    """What a call of this team runs on.
+
+    `asked` is the name of a group or of a single model. A model's name stands for the first group, in the file's order,
+    that the team may use and that holds it; the call then runs on that model alone. A name that is both is the group.
+    Nobody asked: the first of `defaults` (the job's, the key's, the team's), else the team's only group.
+    Raises: ModelGroupNotAllowed, also for a default that was allowed once; ModelGroupNotFound, also for a model that only
+    groups of others hold; ModelGroupMissing when there is nothing to choose by.
+    """
+    usable = usable_groups(catalog, team, grants)
+    name = next((wish for wish in (asked, *defaults) if wish is not None), None)
+    if name is None:
+        if len(usable) != 1:
+            raise ModelGroupMissing(groups=usable)
+        name = usable[0]
+    if name in catalog.groups:
+        if name not in usable:
+            raise ModelGroupNotAllowed(group=name, team=team)
+        group = catalog.groups[name]
+        return Target(group=name, models=group.models, defaults=group.defaults)
+    for holder in (catalog.groups[usable_name] for usable_name in usable):
+        if name in holder.models:
+            return Target(group=holder.name, models=(name,), defaults=holder.defaults)
+    raise ModelGroupNotFound(group=name, known=usable)

@@ -1,0 +1,48 @@
+"""What `litellm_config.yaml` says, checked and frozen: the model groups and what the gateway is built from.
+
+A reload makes a new catalog and swaps it; nothing in here changes. `config.py` makes it, `access.py` decides with it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from control_plane.gateway.deployments import RouterConfig
+
+
+@dataclass(frozen=True, slots=True)
+class ModelGroup:
+    """A name a client asks for, and the models behind it: the first is primary, the rest are tried in this order.
+
+    `models` are `model_name`s of `model_list`. `teams` are patterns (`acme-*`) of the teams that may use the group, apart
+    from grants. `defaults` are chat parameters for calls that do not set them; only names of `chat.CHAT_PARAMETERS`.
+    """
+
+    name: str
+    description: str
+    models: tuple[str, ...]
+    teams: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a call runs on: the group's name for the records, the models to try in order, the group's defaults."""
+
+    group: str
+    models: tuple[str, ...]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """One version of the file. `groups` keep the file's order; `generation` tells versions apart in logs and answers.
+
+    `environment` is the file's `environment_variables` section: provider libraries read such variables from the process,
+    so whoever builds the Router exports them first, as LiteLLM's proxy does.
+    """
+
+    groups: Mapping[str, ModelGroup]
+    router: RouterConfig
+    generation: str
+    environment: Mapping[str, str] = field(default_factory=dict)
