@@ -1,0 +1,141 @@
+"""The billing rules: what a job must hold, what it costs, and which ledger movements follow. Pure.
+
+Money is never guessed: an unknown mode or rule is an error (assert_never), not a default.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import assert_never
+
+from control_plane.units import NANO_PER_USD, Credits, divide_up
+
+
+class BudgetMode(StrEnum):
+    """What a completed job costs."""
+
+    JOB_BASED = "job_based"
+    """One credit, however many calls."""
+    CONSUMPTION_USD = "consumption_usd"
+    """`credits_per_dollar` for each dollar of provider cost."""
+    CONSUMPTION_TOKENS = "consumption_tokens"
+    """One credit for every `tokens_per_credit` tokens."""
+
+
+class ChargeRule(StrEnum):
+    """When a completed job is charged (D11)."""
+
+    ANY_CALL_SUCCEEDED = "any_call_succeeded"
+    ALL_CALLS_SUCCEEDED = "all_calls_succeeded"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A team's billing plan, as copied onto a job when it is created (D7)."""
+
+    budget_mode: BudgetMode = BudgetMode.JOB_BASED
+    credits_per_dollar: int = 10
+    tokens_per_credit: int = 10_000
+    charge_rule: ChargeRule = ChargeRule.ANY_CALL_SUCCEEDED
+
+
+@dataclass(frozen=True, slots=True)
+class JobUsage:
+    """What the calls of a job used. `cost` (nano-USD) and `tokens` count billable calls: not the failed ones."""
+
+    calls: int = 0
+    succeeded: int = 0
+    tokens: int = 0
+    cost: int = 0
+
+
+class EntryKind(StrEnum):
+    """Movements of credits; the ledger knows no others."""
+
+    GRANT = "grant"
+    ADJUSTMENT = "adjustment"
+    REFUND = "refund"
+    HOLD = "hold"
+    RELEASE = "release"
+    DEDUCTION = "deduction"
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """One ledger entry to be: how available and held change. Deltas are in credits and may be negative."""
+
+    kind: EntryKind
+    available: int = 0
+    held: int = 0
+
+    @property
+    def allocated(self) -> int:
+        """How much the team's allocation changes: what it was given or what was taken back."""
+        return self.available if self.kind in (EntryKind.GRANT, EntryKind.ADJUSTMENT) else 0
+
+    @property
+    def used(self) -> int:
+        """How much the team's use changes: what leaves the balance was used, a refund gives it back."""
+        return self.allocated - self.available - self.held
+
+
+def price(plan: Plan, usage: JobUsage) -> Credits:
+    """Credits for what was used, as if the job were completed and charged. Rounded up once, at the end."""
+    match plan.budget_mode:
+        case BudgetMode.JOB_BASED:
+            return Credits(1)
+        case BudgetMode.CONSUMPTION_USD:
+            return Credits(divide_up(usage.cost * plan.credits_per_dollar, NANO_PER_USD))
+        case BudgetMode.CONSUMPTION_TOKENS:
+            return Credits(divide_up(usage.tokens, plan.tokens_per_credit))
+        case _:
+            assert_never(plan.budget_mode)
+
+
+def bill(plan: Plan, *, is_completed: bool, usage: JobUsage) -> Credits:
+    """What a closed job costs: its price when it is charged, else 0 (D11).
+
+    Source: seeds S0 and S1 ("1 per completed job"); a failed, cancelled or expired job costs nothing, and neither
+    does a completed one without a successful call.
+    """
+    match plan.charge_rule:
+        case ChargeRule.ANY_CALL_SUCCEEDED:
+            is_earned = usage.succeeded > 0
+        case ChargeRule.ALL_CALLS_SUCCEEDED:
+            is_earned = usage.succeeded > 0 and usage.succeeded == usage.calls
+        case _:
+            assert_never(plan.charge_rule)
+    return price(plan, usage) if is_completed and is_earned else Credits(0)
+
+
+def needed_hold(plan: Plan, usage: JobUsage) -> Credits:
+    """What a job must hold before its next call: its price so far, and one credit for what comes.
+
+    `job_based` jobs hold their one credit from the beginning.
+    """
+    match plan.budget_mode:
+        case BudgetMode.JOB_BASED:
+            return Credits(1)
+        case BudgetMode.CONSUMPTION_USD | BudgetMode.CONSUMPTION_TOKENS:
+            return Credits(price(plan, usage) + 1)
+        case _:
+            assert_never(plan.budget_mode)
+
+
+def hold(credits_: int) -> Movement:
+    """Sets credits aside for a job."""
+    return Movement(EntryKind.HOLD, available=-credits_, held=credits_)
+
+
+def settle(charged: Credits, held: int) -> Sequence[Movement]:
+    """The movements that close a job: the deduction, first from what was held, and the release of the rest.
+
+    Whatever the numbers: held ends where it was before the hold, and exactly `charged` credits leave the balance.
+    """
+    from_hold = min(charged, held)
+    movements = []
+    if charged:
+        movements.append(Movement(EntryKind.DEDUCTION, available=from_hold - charged, held=-from_hold))
+    if held > from_hold:
+        movements.append(Movement(EntryKind.RELEASE, available=held - from_hold, held=from_hold - held))
+    return movements

@@ -1,0 +1,182 @@
+"""SQL of the calls. Opening and finishing take many calls at once: they run inside the group commit."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, case, insert, select, tuple_, update
+from sqlmodel import col
+
+from control_plane.errors import HouseError, JobClosed, JobNotFound, JobNotOwned
+from control_plane.ids import CallId, JobId, TeamId
+from control_plane.jobs.models import Call, Job
+from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, JobStatus, Record, Totals
+from control_plane.storage.database import Reader, Tx
+from control_plane.storage.rows import columns_of, many
+from control_plane.storage.upsert import upsert
+
+
+async def enter_jobs(tx: Tx, intents: Sequence[Intent], now: datetime) -> Mapping[JobId, Job]:
+    """Counts the calls into their jobs; returns the jobs that let them in: open, and of the intents' teams.
+
+    Calls that enter the same job at once are counted together, so that each job is one row of one statement.
+    """
+    entering = Counter((intent.job_id, intent.team_id) for intent in intents)
+    jobs_by_count: defaultdict[int, list[tuple[JobId, TeamId]]] = defaultdict(list)
+    for job, count in entering.items():
+        jobs_by_count[count].append(job)
+    entered: dict[JobId, Job] = {}
+    for count, jobs in jobs_by_count.items():
+        statement = (
+            update(Job)
+            .where(tuple_(col(Job.id), col(Job.team_id)).in_(jobs), col(Job.status).in_(OPEN_JOB))
+            .values(
+                calls_open=Job.calls_open + count,
+                status=JobStatus.IN_PROGRESS.value,
+                started_at=case((col(Job.started_at).is_(None), now), else_=col(Job.started_at)),
+            )
+            .returning(*columns_of(Job))
+        )
+        entered |= {JobId(job.id): job for job in many(Job, await tx.execute(statement))}
+    return entered
+
+
+async def leave_job(tx: Tx, job_id: JobId) -> None:
+    """Takes back one entry: the call will not be made."""
+    await tx.execute(update(Job).where(col(Job.id) == job_id).values(calls_open=Job.calls_open - 1))
+
+
+async def why_not(tx: Tx, intent: Intent) -> HouseError:
+    """Why a job did not let a call in."""
+    statement = select(col(Job.team_id), col(Job.status)).where(col(Job.id) == intent.job_id)
+    row = (await tx.execute(statement)).one_or_none()
+    if row is None:
+        return JobNotFound()
+    return JobNotOwned() if row.team_id != intent.team_id else JobClosed(status=row.status)
+
+
+async def add_intents(tx: Tx, intents: Sequence[Intent], worker_id: UUID) -> None:
+    """Writes the calls as open."""
+    await tx.execute(insert(Call), [_row(intent, worker_id) for intent in intents])
+
+
+async def finish(tx: Tx, records: Sequence[Record], worker_id: UUID) -> set[CallId]:
+    """Writes how calls ended and adds them to their jobs' totals; returns the calls that were still open.
+
+    An upsert, because it takes many rows in one statement: every call exists, so only the update ever happens, and
+    only to an open call. Whoever finishes a call first decides; a repetition changes nothing.
+    """
+    written = upsert(tx, Call)
+    statement = written.on_conflict_do_update(
+        index_elements=["id"],
+        set_={name: written.excluded[name] for name in _OUTCOME_COLUMNS},
+        where=col(Call.status) == CallStatus.OPEN.value,
+    ).returning(col(Call.id))
+    rows = [_row(record.intent, worker_id) | _outcome(record) for record in records]
+    finished = {CallId(row.id) for row in await tx.execute(statement, rows)}
+    await _add_to_jobs(tx, [record for record in records if record.intent.call_id in finished])
+    return finished
+
+
+async def list_calls(reader: Reader, team_id: TeamId, job_id: JobId) -> Sequence[Call]:
+    """The calls of a job in the order they were made."""
+    statement = (
+        select(*columns_of(Call))
+        .where(col(Call.job_id) == job_id, col(Call.team_id) == team_id)
+        .order_by(col(Call.created_at), col(Call.id))
+    )
+    return many(Call, await reader.execute(statement))
+
+
+async def _add_to_jobs(tx: Tx, records: Sequence[Record]) -> None:
+    totals: defaultdict[UUID, Totals] = defaultdict(Totals)
+    for record in records:
+        totals[record.intent.job_id] = totals[record.intent.job_id].plus(record)
+    if not totals:
+        return
+    statement = (
+        update(Job)
+        .where(col(Job.id) == bindparam("job"))
+        .values(
+            calls_open=Job.calls_open - bindparam("calls"),
+            calls_total=Job.calls_total + bindparam("calls"),
+            calls_succeeded=Job.calls_succeeded + bindparam("succeeded"),
+            calls_failed=Job.calls_failed + bindparam("failed"),
+            prompt_tokens=Job.prompt_tokens + bindparam("prompt"),
+            completion_tokens=Job.completion_tokens + bindparam("completion"),
+            cost_nano_usd=Job.cost_nano_usd + bindparam("cost"),
+            latency_ms=Job.latency_ms + bindparam("latency"),
+        )
+    )
+    rows = [
+        {
+            "job": job_id,
+            "calls": added.calls,
+            "succeeded": added.succeeded,
+            "failed": added.failed,
+            "prompt": added.prompt_tokens,
+            "completion": added.completion_tokens,
+            "cost": added.cost,
+            "latency": added.latency_ms,
+        }
+        for job_id, added in sorted(totals.items())  # always in the same order: two replicas must not deadlock
+    ]
+    await tx.execute(statement, rows)
+
+
+def _row(intent: Intent, worker_id: UUID) -> dict[str, Any]:
+    return {
+        "id": intent.call_id,
+        "job_id": intent.job_id,
+        "team_id": intent.team_id,
+        "worker_id": worker_id,
+        "status": CallStatus.OPEN.value,
+        "purpose": intent.purpose,
+        "model_group": intent.model_group,
+        "is_stream": intent.is_stream,
+        "metadata": intent.metadata,
+        "created_at": intent.created_at,
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+        "is_estimated": False,
+        "is_cached": False,
+        "cost_nano_usd": 0,
+        "latency_ms": 0,
+    }
+
+
+_OUTCOME_COLUMNS = (
+    "status",
+    "model",
+    "deployment_id",
+    "finish_reason",
+    "error_code",
+    "prompt_tokens",
+    "completion_tokens",
+    "is_estimated",
+    "is_cached",
+    "cost_nano_usd",
+    "latency_ms",
+    "first_chunk_ms",
+    "ended_at",
+)
+
+
+def _outcome(record: Record) -> dict[str, Any]:
+    return {
+        "status": record.status.value,
+        "model": record.served.model if record.served else None,
+        "deployment_id": record.served.deployment_id if record.served else None,
+        "finish_reason": record.finish_reason,
+        "error_code": record.error_code,
+        "prompt_tokens": record.usage.prompt_tokens,
+        "completion_tokens": record.usage.completion_tokens,
+        "is_estimated": record.usage.is_estimated,
+        "is_cached": record.is_cached,
+        "cost_nano_usd": record.cost,
+        "latency_ms": record.latency_ms,
+        "first_chunk_ms": record.first_chunk_ms,
+        "ended_at": record.ended_at,
+    }

@@ -1,0 +1,95 @@
+"""Tables of the jobs: the jobs, their calls, and the server processes that run calls."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, BigInteger, Column, Index, text
+from sqlmodel import Field, SQLModel
+
+from control_plane.storage.columns import UtcDateTime
+
+
+class Job(SQLModel, table=True):
+    """The unit that is billed. The totals are kept by the transactions that finish its calls.
+
+    `plan` is the team's billing plan as it was when the job was created (D7). `calls_open` guards completion: a job
+    with a running call cannot be billed. `cost_nano_usd` and the tokens count what is billable: calls that succeeded
+    or whose client left; a failed call costs nothing.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (Index("ix_jobs_team_created", "team_id", "created_at", "id"),)
+
+    id: UUID = Field(primary_key=True)
+    team_id: str = Field(foreign_key="teams.id")
+    job_type: str
+    user_id: str | None = None
+    status: str
+    plan: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    default_model_group: str | None = None
+    metadata_: dict[str, Any] = Field(default_factory=dict, sa_column=Column("metadata", JSON, nullable=False))
+    error_message: str | None = None
+    credits_held: int = Field(default=0, sa_type=BigInteger)
+    calls_open: int = 0
+    calls_total: int = 0
+    calls_succeeded: int = 0
+    calls_failed: int = 0
+    prompt_tokens: int = Field(default=0, sa_type=BigInteger)
+    completion_tokens: int = Field(default=0, sa_type=BigInteger)
+    cost_nano_usd: int = Field(default=0, sa_type=BigInteger)
+    latency_ms: int = Field(default=0, sa_type=BigInteger)
+    credits_charged: int | None = Field(default=None, sa_type=BigInteger)
+    credits_remaining: int | None = Field(default=None, sa_type=BigInteger)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    completed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Call(SQLModel, table=True):
+    """One logical model request inside a job: written as `open` before the provider is called, finished once.
+
+    No foreign keys: the transaction that writes a call has just updated its job, and the table is the largest.
+    """
+
+    __tablename__ = "calls"
+    __table_args__ = (
+        Index("ix_calls_job", "job_id"),
+        Index(
+            "ix_calls_open", "worker_id", sqlite_where=text("status = 'open'"), postgresql_where=text("status = 'open'")
+        ),
+    )
+
+    id: UUID = Field(primary_key=True)
+    job_id: UUID
+    team_id: str
+    worker_id: UUID
+    status: str
+    purpose: str | None
+    model_group: str
+    is_stream: bool
+    metadata_: dict[str, Any] = Field(default_factory=dict, sa_column=Column("metadata", JSON, nullable=False))
+    model: str | None
+    deployment_id: str | None
+    finish_reason: str | None
+    error_code: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    is_estimated: bool
+    is_cached: bool
+    cost_nano_usd: int = Field(sa_type=BigInteger)
+    latency_ms: int
+    first_chunk_ms: int | None
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
+class Worker(SQLModel, table=True):
+    """A server process. It says every few seconds that it lives; open calls of one that went silent are lost."""
+
+    __tablename__ = "workers"
+
+    id: UUID = Field(primary_key=True)
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    seen_at: datetime = Field(sa_type=UtcDateTime)

@@ -1,0 +1,166 @@
+"""What is done with jobs: create, complete, look. Each use case opens and closes its own transaction."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from control_plane.clock import Clock
+from control_plane.credits import rules as billing
+from control_plane.credits import store as credits_store
+from control_plane.errors import CallsInFlight, JobClosed, JobNotFound, JobNotOwned, TeamNotFound
+from control_plane.ids import JobId, TeamId, new_id
+from control_plane.jobs import calls_store, store
+from control_plane.jobs.models import Call, Job
+from control_plane.jobs.plans import plan_of, read_plan, usage_of, write_plan
+from control_plane.jobs.rules import OPEN_JOB, JobStatus, merged_metadata
+from control_plane.storage.database import Database, Tx
+from control_plane.tenants import store as tenants_store
+from control_plane.tenants.principal import Principal
+
+COMPLETION_WAIT_S = 5.0
+COMPLETION_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What a client says about the job it opens."""
+
+    job_type: str
+    user_id: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    model_group: str | None = None
+    ttl: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How a client closes a job. `metadata` is merged into the job's."""
+
+    status: JobStatus
+    metadata: Mapping[str, Any] | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobWithCalls:
+    """A job and its calls, in the order they were made."""
+
+    job: Job
+    calls: Sequence[Call]
+
+
+class JobService:
+    """The jobs of all teams."""
+
+    def __init__(self, db: Database, *, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def create(self, who: Principal, new: NewJob) -> Job:
+        """Opens a job and holds what it needs, in one transaction. Raises: InsufficientCredits, TeamSuspended."""
+        team_id = who.active_team()
+        now = self._clock()
+        async with self._db.transaction() as tx:
+            team = await tenants_store.find_team(tx, team_id)
+            if team is None:
+                raise TeamNotFound
+            plan = plan_of(team)
+            job = _new_job(new, team_id, plan, now=now, held=billing.needed_hold(plan, billing.JobUsage()))
+            hold = billing.hold(job.credits_held)
+            await credits_store.post(tx, team_id, hold, ref=str(job.id), now=now, actor=who.actor)
+            await store.add(tx, job)
+        return job
+
+    async def complete(self, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls:
+        """Closes the job and bills it, once: a repetition returns the stored bill and charges nothing.
+
+        Waits up to 5 s for running calls.
+        Raises: JobNotFound, JobNotOwned, JobClosed (closed differently before), CallsInFlight.
+        """
+        deadline = asyncio.get_running_loop().time() + COMPLETION_WAIT_S
+        while True:
+            async with self._db.transaction() as tx:
+                job = await store.claim(tx, who.team(), job_id, closing.status, self._clock())
+                if job is not None:
+                    await self._settle(tx, job, closing, actor=who.actor)
+            if job is None:
+                job = await self.get(who, job_id)
+            if JobStatus(job.status) is closing.status:
+                return JobWithCalls(job, await self._calls(job))
+            if JobStatus(job.status) not in OPEN_JOB:
+                raise JobClosed(status=job.status)
+            if asyncio.get_running_loop().time() >= deadline:
+                raise CallsInFlight(calls=job.calls_open)
+            await asyncio.sleep(COMPLETION_POLL_S)
+
+    async def get(self, who: Principal, job_id: JobId) -> Job:
+        """One job. Raises: JobNotFound, JobNotOwned."""
+        async with self._db.reader() as reader:
+            job = await store.find(reader, job_id)
+        if job is None:
+            raise JobNotFound
+        if not who.is_admin and job.team_id != who.team_id:
+            raise JobNotOwned
+        return job
+
+    async def get_with_calls(self, who: Principal, job_id: JobId) -> JobWithCalls:
+        """One job and its calls. Raises: JobNotFound, JobNotOwned."""
+        job = await self.get(who, job_id)
+        return JobWithCalls(job, await self._calls(job))
+
+    async def merge_metadata(self, who: Principal, job_id: JobId, added: Mapping[str, Any]) -> Job:
+        """Adds and replaces top-level keys of the job's metadata, also after it was closed."""
+        job = await self.get(who, job_id)
+        async with self._db.transaction() as tx:
+            locked = await store.lock(tx, TeamId(job.team_id), job_id)
+            if locked is None:
+                raise JobNotFound
+            locked.metadata_ = merged_metadata(locked.metadata_, added)
+            await store.save_metadata(tx, job_id, locked.metadata_)
+        return locked
+
+    async def _calls(self, job: Job) -> Sequence[Call]:
+        async with self._db.reader() as reader:
+            return await calls_store.list_calls(reader, TeamId(job.team_id), JobId(job.id))
+
+    async def _settle(self, tx: Tx, job: Job, closing: Closing, *, actor: str) -> None:
+        """Bills a job just claimed: the ledger movements, and the bill kept on the job."""
+        now = self._clock()
+        team_id = TeamId(job.team_id)
+        charged = billing.bill(
+            read_plan(job.plan), is_completed=closing.status is JobStatus.COMPLETED, usage=usage_of(job)
+        )
+        for movement in billing.settle(charged, job.credits_held):
+            await credits_store.post(tx, team_id, movement, ref=str(job.id), now=now, actor=actor)
+        balance = await credits_store.find_balance(tx, team_id)
+        assert balance is not None, "a team with a job has a balance"
+        job.credits_charged = charged
+        job.credits_remaining = balance.remaining
+        job.credits_held = 0
+        job.metadata_ = merged_metadata(job.metadata_, closing.metadata or {})
+        job.error_message = closing.error_message or _said_error(closing.metadata)
+        await store.save_bill(tx, job)
+
+
+def _new_job(new: NewJob, team_id: TeamId, plan: billing.Plan, *, now: datetime, held: int) -> Job:
+    return Job(
+        id=new_id(),
+        team_id=team_id,
+        job_type=new.job_type,
+        user_id=new.user_id,
+        status=JobStatus.PENDING.value,
+        plan=write_plan(plan),
+        default_model_group=new.model_group,
+        metadata_=dict(new.metadata or {}),
+        credits_held=held,
+        created_at=now,
+        expires_at=now + new.ttl,
+    )
+
+
+def _said_error(metadata: Mapping[str, Any] | None) -> str | None:
+    """Clients of the older document say why a job failed in its metadata; both ways mean the same."""
+    said = (metadata or {}).get("error")
+    return said if isinstance(said, str) else None

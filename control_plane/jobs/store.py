@@ -1,0 +1,160 @@
+"""SQL of the jobs: creating, completing, looking. The calls' own SQL is in `calls_store.py`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, insert, select, tuple_, update
+from sqlmodel import col
+
+from control_plane.ids import JobId, TeamId
+from control_plane.jobs.models import Job
+from control_plane.jobs.rules import OPEN_JOB, JobStatus
+from control_plane.storage.database import Reader, Tx
+from control_plane.storage.rows import columns_of, many, one, values_of
+
+
+async def add(tx: Tx, job: Job) -> None:
+    """Inserts a new job."""
+    await tx.execute(insert(Job), values_of(job))
+
+
+async def find(reader: Reader, job_id: JobId) -> Job | None:
+    """One job, whoever owns it; the caller compares the team."""
+    return one(Job, await reader.execute(select(*columns_of(Job)).where(col(Job.id) == job_id)))
+
+
+async def claim(tx: Tx, team_id: TeamId, job_id: JobId, status: JobStatus, now: datetime) -> Job | None:
+    """Closes an open job without running calls; the one who gets the row settles it.
+
+    None: no such job, another team's, closed before, or calls are running. One statement decides, so of 200
+    completions at once one gets the row.
+    """
+    statement = (
+        update(Job)
+        .where(
+            col(Job.id) == job_id,
+            col(Job.team_id) == team_id,
+            col(Job.status).in_(OPEN_JOB),
+            col(Job.calls_open) == 0,
+        )
+        .values(status=status.value, completed_at=now)
+        .returning(*columns_of(Job))
+    )
+    return one(Job, await tx.execute(statement))
+
+
+async def save_bill(tx: Tx, job: Job) -> None:
+    """Keeps what the claim led to: bill, metadata and error message of a job just claimed."""
+    statement = (
+        update(Job)
+        .where(col(Job.id) == job.id)
+        .values(
+            credits_charged=job.credits_charged,
+            credits_remaining=job.credits_remaining,
+            credits_held=0,
+            metadata_=job.metadata_,
+            error_message=job.error_message,
+        )
+    )
+    await tx.execute(statement)
+
+
+async def lock(tx: Tx, team_id: TeamId, job_id: JobId) -> Job | None:
+    """The job, kept from others until the transaction ends. (SQLite has one writer anyway and ignores the lock.)"""
+    statement = select(*columns_of(Job)).where(col(Job.id) == job_id, col(Job.team_id) == team_id).with_for_update()
+    return one(Job, await tx.execute(statement))
+
+
+async def save_metadata(tx: Tx, job_id: JobId, metadata: Mapping[str, Any]) -> None:
+    """Replaces the metadata of a locked job."""
+    await tx.execute(update(Job).where(col(Job.id) == job_id).values(metadata_=dict(metadata)))
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs of a team to list. Times: from inclusive, to exclusive."""
+
+    status: JobStatus | None = None
+    job_type: str | None = None
+    user_id: str | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+
+async def list_jobs(
+    reader: Reader,
+    team_id: TeamId,
+    wanted: JobFilter,
+    *,
+    limit: int,
+    offset: int = 0,
+    after: tuple[datetime, JobId] | None = None,
+) -> Sequence[Job]:
+    """The team's jobs, newest first. `after` is the creation time and id of the last job already seen."""
+    statement = (
+        select(*columns_of(Job))
+        .where(col(Job.team_id) == team_id)
+        .order_by(col(Job.created_at).desc(), col(Job.id).desc())
+        .limit(limit)
+        .offset(offset)
+    )
+    if after is not None:
+        statement = statement.where(tuple_(col(Job.created_at), col(Job.id)) < tuple_(*after))
+    if wanted.status is not None:
+        statement = statement.where(col(Job.status) == wanted.status.value)
+    if wanted.job_type is not None:
+        statement = statement.where(col(Job.job_type) == wanted.job_type)
+    if wanted.user_id is not None:
+        statement = statement.where(col(Job.user_id) == wanted.user_id)
+    if wanted.created_from is not None:
+        statement = statement.where(col(Job.created_at) >= wanted.created_from)
+    if wanted.created_to is not None:
+        statement = statement.where(col(Job.created_at) < wanted.created_to)
+    return many(Job, await reader.execute(statement))
+
+
+@dataclass(frozen=True, slots=True)
+class UsageOfType:
+    """What jobs of one type and status used in a period."""
+
+    job_type: str
+    status: JobStatus
+    jobs: int
+    tokens: int
+    cost: int
+    credits: int
+
+
+async def sum_usage(
+    reader: Reader, team_ids: Sequence[TeamId], start: datetime, end: datetime
+) -> Sequence[UsageOfType]:
+    """Usage by job type and status of the jobs created in [start, end)."""
+    statement = (
+        select(
+            col(Job.job_type),
+            col(Job.status),
+            func.count().label("jobs"),
+            func.sum(col(Job.prompt_tokens) + col(Job.completion_tokens)).label("tokens"),
+            func.sum(col(Job.cost_nano_usd)).label("cost"),
+            func.coalesce(func.sum(col(Job.credits_charged)), 0).label("credits"),
+        )
+        .where(col(Job.team_id).in_(team_ids), col(Job.created_at) >= start, col(Job.created_at) < end)
+        .group_by(col(Job.job_type), col(Job.status))
+        .order_by(col(Job.job_type), col(Job.status))
+    )
+    return [
+        UsageOfType(row.job_type, JobStatus(row.status), row.jobs, int(row.tokens), int(row.cost), int(row.credits))
+        for row in await reader.execute(statement)
+    ]
+
+
+async def has_jobs(reader: Reader, team_id: TeamId) -> bool:
+    """Whether the team ever created a job."""
+    return (await reader.execute(select(col(Job.id)).where(col(Job.team_id) == team_id).limit(1))).first() is not None
+
+
+async def add_hold(tx: Tx, job_id: JobId, more: int) -> None:
+    """Notes that more credits are held for the job."""
+    await tx.execute(update(Job).where(col(Job.id) == job_id).values(credits_held=Job.credits_held + more))

@@ -1,0 +1,55 @@
+"""Every setting, read once from the environment by the roof. Model groups and deployments are not settings: they live
+in `litellm_config.yaml` and nowhere else.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """`CONTROL_PLANE_` and the name in capitals; `database_url` is `CONTROL_PLANE_DATABASE_URL`."""
+
+    model_config = SettingsConfigDict(env_prefix="CONTROL_PLANE_", frozen=True, extra="ignore")
+
+    env: Literal["development", "production"] = Field(
+        default="development", description="`production` refuses to start without a master key instead of making one."
+    )
+    database_url: str = Field(
+        default="sqlite:///var/control_plane.db",
+        description="`sqlite:///path` (one process) or `postgresql://user:password@host/name`, unix sockets too.",
+    )
+    config: Path = Field(default=Path("litellm_config.yaml"), description="The YAML of deployments and model groups.")
+    master_key: SecretStr | None = Field(
+        default=None,
+        description="The administrator's key. Without one, the first start makes one and keeps it in `var/master_key`.",
+    )
+    var: Path = Field(default=Path("var"), description="Where the generated master key is kept.")
+    host: str = Field(default="127.0.0.1", description="The address to listen on.")
+    port: int = Field(default=8003, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    database_pool_size: int = Field(default=10, ge=2, description="Postgres connections of one process, at most.")
+    max_body_bytes: int = Field(default=20_000_000, gt=0, description="Larger request bodies get 413.")
+    max_prompt_chars: int = Field(
+        default=1_000_000, gt=0, description="Messages with more text than this get 413; files and images do not count."
+    )
+    job_ttl_s: int = Field(
+        default=86_400, gt=0, description="How long a job lives if its creator does not say, in seconds."
+    )
+    shutdown_grace_s: float = Field(
+        default=20.0,
+        ge=0,
+        description="How long running calls may go on after SIGTERM before they are ended and recorded.",
+    )
+    keep_alive_s: float = Field(
+        default=15.0,
+        gt=0,
+        description="A stream that is silent for so long gets a comment line, so that proxies keep it.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        default="INFO", description="The least level logged."
+    )
+    log_format: Literal["json", "text"] = Field(
+        default="json", description="One JSON object a line, or text for people."
+    )

@@ -1,0 +1,43 @@
+"""SQL of the spend logs."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import insert, select
+from sqlmodel import col
+
+from control_plane.chat import SpendReport
+from control_plane.ids import CallId, new_id
+from control_plane.spend.models import SpendLog
+from control_plane.storage.database import Reader, Tx
+from control_plane.storage.rows import columns_of, many
+
+
+async def add_reports(tx: Tx, reports: Sequence[SpendReport]) -> None:
+    """Keeps what LiteLLM reported, one row per attempt."""
+    rows = [
+        {
+            "id": new_id(),
+            "call_id": report.call_id,
+            "request_id": report.request_id,
+            "status": report.status,
+            "model": report.model,
+            "model_group": report.model_group,
+            "deployment_id": report.deployment_id,
+            "provider": report.provider,
+            "cost_nano_usd": report.cost,
+            "prompt_tokens": report.prompt_tokens,
+            "completion_tokens": report.completion_tokens,
+            "is_cached": report.is_cached,
+            "error_class": report.error_class,
+            "started_at": report.started_at,
+            "ended_at": report.ended_at,
+        }
+        for report in reports
+    ]
+    await tx.execute(insert(SpendLog), rows)
+
+
+async def list_logs(reader: Reader, call_ids: Sequence[CallId]) -> Sequence[SpendLog]:
+    """The spend logs of some calls, in the order they arrived."""
+    statement = select(*columns_of(SpendLog)).where(col(SpendLog.call_id).in_(call_ids)).order_by(col(SpendLog.id))
+    return many(SpendLog, await reader.execute(statement))

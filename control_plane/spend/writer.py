@@ -1,0 +1,143 @@
+"""The durable writer of the call path: intents, records and LiteLLM's reports, many calls in one transaction.
+
+Every write of a call goes through here and nowhere else. The caller of `open` or `finish` goes on when its call is
+durable, and not before (D4).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import assert_never
+from uuid import UUID
+
+from control_plane.chat import SpendReport
+from control_plane.clock import Clock
+from control_plane.credits import rules as billing
+from control_plane.credits import store as credits_store
+from control_plane.errors import DatabaseUnavailable, HouseError, InsufficientCredits
+from control_plane.ids import JobId, TeamId
+from control_plane.jobs import calls_store
+from control_plane.jobs import store as jobs_store
+from control_plane.jobs.models import Job
+from control_plane.jobs.plans import read_plan, usage_of
+from control_plane.jobs.rules import Intent, Record
+from control_plane.spend import store as spend_store
+from control_plane.storage.batching import Batcher
+from control_plane.storage.database import Database, Tx
+
+Item = Intent | Record | SpendReport
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a caller learns of its item. `credits_remaining` is known for intents; `is_first` for records: whether
+    this record ended the call (False: it had ended before, as when it was declared lost).
+    """
+
+    credits_remaining: int = 0
+    is_first: bool = True
+
+
+class SpendWriter:
+    """Group commit for calls. Run `run()` as a task; `drain()` before stopping it."""
+
+    def __init__(self, db: Database, worker_id: UUID, *, clock: Clock) -> None:
+        self._db = db
+        self._worker_id = worker_id
+        self._clock = clock
+        self._batcher: Batcher[Item, Written] = Batcher(self._write)
+        self.run = self._batcher.run
+        self.drain = self._batcher.drain
+
+    async def open(self, intent: Intent) -> Written:
+        """Makes the intent durable and holds what the job needs.
+
+        Raises: JobNotFound, JobNotOwned, JobClosed, InsufficientCredits, DatabaseUnavailable.
+        """
+        return await self._batcher.put(intent)
+
+    async def finish(self, record: Record) -> Written:
+        """Makes the record durable. A caller cancelled while it waits leaves it to be written."""
+        return await self._batcher.put(record)
+
+    async def report(self, report: SpendReport) -> None:
+        """Keeps what LiteLLM said about an attempt."""
+        await self._batcher.put(report)
+
+    async def _write(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
+        try:
+            return await self._write_together(items)
+        except DatabaseUnavailable:
+            raise
+        except Exception:
+            if len(items) == 1:
+                raise
+        return [await self._write_alone(item) for item in items]  # one bad row must not fail its neighbours
+
+    async def _write_alone(self, item: Item) -> Written | Exception:
+        try:
+            return (await self._write_together([item]))[0]
+        except Exception as error:  # noqa: BLE001 - handed to the item's own caller
+            return error
+
+    async def _write_together(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
+        """One transaction: records first, since they may release what an intent of the same batch needs."""
+        intents: list[Intent] = []
+        records: list[Record] = []
+        reports: list[SpendReport] = []
+        for item in items:
+            match item:
+                case Intent():
+                    intents.append(item)
+                case Record():
+                    records.append(item)
+                case SpendReport():
+                    reports.append(item)
+                case _:
+                    assert_never(item)
+        results: dict[int, Written | Exception] = {}
+        async with self._db.transaction() as tx:
+            if records:
+                first = await calls_store.finish(tx, records, self._worker_id)
+                results |= {id(record): Written(is_first=record.intent.call_id in first) for record in records}
+            if reports:
+                await spend_store.add_reports(tx, reports)
+            if intents:
+                results |= await self._open(tx, intents)
+        return [results.get(id(item), Written()) for item in items]
+
+    async def _open(self, tx: Tx, intents: Sequence[Intent]) -> dict[int, Written | Exception]:
+        entered = await calls_store.enter_jobs(tx, intents, self._clock())
+        results: dict[int, Written | Exception] = {}
+        opened: list[Intent] = []
+        for intent in intents:
+            job = entered.get(intent.job_id)
+            refusal = await (calls_store.why_not(tx, intent) if job is None else self._hold_more(tx, job, intent))
+            if refusal is None:
+                opened.append(intent)
+            else:
+                results[id(intent)] = refusal
+        if opened:
+            await calls_store.add_intents(tx, opened, self._worker_id)
+        balances = await credits_store.find_balances(tx, {intent.team_id for intent in opened})
+        return results | {id(intent): Written(balances[intent.team_id].remaining) for intent in opened}
+
+    async def _hold_more(self, tx: Tx, job: Job, intent: Intent) -> HouseError | None:
+        """Lets the job's hold grow with what its calls have cost; a call that cannot be held leaves the job again."""
+        missing = billing.needed_hold(read_plan(job.plan), usage_of(job)) - job.credits_held
+        if missing <= 0:
+            return None
+        try:
+            await credits_store.post(
+                tx,
+                TeamId(job.team_id),
+                billing.hold(missing),
+                ref=str(intent.call_id),
+                now=self._clock(),
+                actor="call",
+            )
+        except InsufficientCredits as refusal:
+            await calls_store.leave_job(tx, JobId(job.id))
+            return refusal
+        job.credits_held += missing
+        await jobs_store.add_hold(tx, JobId(job.id), missing)
+        return None

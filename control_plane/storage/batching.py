@@ -1,0 +1,75 @@
+"""Group commit: many callers' writes in one transaction, each caller told of its own.
+
+Knows no domain: what an item is and how a batch is written is the business of the `write` it is given. One flusher
+writes; what arrives meanwhile forms the next batch. At low load an item is written at once; under load the flusher
+lingers a moment so that batches grow (10 ms were measured to make a durable row six times cheaper).
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+Write = Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]]
+"""Writes a batch durably; returns each item's result, or the error that is its alone. May raise: then all failed."""
+
+
+class Batcher(Generic[Item, Result]):
+    """A bounded queue in front of one writer. A full queue makes callers wait; nothing is ever dropped."""
+
+    def __init__(
+        self,
+        write: Write[Item, Result],
+        *,
+        max_batch: int = 256,
+        capacity: int = 10_000,
+        linger_s: float = 0.005,
+    ) -> None:
+        self._write = write
+        self._max_batch = max_batch
+        self._linger_s = linger_s
+        self._queue: asyncio.Queue[tuple[Item, asyncio.Future[Result]]] = asyncio.Queue(capacity)
+
+    async def put(self, item: Item) -> Result:
+        """Waits until the item is durable. A caller that is cancelled meanwhile leaves its item to be written."""
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        await self._queue.put((item, done))
+        return await done
+
+    async def run(self) -> None:
+        """Writes batches until cancelled. Run it as a task of the runtime; `drain()` before cancelling it."""
+        is_busy = False
+        while True:
+            first = await self._queue.get()
+            if is_busy and self._queue.qsize() < self._max_batch:
+                await asyncio.sleep(self._linger_s)
+            batch = [first]
+            while len(batch) < self._max_batch and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            is_busy = len(batch) > 1
+            await self._flush(batch)
+
+    async def drain(self) -> None:
+        """Returns when everything put so far has been written or has failed."""
+        await self._queue.join()
+
+    async def _flush(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        results: Sequence[Result | Exception]
+        try:
+            results = await self._write([item for item, _ in batch])
+        except Exception as error:  # noqa: BLE001 - a flusher that died would hang every caller; each is told instead
+            results = [error] * len(batch)
+        for (_, done), result in zip(batch, results, strict=True):
+            if isinstance(result, Exception):
+                if done.cancelled():
+                    log.error("write_failed_unheard", exc_info=result)
+                else:
+                    done.set_exception(result)
+            elif not done.cancelled():
+                done.set_result(result)
+            self._queue.task_done()

@@ -1,0 +1,29 @@
+"""Rows of Core statements as the SQLModel classes they came from."""
+
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, CursorResult, Result, inspect
+from sqlmodel import SQLModel
+
+Model = TypeVar("Model", bound=SQLModel)
+
+
+def columns_of(table: type[SQLModel]) -> list[ColumnElement[Any]]:
+    """Every column of a table under its attribute's name, so that a row builds the model again."""
+    return [column.label(attribute) for attribute, column in inspect(table).columns.items()]
+
+
+def values_of(row: SQLModel) -> dict[str, Any]:
+    """A model as the parameters of an insert."""
+    return {column.name: getattr(row, attribute) for attribute, column in inspect(type(row)).columns.items()}
+
+
+def many(model: type[Model], result: CursorResult[Any] | Result[Any]) -> list[Model]:
+    """Every row of a statement that selected or returned `columns_of(model)`."""
+    return [model(**row) for row in result.mappings()]
+
+
+def one(model: type[Model], result: CursorResult[Any] | Result[Any]) -> Model | None:
+    """The only row, or None."""
+    row = result.mappings().one_or_none()
+    return model(**row) if row else None

@@ -1,0 +1,32 @@
+"""How a virtual key is made, hidden and recognised. Pure, but for the randomness of a new key."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key just made. `secret` is shown once and then forgotten; `prefix` is what people recognise it by."""
+
+    secret: str
+    prefix: str
+    secret_hash: str
+
+
+def make_key() -> NewKey:
+    """`sk-<12 public>-<48 secret>`: 192 random bits, so one round of SHA-256 hides it well enough."""
+    prefix = f"sk-{secrets.token_hex(6)}"
+    secret = f"{prefix}-{secrets.token_hex(24)}"
+    return NewKey(secret, prefix, hash_key(secret))
+
+
+def hash_key(secret: str) -> str:
+    """The hash a key is stored and looked up by, in hex."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def is_same(secret_hash: str, other_hash: str) -> bool:
+    """Compares without telling by its duration how much was right."""
+    return hmac.compare_digest(secret_hash, other_hash)

@@ -1,0 +1,56 @@
+"""Who is asking: what a key stands for, as every room needs it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from control_plane.errors import AdminOnly, Forbidden, InvalidKey, TeamNotOwned, TeamSuspended
+from control_plane.ids import KeyId, TeamId
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A team through one of its keys, or the administrator (then `team_id` and `key_id` are None)."""
+
+    team_id: TeamId | None
+    key_id: KeyId | None = None
+    key_model_group: str | None = None
+    team_model_group: str | None = None
+    is_suspended: bool = False
+    expires_at: datetime | None = None
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether this is the master key."""
+        return self.team_id is None
+
+    @property
+    def actor(self) -> str:
+        """How the ledger names who did it."""
+        return f"key:{self.key_id}" if self.key_id else "admin"
+
+    def team(self) -> TeamId:
+        """The key's team. Raises: Forbidden for the master key, which has none."""
+        if self.team_id is None:
+            raise Forbidden("This route needs a team's key; the master key belongs to no team.")
+        return self.team_id
+
+    def active_team(self) -> TeamId:
+        """The team that new work is done for. Raises: Forbidden for the master key, TeamSuspended."""
+        if self.is_suspended:
+            raise TeamSuspended
+        return self.team()
+
+    def may_read(self, team_id: TeamId) -> None:
+        """Raises TeamNotOwned unless this is the team's own key or the master key."""
+        if not self.is_admin and self.team_id != team_id:
+            raise TeamNotOwned
+
+    def may_administer(self) -> None:
+        """Raises AdminOnly unless this is the master key."""
+        if not self.is_admin:
+            raise AdminOnly
+
+    def is_valid(self, now: datetime) -> None:
+        """Raises InvalidKey once the key has expired."""
+        if self.expires_at is not None and now >= self.expires_at:
+            raise InvalidKey

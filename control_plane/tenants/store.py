@@ -1,0 +1,113 @@
+"""SQL of the tenants."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import SQLModel, col
+
+from control_plane.errors import AlreadyExists
+from control_plane.ids import KeyId, OrganizationId, TeamId
+from control_plane.storage.database import Reader, Tx
+from control_plane.storage.rows import columns_of, many, one, values_of
+from control_plane.tenants.models import Organization, Team, VirtualKey
+from control_plane.tenants.principal import Principal
+
+
+async def add(tx: Tx, row: SQLModel, *, taken: str) -> None:
+    """Inserts a new organization, team or key. Raises: AlreadyExists(`taken`)."""
+    try:
+        await tx.execute(insert(type(row)).values(values_of(row)))
+    except IntegrityError as error:
+        raise AlreadyExists(taken) from error
+
+
+async def find_organization(reader: Reader, organization_id: OrganizationId) -> Organization | None:
+    """One organization."""
+    statement = select(*columns_of(Organization)).where(col(Organization.id) == organization_id)
+    return one(Organization, await reader.execute(statement))
+
+
+async def list_all_organizations(reader: Reader, *, limit: int, offset: int) -> Sequence[Organization]:
+    """Every organization, by id."""
+    statement = select(*columns_of(Organization)).order_by(col(Organization.id)).limit(limit).offset(offset)
+    return many(Organization, await reader.execute(statement))
+
+
+async def find_team(reader: Reader, team_id: TeamId) -> Team | None:
+    """One team."""
+    return one(Team, await reader.execute(select(*columns_of(Team)).where(col(Team.id) == team_id)))
+
+
+async def list_all_teams(
+    reader: Reader, *, organization_id: OrganizationId | None, limit: int, offset: int
+) -> Sequence[Team]:
+    """Every team, or every team of one organization, by id."""
+    statement = select(*columns_of(Team)).order_by(col(Team.id)).limit(limit).offset(offset)
+    if organization_id is not None:
+        statement = statement.where(col(Team.organization_id) == organization_id)
+    return many(Team, await reader.execute(statement))
+
+
+async def change_team(tx: Tx, team_id: TeamId, changes: Mapping[str, Any]) -> bool:
+    """Sets columns of a team; False when there is no such team."""
+    statement = update(Team).where(col(Team.id) == team_id).values(**changes).returning(col(Team.id))
+    return (await tx.execute(statement)).one_or_none() is not None
+
+
+async def delete_team(tx: Tx, team_id: TeamId) -> None:
+    """Removes the team and its keys. The caller has made sure that it has no history."""
+    await tx.execute(delete(VirtualKey).where(col(VirtualKey.team_id) == team_id))
+    await tx.execute(delete(Team).where(col(Team.id) == team_id))
+
+
+async def list_keys(reader: Reader, team_id: TeamId) -> Sequence[VirtualKey]:
+    """The team's keys, oldest first, revoked ones too."""
+    statement = select(*columns_of(VirtualKey)).where(col(VirtualKey.team_id) == team_id).order_by(col(VirtualKey.id))
+    return many(VirtualKey, await reader.execute(statement))
+
+
+async def end_key(tx: Tx, team_id: TeamId, key_id: KeyId, at: datetime) -> VirtualKey | None:
+    """Revokes a key from `at` on, unless it ends earlier anyway. None: the team has no such key."""
+    statement = (
+        update(VirtualKey)
+        .where(
+            col(VirtualKey.id) == key_id,
+            col(VirtualKey.team_id) == team_id,
+            or_(col(VirtualKey.revoked_at).is_(None), col(VirtualKey.revoked_at) > at),
+        )
+        .values(revoked_at=at)
+    )
+    await tx.execute(statement)
+    known = select(*columns_of(VirtualKey)).where(col(VirtualKey.id) == key_id, col(VirtualKey.team_id) == team_id)
+    return one(VirtualKey, await tx.execute(known))
+
+
+async def find_principal(reader: Reader, secret_hash: str) -> Principal | None:
+    """What a key stands for. `expires_at` is the earlier of its expiry and its revocation."""
+    statement: Select[*tuple[Any, ...]] = (
+        select(
+            col(VirtualKey.id),
+            col(VirtualKey.team_id),
+            col(VirtualKey.default_model_group).label("key_model_group"),
+            col(VirtualKey.expires_at),
+            col(VirtualKey.revoked_at),
+            col(Team.default_model_group).label("team_model_group"),
+            col(Team.suspended_at),
+        )
+        .join(Team, col(Team.id) == col(VirtualKey.team_id))
+        .where(col(VirtualKey.secret_hash) == secret_hash)
+    )
+    row = (await reader.execute(statement)).one_or_none()
+    if row is None:
+        return None
+    return Principal(
+        team_id=TeamId(row.team_id),
+        key_id=KeyId(row.id),
+        key_model_group=row.key_model_group,
+        team_model_group=row.team_model_group,
+        is_suspended=row.suspended_at is not None,
+        expires_at=min((moment for moment in (row.expires_at, row.revoked_at) if moment), default=None),
+    )
