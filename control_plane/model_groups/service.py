@@ -1,0 +1,45 @@
+"""The model groups in force: the catalog read from the YAML, and the grants beside it."""
+
+from collections.abc import Sequence
+
+from cachetools import TTLCache
+
+from control_plane.ids import TeamId
+from control_plane.model_groups import access, store
+from control_plane.model_groups.catalog import Catalog, Target
+from control_plane.storage.database import Database
+
+GRANTS_TTL_S = 4  # a grant taken back must hold on every replica within 5 s
+GRANTS_KEPT = 100_000
+
+
+class ModelGroupService:
+    """Holds the catalog; decides with `access` what a team's call runs on."""
+
+    def __init__(self, db: Database, catalog: Catalog) -> None:
+        self._db = db
+        self.catalog = catalog
+        self._grants: TTLCache[TeamId, frozenset[str]] = TTLCache(GRANTS_KEPT, GRANTS_TTL_S)
+
+    async def choose(self, team_id: TeamId, asked: str | None, defaults: Sequence[str | None]) -> Target:
+        """What a call of this team runs on: see `access.choose`."""
+        grants = await self.grants(team_id)
+        return access.choose(self.catalog, team=team_id, grants=grants, asked=asked, defaults=defaults)
+
+    async def usable(self, team_id: TeamId) -> list[str]:
+        """The groups the team may use, in the file's order."""
+        return access.usable_groups(self.catalog, team_id, await self.grants(team_id))
+
+    async def grants(self, team_id: TeamId) -> frozenset[str]:
+        """What was granted to the team through the API; remembered for a few seconds."""
+        try:
+            return self._grants[team_id]
+        except KeyError:
+            async with self._db.reader() as reader:
+                grants = await store.list_grants(reader, team_id)
+            self._grants[team_id] = grants
+            return grants
+
+    def forget(self) -> None:
+        """Looks grants up again: one has just changed in this process."""
+        self._grants.clear()

@@ -1,0 +1,25 @@
+"""SQL of the grants."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import delete, insert, select
+from sqlmodel import col
+
+from control_plane.ids import TeamId
+from control_plane.model_groups.models import Grant
+from control_plane.storage.database import Reader, Tx
+
+
+async def list_grants(reader: Reader, team_id: TeamId) -> frozenset[str]:
+    """The model groups granted to the team through the API."""
+    rows = await reader.execute(select(col(Grant.model_group)).where(col(Grant.team_id) == team_id))
+    return frozenset(rows.scalars())
+
+
+async def replace_grants(tx: Tx, team_id: TeamId, groups: Collection[str], now: datetime) -> None:
+    """Grants exactly these groups."""
+    await tx.execute(delete(Grant).where(col(Grant.team_id) == team_id))
+    rows = [{"team_id": team_id, "model_group": group, "created_at": now} for group in sorted(set(groups))]
+    if rows:
+        await tx.execute(insert(Grant), rows)

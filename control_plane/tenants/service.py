@@ -1,0 +1,43 @@
+"""Keys: what a key stands for, and the making and ending of keys."""
+
+from cachetools import TTLCache
+
+from control_plane.clock import Clock
+from control_plane.errors import InvalidKey
+from control_plane.storage.database import Database
+from control_plane.tenants import store
+from control_plane.tenants.keys import hash_key, is_same
+from control_plane.tenants.principal import Principal
+
+PRINCIPAL_TTL_S = 4  # a revocation must hold on every replica within 5 s
+PRINCIPALS_KEPT = 100_000  # unknown keys are kept too, so that guessing keys does not reach the database each time
+
+
+class KeyService:
+    """The keys of all teams. What a key stands for is remembered for a few seconds: the hot path runs no SQL for it."""
+
+    def __init__(self, db: Database, *, master_key: str, clock: Clock) -> None:
+        self._db = db
+        self._clock = clock
+        self._master_hash = hash_key(master_key)
+        self._principals: TTLCache[str, Principal | None] = TTLCache(PRINCIPALS_KEPT, PRINCIPAL_TTL_S)
+
+    async def principal(self, secret: str) -> Principal:
+        """Who asks with this key. Raises: InvalidKey when it is unknown, expired or revoked."""
+        secret_hash = hash_key(secret)
+        if is_same(secret_hash, self._master_hash):
+            return Principal(team_id=None)
+        try:
+            principal = self._principals[secret_hash]
+        except KeyError:
+            async with self._db.reader() as reader:
+                principal = await store.find_principal(reader, secret_hash)
+            self._principals[secret_hash] = principal
+        if principal is None:
+            raise InvalidKey
+        principal.is_valid(self._clock())
+        return principal
+
+    def forget(self) -> None:
+        """Looks every key up again: something about a key or its team has just changed in this process."""
+        self._principals.clear()
