@@ -1,0 +1,47 @@
+"""What every wire model has in common."""
+
+from contextvars import ContextVar
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, model_validator
+
+ignored_fields: ContextVar[list[str] | None] = ContextVar("ignored_fields", default=None)
+"""Names of request fields nobody knows, collected while a body is read; the server reports them in a header."""
+
+
+class Body(BaseModel):
+    """A request body. Unknown fields are accepted, left out and reported in `X-Ignored-Fields`; NaN is refused."""
+
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False, frozen=True)
+
+    @model_validator(mode="after")
+    def _report_unknown(self) -> Self:
+        unknown = self.model_extra
+        collected = ignored_fields.get()
+        if unknown and collected is not None:
+            collected.extend(unknown)
+        return self
+
+
+class Answer(BaseModel):
+    """An answer. Its fields have no defaults, so that clients see in the schema what is always there."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain the character U+0000")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_no_nul)]
+"""Text the database can keep: Postgres has no U+0000."""
+
+Moment = Annotated[
+    AwareDatetime, PlainSerializer(lambda moment: moment.isoformat().replace("+00:00", "Z"), return_type=str)
+]
+"""A time in RFC 3339, in UTC."""
+
+Json = dict[str, Any]
+"""A JSON object that only its sender understands."""

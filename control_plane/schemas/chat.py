@@ -1,0 +1,151 @@
+"""What a client may say in a chat call, as every door that takes OpenAI's words reads it.
+
+Fields are an allow-list: what is not named here never reaches LiteLLM, which trusts every parameter it is given.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from control_plane.chat import CHAT_PARAMETERS
+from control_plane.schemas.base import Body, Json, Text
+
+
+class TextPart(Body):
+    """Text."""
+
+    type: Literal["text"]
+    text: str
+    cache_control: Json | None = None
+
+
+class MediaPart(Body):
+    """An image, a sound or a file, in OpenAI's form."""
+
+    type: Literal["image_url", "input_audio", "file"]
+    image_url: str | Json | None = None
+    input_audio: Json | None = None
+    file: Json | None = None
+    cache_control: Json | None = None
+
+    @model_validator(mode="after")
+    def _has_its_content(self) -> "MediaPart":
+        if getattr(self, self.type) is None:
+            raise ValueError(f"a part of type {self.type} needs the field {self.type}")
+        return self
+
+
+Part = Annotated[TextPart | MediaPart, Field(discriminator="type")]
+
+
+class FunctionCall(Body):
+    """The function an assistant called, its arguments as JSON text."""
+
+    name: str
+    arguments: str = "{}"
+
+
+class ToolCall(Body):
+    """One call of a tool by an assistant."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class ChatMessage(Body):
+    """One message. `content` may only be null beside `tool_calls`."""
+
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | Annotated[Sequence[Part], Field(min_length=1)] | None = None
+    name: str | None = None
+    tool_calls: Annotated[Sequence[ToolCall], Field(min_length=1)] | None = None
+    tool_call_id: str | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "ChatMessage":
+        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+            raise ValueError("content is missing")
+        if self.role == "tool" and self.tool_call_id is None:
+            raise ValueError("a tool message needs tool_call_id")
+        return self
+
+    def text_length(self) -> int:
+        """Characters of text in it, tool arguments included; files and images do not count."""
+        if isinstance(self.content, str):
+            length = len(self.content)
+        else:
+            length = sum(len(part.text) for part in self.content or () if isinstance(part, TextPart))
+        return length + sum(len(call.function.arguments) for call in self.tool_calls or ())
+
+
+class FunctionDefinition(Body):
+    """A function the model may call; `parameters` is a JSON Schema."""
+
+    name: Annotated[str, Field(min_length=1)]
+    description: str | None = None
+    parameters: Json | None = None
+    strict: bool | None = None
+
+
+class ToolDefinition(Body):
+    """A tool the model may use. Only functions: other kinds would make the server call out."""
+
+    type: Literal["function"]
+    function: FunctionDefinition
+
+
+class ChosenFunction(Body):
+    """The name of the function the model must call."""
+
+    name: str
+
+
+class ToolChoice(Body):
+    """One function the model must call."""
+
+    type: Literal["function"]
+    function: ChosenFunction
+
+
+class ResponseFormat(Body):
+    """The form the answer must have; `json_schema` in OpenAI's form."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: Json | None = None
+
+
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+
+
+class ChatParameters(Body):
+    """The parameters of a chat call, each optional."""
+
+    temperature: Annotated[float, Field(ge=0, le=2, description="default 0.7, where the model takes one")] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    frequency_penalty: Penalty | None = None
+    presence_penalty: Penalty | None = None
+    stop: Text | Annotated[Sequence[Text], Field(max_length=16)] | None = None
+    tools: Annotated[Sequence[ToolDefinition], Field(max_length=256)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
+    response_format: ResponseFormat | None = None
+    seed: int | None = None
+
+    def given_parameters(self) -> dict[str, Any]:
+        """The parameters the client set, in OpenAI's form, without anything unknown."""
+        return {name: plain(value) for name in _PARAMETERS if (value := getattr(self, name)) is not None}
+
+
+_PARAMETERS = tuple(sorted(CHAT_PARAMETERS))
+
+
+def plain(value: Any) -> Any:
+    """A wire value as JSON data holding only the fields we know and the client set."""
+    if isinstance(value, Body):
+        known = type(value).model_fields
+        return {name: plain(getattr(value, name)) for name in known if name in value.model_fields_set}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

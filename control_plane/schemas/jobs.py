@@ -1,0 +1,256 @@
+"""The wire of the Job API (documents S0 and S1): what clients send and get."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from control_plane.schemas.base import Answer, Body, Json, Moment, Text
+from control_plane.schemas.chat import ChatMessage, ChatParameters
+
+JobType = Annotated[Text, Field(min_length=1, max_length=200)]
+Label = Annotated[Text, Field(max_length=200)]
+
+
+class CreateJob(Body):
+    """Opens a job."""
+
+    job_type: JobType
+    team_id: str | None = Field(default=None, description="must be the key's team")
+    user_id: Label | None = None
+    metadata: Json | None = Field(default=None, description="at most 10 KB")
+    model_group: str | None = Field(default=None, description="what the job's calls use when they name none")
+    ttl_seconds: Annotated[int, Field(gt=0, le=31 * 86_400)] | None = None
+
+
+class JobCreated(Answer):
+    """A new job."""
+
+    job_id: str
+    status: str
+    created_at: Moment
+    team_id: str
+
+
+class CallBody(ChatParameters):
+    """One LLM call. `model_group` or `model` or neither: then the job's, key's or team's default group."""
+
+    messages: Annotated[Sequence[ChatMessage], Field(min_length=1)]
+    model_group: str | None = None
+    model: str | None = None
+    purpose: Label | None = None
+    call_metadata: Json | None = None
+
+
+class CallAnswer(Answer):
+    """What the model said."""
+
+    content: str | None
+    role: Literal["assistant"]
+    finish_reason: str
+    tool_calls: Sequence[Json] | None = Field(description="left out when there are none")
+
+
+class CallMetadata(Answer):
+    """What the call took. `cost_usd` is what the provider charges."""
+
+    tokens_used: int
+    prompt_tokens: int
+    completion_tokens: int
+    latency_ms: int
+    model_group: str
+    model: str
+    cached: bool
+    cost_usd: float
+
+
+class CallResult(Answer):
+    """A buffered call."""
+
+    call_id: str
+    response: CallAnswer
+    metadata: CallMetadata
+
+
+class CompleteJob(Body):
+    """Closes a job."""
+
+    status: Literal["completed", "failed", "cancelled"]
+    metadata: Json | None = None
+    error_message: Text | None = None
+
+
+class JobCosts(Answer):
+    """What a job took, and what it was charged."""
+
+    total_calls: int
+    successful_calls: int
+    failed_calls: int
+    total_tokens: int
+    total_cost_usd: float
+    avg_latency_ms: int
+    credit_applied: bool
+    credits_charged: int
+    credits_remaining: int
+
+
+class CallSummary(Answer):
+    """One call of a completed job."""
+
+    call_id: str
+    purpose: str | None
+    model_group: str
+    tokens: int
+    latency_ms: int
+    error: str | None
+
+
+class JobCompleted(Answer):
+    """The bill. A repetition gives the same."""
+
+    job_id: str
+    status: str
+    completed_at: Moment
+    costs: JobCosts
+    calls: Sequence[CallSummary]
+
+
+class JobView(Answer):
+    """A job."""
+
+    job_id: str
+    team_id: str
+    user_id: str | None
+    job_type: str
+    status: str
+    created_at: Moment
+    started_at: Moment | None
+    completed_at: Moment | None
+    expires_at: Moment
+    model_groups_used: Sequence[str]
+    credit_applied: bool
+    credits_charged: int
+    metadata: Json
+    error_message: str | None
+
+
+class MetadataPatch(Body):
+    """Keys to add to or replace in the job's metadata."""
+
+    metadata: Json
+
+
+class MetadataView(Answer):
+    """The job's metadata as it is now."""
+
+    job_id: str
+    metadata: Json
+    updated_at: Moment
+
+
+class SpendLogView(Answer):
+    """What LiteLLM reported of one attempt."""
+
+    status: str
+    deployment: str
+    model: str
+    prompt_tokens: int
+    completion_tokens: int
+    cost_usd: float
+    error: str | None
+
+
+class CallCost(Answer):
+    """One call: our record, and beside it what LiteLLM reported, one entry per attempt."""
+
+    call_id: str
+    status: str
+    purpose: str | None
+    model_group: str
+    model: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    estimated: bool
+    cached: bool
+    cost_usd: float
+    latency_ms: int
+    error: str | None
+    created_at: Moment
+    spend_logs: Sequence[SpendLogView]
+
+
+class CostBreakdown(Answer):
+    """Costs of a job, call by call. A failed call's cost is shown but not part of the total."""
+
+    total_cost_usd: float
+    breakdown: Sequence[CallCost]
+
+
+class JobCostsView(Answer):
+    """Costs of a job."""
+
+    job_id: str
+    costs: CostBreakdown
+
+
+class CreateAndCall(CallBody):
+    """A job of one call: opened, called and completed in one request."""
+
+    job_type: JobType
+    team_id: str | None = None
+    user_id: Label | None = None
+    job_metadata: Json | None = None
+
+
+class CreateAndCallResult(Answer):
+    """The answer and the bill of a one-call job."""
+
+    job_id: str
+    status: str
+    response: CallAnswer
+    metadata: CallMetadata
+    costs: JobCosts
+    completed_at: Moment
+
+
+class JobList(Answer):
+    """Jobs, newest first. `next_cursor` leads to the next page; null on the last."""
+
+    team_id: str
+    jobs: Sequence[JobView]
+    limit: int
+    next_cursor: str | None
+
+
+class UsageSummary(Answer):
+    """What jobs of a month used."""
+
+    total_jobs: int
+    successful_jobs: int
+    failed_jobs: int
+    total_cost_usd: float
+    total_tokens: int
+    avg_cost_per_job: float
+
+
+class TypeUsage(Answer):
+    """What jobs of one type used."""
+
+    jobs: int
+    successful_jobs: int
+    failed_jobs: int
+    cost_usd: float
+    tokens: int
+    credits_charged: int
+
+
+class TeamUsage(Answer):
+    """Usage of a month."""
+
+    team_id: str
+    period: str
+    summary: UsageSummary
+    job_types: dict[str, TypeUsage]
+
+
+ErrorBody = dict[str, Any]
