@@ -1,0 +1,82 @@
+"""What is asked of every target: the same prompt, the same models, the same numbers of connections."""
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+GROUP, IDLE_GROUP = "Bench", "BenchIdle"
+MODEL, IDLE_MODEL = "bench", "bench-idle"
+TEAM = "bench"
+
+
+class Kind(StrEnum):
+    """The sort of call. `JOB`: a job of its own around each buffered call: create, call, complete."""
+
+    BUFFERED = "buffered"
+    STREAM = "stream"
+    JOB = "job per call"
+    IDLE = "idle stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One row group of the report. `aim`: the CPU ratio to the bare router that we want to stay under."""
+
+    kind: Kind
+    connections: int
+    aim: float | None = None
+
+    @property
+    def name(self) -> str:
+        """As the report calls it."""
+        return f"{self.kind.value}, {self.connections} conn."
+
+
+SCENARIOS = (
+    Scenario(Kind.BUFFERED, 1, aim=1.3),
+    Scenario(Kind.BUFFERED, 16, aim=1.3),
+    Scenario(Kind.BUFFERED, 64, aim=1.3),
+    Scenario(Kind.STREAM, 16, aim=1.1),
+    Scenario(Kind.JOB, 16),
+)
+IDLE_AIM_KB = 100
+
+CALL: dict[str, Any] = {
+    "messages": [
+        {
+            "role": "system",
+            "content": "You read résumés and answer with what they say, in plain words, without guesses.",
+        },
+        {
+            "role": "user",
+            "content": "John Smith, john@example.com, 35, has built payment systems for eleven years, first in a bank, "
+            "then in a start-up of his own; he likes mountains, old maps and short meetings. What does he do?",
+        },
+    ],
+    "temperature": 0.2,
+    "max_tokens": 500,
+}
+
+
+def config(provider_port: int) -> str:
+    """A `litellm_config.yaml` (JSON is YAML) that both the bare router and we read: one priced model at the provider."""
+
+    def deployment(name: str, path: str) -> dict[str, Any]:
+        base = f"http://127.0.0.1:{provider_port}{path}/v1"
+        return {
+            "model_name": name,
+            "litellm_params": {"model": "openai/gpt-4o", "api_base": base, "api_key": "sk-provider"},
+            "model_info": {"id": f"{name}-1"},
+        }
+
+    def group(model: str) -> dict[str, Any]:
+        return {"description": "What the benchmark asks.", "models": [model], "teams": [TEAM]}
+
+    return json.dumps(
+        {
+            "model_list": [deployment(MODEL, ""), deployment(IDLE_MODEL, "/idle")],
+            "model_groups": {GROUP: group(MODEL), IDLE_GROUP: group(IDLE_MODEL)},
+        },
+        indent=2,
+    )
