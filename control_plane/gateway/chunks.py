@@ -1,0 +1,83 @@
+"""What a provider answered, in our words. Pure functions: values of litellm in, ours out.
+
+Tokens and prices of answers without usage are worked out in `prices.py`; streams are run in `streams.py`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from control_plane.chat import Answer, FinishReason, Served, Usage
+from control_plane.gateway.prices import money
+from control_plane.units import NanoUsd
+
+FINISH_REASONS: Mapping[str, FinishReason] = {
+    "stop": "stop",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "eos": "stop",
+    "complete": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "max_output_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "content_filter": "content_filter",
+    "content_filtered": "content_filter",
+    "safety": "content_filter",
+    "refusal": "content_filter",
+    "guardrail_intervened": "content_filter",
+    "tool_calls": "tool_calls",
+    "tool_use": "tool_calls",
+    "function_call": "tool_calls",
+}
+"""Providers' words for why they ended; whatever is not here counts as `stop`."""
+
+
+def finish_reason(said: str | None, *, has_tool_calls: bool) -> FinishReason:
+    """Why the answer ended. Some providers say `stop` after tool calls; clients look for `tool_calls`."""
+    reason = FINISH_REASONS.get((said or "stop").lower(), "stop")
+    return "tool_calls" if reason == "stop" and has_tool_calls else reason
+
+
+def usage_of(reported: Any) -> Usage | None:
+    """The provider's tokens, or None when it counted none: LiteLLM fills in zeros where no usage came."""
+    prompt_tokens = getattr(reported, "prompt_tokens", None) or 0
+    completion_tokens = getattr(reported, "completion_tokens", None) or 0
+    if not prompt_tokens and not completion_tokens:
+        return None
+    return Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+
+
+def tool_calls_of(calls: Any) -> list[dict[str, Any]]:
+    """Tool calls, whole or in pieces, as plain OpenAI dicts."""
+    return [call.model_dump(exclude_none=True) for call in calls or ()]
+
+
+def texts_of(calls: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The text that tool calls cost tokens for: names and arguments."""
+    functions = (call.get("function") or call.get("custom") or {} for call in calls)
+    return [text for function in functions for key in ("name", "arguments", "input") if (text := function.get(key))]
+
+
+def cost_of(response: Any) -> NanoUsd | None:
+    """What LiteLLM says a buffered answer cost; 0 for one out of a cache, None if it does not say."""
+    hidden = response._hidden_params  # noqa: SLF001  # the only place where LiteLLM says it
+    if hidden.get("cache_hit") is True:
+        return NanoUsd(0)
+    cost = hidden.get("response_cost")
+    return None if cost is None else money(cost)
+
+
+def answer(response: Any, *, served: Served, usage: Usage, cost: NanoUsd) -> Answer:
+    """A whole answer. Raises: IndexError, AttributeError for a response without choices."""
+    choice = response.choices[0]
+    message = choice.message
+    calls = tool_calls_of(message.tool_calls)
+    return Answer(
+        content=message.content,
+        tool_calls=calls,
+        finish_reason=finish_reason(choice.finish_reason, has_tool_calls=bool(calls)),
+        usage=usage,
+        cost=cost,
+        served=served,
+        is_cached=response._hidden_params.get("cache_hit") is True,  # noqa: SLF001  # as in cost_of
+    )

@@ -1,0 +1,128 @@
+"""What a provider or LiteLLM raised, in our words. The only table of its kind.
+
+Our messages are fixed. The exception's own text repeats what the provider said, which may be the prompt, so it goes
+nowhere: the log gets class, status and deployment.
+"""
+
+import logging
+import math
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+from control_plane.errors import (
+    ContentPolicyViolated,
+    ContextLengthExceeded,
+    LlmCallFailed,
+    ModelTimeout,
+    ProviderError,
+    ProviderRateLimited,
+    ProviderRefused,
+    ProviderUnavailable,
+)
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_S = 5.0
+"""When the provider names no time: LiteLLM's cooldown of a deployment."""
+
+MAX_RETRY_AFTER_S = 3600.0
+
+
+def translate(exc: Exception) -> ProviderError:
+    """The provider error that stands for `exc`, which is logged without its text.
+
+    429 and 503 always carry `retry_after_s`. 401, 402, 403 and 404 of a provider become LlmCallFailed.
+    """
+    error = _translated(exc)
+    log.warning(
+        "provider_error",
+        extra={
+            "error_class": type(exc).__name__,
+            "status": _status(exc),
+            "deployment": getattr(exc, "failed_deployment_id", None),
+            "code": error.code,
+            "where": _where(exc),
+        },
+    )
+    return error
+
+
+def _translated(exc: Exception) -> ProviderError:
+    import litellm  # noqa: PLC0415  # loaded long before an exception of its own arrives
+    from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic  # noqa: PLC0415
+
+    if isinstance(exc, litellm.ContextWindowExceededError):
+        return ContextLengthExceeded()
+    if isinstance(exc, litellm.ContentPolicyViolationError):
+        return ContentPolicyViolated()
+    if isinstance(exc, RouterRateLimitError | RouterRateLimitErrorBasic):  # every deployment is cooling down
+        return ProviderUnavailable(retry_after_s=_seconds(getattr(exc, "cooldown_time", None)))
+    if isinstance(exc, litellm.APIConnectionError) and any(_is_timeout(cause) for cause in _causes(exc)):
+        return ModelTimeout(retry_after_s=RETRY_AFTER_S)  # a stream that stalled after its first chunk
+    return _by_status(exc)
+
+
+def _by_status(exc: Exception) -> ProviderError:
+    """By the status LiteLLM gives its exceptions; 401, 402, 403 and 404 are our operator's trouble, not the client's."""
+    match _status(exc):
+        case 400 | 413 | 422:
+            return ProviderRefused()
+        case 408 | 504:
+            return ModelTimeout(retry_after_s=_retry_after_s(exc))
+        case 429:
+            return ProviderRateLimited(retry_after_s=_retry_after_s(exc))
+        case 502 | 503 | 529:
+            return ProviderUnavailable(retry_after_s=_retry_after_s(exc))
+        case _:
+            return LlmCallFailed()
+
+
+def _status(exc: Exception) -> int | None:
+    try:
+        return int(getattr(exc, "status_code", None))  # type: ignore[arg-type]  # None and words end in the except
+    except (TypeError, ValueError):
+        return None
+
+
+def _where(exc: Exception) -> str | None:
+    """The line that raised it, which a text we do not log would have told."""
+    frames = traceback.extract_tb(exc.__traceback__, limit=-1)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
+
+
+def _retry_after_s(exc: Exception) -> float:
+    for headers in (getattr(exc, "litellm_response_headers", None), getattr(_response(exc), "headers", None)):
+        if headers is not None and headers.get("retry-after") is not None:
+            return _seconds(headers.get("retry-after"))
+    return RETRY_AFTER_S
+
+
+def _response(exc: Exception) -> Any:
+    return getattr(exc, "response", None)
+
+
+def _seconds(value: Any) -> float:
+    """A finite wait within (0, MAX_RETRY_AFTER_S]; a date, rare there, counts as unnamed."""
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return RETRY_AFTER_S
+    if not math.isfinite(seconds) or seconds <= 0:
+        return RETRY_AFTER_S
+    return min(seconds, MAX_RETRY_AFTER_S)
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    cause: BaseException | None = exc
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _is_timeout(cause: BaseException) -> bool:
+    import httpx  # noqa: PLC0415  # litellm has loaded it; nothing else here needs it
+
+    return isinstance(cause, TimeoutError | httpx.TimeoutException)

@@ -1,0 +1,128 @@
+"""Counts tokens and prices usage where the provider or LiteLLM did not: broken streams, answers without usage.
+
+The price list is LiteLLM's. It is asked by deployment id where the YAML gives prices, and by model where it does not:
+under the id of a deployment without prices LiteLLM would find one of zero and say nothing.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from control_plane.chat import ChatRequest, Usage
+from control_plane.gateway.deployments import Deployment
+from control_plane.units import NanoUsd, nano_usd
+
+log = logging.getLogger(__name__)
+
+LONG_TEXT = 20_000
+"""Characters from which the tokenizer runs in a thread: about 2 ms, counted at 10 characters per microsecond."""
+
+CHARACTERS_PER_TOKEN = 4
+"""For text the tokenizer refuses."""
+
+
+def money(dollars: float) -> NanoUsd:
+    """LiteLLM's dollars, a sum of floats, as nano-USD.
+
+    31 microdollars may arrive as 0.000031000000000000005, which must not cost one nano-dollar more: what lies beyond
+    twelve decimals is noise.
+    """
+    return nano_usd(round(float(dollars), 12))
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTag:
+    """Where LiteLLM finds the price of a deployment, and the model whose tokenizer counts for it."""
+
+    model: str
+    provider: str
+    tokenizer_model: str
+
+
+def price_tag(deployment: Deployment) -> PriceTag:
+    """The tag of one deployment. Raises: litellm's BadRequestError for a model of no known provider."""
+    import litellm  # noqa: PLC0415  # see library.py
+
+    model = str(deployment.params["model"])
+    name, provider, *_ = litellm.get_llm_provider(
+        model=model,
+        custom_llm_provider=deployment.params.get("custom_llm_provider"),
+        api_base=deployment.params.get("api_base"),
+    )
+    if any("cost_per" in key and value is not None for key, value in deployment.info.items()):
+        return PriceTag(model=deployment.id, provider=provider, tokenizer_model=name)
+    base = deployment.info.get("base_model") or deployment.params.get("base_model")
+    return PriceTag(model=str(base or model), provider=provider, tokenizer_model=name)
+
+
+def cost(tag: PriceTag, reported: Any) -> NanoUsd:
+    """The price of LiteLLM's `Usage`, with cached and reasoning tokens. No price known: 0, and an error in the log."""
+    import litellm  # noqa: PLC0415  # see library.py
+
+    try:
+        parts = litellm.cost_per_token(model=tag.model, custom_llm_provider=tag.provider, usage_object=reported)
+    except Exception:
+        log.exception("price_missing", extra={"model": tag.model})
+        return NanoUsd(0)
+    return money(sum(parts))
+
+
+def cost_of_tokens(tag: PriceTag, usage: Usage) -> NanoUsd:
+    """The price of plain prompt and completion tokens."""
+    import litellm  # noqa: PLC0415  # see library.py
+
+    reported = litellm.Usage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.total_tokens,
+    )
+    return cost(tag, reported)
+
+
+async def estimate(tag: PriceTag, request: ChatRequest, texts: Sequence[str]) -> Usage:
+    """Tokens of the request and of the texts answered so far, counted by us."""
+    answered = "".join(texts)
+    length = len(answered) + sum(len(str(message.get("content"))) for message in request.messages)
+    if length > LONG_TEXT:
+        return await asyncio.to_thread(_estimate, tag, request, answered)
+    return _estimate(tag, request, answered)
+
+
+def _estimate(tag: PriceTag, request: ChatRequest, answered: str) -> Usage:
+    return Usage(
+        prompt_tokens=_prompt_tokens(tag, request),
+        completion_tokens=_text_tokens(tag, answered),
+        is_estimated=True,
+    )
+
+
+def _prompt_tokens(tag: PriceTag, request: ChatRequest) -> int:
+    import litellm  # noqa: PLC0415  # see library.py
+
+    try:
+        return int(
+            litellm.token_counter(
+                model=tag.tokenizer_model,
+                messages=[dict(message) for message in request.messages],
+                tools=request.parameters.get("tools"),
+                tool_choice=request.parameters.get("tool_choice"),
+                use_default_image_token_count=True,  # else it fetches the picture to measure it
+            )
+        )
+    except Exception:  # noqa: BLE001  # a count may be rough but must not fail a call that was answered
+        log.warning("tokens_guessed", extra={"model": tag.tokenizer_model})
+        return sum(len(str(message.get("content"))) for message in request.messages) // CHARACTERS_PER_TOKEN
+
+
+def _text_tokens(tag: PriceTag, text: str) -> int:
+    import litellm  # noqa: PLC0415  # see library.py
+
+    if not text:
+        return 0
+    try:
+        return int(litellm.token_counter(model=tag.tokenizer_model, text=text, count_response_tokens=True))
+    except Exception:  # noqa: BLE001  # as above
+        log.warning("tokens_guessed", extra={"model": tag.tokenizer_model})
+        return -(-len(text) // CHARACTERS_PER_TOKEN)

@@ -1,0 +1,105 @@
+"""LiteLLM's callback, put into spend reports: one for each attempt at a deployment, failed ones too.
+
+LiteLLM's callbacks are global to the process. Each gateway writes its own mark into the metadata of its calls and takes
+only the reports that carry it. A stream the client abandons is never reported: LiteLLM is silent about those.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from control_plane.chat import SpendReport
+from control_plane.gateway.prices import money
+from control_plane.ids import CallId
+from control_plane.units import NanoUsd
+
+log = logging.getLogger(__name__)
+
+MARK = "gateway"
+"""The key in `litellm_metadata` under which a gateway's mark travels."""
+
+ATTEMPT = "attempt"
+"""The key under which a call's Attempt travels."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The deployment that a call is trying, or has been answered by.
+
+    LiteLLM names the wrong one for a stream that falls back twice before its first piece.
+    """
+
+    deployment_id: str = ""
+
+
+def spend_report(payload: Mapping[str, Any]) -> SpendReport:
+    """One row of the spend log. `payload`: LiteLLM's standard_logging_object.
+
+    Raises: KeyError, TypeError, ValueError when it is not what LiteLLM sends.
+    """
+    is_cached = payload.get("cache_hit") is True
+    return SpendReport(
+        call_id=CallId(UUID(payload["litellm_call_id"])),
+        request_id=str(payload["id"]),
+        status="success" if payload["status"] == "success" else "failure",
+        model=str(payload.get("model") or ""),
+        model_group=str(payload.get("model_group") or ""),
+        deployment_id=str(payload.get("model_id") or ""),
+        provider=str(payload.get("custom_llm_provider") or ""),
+        cost=NanoUsd(0) if is_cached else money(payload.get("response_cost") or 0),
+        prompt_tokens=int(payload.get("prompt_tokens") or 0),
+        completion_tokens=int(payload.get("completion_tokens") or 0),
+        started_at=datetime.fromtimestamp(payload["startTime"], UTC),
+        ended_at=datetime.fromtimestamp(payload["endTime"], UTC),
+        is_cached=is_cached,
+        error_class=(payload.get("error_information") or {}).get("error_class") or None,
+    )
+
+
+def spend_reporter(mark: str, report: Callable[[SpendReport], None]) -> Any:
+    """A LiteLLM callback that hands every report carrying `mark` to `report`, which must not block."""
+    from litellm.integrations.custom_logger import CustomLogger  # noqa: PLC0415  # see library.py
+
+    class SpendReporter(CustomLogger):  # type: ignore[misc]  # litellm is not type-checked
+        """Parameter names are LiteLLM's: it passes them by keyword and swallows the TypeError of other names."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.mark = mark  # LiteLLM drops a callback whose class and public attributes it has seen before
+
+        async def async_pre_call_deployment_hook(self, kwargs: Mapping[str, Any], call_type: Any) -> None:  # noqa: ARG002
+            attempt = (kwargs.get("litellm_metadata") or {}).get(ATTEMPT)
+            if attempt is not None:
+                attempt.deployment_id = str((kwargs.get("model_info") or {}).get("id") or "")
+
+        async def async_log_success_event(
+            self,
+            kwargs: Mapping[str, Any],
+            response_obj: Any,  # noqa: ARG002
+            start_time: Any,  # noqa: ARG002
+            end_time: Any,  # noqa: ARG002
+        ) -> None:
+            self._hand_over(kwargs)
+
+        async def async_log_failure_event(
+            self,
+            kwargs: Mapping[str, Any],
+            response_obj: Any,  # noqa: ARG002
+            start_time: Any,  # noqa: ARG002
+            end_time: Any,  # noqa: ARG002
+        ) -> None:
+            self._hand_over(kwargs)
+
+        def _hand_over(self, kwargs: Mapping[str, Any]) -> None:
+            try:
+                metadata = (kwargs.get("litellm_params") or {}).get("litellm_metadata") or {}
+                if metadata.get(MARK) == mark:
+                    report(spend_report(kwargs["standard_logging_object"]))
+            except Exception:
+                # LiteLLM would swallow it. Of kwargs only the id is told: they hold the provider's key.
+                log.exception("spend_report_lost", extra={"call_id": kwargs.get("litellm_call_id")})
+
+    return SpendReporter()

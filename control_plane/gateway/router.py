@@ -1,0 +1,163 @@
+"""The embedded LiteLLM Router. It chooses deployments, retries, falls back and streams; no other code talks to providers.
+
+Only messages and the parameters of `chat.CHAT_PARAMETERS` travel from a client to LiteLLM, which trusts all it is given.
+"""
+
+import asyncio
+import copy
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from control_plane.chat import CHAT_PARAMETERS, Answer, ProviderCall, Served, SpendReport, Usage
+from control_plane.gateway import library, prices
+from control_plane.gateway.chunks import answer, cost_of, texts_of, tool_calls_of, usage_of
+from control_plane.gateway.deployments import Deployment, RouterConfig
+from control_plane.gateway.errors import translate
+from control_plane.gateway.reports import ATTEMPT, MARK, Attempt, spend_reporter
+from control_plane.gateway.settings import check_settings
+from control_plane.gateway.shutdown import close_clients, last_reports
+from control_plane.gateway.streams import ProviderStream, Serving
+from control_plane.units import NanoUsd
+
+log = logging.getLogger(__name__)
+
+FLUSH_S = 5.0
+"""How long closing waits for LiteLLM's last reports; they usually need milliseconds."""
+
+
+async def open_gateway(config: RouterConfig, report: Callable[[SpendReport], None]) -> "Gateway":
+    """A gateway over the deployments of `config`; `report` gets one SpendReport per attempt, in the event loop.
+
+    Takes seconds in a new process, in a thread.
+    Raises: InvalidConfig for settings that are not supported; what LiteLLM raises for a deployment it cannot use.
+    """
+    check_settings(config.router_settings, config.litellm_settings)
+    return await asyncio.to_thread(_build, config, report)
+
+
+def _build(config: RouterConfig, report: Callable[[SpendReport], None]) -> "Gateway":
+    litellm = library.load(config.litellm_settings)
+    router = litellm.Router(
+        model_list=[_model_list_item(deployment) for deployment in config.deployments],
+        **copy.deepcopy(dict(config.router_settings)),
+        ignore_invalid_deployments=False,
+    )
+    mark = uuid4().hex
+    reporter = spend_reporter(mark, report)
+    litellm.logging_callback_manager.add_litellm_callback(reporter)
+    return Gateway(router, config.deployments, mark=mark, reporter=reporter)
+
+
+def _model_list_item(deployment: Deployment) -> dict[str, Any]:
+    """A copy: LiteLLM writes into what it is given."""
+    return {
+        "model_name": deployment.model_name,
+        "litellm_params": copy.deepcopy(dict(deployment.params)),
+        "model_info": {**copy.deepcopy(dict(deployment.info)), "id": deployment.id},
+    }
+
+
+class Gateway:
+    """The embedded LiteLLM Router: completions, fallbacks, streams. Made by `open_gateway`."""
+
+    def __init__(self, router: Any, deployments: Any, *, mark: str, reporter: Any) -> None:
+        self._router = router
+        self._mark = mark
+        self._reporter = reporter
+        self._is_closed = False
+        self._servings: Mapping[str, Serving] = {
+            deployment.id: Serving(
+                served=Served(deployment_id=deployment.id, model=deployment.provider_model),
+                tag=prices.price_tag(deployment),
+            )
+            for deployment in deployments
+        }
+        self._primary: dict[str, Serving] = {}
+        for deployment in deployments:
+            self._primary.setdefault(deployment.model_name, self._servings[deployment.id])
+
+    async def complete(self, call: ProviderCall) -> Answer:
+        """The whole answer of the first of `call.models` that gives one.
+
+        Raises: ProviderError, of the first model, when all fail. Cancelling closes the connection to the provider.
+        """
+        attempt = Attempt()
+        arguments = self._arguments(call, attempt)
+        try:
+            response = await self._router.acompletion(**arguments)
+            return await self._answer(call, response, self._servings[attempt.deployment_id])
+        except Exception as exc:  # noqa: BLE001  # LiteLLM raises its own classes, ValueError, AttributeError …
+            raise translate(exc) from None  # the provider's text stays out of tracebacks
+
+    async def stream(self, call: ProviderCall) -> ProviderStream:
+        """The answer as it comes, once its first piece that says something is there.
+
+        Raises: ProviderError as `complete` does. Cancelling closes the connection to the provider. The caller closes
+        the stream.
+        """
+        attempt = Attempt()
+        arguments = self._arguments(call, attempt)
+        try:
+            source = await self._router.acompletion(**arguments, stream=True, stream_options={"include_usage": True})
+        except Exception as exc:  # noqa: BLE001  # as above
+            raise translate(exc) from None  # as above
+        stream = ProviderStream(source, call.request, lambda: self._servings[attempt.deployment_id])
+        await stream.prime()
+        return stream
+
+    async def estimate(self, call: ProviderCall) -> tuple[Usage, NanoUsd]:
+        """Prompt tokens and their price at the primary model, for a call whose client left before the first piece."""
+        tag = self._primary[call.models[0]].tag
+        usage = await prices.estimate(tag, call.request, ())
+        return usage, prices.cost_of_tokens(tag, usage)
+
+    async def aclose(self) -> None:
+        """Waits, up to FLUSH_S, for the last reports, then lets go of everything LiteLLM keeps for this gateway.
+
+        Calls and streams must have ended before. Any number of times.
+        """
+        if self._is_closed:
+            return
+        self._is_closed = True
+        try:
+            async with asyncio.timeout(FLUSH_S):
+                await last_reports()
+        except TimeoutError:
+            log.warning("spend_reports_late", extra={"timeout_s": FLUSH_S})
+        finally:
+            self._router.discard()
+            await close_clients(self._reporter)
+
+    async def _answer(self, call: ProviderCall, response: Any, serving: Serving) -> Answer:
+        usage = usage_of(getattr(response, "usage", None))
+        cost = cost_of(response)
+        if usage is None:
+            message = response.choices[0].message
+            texts = [message.content or "", *texts_of(tool_calls_of(message.tool_calls))]
+            usage = await prices.estimate(serving.tag, call.request, texts)
+            cost = prices.cost_of_tokens(serving.tag, usage)
+        elif cost is None:
+            cost = prices.cost(serving.tag, response.usage)
+        return answer(response, served=serving.served, usage=usage, cost=cost)
+
+    def _arguments(self, call: ProviderCall, attempt: Attempt) -> dict[str, Any]:
+        """Everything LiteLLM is told about a call, all of it fresh: the Router writes into it."""
+        primary, *others = call.models
+        if not self._primary.keys() >= {primary, *others}:
+            raise ValueError("a model that is not in the configuration")  # a deployment's id would be taken, too
+        parameters = call.request.parameters
+        arguments: dict[str, Any] = {name: parameters[name] for name in parameters if name in CHAT_PARAMETERS}
+        arguments["model"] = primary
+        arguments["messages"] = [dict(message) for message in call.request.messages]
+        arguments["litellm_call_id"] = str(call.call_id)
+        arguments["litellm_metadata"] = {
+            "spend_logs_metadata": {"job_id": str(call.job_id), "team_id": str(call.team_id)},
+            MARK: self._mark,
+            ATTEMPT: attempt,
+        }
+        arguments["_skip_mcp_handler"] = True  # tools would make LiteLLM load and perhaps call MCP servers
+        if others:
+            arguments["fallbacks"] = others
+        return arguments

@@ -1,0 +1,159 @@
+"""One answer while it arrives: pieces out, tokens tallied, the connection closed when nobody listens.
+
+LiteLLM's stream falls back to another model only before the first piece; after that it fails. `prime()` waits for that
+piece, so whoever holds a primed stream sees one model, and every later failure is an exception from the iteration.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import anyio
+
+from control_plane.chat import ChatRequest, Chunk, Served, Usage
+from control_plane.gateway import prices
+from control_plane.gateway.chunks import finish_reason, texts_of, tool_calls_of, usage_of
+from control_plane.gateway.errors import translate
+from control_plane.gateway.prices import PriceTag
+from control_plane.units import NanoUsd
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A deployment at work: how it is named to the caller and where its price stands."""
+
+    served: Served
+    tag: PriceTag
+
+
+class ProviderStream:
+    """Async iterator of Chunks. It is read and closed by one task at a time, as a generator is.
+
+    The first chunk carries the role beside what it says; the last one has an empty delta and the finish reason, and
+    comes when the provider has said everything, usage included.
+    """
+
+    def __init__(self, source: Any, request: ChatRequest, serving: Callable[[], Serving]) -> None:
+        """`source`: the stream LiteLLM's Router returned. `serving`: who is answering at the moment."""
+        self._source = source
+        self._request = request
+        self._who = serving
+        self._serving = serving()
+        self._opened_by = self._serving
+        self._first: Chunk | None = None
+        self._texts: list[str] = []
+        self._has_tool_calls = False
+        self._finish_reason: str | None = None
+        self._reported: Any = None
+        self._is_over = False
+        self._is_closed = False
+
+    @property
+    def served(self) -> Served:
+        """Who answers; settled once the stream is primed."""
+        return self._serving.served
+
+    async def prime(self) -> None:
+        """Waits for the first chunk that carries something. Raises: ProviderError; the stream is closed then."""
+        try:
+            chunk = await self._pull()
+        except BaseException:
+            await self.aclose()
+            raise
+        self._serving = self._who()
+        self._first = chunk if chunk.finish_reason else Chunk({"role": "assistant", **chunk.delta})
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        """The next chunk. Raises: ProviderError when the provider breaks off; nothing follows then."""
+        first = self._first
+        if first is not None:
+            self._first = None
+            return first
+        if self._is_over:
+            raise StopAsyncIteration
+        return await self._pull()
+
+    async def settle(self) -> tuple[Usage, NanoUsd]:
+        """Tokens and cost of what was produced so far: the provider's numbers if they came, else counted by us."""
+        tag = self._serving.tag
+        usage = usage_of(self._reported)
+        if usage is None:
+            usage = await prices.estimate(tag, self._request, self._texts)
+            return usage, prices.cost_of_tokens(tag, usage)
+        if not await self._is_from_provider(usage):
+            usage = Usage(usage.prompt_tokens, usage.completion_tokens, is_estimated=True)
+        cost = getattr(self._reported, "cost", None)
+        # Absent for a cost of 0, and also after a fallback before the first piece: then the price list decides.
+        return usage, prices.money(cost) if cost else prices.cost(tag, self._reported)
+
+    async def aclose(self) -> None:
+        """Closes the connection to the provider, at once, if it is still open. Any number of times."""
+        if self._is_closed:
+            return
+        self._is_closed = self._is_over = True
+        with anyio.CancelScope(shield=True):
+            await self._source.aclose()
+
+    async def _pull(self) -> Chunk:
+        """The next chunk. Runs for every piece: LiteLLM needs 420 µs for one, this a few."""
+        while True:
+            try:
+                raw = await self._source.__anext__()
+            except StopAsyncIteration:
+                return self._end()
+            except Exception as exc:  # noqa: BLE001  # a stream's end: every failure of a provider arrives here
+                if self._finish_reason is not None:  # the answer is whole; only what comes behind it is missing
+                    log.warning("stream_tail_lost", extra={"error_class": type(exc).__name__})
+                    return self._end()
+                self._is_over = True
+                raise translate(exc) from None  # the provider's text stays out of tracebacks
+            if raw.choices:
+                choice = raw.choices[0]
+                if choice.finish_reason is not None:
+                    self._finish_reason = choice.finish_reason
+                delta = self._tally(choice.delta)
+                if delta is not None:
+                    return Chunk(delta)
+            usage = getattr(raw, "usage", None)  # LiteLLM sends it alone, behind everything else
+            if usage is not None:
+                self._reported = usage
+
+    def _tally(self, said: Any) -> Mapping[str, Any] | None:
+        """What a piece says to the client, counted; None when that is nothing."""
+        content = said.content
+        calls = said.tool_calls
+        if calls:
+            delta: dict[str, Any] = {"tool_calls": tool_calls_of(calls)}
+            self._has_tool_calls = True
+            self._texts += texts_of(delta["tool_calls"])
+            if content:
+                delta["content"] = content
+                self._texts.append(content)
+            return delta
+        if content:
+            self._texts.append(content)
+            return {"content": content}
+        reasoning = getattr(said, "reasoning_content", None)
+        if reasoning:
+            self._texts.append(reasoning)  # not passed on, yet paid for
+        return None
+
+    def _end(self) -> Chunk:
+        self._is_over = True
+        return Chunk({}, finish_reason(self._finish_reason, has_tool_calls=self._has_tool_calls))
+
+    async def _is_from_provider(self, usage: Usage) -> bool:
+        """LiteLLM counts in the provider's place without saying so; the pieces it kept tell.
+
+        Those are the first attempt's. When another deployment took over, what we count ourselves tells instead.
+        """
+        if self._serving is self._opened_by:
+            return any(getattr(kept, "usage", None) is not None for kept in reversed(self._source.chunks))
+        ours = await prices.estimate(self._serving.tag, self._request, self._texts)
+        return (usage.prompt_tokens, usage.completion_tokens) != (ours.prompt_tokens, ours.completion_tokens)
