@@ -1,6 +1,7 @@
 """Everything that can be refused or go wrong, by name. A class knows its code, status and log level; doors render it.
 
-    HouseError
+    HouseError                       our own fault                            500
+    ├── CallLost                     its lease ran out before it ended        500
     ├── Refused                      what we say no to (4xx), logged at INFO
     │   ├── InvalidKey                                                        401
     │   ├── Forbidden                                                         403
@@ -42,6 +43,17 @@ class HouseError(Exception):
         self.facts: Mapping[str, Any] = facts
         self.retry_after_s = retry_after_s
         super().__init__(self.message)
+
+
+def error_code_of(error: BaseException) -> str:
+    """The code of any error: its own, or that of our fault."""
+    return error.code if isinstance(error, HouseError) else HouseError.code
+
+
+class CallLost(HouseError):
+    """The call was given up as lost before it ended; it is not billed. Try again."""
+
+    code = "call_lost"
 
 
 class Refused(HouseError):

@@ -4,6 +4,8 @@ Every write of a call goes through here and nowhere else. The caller of `open` o
 durable, and not before (D4).
 """
 
+import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -24,6 +26,10 @@ from control_plane.spend import store as spend_store
 from control_plane.storage.batching import Batcher
 from control_plane.storage.database import Database, Tx
 
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+
 Item = Intent | Record | SpendReport
 
 
@@ -38,15 +44,16 @@ class Written:
 
 
 class SpendWriter:
-    """Group commit for calls. Run `run()` as a task; `drain()` before stopping it."""
+    """Group commit for calls. Run `run()` and `write_kept()` as tasks; `drain()` before stopping them."""
 
     def __init__(self, db: Database, worker_id: UUID, *, clock: Clock) -> None:
         self._db = db
         self._worker_id = worker_id
         self._clock = clock
         self._batcher: Batcher[Item, Written] = Batcher(self._write)
+        self._reporting: set[asyncio.Task[None]] = set()
+        self._kept: list[Record | SpendReport] = []
         self.run = self._batcher.run
-        self.drain = self._batcher.drain
 
     async def open(self, intent: Intent) -> Written:
         """Makes the intent durable and holds what the job needs.
@@ -56,12 +63,52 @@ class SpendWriter:
         return await self._batcher.put(intent)
 
     async def finish(self, record: Record) -> Written:
-        """Makes the record durable. A caller cancelled while it waits leaves it to be written."""
-        return await self._batcher.put(record)
+        """Makes the record durable. A caller cancelled while it waits leaves it to be written.
 
-    async def report(self, report: SpendReport) -> None:
-        """Keeps what LiteLLM said about an attempt."""
-        await self._batcher.put(report)
+        Raises: DatabaseUnavailable; the record is kept then, and written when the database is back.
+        """
+        try:
+            return await self._batcher.put(record)
+        except DatabaseUnavailable:
+            self._kept.append(record)
+            raise
+
+    def report(self, report: SpendReport) -> None:
+        """Keeps what LiteLLM said about an attempt. Nobody waits for it, so it is written in a task of its own."""
+        task = asyncio.create_task(self._keep_report(report))
+        self._reporting.add(task)
+        task.add_done_callback(self._reporting.discard)
+
+    async def write_kept(self) -> None:
+        """Writes what the database would not take before, until cancelled. Run it as a task beside `run()`."""
+        while True:
+            await asyncio.sleep(RETRY_S)
+            await self._retry()
+
+    async def drain(self) -> None:
+        """Returns when everything given so far is durable, or logged as impossible."""
+        if self._reporting:
+            await asyncio.wait(self._reporting)
+        await self._batcher.drain()
+        await self._retry()
+        for item in self._kept:
+            log.error("record_unwritten", extra={"item": repr(item)})
+
+    async def _keep_report(self, report: SpendReport) -> None:
+        try:
+            await self._batcher.put(report)
+        except DatabaseUnavailable:
+            self._kept.append(report)
+        except Exception:
+            log.exception("spend_log_unwritten", extra={"call_id": str(report.call_id)})
+
+    async def _retry(self) -> None:
+        for item in list(self._kept):
+            try:
+                await self._batcher.put(item)
+            except DatabaseUnavailable:
+                return
+            self._kept.remove(item)
 
     async def _write(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
         try:

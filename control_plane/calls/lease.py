@@ -1,0 +1,60 @@
+"""This process says that it lives; calls of a process that no longer says so are declared lost.
+
+A lost call is one whose process died after the provider may have been reached. It is listed, never hidden, and its
+job can be completed.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+from uuid import UUID
+
+from control_plane.clock import Clock
+from control_plane.errors import DatabaseUnavailable
+from control_plane.jobs import workers_store
+from control_plane.storage.database import Database
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 5
+LEASE = timedelta(seconds=30)  # six heartbeats: longer than any pause of a process that still works
+
+
+class Lease:
+    """The sign of life of one process. `start()`, then `run()` as a task, then `end()`."""
+
+    def __init__(self, db: Database, worker_id: UUID, *, clock: Clock) -> None:
+        self._db = db
+        self._worker_id = worker_id
+        self._clock = clock
+
+    async def start(self) -> None:
+        """Announces this process, and on SQLite, where it is the only one, declares every other dead."""
+        async with self._db.transaction() as tx:
+            await workers_store.add(tx, self._worker_id, self._clock())
+        await self._sweep(timedelta(0) if self._db.is_sqlite else LEASE)
+
+    async def run(self) -> None:
+        """Renews the lease and looks for dead processes, until cancelled."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            try:
+                async with self._db.transaction() as tx:
+                    await workers_store.renew(tx, self._worker_id, self._clock())
+                await self._sweep(LEASE)
+            except DatabaseUnavailable:
+                log.warning("heartbeat_failed")
+
+    async def end(self) -> None:
+        """Takes leave; a call this process left open is found as lost right away."""
+        async with self._db.transaction() as tx:
+            await workers_store.remove(tx, [self._worker_id])
+
+    async def _sweep(self, lease: timedelta) -> None:
+        now = self._clock()
+        async with self._db.transaction() as tx:
+            dead = await workers_store.list_silent(tx, self._worker_id, since=now - lease)
+            lost = await workers_store.give_up_calls(tx, dead, now)
+            await workers_store.remove(tx, dead)
+        for call_id in lost:
+            log.error("call_lost", extra={"call_id": str(call_id)})

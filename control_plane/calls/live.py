@@ -1,0 +1,143 @@
+"""A call between its intent and its record. Whatever happens in between, it is finished exactly once."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+import anyio
+
+from control_plane.chat import Answer, FinishReason, ProviderCall, Served, Usage
+from control_plane.clock import Clock
+from control_plane.errors import CallLost
+from control_plane.jobs.rules import CallStatus, Intent, Record
+from control_plane.spend.writer import SpendWriter
+from control_plane.units import NanoUsd
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended, as far as the provider's side goes."""
+
+    status: CallStatus
+    usage: Usage = Usage()  # noqa: RUF009 - frozen, so sharing it is safe
+    cost: NanoUsd = NanoUsd(0)  # noqa: RUF009 - an int
+    served: Served | None = None
+    finish_reason: FinishReason | None = None
+    error_code: str | None = None
+    is_cached: bool = False
+
+    @classmethod
+    def of(cls, answer: Answer) -> "Outcome":
+        """A buffered call that was answered."""
+        return cls(
+            CallStatus.SUCCEEDED,
+            usage=answer.usage,
+            cost=answer.cost,
+            served=answer.served,
+            finish_reason=answer.finish_reason,
+            is_cached=answer.is_cached,
+        )
+
+
+class InFlight:
+    """The calls of this process between intent and record."""
+
+    def __init__(self) -> None:
+        self.calls: set[LiveCall] = set()
+        self._landed = asyncio.Event()
+        self._landed.set()
+
+    def add(self, call: "LiveCall") -> None:
+        """A call has its intent."""
+        self.calls.add(call)
+        self._landed.clear()
+
+    def remove(self, call: "LiveCall") -> None:
+        """A call has its record."""
+        self.calls.discard(call)
+        if not self.calls:
+            self._landed.set()
+
+    async def wait_until_landed(self, timeout_s: float) -> None:
+        """Returns when no call is in flight any more, or after `timeout_s`."""
+        with anyio.move_on_after(timeout_s):
+            await self._landed.wait()
+
+
+class LiveCall:
+    """One call in flight. `latency_ms` runs from the intent to the record."""
+
+    def __init__(
+        self,
+        intent: Intent,
+        to_provider: ProviderCall,
+        *,
+        credits_remaining: int,
+        writer: SpendWriter,
+        clock: Clock,
+        in_flight: "InFlight",
+    ) -> None:
+        self.intent = intent
+        self.to_provider = to_provider
+        self.credits_remaining = credits_remaining
+        self.first_chunk_ms: int | None = None
+        self.latency_ms = 0
+        self.is_finished = False
+        self._started = time.monotonic()
+        self._writer = writer
+        self._clock = clock
+        self._in_flight = in_flight
+        in_flight.add(self)
+
+    def elapsed_ms(self) -> int:
+        """Milliseconds since the call was opened."""
+        return round((time.monotonic() - self._started) * 1000)
+
+    async def finish(self, outcome: Outcome) -> None:
+        """Makes the record durable. The second time does nothing: the first outcome stands.
+
+        Raises: DatabaseUnavailable (the writer keeps the record until the database is back), CallLost.
+        """
+        if self.is_finished:
+            return
+        self.is_finished = True
+        self.latency_ms = self.elapsed_ms()
+        record = Record(
+            self.intent,
+            outcome.status,
+            outcome.usage,
+            outcome.cost,
+            self.latency_ms,
+            self._clock(),
+            served=outcome.served,
+            first_chunk_ms=self.first_chunk_ms,
+            finish_reason=outcome.finish_reason,
+            error_code=outcome.error_code,
+            is_cached=outcome.is_cached,
+        )
+        with anyio.CancelScope(shield=True):
+            try:
+                written = await self._writer.finish(record)
+            finally:
+                self._in_flight.remove(self)
+        log.info(
+            "call_finished",
+            extra={
+                "call_id": str(self.intent.call_id),
+                "job_id": str(self.intent.job_id),
+                "team_id": self.intent.team_id,
+                "model_group": self.intent.model_group,
+                "deployment": outcome.served.deployment_id if outcome.served else None,
+                "status": outcome.status.value,
+                "error": outcome.error_code,
+                "tokens": outcome.usage.total_tokens,
+                "cost_nano_usd": outcome.cost,
+                "latency_ms": self.latency_ms,
+                "first_chunk_ms": self.first_chunk_ms,
+            },
+        )
+        if not written.is_first:
+            raise CallLost

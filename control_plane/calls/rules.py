@@ -1,0 +1,23 @@
+"""What a call asks of the model once the group's defaults and ours are filled in. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from control_plane.chat import ChatRequest
+
+DEFAULT_TEMPERATURE = 0.7  # S0
+
+
+def fill_in(request: ChatRequest, defaults: Mapping[str, Any]) -> ChatRequest:
+    """The request as it goes to the gateway: what the client set, then the group's defaults, then ours.
+
+    Our temperature is left out beside a `top_p`, which some models refuse together; `tool_choice` without tools means
+    nothing and is left out.
+    """
+    parameters = {**defaults, **request.parameters}
+    if "temperature" not in parameters and "top_p" not in parameters:
+        parameters["temperature"] = DEFAULT_TEMPERATURE
+    if not parameters.get("tools"):
+        parameters.pop("tools", None)
+        parameters.pop("tool_choice", None)
+    return ChatRequest(request.messages, parameters)

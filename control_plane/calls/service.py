@@ -1,0 +1,133 @@
+"""The one path of a call, buffered or streamed: access → intent and hold → provider → record."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import anyio
+
+from control_plane.calls.live import InFlight, LiveCall, Outcome
+from control_plane.calls.rules import fill_in
+from control_plane.calls.stream import LiveStream
+from control_plane.chat import Answer, ChatRequest, ProviderCall
+from control_plane.clock import Clock
+from control_plane.errors import ShuttingDown, error_code_of
+from control_plane.gateway.router import Gateway
+from control_plane.ids import CallId, JobId, new_id
+from control_plane.jobs.rules import CallStatus, Intent
+from control_plane.jobs.service import JobService
+from control_plane.model_groups.service import ModelGroupService
+from control_plane.spend.writer import SpendWriter
+from control_plane.tenants.principal import Principal
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class CallOrder:
+    """What a door asks for: `model_group` is a group's or model's name, or None for the default."""
+
+    request: ChatRequest
+    model_group: str | None = None
+    purpose: str | None = None
+    metadata: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredCall:
+    """A buffered call that was answered, its record durable."""
+
+    call: LiveCall
+    answer: Answer
+
+
+class CallService:
+    """Makes calls. Knows every call in flight, so that a stop can wait for them and end the rest."""
+
+    def __init__(
+        self, gateway: Gateway, groups: ModelGroupService, jobs: JobService, writer: SpendWriter, *, clock: Clock
+    ) -> None:
+        self._gateway = gateway
+        self._groups = groups
+        self._jobs = jobs
+        self._writer = writer
+        self._clock = clock
+        self._in_flight = InFlight()
+        self.is_stopping = False
+
+    async def call(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall:
+        """One buffered call. Raises: what `_open` raises, and ProviderError when no model of the group answered."""
+        live = await self._open(who, job_id, order, is_stream=False)
+        answer = await self._from_provider(live, self._gateway.complete(live.to_provider))
+        await live.finish(Outcome.of(answer))
+        return AnsweredCall(live, answer)
+
+    async def stream(self, who: Principal, job_id: JobId, order: CallOrder) -> LiveStream:
+        """One streamed call, its first chunk already here. Raises as `call`: a failure before that is no stream."""
+        live = await self._open(who, job_id, order, is_stream=True)
+        upstream = await self._from_provider(live, self._gateway.stream(live.to_provider))
+        live.first_chunk_ms = live.elapsed_ms()
+        return LiveStream(live, upstream)
+
+    async def land(self, timeout_s: float) -> None:
+        """Takes no new calls and waits for those in flight to be recorded; logs what is left to be found as lost."""
+        self.is_stopping = True
+        await self._in_flight.wait_until_landed(timeout_s)
+        for call in self._in_flight.calls:
+            log.error("call_left_open", extra={"call_id": str(call.intent.call_id)})
+
+    async def _open(self, who: Principal, job_id: JobId, order: CallOrder, *, is_stream: bool) -> LiveCall:
+        """Decides what the call runs on and makes its intent durable: the provider has not heard of it yet.
+
+        Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing, JobNotFound, JobNotOwned,
+        JobClosed, InsufficientCredits, DatabaseUnavailable, ShuttingDown.
+        """
+        if self.is_stopping:
+            raise ShuttingDown(retry_after_s=1)
+        team_id = who.active_team()
+        job_group = None
+        if order.model_group is None:
+            job_group = (await self._jobs.get(who, job_id)).default_model_group
+        defaults = (job_group, who.key_model_group, who.team_model_group)
+        target = await self._groups.choose(team_id, order.model_group, defaults)
+        intent = Intent(
+            call_id=CallId(new_id()),
+            job_id=job_id,
+            team_id=team_id,
+            model_group=target.group,
+            is_stream=is_stream,
+            purpose=order.purpose,
+            metadata=order.metadata or {},
+            created_at=self._clock(),
+        )
+        to_provider = ProviderCall(
+            intent.call_id, job_id, team_id, target.models, fill_in(order.request, target.defaults)
+        )
+        with anyio.CancelScope(shield=True):  # a durable intent must end up in a LiveCall that finishes it
+            written = await self._writer.open(intent)
+        return LiveCall(
+            intent,
+            to_provider,
+            credits_remaining=written.credits_remaining,
+            writer=self._writer,
+            clock=self._clock,
+            in_flight=self._in_flight,
+        )
+
+    async def _from_provider(self, live: LiveCall, asked: Awaitable[T]) -> T:
+        """Waits for the provider; a failure or a client that leaves meanwhile is recorded before it goes on."""
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            reason = "drained" if self.is_stopping else "client_closed"
+            with anyio.CancelScope(shield=True):
+                usage, cost = await self._gateway.estimate(live.to_provider)
+                await live.finish(Outcome(CallStatus.CANCELLED, usage=usage, cost=cost, error_code=reason))
+            raise
+        except Exception as error:
+            await live.finish(Outcome(CallStatus.FAILED, error_code=error_code_of(error)))
+            raise

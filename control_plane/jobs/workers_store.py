@@ -1,0 +1,70 @@
+"""SQL of the workers: their signs of life, and the calls they left behind."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import bindparam, delete, insert, select, update
+from sqlmodel import col
+
+from control_plane.ids import CallId
+from control_plane.jobs.models import Call, Job, Worker
+from control_plane.jobs.rules import CallStatus
+from control_plane.storage.database import Tx
+from control_plane.storage.upsert import upsert
+
+
+async def add(tx: Tx, worker_id: UUID, now: datetime) -> None:
+    """A process begins."""
+    await tx.execute(insert(Worker), {"id": worker_id, "started_at": now, "seen_at": now})
+
+
+async def renew(tx: Tx, worker_id: UUID, now: datetime) -> None:
+    """A process lives; one that was taken for dead is written down again."""
+    statement = upsert(tx, Worker).on_conflict_do_update(index_elements=["id"], set_={"seen_at": now})
+    await tx.execute(statement, {"id": worker_id, "started_at": now, "seen_at": now})
+
+
+async def remove(tx: Tx, worker_ids: Sequence[UUID]) -> None:
+    """Processes that ended."""
+    await tx.execute(delete(Worker).where(col(Worker.id).in_(worker_ids)))
+
+
+async def list_silent(tx: Tx, asking: UUID, *, since: datetime) -> Sequence[UUID]:
+    """Workers with open calls or a row of their own that have not been heard of since then, but for the one asking."""
+    living = select(col(Worker.id)).where(col(Worker.seen_at) > since)
+    silent = select(col(Worker.id)).where(col(Worker.seen_at) <= since, col(Worker.id) != asking)
+    gone = (
+        select(col(Call.worker_id))
+        .where(col(Call.status) == CallStatus.OPEN.value, col(Call.worker_id) != asking)
+        .where(col(Call.worker_id).not_in(living))
+        .distinct()
+    )
+    return list({*(await tx.execute(silent)).scalars(), *(await tx.execute(gone)).scalars()})
+
+
+async def give_up_calls(tx: Tx, worker_ids: Sequence[UUID], now: datetime) -> Sequence[CallId]:
+    """Declares the open calls of dead workers lost and takes them out of their jobs; returns them."""
+    if not worker_ids:
+        return []
+    statement = (
+        update(Call)
+        .where(col(Call.worker_id).in_(worker_ids), col(Call.status) == CallStatus.OPEN.value)
+        .values(status=CallStatus.LOST.value, error_code="call_lost", ended_at=now)
+        .returning(col(Call.id), col(Call.job_id))
+    )
+    lost = (await tx.execute(statement)).all()
+    if lost:
+        of_job = (
+            update(Job)
+            .where(col(Job.id) == bindparam("job"))
+            .values(
+                calls_open=Job.calls_open - bindparam("lost"),
+                calls_total=Job.calls_total + bindparam("lost"),
+                calls_failed=Job.calls_failed + bindparam("lost"),
+            )
+        )
+        per_job = Counter(row.job_id for row in lost)
+        await tx.execute(of_job, [{"job": job, "lost": count} for job, count in sorted(per_job.items())])
+    return [CallId(row.id) for row in lost]

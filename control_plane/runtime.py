@@ -1,0 +1,114 @@
+"""Builds machines and rooms, once, in order; runs their background tasks; closes in reverse.
+
+The app, the CLI and the tests all open the house here.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from control_plane import clock as system_clock
+from control_plane.administration.service import AdministrationService
+from control_plane.calls.lease import Lease
+from control_plane.calls.one_call import OneCallJobs
+from control_plane.calls.service import CallService
+from control_plane.clock import Clock
+from control_plane.credits.service import CreditService
+from control_plane.errors import InvalidConfig
+from control_plane.gateway.router import open_gateway
+from control_plane.ids import new_id
+from control_plane.jobs.service import JobService
+from control_plane.master_key import find_master_key
+from control_plane.model_groups.config import load_catalog
+from control_plane.model_groups.service import ModelGroupService
+from control_plane.settings import Settings
+from control_plane.spend.service import SpendService
+from control_plane.spend.writer import SpendWriter
+from control_plane.storage.database import Database
+from control_plane.storage.migrate import pending
+from control_plane.storage.single_process import only_process
+from control_plane.tenants.service import KeyService
+
+LANDING_S = 10.0  # calls still running when the house closes have this long to be recorded
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything a door may call."""
+
+    settings: Settings
+    db: Database
+    keys: KeyService
+    groups: ModelGroupService
+    credits: CreditService
+    jobs: JobService
+    administration: AdministrationService
+    spend: SpendService
+    calls: CallService
+    one_call_jobs: OneCallJobs
+
+
+@asynccontextmanager
+async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> AsyncIterator[House]:
+    """The whole product, without a door. Raises: InvalidConfig, DatabaseUnavailable; then nothing stays open.
+
+    If a background task dies, so does the house: loudly, instead of going on without it.
+    """
+    key, _ = find_master_key(settings)
+    catalog = load_catalog(settings.config, os.environ)
+    db = Database(settings.database_url, pool_size=settings.database_pool_size)
+    try:
+        with only_process(db):
+            await _check_schema(db)
+            worker_id = new_id()
+            writer = SpendWriter(db, worker_id, clock=clock)
+            lease = Lease(db, worker_id, clock=clock)
+            os.environ.update(catalog.environment)
+            gateway = await open_gateway(catalog.router, writer.report)
+            keys = KeyService(db, master_key=key, clock=clock)
+            groups = ModelGroupService(db, catalog)
+            jobs = JobService(db, clock=clock)
+            calls = CallService(gateway, groups, jobs, writer, clock=clock)
+            house = House(
+                settings=settings,
+                db=db,
+                keys=keys,
+                groups=groups,
+                credits=CreditService(db, clock=clock),
+                jobs=jobs,
+                administration=AdministrationService(db, keys, groups, clock=clock),
+                spend=SpendService(db),
+                calls=calls,
+                one_call_jobs=OneCallJobs(jobs, calls),
+            )
+            await lease.start()
+            async with _running(writer.run(), writer.write_kept(), lease.run()):
+                try:
+                    yield house
+                finally:
+                    await calls.land(LANDING_S)
+                    await gateway.aclose()
+                    await writer.drain()
+            await lease.end()
+    finally:
+        await db.aclose()
+
+
+@asynccontextmanager
+async def _running(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(coroutine, name=coroutine.__qualname__) for coroutine in coroutines]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _check_schema(db: Database) -> None:
+    missing = await pending(db)
+    if missing:
+        raise InvalidConfig([f"The database lacks {len(missing)} migration(s); run `control-plane migrate` first."])
