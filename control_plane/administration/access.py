@@ -1,0 +1,92 @@
+"""Who may use which model group, as the administrator and a team see it."""
+
+from collections.abc import Iterable, Sequence
+
+from control_plane.administration import store
+from control_plane.administration.values import GroupView, Resolution
+from control_plane.errors import ModelGroupNotAllowed, ModelGroupNotFound, TeamNotFound, Unprocessable
+from control_plane.ids import TeamId
+from control_plane.model_groups import access
+from control_plane.model_groups.catalog import Catalog, ModelGroup
+from control_plane.model_groups.service import ModelGroupService
+from control_plane.storage.database import Database
+from control_plane.tenants import store as tenants_store
+from control_plane.tenants.names import is_name
+from control_plane.tenants.principal import Principal
+
+
+class AccessAdministration:
+    """The model groups in force and where each team's permission comes from (D13)."""
+
+    def __init__(self, db: Database, groups: ModelGroupService) -> None:
+        self._db = db
+        self._groups = groups
+
+    async def list_groups(self, who: Principal) -> Sequence[GroupView]:
+        """Every group in the file's order; for a team's key only those it may use, and only its own permission."""
+        catalog = self._groups.catalog
+        if who.team_id is not None:
+            return await self._seen_by(who.team_id, catalog.groups.values())
+        async with self._db.reader() as reader:
+            granted = await store.list_all_grants(reader)
+        return [GroupView(group, group.teams, granted.get(name, ())) for name, group in catalog.groups.items()]
+
+    async def get_group(self, who: Principal, name: str) -> GroupView:
+        """One group. Raises: ModelGroupNotFound, ModelGroupNotAllowed for a team's key that may not use it."""
+        group = await self._group(who, name)
+        if who.team_id is not None:
+            seen = await self._seen_by(who.team_id, [group])
+            if not seen:
+                raise ModelGroupNotAllowed(group=name, team=who.team_id)
+            return seen[0]
+        async with self._db.reader() as reader:
+            granted = await store.list_all_grants(reader)
+        return GroupView(group, group.teams, granted.get(name, ()))
+
+    async def resolve(self, who: Principal, name: str, team_id: TeamId | None) -> Resolution:
+        """What a call of the team to this group would run on; a team's key need not say which team.
+
+        Raises: ModelGroupNotFound, TeamNotOwned, TeamNotFound, Unprocessable when the administrator names no team.
+        """
+        team_id = team_id if team_id is not None else who.team_id
+        if team_id is None:
+            raise Unprocessable("Say which team: add ?team_id=… to the address.")
+        who.may_read(team_id)
+        group = await self._group(who, name)
+        await self._check_team(team_id)
+        is_allowed = bool(await self._seen_by(team_id, [group]))
+        return Resolution(name, is_allowed, group.models if is_allowed else ())
+
+    async def _check_team(self, team_id: TeamId) -> None:
+        async with self._db.reader() as reader:
+            if not is_name(team_id) or await tenants_store.find_team(reader, team_id) is None:
+                raise TeamNotFound
+
+    async def _group(self, who: Principal, name: str) -> ModelGroup:
+        groups = self._groups.catalog.groups
+        if name not in groups:
+            known = list(groups) if who.team_id is None else await self._groups.usable(who.team_id)
+            raise ModelGroupNotFound(group=name, known=known)
+        return groups[name]
+
+    async def _seen_by(self, team_id: TeamId, groups: Iterable[ModelGroup]) -> Sequence[GroupView]:
+        grants = await self._groups.grants(team_id)
+        origins = ((group, access.access_origins(group, team_id, grants)) for group in groups)
+        return [
+            GroupView(group, origin.patterns, [team_id] if origin.is_granted else [])
+            for group, origin in origins
+            if origin.is_allowed
+        ]
+
+
+def check_groups(catalog: Catalog, names: Iterable[str]) -> None:
+    """Raises ModelGroupNotFound for the first name the file does not have."""
+    for name in names:
+        if name not in catalog.groups:
+            raise ModelGroupNotFound(group=name, known=list(catalog.groups))
+
+
+def check_default(catalog: Catalog, team_id: TeamId, grants: frozenset[str], name: str | None) -> None:
+    """Raises ModelGroupNotAllowed, ModelGroupNotFound for a default that the team's calls could not run on."""
+    if name is not None:
+        access.choose(catalog, team=team_id, grants=grants, asked=name)

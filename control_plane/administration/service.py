@@ -1,0 +1,268 @@
+"""What the administrator does with organizations and teams; `keys` and `access` hold the rest. One transaction each."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from control_plane.administration import store
+from control_plane.administration.access import AccessAdministration, check_default, check_groups
+from control_plane.administration.keys import KeyAdministration, add_key
+from control_plane.administration.values import (
+    NewTeam,
+    NewTeamView,
+    TeamChanges,
+    TeamView,
+    view_of,
+)
+from control_plane.clock import Clock
+from control_plane.credits import store as credits_store
+from control_plane.credits.rules import EntryKind, Movement
+from control_plane.credits.store import Balance
+from control_plane.errors import (
+    Conflict,
+    JobNotFound,
+    OrganizationNotFound,
+    TeamHasHistory,
+    TeamNotFound,
+)
+from control_plane.ids import JobId, OrganizationId, TeamId, new_id
+from control_plane.jobs import store as jobs_store
+from control_plane.jobs.store import UsageOfType
+from control_plane.model_groups import store as groups_store
+from control_plane.model_groups.service import ModelGroupService
+from control_plane.storage.database import Database, Reader, Tx
+from control_plane.tenants import store as tenants_store
+from control_plane.tenants.models import Organization, Team
+from control_plane.tenants.names import is_name
+from control_plane.tenants.principal import Principal
+from control_plane.tenants.service import KeyService
+
+TEAM_REF = "team:"  # ledger entries of a team's making and deleting; every other entry is history
+
+
+class AdministrationService:
+    """Organizations and teams. Everything but `get_team` raises AdminOnly for a team's key."""
+
+    def __init__(self, db: Database, keys: KeyService, groups: ModelGroupService, *, clock: Clock) -> None:
+        self._db = db
+        self._principals = keys
+        self._groups = groups
+        self._clock = clock
+        self.keys = KeyAdministration(db, keys, groups, clock=clock)
+        self.access = AccessAdministration(db, groups)
+
+    async def create_organization(self, who: Principal, organization: Organization) -> Organization:
+        """Adds an organization. Raises: AlreadyExists."""
+        who.may_administer()
+        organization.created_at = self._clock()
+        async with self._db.transaction() as tx:
+            await tenants_store.add(tx, organization, taken=f"There is an organization '{organization.id}' already.")
+        return organization
+
+    async def list_organizations(self, who: Principal, *, limit: int, offset: int) -> Sequence[Organization]:
+        """Every organization, by id."""
+        who.may_administer()
+        async with self._db.reader() as reader:
+            return await tenants_store.list_all_organizations(reader, limit=limit, offset=offset)
+
+    async def get_organization(self, who: Principal, organization_id: OrganizationId) -> Organization:
+        """One organization. Raises: OrganizationNotFound."""
+        who.may_administer()
+        async with self._db.reader() as reader:
+            return await _organization(reader, organization_id)
+
+    async def organization_usage(
+        self, who: Principal, organization_id: OrganizationId, start: datetime, end: datetime
+    ) -> Sequence[UsageOfType]:
+        """What the jobs used that its teams created in [start, end). Raises: OrganizationNotFound."""
+        who.may_administer()
+        async with self._db.reader() as reader:
+            await _organization(reader, organization_id)
+            team_ids = await store.list_team_ids(reader, organization_id)
+            return await jobs_store.sum_usage(reader, team_ids, start, end)
+
+    async def create_team(self, who: Principal, new: NewTeam) -> NewTeamView:
+        """Adds a team with its credits, grants and first key: all of it, or nothing.
+
+        Raises: AlreadyExists, OrganizationNotFound, ModelGroupNotFound, ModelGroupNotAllowed (the default).
+        """
+        who.may_administer()
+        catalog = self._groups.catalog
+        grants = frozenset(new.model_groups)
+        check_groups(catalog, new.model_groups)
+        for default in (new.default_model_group, new.key.default_model_group):
+            check_default(catalog, new.team_id, grants, default)
+        team = _team(new, self._clock())
+        async with self._db.transaction() as tx:
+            if new.organization_id is not None:
+                await _organization(tx, new.organization_id)
+            await tenants_store.add(tx, team, taken=f"There is a team '{team.id}' already.")
+            await credits_store.create_balance(tx, new.team_id)
+            balance = Balance(0, 0, 0, 0)
+            if new.credits_allocated:
+                grant = Movement(EntryKind.GRANT, available=new.credits_allocated)
+                balance = await self._post(tx, who, new.team_id, grant, reason="allocated when the team was created")
+            await groups_store.replace_grants(tx, new.team_id, new.model_groups, team.created_at)
+            issued = await add_key(tx, new.team_id, new.key, now=team.created_at)
+        self._groups.forget()
+        return NewTeamView(view_of(catalog, team, balance, grants), issued)
+
+    async def list_teams(
+        self, who: Principal, *, limit: int, offset: int, organization_id: OrganizationId | None = None
+    ) -> Sequence[TeamView]:
+        """Every team, or those of one organization, by id. Raises: OrganizationNotFound."""
+        who.may_administer()
+        async with self._db.reader() as reader:
+            if organization_id is not None:
+                await _organization(reader, organization_id)
+            teams = await tenants_store.list_all_teams(
+                reader, organization_id=organization_id, limit=limit, offset=offset
+            )
+            return await self._views(reader, teams)
+
+    async def get_team(self, who: Principal, team_id: TeamId) -> TeamView:
+        """One team; a team's own key may look too. Raises: TeamNotOwned, TeamNotFound."""
+        who.may_read(team_id)
+        async with self._db.reader() as reader:
+            team = await tenants_store.find_team(reader, team_id) if is_name(team_id) else None
+            return await self._view(reader, team)
+
+    async def change_team(self, who: Principal, team_id: TeamId, changes: TeamChanges) -> TeamView:
+        """Sets what is given and leaves the rest. Jobs keep the plan they were created with (D7).
+
+        Raises: TeamNotFound; ModelGroupNotFound, ModelGroupNotAllowed for a default the team could not use.
+        """
+        async with self._db.transaction() as tx:
+            await self._lock(tx, who, team_id)
+            grants = await groups_store.list_grants(tx, team_id)
+            check_default(self._groups.catalog, team_id, grants, changes.get("default_model_group"))
+            if changes:
+                await tenants_store.change_team(tx, team_id, changes)
+            view = await self._view(tx, await tenants_store.find_team(tx, team_id))
+        self._principals.forget()
+        return view
+
+    async def suspend_team(self, who: Principal, team_id: TeamId) -> TeamView:
+        """Refuses the team new jobs and calls until it is resumed; what runs may end. Raises: TeamNotFound."""
+        return await self._set_suspended(who, team_id, self._clock())
+
+    async def resume_team(self, who: Principal, team_id: TeamId) -> TeamView:
+        """Lets a suspended team work again; nothing happens to one that is not. Raises: TeamNotFound."""
+        return await self._set_suspended(who, team_id, None)
+
+    async def set_model_groups(self, who: Principal, team_id: TeamId, model_groups: Sequence[str]) -> TeamView:
+        """Grants exactly these groups, beside what the YAML's patterns allow.
+
+        Raises: TeamNotFound, ModelGroupNotFound.
+        """
+        who.may_administer()
+        check_groups(self._groups.catalog, model_groups)
+        async with self._db.transaction() as tx:
+            team = await self._lock(tx, who, team_id)
+            await groups_store.replace_grants(tx, team_id, model_groups, self._clock())
+            view = await self._view(tx, team)
+        self._groups.forget()
+        return view
+
+    async def delete_team(self, who: Principal, team_id: TeamId) -> None:
+        """Removes a team that never did anything, with its keys and grants; its credits are taken back.
+
+        Its ledger stays, as every ledger does: a team made later under the same id goes on from there, at zero.
+        Raises: TeamNotFound, TeamHasHistory.
+        """
+        who.may_administer()
+        async with self._db.transaction() as tx:
+            balance = await credits_store.lock_balance(tx, team_id) if is_name(team_id) else None
+            await self._lock(tx, who, team_id)  # after the balance, in the order of a job's creation
+            if balance is None:
+                raise TeamNotFound
+            moved = await credits_store.has_other_entries(tx, team_id, TEAM_REF)
+            if moved or await jobs_store.has_jobs(tx, team_id):
+                raise TeamHasHistory
+            if balance.available:
+                taken_back = Movement(EntryKind.ADJUSTMENT, available=-balance.available)
+                await self._post(tx, who, team_id, taken_back, reason="taken back when the team was deleted")
+            await groups_store.replace_grants(tx, team_id, (), self._clock())
+            await tenants_store.delete_team(tx, team_id)
+        self._principals.forget()
+        self._groups.forget()
+
+    async def refund_job(
+        self, who: Principal, team_id: TeamId, job_id: JobId, credits_: int, *, reason: str
+    ) -> Balance:
+        """Gives back what a job was charged, or part of it; once for each job.
+
+        Raises: JobNotFound (also another team's job), Conflict above what it was charged, AlreadyExists.
+        """
+        who.may_administer()
+        async with self._db.transaction() as tx:
+            job = await jobs_store.find(tx, job_id)
+            if job is None or job.team_id != team_id:
+                raise JobNotFound
+            charged = job.credits_charged or 0
+            if credits_ > charged:
+                raise Conflict(f"The job was charged {charged} credits; more cannot be refunded.")
+            movement = Movement(EntryKind.REFUND, available=credits_)
+            return await credits_store.post(
+                tx, team_id, movement, ref=str(job_id), now=self._clock(), actor=who.actor, reason=reason
+            )
+
+    async def _set_suspended(self, who: Principal, team_id: TeamId, moment: datetime | None) -> TeamView:
+        async with self._db.transaction() as tx:
+            team = await self._lock(tx, who, team_id)
+            if moment is None or team.suspended_at is None:
+                await tenants_store.change_team(tx, team_id, {"suspended_at": moment})
+            view = await self._view(tx, await tenants_store.find_team(tx, team_id))
+        self._principals.forget()
+        return view
+
+    async def _post(self, tx: Tx, who: Principal, team_id: TeamId, movement: Movement, *, reason: str) -> Balance:
+        ref = f"{TEAM_REF}{new_id()}"
+        return await credits_store.post(
+            tx, team_id, movement, ref=ref, now=self._clock(), actor=who.actor, reason=reason
+        )
+
+    async def _lock(self, tx: Tx, who: Principal, team_id: TeamId) -> Team:
+        who.may_administer()
+        team = await store.lock_team(tx, team_id) if is_name(team_id) else None
+        if team is None:
+            raise TeamNotFound
+        return team
+
+    async def _view(self, reader: Reader, team: Team | None) -> TeamView:
+        if team is None:
+            raise TeamNotFound
+        return (await self._views(reader, [team]))[0]
+
+    async def _views(self, reader: Reader, teams: Sequence[Team]) -> Sequence[TeamView]:
+        team_ids = [TeamId(team.id) for team in teams]
+        balances = await credits_store.find_balances(reader, team_ids)
+        grants = await store.find_grants(reader, team_ids)
+        return [
+            view_of(self._groups.catalog, team, balances[team_id], grants[team_id])
+            for team, team_id in zip(teams, team_ids, strict=True)
+        ]
+
+
+async def _organization(reader: Reader, organization_id: OrganizationId) -> Organization:
+    known = await tenants_store.find_organization(reader, organization_id) if is_name(organization_id) else None
+    if known is None:
+        raise OrganizationNotFound
+    return known
+
+
+def _team(new: NewTeam, now: datetime) -> Team:
+    return Team(
+        id=new.team_id,
+        organization_id=new.organization_id,
+        alias=new.alias,
+        default_model_group=new.default_model_group,
+        budget_mode=new.plan.budget_mode.value,
+        credits_per_dollar=new.plan.credits_per_dollar,
+        tokens_per_credit=new.plan.tokens_per_credit,
+        charge_rule=new.plan.charge_rule.value,
+        rpm=new.rpm,
+        tpm=new.tpm,
+        metadata_=dict(new.metadata),
+        suspended_at=None,
+        created_at=now,
+    )

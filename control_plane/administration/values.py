@@ -1,0 +1,114 @@
+"""What the administrator says about teams and keys, and what is shown of them. Values only."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypedDict
+
+from control_plane.credits.rules import BudgetMode, ChargeRule, Plan
+from control_plane.credits.store import Balance
+from control_plane.ids import OrganizationId, TeamId
+from control_plane.model_groups.access import Origins, access_origins
+from control_plane.model_groups.catalog import Catalog, ModelGroup
+from control_plane.tenants.models import Team, VirtualKey
+
+DEFAULT_RPM = 60
+DEFAULT_TPM = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class KeyTerms:
+    """What a key is made with. `expires_at`: from then on it is refused; None: it never expires."""
+
+    name: str | None = None
+    default_model_group: str | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewTeam:
+    """What a team is made with. `model_groups` are granted beside what the YAML's patterns allow; limits per minute."""
+
+    team_id: TeamId
+    organization_id: OrganizationId | None = None
+    alias: str | None = None
+    model_groups: Sequence[str] = ()
+    default_model_group: str | None = None
+    credits_allocated: int = 0
+    plan: Plan = field(default_factory=Plan)
+    rpm: int = DEFAULT_RPM
+    tpm: int = DEFAULT_TPM
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    key: KeyTerms = field(default_factory=KeyTerms)
+
+
+class TeamChanges(TypedDict, total=False):
+    """Columns of a team to set; what is absent stays."""
+
+    alias: str | None
+    default_model_group: str | None
+    budget_mode: BudgetMode
+    credits_per_dollar: int
+    tokens_per_credit: int
+    charge_rule: ChargeRule
+    rpm: int
+    tpm: int
+    metadata_: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TeamView:
+    """A team, its credits, and why it may use which model group.
+
+    `access` follows the file's order; a grant for a group the file has lost comes last and allows nothing.
+    """
+
+    team: Team
+    balance: Balance
+    access: Mapping[str, Origins]
+    usable: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedKey:
+    """A key just made; the only time its secret is seen."""
+
+    key: VirtualKey
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewTeamView:
+    """A team just made, and its first key."""
+
+    view: TeamView
+    issued: IssuedKey
+
+
+@dataclass(frozen=True, slots=True)
+class GroupView:
+    """A model group and who may use it: patterns of the YAML, and teams it was granted to through the API.
+
+    As a team sees it, both only speak of that team.
+    """
+
+    group: ModelGroup
+    patterns: Sequence[str]
+    granted_teams: Sequence[TeamId]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a group's name means to a team. Without access the models stay hidden."""
+
+    group_name: str
+    team_has_access: bool
+    models: Sequence[str]
+
+
+def view_of(catalog: Catalog, team: Team, balance: Balance, grants: frozenset[str]) -> TeamView:
+    """A team as it stands with this catalog and these grants."""
+    origins = {name: access_origins(group, TeamId(team.id), grants) for name, group in catalog.groups.items()}
+    usable = {name: origin for name, origin in origins.items() if origin.is_allowed}
+    lost = {name: Origins(patterns=(), is_granted=True) for name in sorted(grants - catalog.groups.keys())}
+    return TeamView(team, balance, usable | lost, list(usable))
