@@ -1,0 +1,154 @@
+"""`litellm_config.yaml`, read, checked and frozen. A file with mistakes gives no catalog but all of them, by line."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path as File
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from control_plane.errors import InvalidConfig
+from control_plane.gateway.deployments import RouterConfig
+from control_plane.model_groups import litellm_names as names
+from control_plane.model_groups.catalog import Catalog, ModelGroup
+from control_plane.model_groups.deployments import make_deployments, model_names
+from control_plane.model_groups.environment import resolve
+from control_plane.model_groups.explain import report_missing_groups, report_shape
+from control_plane.model_groups.lines import read_yaml
+from control_plane.model_groups.problems import Path, Problems, did_you_mean
+from control_plane.model_groups.shape import LitellmSettings, ModelGroupEntry, RouterSettings
+
+IN_USE = (*names.SECTIONS_IN_USE, names.OUR_SECTION)
+
+
+def load_catalog(path: File, environ: Mapping[str, str]) -> Catalog:
+    """The catalog of a file, with `os.environ/NAME` taken from `environ` and the file's `environment_variables`.
+
+    Raises: InvalidConfig with every mistake found, one sentence each, by line. The sentences show names, never what came
+    from the environment or what a key, address or setting is.
+    """
+    problems = Problems(str(path))
+    text = _read(path)
+    values = _values(text, environ, problems)
+    if values is None:
+        raise InvalidConfig(problems.sentences())
+    report_shape(values, problems)
+    deployments = make_deployments(values, problems)
+    groups = _groups(values, problems)
+    router = RouterConfig(
+        deployments=deployments,
+        router_settings=_settings(values, "router_settings", RouterSettings, names.REFUSED_ROUTER_ARGUMENTS),
+        litellm_settings=_settings(values, "litellm_settings", LitellmSettings, names.REFUSED_MODULE_SETTINGS),
+    )
+    _report_redis(router.router_settings, problems)
+    if found := problems.sentences():
+        raise InvalidConfig(found)
+    return Catalog(
+        groups=groups,
+        router=router,
+        generation=hashlib.sha256(text.encode()).hexdigest()[:12],
+        environment=_text_values(values.get("environment_variables")),
+    )
+
+
+def _read(path: File) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InvalidConfig(
+            [
+                f"{path}: there is no such file; CONTROL_PLANE_CONFIG names the file to read, ./litellm_config.yaml if unset"
+            ]
+        ) from None
+    except UnicodeDecodeError:
+        raise InvalidConfig([f"{path}: the file is not UTF-8 text"]) from None
+    except OSError as error:
+        raise InvalidConfig([f"{path}: the file cannot be read: {error.strerror}"]) from None
+
+
+def _values(text: str, environ: Mapping[str, str], problems: Problems) -> dict[str, Any] | None:
+    """The file's sections with the environment filled in, empty ones left out; None when there is nothing to check."""
+    document = read_yaml(text, problems)
+    if document is None:
+        return None
+    problems.locate(document.lines)
+    if document.values is None:
+        problems.add_at(1, "the file is empty; it needs model_list and model_groups")
+        return None
+    if not isinstance(document.values, dict):
+        problems.add_at(1, "the file must be a mapping with the sections model_list and model_groups")
+        return None
+    sections = {name: value for name, value in document.values.items() if value is not None and isinstance(name, str)}
+    variables = resolve(sections.get("environment_variables"), environ, ("environment_variables",), problems)
+    known = {**environ, **_text_values(variables)}
+    for name in IN_USE:  # what only the proxy reads may name variables that only the proxy has
+        if name in sections:
+            sections[name] = resolve(sections[name], known, (name,), problems)
+    if not sections.get(names.OUR_SECTION):
+        report_missing_groups(problems)
+    return sections
+
+
+def _text_values(variables: Any) -> dict[str, str]:
+    if not isinstance(variables, dict):
+        return {}
+    return {str(name): str(value) for name, value in variables.items()}
+
+
+def _groups(values: Mapping[str, Any], problems: Problems) -> dict[str, ModelGroup]:
+    known = model_names(values)
+    entries = values.get(names.OUR_SECTION)
+    groups = {}
+    for name, value in entries.items() if isinstance(entries, dict) else ():
+        _report_models(name, value, known, problems)
+        try:
+            entry = ModelGroupEntry.model_validate(value)
+        except ValidationError:
+            continue
+        groups[name] = ModelGroup(
+            name=name,
+            description=entry.description,
+            models=tuple(entry.models),
+            teams=tuple(entry.teams),
+            defaults=entry.defaults.model_dump(exclude_unset=True),
+        )
+    return groups
+
+
+def _report_models(group: str, value: Any, known: list[str], problems: Problems) -> None:
+    """Report models of a group that are not in `model_list`, or stand there twice."""
+    models = value.get("models") if isinstance(value, dict) else None
+    seen: set[str] = set()
+    for index, model in enumerate(models if isinstance(models, list) else []):
+        path: Path = (names.OUR_SECTION, group, "models", index)
+        if not isinstance(model, str):
+            continue
+        if model not in known:
+            problems.add(
+                path, f"model {model!r} of model group {group!r} is not in model_list{did_you_mean(model, known)}"
+            )
+        elif model in seen:
+            problems.add(
+                path, f"model {model!r} stands twice in model group {group!r}; a model is no fallback for itself"
+            )
+        seen.add(model)
+
+
+def _settings(
+    values: Mapping[str, Any], section: str, shape: type[BaseModel], refused: Mapping[str, str]
+) -> dict[str, Any]:
+    """A section of LiteLLM's settings with numbers as numbers, without the keys that may only stand there unused."""
+    try:
+        settings = shape.model_validate(values.get(section, {})).model_dump(exclude_unset=True)
+    except ValidationError:
+        return {}
+    return {key: value for key, value in settings.items() if key not in refused}
+
+
+def _report_redis(settings: Mapping[str, Any], problems: Problems) -> None:
+    if Counter(key in settings for key in ("redis_host", "redis_port"))[True] == 1 and "redis_url" not in settings:
+        problems.add(
+            ("router_settings", "redis_host" if "redis_host" in settings else "redis_port"),
+            "redis_host and redis_port must both be given (or redis_url instead): LiteLLM would silently use no Redis",
+        )

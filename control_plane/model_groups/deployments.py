@@ -1,0 +1,170 @@
+"""The items of `model_list` as deployments: with an id that stays, a price that is known, and credentials filled in."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from control_plane.gateway.deployments import Deployment
+from control_plane.gateway.price_list import has_price, is_listed, is_price, nearest_listed, provider_of
+from control_plane.model_groups import litellm_names as names
+from control_plane.model_groups.problems import Path, Problems, did_you_mean, nearest
+from control_plane.model_groups.shape import ModelListItem
+
+NEARLY = 0.84
+"""How alike a key of an open section must be to a well-known one to be a typo: api_bse, temprature, max_token.
+Lower, and `top_n` or a provider's own key would be refused."""
+
+
+def make_deployments(values: Mapping[str, Any], problems: Problems) -> list[Deployment]:
+    """Every deployment that can be made; what hinders the others, or LiteLLM with them, is reported."""
+    credentials = _credentials(values)
+    taken: dict[str, str] = {}
+    made = []
+    for index, item, place in _items(values):
+        path: Path = ("model_list", index)
+        name = item.model_name
+        params = item.litellm_params.model_dump(exclude_unset=True)
+        info = item.model_info.model_dump(exclude_unset=True)
+        _report_typos(params, names.PARAMETERS, (*path, "litellm_params"), problems)
+        _report_typos(info, names.INFO_NAMES, (*path, "model_info"), problems)
+        _fill_in_credentials(params, credentials, (*path, "litellm_params"), problems)
+        _move_prices(params, info, path, problems)
+        _report_model(name, params, info, path, problems)
+        # "#" keeps a derived id apart from every model's name: LiteLLM keeps prices by deployment id in the same table
+        # as its price list, so an id such as gpt-4 would change the price of every other deployment of gpt-4.
+        info.setdefault("id", f"{name}#{place}")
+        _report_id(info["id"], name, taken, (*path, "model_info", "id"), problems)
+        made.append(Deployment(id=info["id"], model_name=name, params=params, info=info))
+    return made
+
+
+def model_names(values: Mapping[str, Any]) -> list[str]:
+    """Every `model_name` of the list, of items with other mistakes too."""
+    items = values.get("model_list")
+    found = [item.get("model_name") for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    return [name for name in found if isinstance(name, str)]
+
+
+def _items(values: Mapping[str, Any]) -> list[tuple[int, ModelListItem, int]]:
+    """Position, item, and its place among the items of the same name, of every item without a mistake in its shape."""
+    among: Counter[str] = Counter()
+    found = []
+    raw = values.get("model_list")
+    for index, value in enumerate(raw if isinstance(raw, list) else []):
+        name = value.get("model_name") if isinstance(value, dict) else None
+        among[str(name)] += 1
+        try:
+            found.append((index, ModelListItem.model_validate(value), among[str(name)]))
+        except ValidationError:
+            continue
+    return found
+
+
+def _credentials(values: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    listed = values.get("credential_list")
+    return {
+        str(item["credential_name"]): item["credential_values"]
+        for item in (listed if isinstance(listed, list) else [])
+        if isinstance(item, dict) and isinstance(item.get("credential_values"), dict) and "credential_name" in item
+    }
+
+
+def _fill_in_credentials(
+    params: dict[str, Any], credentials: Mapping[str, Mapping[str, Any]], path: Path, problems: Problems
+) -> None:
+    """Put the values of the named credential where the deployment does not set its own, as LiteLLM's proxy does."""
+    name = params.pop("litellm_credential_name", None)
+    if name is None:
+        return
+    if name not in credentials:
+        hint = did_you_mean(name, credentials)
+        problems.add((*path, "litellm_credential_name"), f"credential {name!r} is not in credential_list{hint}")
+    for key, value in credentials.get(name, {}).items():
+        params.setdefault(key, value)
+
+
+def _move_prices(params: dict[str, Any], info: dict[str, Any], path: Path, problems: Problems) -> None:
+    """Prices into `model_info`, as numbers. In `litellm_params` they make LiteLLM register the model on every call."""
+    origin = {key: "model_info" for key in info if is_price(key)} | {
+        key: "litellm_params" for key in params if is_price(key)
+    }
+    for key, section in origin.items():
+        price = params.pop(key) if section == "litellm_params" else info[key]
+        if isinstance(price, str):  # YAML reads 3e-6 as text: it wants 3.0e-6
+            try:
+                price = float(price)
+            except ValueError:
+                problems.add((*path, section, key), f"{key!r} must be a number, in US dollars")
+        if isinstance(price, int | float) and not 0 <= price < float("inf"):
+            problems.add((*path, section, key), f"{key!r} must be 0 or more")
+        info[key] = price
+
+
+def _report_typos(keys: Mapping[str, Any], known: frozenset[str], path: Path, problems: Problems) -> None:
+    for key in keys:
+        meant = nearest(key, known, cutoff=NEARLY)
+        if meant is not None and key not in known and (not is_price(key) or nearest(key, known, cutoff=0.95)):
+            problems.add((*path, key), f"unknown key {key!r} in {path[-1]}; did you mean {meant!r}?")
+
+
+def _report_id(id_: str, name: str, taken: dict[str, str], path: Path, problems: Problems) -> None:
+    if id_ in taken:
+        problems.add(path, f"the deployment id {id_!r} is taken by a deployment {taken[id_]!r} above; ids are unique")
+    elif is_listed(id_):
+        problems.add(
+            path,
+            f"the deployment id {id_!r} is a model of LiteLLM's price list, whose price it would change for every other "
+            f"deployment; choose another id, such as {f'{id_}-1'!r}",
+        )
+    taken.setdefault(id_, name)
+
+
+def _report_model(
+    name: str, params: Mapping[str, Any], info: Mapping[str, Any], path: Path, problems: Problems
+) -> None:
+    """Report a model that LiteLLM could not call, or would call for nothing."""
+    model = str(params["model"])
+    place = (*path, "litellm_params", "model")
+    if "*" in name or "*" in model:
+        problems.add(place, f"deployment {name!r} stands for many models (*); write one item for each, with its price")
+        return
+    if not params.get("custom_llm_provider"):
+        provider = provider_of(model)
+        if provider is None:
+            problems.add(
+                place, f"model {model!r} of deployment {name!r} has no provider in front, as in 'openai/{model}'"
+            )
+            return
+        meant = nearest(provider, names.PROVIDERS, cutoff=NEARLY - 0.04)
+        if provider not in names.PROVIDERS and meant:
+            problems.add(place, f"unknown provider {provider!r} of deployment {name!r}; did you mean {meant!r}?")
+            return
+    _report_price(name, params, info, place, problems)
+
+
+def _report_price(
+    name: str, params: Mapping[str, Any], info: Mapping[str, Any], place: Path, problems: Problems
+) -> None:
+    provider = params.get("custom_llm_provider")
+    model = str(params["model"])
+    full_name = f"{provider}/{model.removeprefix(f'{provider}/')}" if provider else model
+    base = info.get("base_model") or params.get("base_model")
+    if has_price(full_name, {**info, "base_model": base}):
+        return
+    if any(is_price(key) for key in info):
+        problems.add(
+            place,
+            f"deployment {name!r} has a price in one direction only, and LiteLLM would bill the other one 0: give both "
+            "input_cost_per_token and output_cost_per_token",
+        )
+        return
+    near = nearest_listed(full_name) if base is None else nearest_listed(f"{provider_of(full_name)}/{base}")
+    subject = f"base_model {base!r}" if base else f"model {model!r}"
+    problems.add(
+        place,
+        f"{subject} of deployment {name!r} has no price, so LiteLLM would bill it 0: give input_cost_per_token and "
+        "output_cost_per_token in model_info (0 and 0 declare it free), or name a model of the same provider that "
+        f"LiteLLM has a price for as base_model{f'; did you mean {near!r}?' if near else ''}",
+    )

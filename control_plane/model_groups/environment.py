@@ -1,0 +1,49 @@
+"""`os.environ/NAME` in the configuration file, replaced by the variable's value.
+
+LiteLLM's Router resolves only the top level of `litellm_params`, sends `os.environ/…` as it stands from anywhere deeper,
+and drops a key whose variable is missing: without its `api_base` a deployment silently calls api.openai.com. So we resolve
+every place, and a variable that is missing or empty is a mistake.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from control_plane.model_groups.problems import Path, Problems, did_you_mean
+
+PREFIX = "os.environ/"
+
+OTHER_SPELLINGS = re.compile(r"(?:os\.env\w*[./:]|env[/:]|\$env:|\$\{?)(?P<name>[A-Z_][A-Z0-9_]*)\}?")
+"""How other tools write it. Here it would be sent to the provider as if it were the key."""
+
+
+def resolve(value: Any, environ: Mapping[str, str], path: Path, problems: Problems) -> Any:
+    """The value with every variable in it replaced, in mappings and lists too. What is missing stays, and is reported."""
+    if isinstance(value, dict):
+        # a key that is not text was reported when the file was read; nothing behind it would know what to do with it
+        return {
+            key: resolve(inner, environ, (*path, key), problems) for key, inner in value.items() if type(key) is str
+        }
+    if isinstance(value, list):
+        return [resolve(inner, environ, (*path, index), problems) for index, inner in enumerate(value)]
+    if isinstance(value, str):
+        return _resolve_text(value, environ, path, problems)
+    return value
+
+
+def _resolve_text(text: str, environ: Mapping[str, str], path: Path, problems: Problems) -> str:
+    if not text.startswith(PREFIX):
+        if foreign := OTHER_SPELLINGS.fullmatch(text):
+            problems.add(path, f"environment variables are written {PREFIX}{foreign['name']} here")
+        return text
+    name = text.removeprefix(PREFIX)
+    if not name:
+        problems.add(path, f"{PREFIX} is not followed by the name of a variable")
+    elif name not in environ:
+        problems.add(path, f"the environment variable {name} is not set{did_you_mean(name, environ, cutoff=0.8)}")
+    elif not environ[name].strip():
+        problems.add(path, f"the environment variable {name} is empty")
+    else:
+        problems.hide(environ[name], text)
+        return environ[name]
+    return text

@@ -1,0 +1,163 @@
+"""Names that LiteLLM 1.106.2 gives a meaning to, and those of them we refuse, each with its reason.
+
+LiteLLM takes seconds to import, so what the checker must know of it stands here; a test compares it with the installed
+LiteLLM. The typo lists need not be complete: a name is called a typo only when it is nearly one of them.
+"""
+
+from collections.abc import Mapping
+
+from control_plane.gateway.settings import ROUTER_SETTINGS, UNSUPPORTED
+
+OUR_SECTION = "model_groups"
+
+SECTIONS_IN_USE = {
+    "model_list": "The deployments: which models exist, at which provider, at what price.",
+    "router_settings": "Settings of LiteLLM's Router: timeouts, retries, cooldowns, routing.",
+    "litellm_settings": "Settings of the litellm module, such as drop_params.",
+    "environment_variables": "Variables that os.environ/NAME in this file may refer to, and that providers' libraries read.",
+    "credential_list": "Named credentials that deployments share through litellm_credential_name.",
+}
+
+PROXY_SECTIONS = (
+    "general_settings",
+    "agent_list",
+    "agents",
+    "assistant_settings",
+    "callback_settings",
+    "default_vertex_config",
+    "files_settings",
+    "finetune_settings",
+    "mcp_aliases",
+    "mcp_servers",
+    "mcp_tools",
+    "prompts",
+    "sandbox_tools",
+    "search_tools",
+    "vector_store_registry",
+    "worker_registry",
+)
+"""Only LiteLLM's proxy reads these. They may stand in a file that both share; nothing here depends on them."""
+
+_UNGUARDED = "only LiteLLM's proxy applies it, so calls made here would pass unguarded"
+_HOPS = (
+    "the models of a model group, in their order, are the fallbacks; "
+    "one written here could answer with a model outside the group, past the team's permission"
+)
+_SHARED_CACHE = "LiteLLM's response cache is shared by all teams, so one team would read another's answers"
+_CODE = "it takes Python objects, which a file cannot hold"
+
+REFUSED_SECTIONS: Mapping[str, str] = {
+    "include": "everything must stand in one file, so that mistakes have a line and a version has one fingerprint",
+    "guardrails": _UNGUARDED,
+    "policies": _UNGUARDED,
+    "policy_attachments": _UNGUARDED,
+}
+
+ROUTER_ARGUMENTS = tuple(
+    """
+    alerting_config allowed_fails allowed_fails_policy assistants_config auto_router_capability_limit
+    background_health_check_model_groups cache_kwargs cache_responses caching_groups client_ttl content_policy_fallbacks
+    context_window_fallbacks cooldown_time debug_level default_fallbacks default_litellm_params
+    default_max_parallel_requests default_priority deployment_affinity_ttl_seconds disable_cooldowns
+    enable_health_check_routing enable_pre_call_checks enable_tag_filtering enable_weighted_failover
+    fallback_access_check fallback_budget_check fallbacks guardrail_list health_check_ignore_transient_errors
+    health_check_staleness_threshold ignore_invalid_deployments max_fallbacks model_group_affinity_config
+    model_group_alias model_group_retry_policy model_list num_retries optional_pre_call_checks plugins polling_interval
+    provider_budget_config redis_db redis_host redis_password redis_port redis_url retry_after retry_policy
+    router_general_settings routing_groups routing_strategy routing_strategy_args search_tools set_verbose
+    stream_timeout tag_filtering_match_any tag_routing_prefix timeout
+    """.split()  # noqa: SIM905 - sixty names read better as a paragraph
+)
+"""`Router.get_valid_args()`; anything else is a TypeError when the Router is built."""
+
+REFUSED_ROUTER_ARGUMENTS: Mapping[str, str] = {
+    **{
+        argument: UNSUPPORTED.get(argument, "the gateway does not support it")
+        for argument in ROUTER_ARGUMENTS
+        if argument not in ROUTER_SETTINGS
+    },
+    "model_list": "it stands at the top of the file",
+    "fallbacks": _HOPS,
+    "context_window_fallbacks": _HOPS,
+    "content_policy_fallbacks": _HOPS,
+    "default_fallbacks": _HOPS,
+    "model_group_alias": "an alias can send a group's model to another one; give the model group another name instead",
+    "fallback_access_check": _CODE,
+    "fallback_budget_check": _CODE,
+    "plugins": _CODE,
+}
+"""Of the Router's arguments. A harmless value (false, empty) is accepted, because many files carry one."""
+
+REFUSED_MODULE_SETTINGS: Mapping[str, str] = {
+    **UNSUPPORTED,
+    "fallbacks": _HOPS,
+    "context_window_fallbacks": _HOPS,
+    "content_policy_fallbacks": _HOPS,
+    "default_fallbacks": _HOPS,
+    "model_fallbacks": _HOPS,
+    "model_alias_map": "an alias can send a group's model to another one",
+    "guardrails": _UNGUARDED,
+}
+"""Of `litellm_settings`, beyond what the gateway does not support at all."""
+
+REFUSED_PARAMETERS: Mapping[str, str] = {
+    "fallbacks": _HOPS,
+    "context_window_fallback_dict": _HOPS,
+    "model_list": "it stands at the top of the file",
+    "silent_model": "its calls would cost money that no job shows",
+    "cache": _SHARED_CACHE,
+    "caching": _SHARED_CACHE,
+}
+"""Of `litellm_params`."""
+
+ROUTING_STRATEGIES = (
+    "simple-shuffle",
+    "least-busy",
+    "usage-based-routing",
+    "usage-based-routing-v2",
+    "latency-based-routing",
+    "cost-based-routing",
+    "lar1",
+)
+
+PARAMETERS = frozenset(
+    """
+    allowed_openai_params api_base api_key api_version aws_access_key_id aws_profile_name aws_region_name aws_role_name
+    aws_secret_access_key aws_session_name aws_session_token aws_bedrock_runtime_endpoint azure_ad_token base_model
+    base_url budget_duration client_id client_secret cooldown_time custom_llm_provider default_headers drop_params
+    extra_body extra_headers frequency_penalty headers input_cost_per_second input_cost_per_token keepalive_seconds
+    litellm_credential_name logit_bias logprobs max_budget max_completion_tokens max_parallel_requests max_retries
+    max_tokens metadata mock_delay mock_response mock_timeout mock_tool_calls model model_info modify_params num_retries
+    order organization output_cost_per_second output_cost_per_token parallel_tool_calls presence_penalty
+    reasoning_effort region_name request_timeout response_format rpm safety_settings seed service_tier ssl_verify stop
+    stream stream_options stream_timeout tags temperature tenant_id thinking timeout tool_choice tools top_k top_logprobs
+    top_p tpm use_in_pass_through user verbosity vertex_credentials vertex_location vertex_project watsonx_region_name
+    weight
+    aws_session_tags azure_password azure_username itpm max_file_size_mb otpm s3_access_key_id s3_region_name
+    s3_secret_access_key tag_regex
+    """.split()  # noqa: SIM905 - as above
+)
+"""Well-known keys of `litellm_params`, which is open-ended: every provider adds its own. The last two lines are there
+because they merely look like a typo of one above."""
+
+INFO_NAMES = frozenset(
+    """
+    id base_model mode input_cost_per_token output_cost_per_token input_cost_per_second output_cost_per_second
+    cache_read_input_token_cost cache_creation_input_token_cost max_tokens max_input_tokens max_output_tokens
+    supports_vision supports_function_calling supports_parallel_function_calling supports_response_schema access_groups health_check_model
+    """.split()  # noqa: SIM905 - as above
+)
+"""Well-known keys of `model_info`, open-ended too."""
+
+PROVIDERS = frozenset(
+    """
+    a2a ai21 anthropic azure azure_ai azure_text bedrock cerebras cloudflare codestral cohere cohere_chat custom_openai
+    dashscope databricks datarobot deepgram deepinfra deepseek elevenlabs fireworks_ai friendliai gemini github
+    github_copilot groq hosted_vllm huggingface hyperbolic lambda_ai litellm_proxy llamafile lm_studio meta_llama
+    mistral moonshot nebius novita nscale nvidia_nim oci ollama ollama_chat openai openai_like openrouter perplexity
+    predibase replicate sagemaker sagemaker_chat sambanova snowflake text-completion-openai together_ai triton
+    vercel_ai_gateway vertex_ai vertex_ai_beta vllm volcengine voyage watsonx xai xinference zai
+    ai21_chat azure_speech chatgpt meta reka text-completion-codestral v0 watsonx_text
+    """.split()  # noqa: SIM905 - as above
+)
+"""Providers one is likely to mean; the last line as above."""
