@@ -7,6 +7,7 @@ last decides and nothing is left over from the one before.
 
 import logging
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -30,6 +31,12 @@ PRIVACY = {
 }
 """Nobody's to change: no prompt, answer or deployment detail leaves through litellm's logs and callbacks."""
 
+NOISE = (
+    "Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier",  # pydantic about litellm's own types
+    "coroutine '(BaseLLMHTTPHandler|OpenAIChatCompletion)",  # a call cancelled while it was prepared, never sent
+)
+"""Beginnings of warnings that tell an operator nothing."""
+
 LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 
 
@@ -43,10 +50,8 @@ class WithoutValues(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Always lets the line pass, with less in it."""
         template = record.msg if record.args and isinstance(record.msg, str) else "message withheld"
-        record.msg = f"litellm: {template.replace('%', '%%')} ({record.filename}:{record.lineno})"
-        record.args = ()  # not None: formatting applies, and turns %% back
-        record.msg = record.msg.replace("%%", "%")
-        record.exc_info = record.exc_text = record.stack_info = None
+        record.msg = f"litellm: {template} ({record.funcName}, {record.filename}:{record.lineno})"
+        record.args = record.exc_info = record.exc_text = record.stack_info = None
         return True
 
 
@@ -54,6 +59,8 @@ def load(settings: Mapping[str, Any]) -> Any:
     """The litellm module, with `settings` (its `litellm_settings`, already checked) applied. Blocks: call in a thread."""
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    for text in NOISE:
+        warnings.filterwarnings("ignore", message=text)
     import litellm  # noqa: PLC0415  # seconds and 190 MB: only a process that serves calls pays
 
     for name, value in {**LITELLM_SETTINGS, **settings, **PRIVACY}.items():

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from control_plane.chat import CHAT_PARAMETERS, Answer, ProviderCall, Served, SpendReport, Usage
+from control_plane.errors import InvalidConfig
 from control_plane.gateway import library, prices
 from control_plane.gateway.chunks import answer, cost_of, texts_of, tool_calls_of, usage_of
 from control_plane.gateway.deployments import Deployment, RouterConfig
@@ -31,7 +32,7 @@ async def open_gateway(config: RouterConfig, report: Callable[[SpendReport], Non
     """A gateway over the deployments of `config`; `report` gets one SpendReport per attempt, in the event loop.
 
     Takes seconds in a new process, in a thread.
-    Raises: InvalidConfig for settings that are not supported; what LiteLLM raises for a deployment it cannot use.
+    Raises: InvalidConfig for settings that are not supported and for deployments LiteLLM cannot use.
     """
     check_settings(config.router_settings, config.litellm_settings)
     return await asyncio.to_thread(_build, config, report)
@@ -39,15 +40,29 @@ async def open_gateway(config: RouterConfig, report: Callable[[SpendReport], Non
 
 def _build(config: RouterConfig, report: Callable[[SpendReport], None]) -> "Gateway":
     litellm = library.load(config.litellm_settings)
-    router = litellm.Router(
-        model_list=[_model_list_item(deployment) for deployment in config.deployments],
-        **copy.deepcopy(dict(config.router_settings)),
-        ignore_invalid_deployments=False,
-    )
+    try:
+        servings = {deployment.id: _serving(deployment) for deployment in config.deployments}
+        router = litellm.Router(
+            model_list=[_model_list_item(deployment) for deployment in config.deployments],
+            **copy.deepcopy(dict(config.router_settings)),
+            ignore_invalid_deployments=False,
+        )
+    except Exception as exc:  # noqa: BLE001  # LiteLLM raises ValueError, BadRequestError, pydantic's …
+        raise InvalidConfig([f"LiteLLM refuses the configuration: {_without_secrets(exc, config)}"]) from None
+    primaries: dict[str, Serving] = {}
+    for deployment in config.deployments:
+        primaries.setdefault(deployment.model_name, servings[deployment.id])
     mark = uuid4().hex
     reporter = spend_reporter(mark, report)
     litellm.logging_callback_manager.add_litellm_callback(reporter)
-    return Gateway(router, config.deployments, mark=mark, reporter=reporter)
+    return Gateway(router, servings, primaries, mark=mark, reporter=reporter)
+
+
+def _serving(deployment: Deployment) -> Serving:
+    return Serving(
+        served=Served(deployment_id=deployment.id, model=deployment.provider_model),
+        tag=prices.price_tag(deployment),
+    )
 
 
 def _model_list_item(deployment: Deployment) -> dict[str, Any]:
@@ -59,24 +74,35 @@ def _model_list_item(deployment: Deployment) -> dict[str, Any]:
     }
 
 
+def _without_secrets(exc: Exception, config: RouterConfig) -> str:
+    """The operator needs the text; it may repeat the values it complains about."""
+    text = f"{type(exc).__name__}: {exc}"
+    for deployment in config.deployments:
+        for name, value in deployment.params.items():
+            if isinstance(value, str) and any(word in name for word in ("key", "secret", "token", "password")):
+                text = text.replace(value, "…")
+    return text
+
+
 class Gateway:
     """The embedded LiteLLM Router: completions, fallbacks, streams. Made by `open_gateway`."""
 
-    def __init__(self, router: Any, deployments: Any, *, mark: str, reporter: Any) -> None:
+    def __init__(
+        self,
+        router: Any,
+        servings: Mapping[str, Serving],
+        primaries: Mapping[str, Serving],
+        *,
+        mark: str,
+        reporter: Any,
+    ) -> None:
+        """`servings` by deployment id; `primaries` by `model_name`, the first deployment of each."""
         self._router = router
+        self._servings = servings
+        self._primaries = primaries
         self._mark = mark
         self._reporter = reporter
         self._is_closed = False
-        self._servings: Mapping[str, Serving] = {
-            deployment.id: Serving(
-                served=Served(deployment_id=deployment.id, model=deployment.provider_model),
-                tag=prices.price_tag(deployment),
-            )
-            for deployment in deployments
-        }
-        self._primary: dict[str, Serving] = {}
-        for deployment in deployments:
-            self._primary.setdefault(deployment.model_name, self._servings[deployment.id])
 
     async def complete(self, call: ProviderCall) -> Answer:
         """The whole answer of the first of `call.models` that gives one.
@@ -87,7 +113,7 @@ class Gateway:
         arguments = self._arguments(call, attempt)
         try:
             response = await self._router.acompletion(**arguments)
-            return await self._answer(call, response, self._servings[attempt.deployment_id])
+            return await self._answer(call, response, self._who(attempt, call))
         except Exception as exc:  # noqa: BLE001  # LiteLLM raises its own classes, ValueError, AttributeError …
             raise translate(exc) from None  # the provider's text stays out of tracebacks
 
@@ -103,13 +129,13 @@ class Gateway:
             source = await self._router.acompletion(**arguments, stream=True, stream_options={"include_usage": True})
         except Exception as exc:  # noqa: BLE001  # as above
             raise translate(exc) from None  # as above
-        stream = ProviderStream(source, call.request, lambda: self._servings[attempt.deployment_id])
+        stream = ProviderStream(source, call.request, lambda: self._who(attempt, call))
         await stream.prime()
         return stream
 
     async def estimate(self, call: ProviderCall) -> tuple[Usage, NanoUsd]:
         """Prompt tokens and their price at the primary model, for a call whose client left before the first piece."""
-        tag = self._primary[call.models[0]].tag
+        tag = self._primaries[call.models[0]].tag
         usage = await prices.estimate(tag, call.request, ())
         return usage, prices.cost_of_tokens(tag, usage)
 
@@ -130,6 +156,9 @@ class Gateway:
             self._router.discard()
             await close_clients(self._reporter)
 
+    def _who(self, attempt: Attempt, call: ProviderCall) -> Serving:
+        return self._servings.get(attempt.deployment_id) or self._primaries[call.models[0]]
+
     async def _answer(self, call: ProviderCall, response: Any, serving: Serving) -> Answer:
         usage = usage_of(getattr(response, "usage", None))
         cost = cost_of(response)
@@ -145,7 +174,7 @@ class Gateway:
     def _arguments(self, call: ProviderCall, attempt: Attempt) -> dict[str, Any]:
         """Everything LiteLLM is told about a call, all of it fresh: the Router writes into it."""
         primary, *others = call.models
-        if not self._primary.keys() >= {primary, *others}:
+        if not self._primaries.keys() >= {primary, *others}:
             raise ValueError("a model that is not in the configuration")  # a deployment's id would be taken, too
         parameters = call.request.parameters
         arguments: dict[str, Any] = {name: parameters[name] for name in parameters if name in CHAT_PARAMETERS}

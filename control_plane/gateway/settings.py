@@ -21,6 +21,7 @@ LITELLM_SETTINGS: Mapping[str, Any] = {
     "default_fallbacks": None,
     "context_window_fallbacks": None,
     "content_policy_fallbacks": None,
+    "turn_off_message_logging": True,  # may be said, not unsaid: library.py
     "ssl_verify": True,
     "ssl_certificate": None,
     "force_ipv4": False,
@@ -77,7 +78,6 @@ UNSUPPORTED: Mapping[str, str] = {
     "alerting_config": _CALLBACK,
     "set_verbose": _VERBOSE,
     "debug_level": _VERBOSE,
-    "turn_off_message_logging": "it is always on",
     "model_group_alias": _GROUPS,
     "model_alias_map": _GROUPS,
     "default_litellm_params": "parameters belong to a deployment's litellm_params",

@@ -1,0 +1,317 @@
+"""Streamed answers: one model as the client sees it, exact bills, and no connection left behind."""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from control_plane.chat import Chunk, Served, Usage
+from control_plane.errors import LlmCallFailed, ModelTimeout, ProviderError
+from control_plane.gateway.router import Gateway
+from control_plane.gateway.streams import ProviderStream
+from tests.gateway.conftest import Deploy, Opener, make_call
+from tests.gateway.test_complete import TEXT, TOOL, demo
+from tests.provider import Provider
+
+
+async def read(stream: ProviderStream) -> list[Chunk]:
+    return [chunk async for chunk in stream]
+
+
+def text(chunks: Sequence[Chunk]) -> str:
+    return "".join(chunk.delta.get("content", "") for chunk in chunks)
+
+
+def assert_well_formed(chunks: Sequence[Chunk]) -> None:
+    """The role once, with the first piece; no empty delta before the end; one finish, at the end, alone."""
+    *pieces, last = chunks
+    assert last.delta == {}
+    assert last.finish_reason is not None
+    assert all(piece.delta and piece.finish_reason is None for piece in pieces)
+    assert [index for index, piece in enumerate(pieces) if "role" in piece.delta] == ([0] if pieces else [])
+
+
+async def test_a_stream_says_and_costs_what_the_buffered_answer_does(gateway_for: Opener) -> None:
+    gateway = await gateway_for("ok")
+    buffered = await gateway.complete(make_call("ok"))
+    stream = await gateway.stream(make_call("ok"))
+    chunks = await read(stream)
+    assert_well_formed(chunks)
+    assert chunks[0] == Chunk({"role": "assistant", "content": "one"})
+    assert len(chunks) == 11
+    assert text(chunks) == buffered.content
+    assert chunks[-1].finish_reason == buffered.finish_reason
+    assert await stream.settle() == (buffered.usage, buffered.cost)
+    assert stream.served == buffered.served
+
+
+async def test_tool_calls_arrive_in_pieces(gateway_for: Opener) -> None:
+    gateway = await gateway_for("tools")
+    stream = await gateway.stream(make_call("tools", tools=[TOOL]))
+    chunks = await read(stream)
+    assert_well_formed(chunks)
+    assert chunks[-1].finish_reason == "tool_calls"
+    calls = [call for chunk in chunks[:-1] for call in chunk.delta["tool_calls"]]
+    assert calls[0]["id"] == "call_weather"
+    assert calls[0]["function"]["name"] == "get_weather"
+    assert "".join(call["function"]["arguments"] for call in calls) == '{"city": "Paris"}'
+    assert {call["index"] for call in calls} == {0}
+
+
+@pytest.mark.parametrize("behaviour", ["nousage", "eof"])
+async def test_a_stream_without_usage_is_counted_and_marked(gateway_for: Opener, behaviour: str) -> None:
+    gateway = await gateway_for(behaviour)
+    stream = await gateway.stream(make_call(behaviour))
+    chunks = await read(stream)
+    assert_well_formed(chunks)
+    assert chunks[-1].finish_reason == "stop"
+    usage, cost = await stream.settle()
+    assert usage == Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=10, is_estimated=True)
+    assert cost == usage.prompt_tokens * 1_000 + 10 * 2_000
+
+
+async def test_cached_tokens_cost_the_same_streamed(gateway_for: Opener, deploy: Deploy) -> None:
+    prices = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6, "cache_read_input_token_cost": 1e-7}
+    gateway = await gateway_for(deploy("cached", info=prices))
+    stream = await gateway.stream(make_call("cached"))
+    await read(stream)
+    assert await stream.settle() == (Usage(11, 10), 3 * 1_000 + 8 * 100 + 10 * 2_000)
+
+
+async def test_a_demo_deployment_streams_offline(gateway_for: Opener) -> None:
+    gateway = await gateway_for(demo("litellm.InternalServerError", name="broken"), demo("Hello from the demo model"))
+    stream = await gateway.stream(make_call("broken", "demo"))
+    chunks = await read(stream)
+    assert_well_formed(chunks)
+    assert len(chunks) > 3
+    assert text(chunks) == "Hello from the demo model"
+    usage, cost = await stream.settle()
+    assert usage.completion_tokens > 0
+    assert cost > 0
+
+
+# Failures before the first piece: the client never learns of them.
+
+
+@pytest.mark.parametrize("broken", [["e500"], ["rolebreak"], ["rolebreak", "e500"], ["rolebreak", "break0"]])
+async def test_a_failure_before_content_is_answered_by_the_next_model(
+    gateway_for: Opener, deploy: Deploy, provider: Provider, broken: list[str]
+) -> None:
+    # given a fallback ten times as expensive
+    dear = deploy("ok", info={"input_cost_per_token": 1e-5, "output_cost_per_token": 2e-5})
+    gateway = await gateway_for(*broken, dear)
+    # when
+    stream = await gateway.stream(make_call(*broken, "ok"))
+    chunks = await read(stream)
+    # then one model answered, whole, at its own price
+    assert_well_formed(chunks)
+    assert text(chunks) == TEXT
+    assert stream.served == Served(deployment_id="ok#1", model="gpt-4o")
+    assert await stream.settle() == (Usage(11, 10), 310_000)
+    assert [request.behaviour for request in provider.requests] == [*broken, "ok"]
+
+
+async def test_after_a_fallback_before_content_missing_usage_is_still_counted_and_priced(
+    gateway_for: Opener, deploy: Deploy
+) -> None:
+    dear = deploy("nousage", info={"input_cost_per_token": 1e-5, "output_cost_per_token": 2e-5})
+    gateway = await gateway_for("rolebreak", dear)
+    stream = await gateway.stream(make_call("rolebreak", "nousage"))
+    await read(stream)
+    usage, cost = await stream.settle()
+    assert usage.is_estimated
+    assert cost == usage.prompt_tokens * 10_000 + 10 * 20_000
+
+
+async def test_a_client_that_leaves_after_such_a_fallback_pays_the_fallbacks_price(
+    gateway_for: Opener, deploy: Deploy, provider: Provider
+) -> None:
+    dear = deploy("hold", info={"input_cost_per_token": 1e-5, "output_cost_per_token": 2e-5})
+    gateway = await gateway_for("rolebreak", dear)
+    stream = await gateway.stream(make_call("rolebreak", "hold"))
+    await take(stream, 3)
+    await stream.aclose()
+    await provider.wait_closed("hold", timeout_s=1)
+    usage, cost = await stream.settle()
+    assert cost == usage.prompt_tokens * 10_000 + 3 * 20_000
+
+
+async def test_when_every_model_fails_before_content_there_is_no_stream(gateway_for: Opener) -> None:
+    gateway = await gateway_for("e500", "rolebreak")
+    with pytest.raises(ProviderError):
+        await gateway.stream(make_call("e500", "rolebreak"))
+
+
+# Failures after it: an error, never another model.
+
+
+@pytest.mark.parametrize(("behaviour", "pieces"), [("break4", 4), ("errchunk", 3), ("break1", 1)])
+async def test_a_failure_after_content_is_an_error_and_no_other_model_is_asked(
+    gateway_for: Opener, provider: Provider, behaviour: str, pieces: int
+) -> None:
+    gateway = await gateway_for(behaviour, "ok")
+    stream = await gateway.stream(make_call(behaviour, "ok"))
+    assert len(await take(stream, pieces)) == pieces
+    with pytest.raises(LlmCallFailed):
+        await anext(stream)
+    assert provider.count("ok") == 0
+    # what was produced is known
+    usage, cost = await stream.settle()
+    assert usage.is_estimated
+    assert usage.completion_tokens > 0
+    assert cost == usage.prompt_tokens * 1_000 + usage.completion_tokens * 2_000
+    # and nothing follows the error
+    assert await read(stream) == []
+    await stream.aclose()
+
+
+async def test_a_stream_that_stalls_is_a_timeout(gateway_for: Opener, deploy: Deploy, provider: Provider) -> None:
+    gateway = await gateway_for(deploy("hold", timeout=0.3), "ok")
+    stream = await gateway.stream(make_call("hold", "ok"))
+    with pytest.raises(ModelTimeout) as failure:
+        await read(stream)
+    assert failure.value.retry_after_s
+    assert provider.count("ok") == 0
+    await provider.wait_closed("hold", timeout_s=1)
+
+
+# Clients that leave.
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+async def test_a_client_that_leaves_closes_the_provider_and_is_billed_what_came(
+    gateway_for: Opener, provider: Provider, pieces: int
+) -> None:
+    gateway = await gateway_for("hold")
+    stream = await gateway.stream(make_call("hold"))
+    await take(stream, pieces)
+    # when
+    await stream.aclose()
+    # then
+    await provider.wait_closed("hold", timeout_s=1)
+    usage, cost = await stream.settle()
+    assert usage == Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=pieces, is_estimated=True)
+    assert cost == usage.prompt_tokens * 1_000 + pieces * 2_000
+    await stream.aclose()
+    assert await read(stream) == []
+
+
+async def test_a_client_that_leaves_at_the_last_piece_is_billed_it_all(gateway_for: Opener, provider: Provider) -> None:
+    gateway = await gateway_for("ok")
+    stream = await gateway.stream(make_call("ok"))
+    await take(stream, 10)
+    await stream.aclose()
+    usage, _ = await stream.settle()
+    assert usage.completion_tokens == 10
+    # and at the finishing chunk the provider's own numbers are there
+    stream = await gateway.stream(make_call("ok"))
+    await take(stream, 11)
+    await stream.aclose()
+    assert await stream.settle() == (Usage(11, 10), 31_000)
+
+
+async def test_a_client_that_leaves_before_reading_closes_the_provider(gateway_for: Opener, provider: Provider) -> None:
+    gateway = await gateway_for("hold")
+    stream = await gateway.stream(make_call("hold"))
+    await stream.aclose()
+    await provider.wait_closed("hold", timeout_s=1)
+    usage, _ = await stream.settle()
+    assert usage.completion_tokens == 1
+
+
+async def test_a_reader_cancelled_while_waiting_closes_the_provider(gateway_for: Opener, provider: Provider) -> None:
+    gateway = await gateway_for("hold")
+    stream = await gateway.stream(make_call("hold"))
+    task = asyncio.create_task(read(stream))
+    await provider.wait_chunks("hold", 3)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await stream.aclose()
+    await provider.wait_closed("hold", timeout_s=1)
+    usage, _ = await stream.settle()
+    assert usage.completion_tokens == 3
+
+
+@pytest.mark.parametrize("behaviour", ["timeout", "hold0", "rolehold"])
+async def test_a_client_that_leaves_before_the_first_piece_closes_the_provider(
+    gateway_for: Opener, provider: Provider, behaviour: str
+) -> None:
+    gateway = await gateway_for(behaviour, "ok")
+    task = asyncio.create_task(gateway.stream(make_call(behaviour, "ok")))
+    await provider.wait_requests(behaviour)
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await provider.wait_closed(behaviour, timeout_s=1)
+    assert provider.count("ok") == 0
+
+
+async def test_leaving_at_any_moment_leaves_nothing_open(gateway_for: Opener, provider: Provider) -> None:
+    # given clients that leave after every possible number of turns of the event loop
+    gateway = await gateway_for("hold")
+    for turns in range(0, 120, 3):
+        task = asyncio.create_task(gateway.stream(make_call("hold")))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        try:
+            stream = await task
+        except asyncio.CancelledError:
+            continue
+        await stream.aclose()
+    # then every request that reached the provider was closed
+    await asyncio.sleep(0.2)
+    assert all(request.closed_by_client for request in provider.requests)
+
+
+async def test_streams_leave_no_task_behind(gateway_for: Opener) -> None:
+    gateway = await gateway_for("ok", "hold", "break4")
+    await one_of_each(gateway)
+    await asyncio.sleep(0.1)
+    before = len(asyncio.all_tasks())
+    for _ in range(5):
+        await one_of_each(gateway)
+    await asyncio.sleep(0.1)
+    assert len(asyncio.all_tasks()) <= before
+
+
+async def test_a_long_answer_is_counted_off_the_loop(gateway_for: Opener, provider: Provider) -> None:
+    gateway = await gateway_for("hold")
+    stream = await gateway.stream(make_call("hold", messages=[{"role": "user", "content": "word " * 200_000}]))
+    await stream.aclose()
+    longest = 0.0
+
+    async def watch() -> None:
+        nonlocal longest
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            await asyncio.sleep(0.005)
+            longest = max(longest, loop.time() - began)
+
+    interval = sys.getswitchinterval()
+    watcher = asyncio.create_task(watch())
+    usage, _ = await stream.settle()
+    watcher.cancel()
+    assert usage.prompt_tokens > 190_000
+    assert longest < 0.5 + interval
+
+
+async def take(stream: ProviderStream, pieces: int) -> list[Chunk]:
+    return [await anext(stream) for _ in range(pieces)]
+
+
+async def one_of_each(gateway: Gateway) -> None:
+    stream = await gateway.stream(make_call("ok"))
+    await read(stream)
+    await stream.aclose()
+    stream = await gateway.stream(make_call("hold"))
+    await stream.aclose()
+    stream = await gateway.stream(make_call("break4"))
+    with pytest.raises(LlmCallFailed):
+        await read(stream)
+    await stream.aclose()
