@@ -12,7 +12,7 @@ from control_plane.errors import InvalidConfig
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.model_groups import litellm_names as names
 from control_plane.model_groups.catalog import Catalog, ModelGroup
-from control_plane.model_groups.deployments import make_deployments, model_names
+from control_plane.model_groups.deployments import make_deployments, model_names, report_typos
 from control_plane.model_groups.environment import resolve
 from control_plane.model_groups.explain import report_missing_groups, report_shape
 from control_plane.model_groups.lines import read_yaml
@@ -34,6 +34,7 @@ def load_catalog(path: File, environ: Mapping[str, str]) -> Catalog:
     if values is None:
         raise InvalidConfig(problems.sentences())
     report_shape(values, problems)
+    report_typos(values, problems)
     deployments = make_deployments(values, problems)
     groups = _groups(values, problems)
     router = RouterConfig(

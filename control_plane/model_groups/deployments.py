@@ -27,8 +27,6 @@ def make_deployments(values: Mapping[str, Any], problems: Problems) -> list[Depl
         name = item.model_name
         params = item.litellm_params.model_dump(exclude_unset=True)
         info = item.model_info.model_dump(exclude_unset=True)
-        _report_typos(params, names.PARAMETERS, (*path, "litellm_params"), problems)
-        _report_typos(info, names.INFO_NAMES, (*path, "model_info"), problems)
         _fill_in_credentials(params, credentials, (*path, "litellm_params"), problems)
         _move_prices(params, info, path, problems)
         _report_model(name, params, info, path, problems)
@@ -38,6 +36,16 @@ def make_deployments(values: Mapping[str, Any], problems: Problems) -> list[Depl
         _report_id(info["id"], name, taken, (*path, "model_info", "id"), problems)
         made.append(Deployment(id=info["id"], model_name=name, params=params, info=info))
     return made
+
+
+def report_typos(values: Mapping[str, Any], problems: Problems) -> None:
+    """Report keys of the open sections that are nearly a well-known one, in items with other mistakes too."""
+    items = values.get("model_list")
+    for index, item in enumerate(items if isinstance(items, list) else []):
+        for section, known in (("litellm_params", names.PARAMETERS), ("model_info", names.INFO_NAMES)):
+            keys = item.get(section) if isinstance(item, dict) else None
+            if isinstance(keys, dict):
+                _report_typos(keys, known, ("model_list", index, section), problems)
 
 
 def model_names(values: Mapping[str, Any]) -> list[str]:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from control_plane.model_groups.litellm_names import OUR_SECTION
-from control_plane.model_groups.problems import Path, Problems, did_you_mean
+from control_plane.model_groups.problems import Path, Problems, did_you_mean, nearest
 from control_plane.model_groups.shape import ConfigFile, keys_known_at
 
 EXPECTED: Mapping[str, str] = {
@@ -34,7 +34,7 @@ def report_shape(values: Mapping[str, Any], problems: Problems) -> None:
             if (
                 found["type"] == "missing"
             ):  # stands nowhere: reported where it should be, beside what else is wrong there
-                problems.add(path, f"{place(path[:-1], values)} has no {path[-1]!r}")
+                problems.add(path, f"{place(path[:-1], values)} has no {path[-1]!r}{_instead(found)}")
             else:
                 problems.add(path, _sentence(found, path, values))
 
@@ -45,6 +45,12 @@ def _sentence(found: ErrorDetails, path: Path, values: Mapping[str, Any]) -> str
     if kind == "extra_forbidden":
         return f"unknown key {key!r} in {where}{did_you_mean(str(key), keys_known_at(path[:-1]))}"
     return f"{subject} {_fault(kind, found['msg'], found['input'], found.get('ctx', {}))}"
+
+
+def _instead(found: ErrorDetails) -> str:
+    """The key that stands there and was probably meant to be the missing one."""
+    there = nearest(str(found["loc"][-1]), found["input"] if isinstance(found["input"], dict) else ())
+    return f", only {there!r}" if there else ""
 
 
 def _fault(kind: str, said: str, value: Any, limits: Mapping[str, Any]) -> str:

@@ -120,6 +120,31 @@ ROUTING_STRATEGIES = (
     "lar1",
 )
 
+PRE_CALL_CHECKS = (
+    "prompt_caching",
+    "router_budget_limiting",
+    "responses_api_deployment_check",
+    "deployment_affinity",
+    "session_affinity",
+    "forward_client_headers_by_model_group",
+    "enforce_model_rate_limits",
+    "encrypted_content_affinity",
+)
+
+_FAILURES = (
+    "BadRequestError",
+    "AuthenticationError",
+    "TimeoutError",
+    "RateLimitError",
+    "ContentPolicyViolationError",
+    "InternalServerError",
+    "ServiceUnavailableError",
+    "NotFoundError",
+)
+RETRIED = (*_FAILURES, "Default")
+COUNTED = (*_FAILURES, "BadGatewayError")
+"""Failures that `retry_policy` and `allowed_fails_policy` know; LiteLLM ignores other names without a word."""
+
 PARAMETERS = frozenset(
     """
     allowed_openai_params api_base api_key api_version aws_access_key_id aws_profile_name aws_region_name aws_role_name

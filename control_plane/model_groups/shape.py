@@ -6,91 +6,42 @@ error there too) and open where it is open (`litellm_params` go to whatever prov
 """
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, Strict, WithJsonSchema, create_model
+from pydantic import BaseModel, ConfigDict, Field, Strict, create_model
 from pydantic.json_schema import GenerateJsonSchema
-from pydantic_core import PydanticCustomError
 
 from control_plane.gateway.settings import LITELLM_SETTINGS
 from control_plane.model_groups import litellm_names as names
-
-_REFERENCE = {"type": "string", "pattern": "^os\\.environ/."}
-
-Number = Annotated[float, Field(allow_inf_nan=False), WithJsonSchema({"anyOf": [{"type": "number"}, _REFERENCE]})]
-Amount = Annotated[
-    float, Field(ge=0, allow_inf_nan=False), WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, _REFERENCE]})
-]
-Count = Annotated[int, Field(ge=0), WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 0}, _REFERENCE]})]
-Whole = Annotated[int, WithJsonSchema({"anyOf": [{"type": "integer"}, _REFERENCE]})]
-Switch = Annotated[bool, WithJsonSchema({"anyOf": [{"type": "boolean"}, _REFERENCE]})]
-Name = Annotated[str, Field(min_length=1)]
-
-
-def _text_or(other: type, said: str) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        if isinstance(value, str | other):
-            return value
-        raise PydanticCustomError("shape", said)
-
-    return check
-
-
-def _texts_only(value: Any) -> Any:
-    if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-        raise PydanticCustomError("shape", "must be text or a list of texts")
-    return value
-
-
-Stop = Annotated[
-    Any,
-    BeforeValidator(_text_or(list, "must be text or a list of texts")),
-    AfterValidator(_texts_only),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
-ToolChoice = Annotated[
-    Any,
-    BeforeValidator(_text_or(dict, "must be text or a mapping")),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]}),
-]
-
-
-def _refused(reason: str) -> Any:
-    """A key that may only stand there with a value that does nothing."""
-
-    def check(value: Any) -> Any:
-        if value:
-            raise PydanticCustomError("refused", "{reason}", {"reason": reason})
-        return value
-
-    harmless: dict[str, Any] = {"enum": [None, False, 0, "", [], {}], "description": f"Not used here: {reason}."}
-    return Annotated[Any, AfterValidator(check), WithJsonSchema(harmless)]
-
-
-def _open(name: str, typed: Mapping[str, Any], refused: Mapping[str, str], *, extra: Literal["allow", "forbid"]) -> Any:
-    """A model of optional keys: some with a type, some refused."""
-    fields = {**typed, **{key: _refused(reason) for key, reason in refused.items()}}
-    optional: dict[str, Any] = {key: (kind, None) for key, kind in sorted(fields.items())}
-    return create_model(name, __config__=ConfigDict(extra=extra, protected_namespaces=()), **optional)
+from control_plane.model_groups.kinds import (
+    Amount,
+    Count,
+    Name,
+    Stop,
+    Switch,
+    ToolChoice,
+    Whole,
+    between,
+    list_of,
+    one_of,
+    optional_keys,
+    refused,
+)
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
-def _strict_float(low: float, high: float) -> Any:
-    return Annotated[float, Strict(), Field(ge=low, le=high, allow_inf_nan=False)]
-
-
-_CHAT_PARAMETERS = _open(
+_CHAT_PARAMETERS = optional_keys(
     "ChatParameters",
     {
-        "temperature": _strict_float(0, 2),
+        "temperature": between(0, 2),
         "max_tokens": Annotated[int, Strict(), Field(ge=1)],
-        "top_p": _strict_float(0, 1),
-        "frequency_penalty": _strict_float(-2, 2),
-        "presence_penalty": _strict_float(-2, 2),
+        "top_p": between(0, 1),
+        "frequency_penalty": between(-2, 2),
+        "presence_penalty": between(-2, 2),
         "stop": Stop,
         "tools": list[dict[str, Any]],
         "tool_choice": ToolChoice,
@@ -119,7 +70,7 @@ class ModelGroupEntry(_Strict):
     defaults: Defaults = Field(default_factory=Defaults)
 
 
-Parameters = _open(
+Parameters = optional_keys(
     "Parameters",
     {
         **dict.fromkeys(
@@ -184,20 +135,32 @@ class Credential(BaseModel):
     credential_values: dict[str, Any]
 
 
+_RETRIES = optional_keys("Retries", {f"{name}Retries": Count for name in names.RETRIED}, {}, extra="forbid")
+_ALLOWED = optional_keys("Allowed", {f"{name}AllowedFails": Count for name in names.COUNTED}, {}, extra="forbid")
+
+
+class RetryPolicy(_RETRIES):  # type: ignore[misc,valid-type]  # made from the lists of names
+    """How often to ask again, by failure."""
+
+
+class AllowedFailsPolicy(_ALLOWED):  # type: ignore[misc,valid-type]  # made from the lists of names
+    """How many failures a minute a deployment may have before it is left alone, by failure."""
+
+
 _ROUTER_TYPES: Mapping[str, Any] = {
-    "routing_strategy": Literal[names.ROUTING_STRATEGIES],
+    "retry_policy": RetryPolicy,
+    "model_group_retry_policy": dict[str, RetryPolicy],
+    "allowed_fails_policy": AllowedFailsPolicy,
+    "optional_pre_call_checks": list_of(names.PRE_CALL_CHECKS),
+    "routing_strategy": one_of(names.ROUTING_STRATEGIES),
     **dict.fromkeys(("timeout", "stream_timeout", "cooldown_time", "retry_after"), Amount),
     **dict.fromkeys(("num_retries", "max_fallbacks", "allowed_fails", "redis_port", "redis_db"), Count),
     **dict.fromkeys(("redis_host", "redis_url", "redis_password"), str),
     **dict.fromkeys(
-        ("retry_policy", "model_group_retry_policy", "allowed_fails_policy", "cache_kwargs"), dict[str, Any]
-    ),
-    "optional_pre_call_checks": list[str],
-    **dict.fromkeys(
         ("disable_cooldowns", "enable_pre_call_checks", "enable_tag_filtering", "enable_weighted_failover"), Switch
     ),
 }
-RouterSettings = _open(
+RouterSettings = optional_keys(
     "RouterSettings",
     {argument: _ROUTER_TYPES.get(argument, Any) for argument in names.ROUTER_ARGUMENTS},
     names.REFUSED_ROUTER_ARGUMENTS,
@@ -208,7 +171,7 @@ _SETTINGS_TYPES: Mapping[str, Any] = {
     "request_timeout": Amount,
     **dict.fromkeys(("num_retries", "allowed_fails", "max_fallbacks"), Count),
 }
-LitellmSettings = _open(
+LitellmSettings = optional_keys(
     "LitellmSettings",
     {setting: _SETTINGS_TYPES.get(setting, Any) for setting in LITELLM_SETTINGS},
     names.REFUSED_MODULE_SETTINGS,
@@ -235,7 +198,7 @@ def _sections() -> Any:
     for section in names.PROXY_SECTIONS:
         sections[section] = (Any, Field(None, description="Read by LiteLLM's proxy only."))
     for section, reason in names.REFUSED_SECTIONS.items():
-        sections[section] = (_refused(reason), None)
+        sections[section] = (refused(reason), None)
     return create_model(
         "ConfigFile",
         __config__=ConfigDict(extra="forbid", protected_namespaces=()),
@@ -260,6 +223,10 @@ def keys_known_at(path: tuple[str | int, ...]) -> list[str]:
             model = ModelListItem
         case ("router_settings",):
             model = RouterSettings
+        case ("router_settings", "retry_policy") | ("router_settings", "model_group_retry_policy", _):
+            model = RetryPolicy
+        case ("router_settings", "allowed_fails_policy"):
+            model = AllowedFailsPolicy
         case ("litellm_settings",):
             model = LitellmSettings
         case _:

@@ -135,7 +135,7 @@ def test_a_file_without_model_groups_says_how_to_add_one(file: Path) -> None:
             "11: unknown key 'router_setings' in the file; did you mean 'router_settings'?",
         ),
         (group("modles: [big], models: [big]"), "11: unknown key 'modles' in model group 'G'; did you mean 'models'?"),
-        (group("modles: [big]"), "11: model group 'G' has no 'models'"),
+        (group("modles: [big]"), "11: model group 'G' has no 'models', only 'modles'"),
         (group("models: []"), "11: 'models' in model group 'G' is empty"),
         (group("models: big"), "11: 'models' in model group 'G' must be a list, not text"),
         (group("models: [bigg]"), "11: model 'bigg' of model group 'G' is not in model_list; did you mean 'big'?"),
@@ -196,6 +196,13 @@ def test_mistakes_in_model_groups(file: Path, text: str, expected: str) -> None:
         ("model_groups: {G: {models: [m]}}\n", "1: the file has no 'model_list'"),
         (GOOD.replace("model_info: {id:", "modelinfo: {id:"), "8: unknown key 'modelinfo' in deployment 'small'; did you mean"),
         (GOOD + "router_settings: {num_retrys: 1}\n", "11: unknown key 'num_retrys' in router_settings; did you mean 'num_retries'?"),
+        (deployment("modle: openai/gpt-4o"), "3: litellm_params of deployment 'm' has no 'model', only 'modle'"),
+        (deployment("model: 5, api_bse: x"), "3: unknown key 'api_bse' in litellm_params; did you mean 'api_base'?"),
+        (
+            GOOD + "router_settings: {retry_policy: {TimeoutRetries: 1}}\n",
+            "11: unknown key 'TimeoutRetries' in retry_policy of router_settings; did you mean 'TimeoutErrorRetries'?",
+        ),
+        (GOOD + "router_settings: {optional_pre_call_checks: [x]}\n", "optional_pre_call_checks.1 of router_settings must be"),
         (GOOD + "router_settings: {num_retries: -1}\n", "11: 'num_retries' in router_settings must be 0 or more"),
         (GOOD + "router_settings: {routing_strategy: least-bussy}\n", "did you mean 'least-busy'?"),
         (GOOD + "router_settings: {default_fallbacks: [big]}\n", "11: 'default_fallbacks' in router_settings cannot be used"),
@@ -221,7 +228,7 @@ def test_every_mistake_is_found_at_once_in_the_order_of_lines(file: Path) -> Non
         "5: the environment variable KEYS is not set; did you mean 'KEY'?",
         "7: the environment variable KEYS is not set; did you mean 'KEY'?",
         "8: the deployment id 'big#1' is taken by a deployment 'big' above; ids are unique",
-        "10: model group 'Agent' has no 'models'",
+        "10: model group 'Agent' has no 'models', only 'modles'",
         "10: unknown key 'modles' in model group 'Agent'; did you mean 'models'?",
     ]
 

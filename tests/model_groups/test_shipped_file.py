@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -18,7 +18,7 @@ from control_plane.model_groups.access import usable_groups
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.deployments import NEARLY
 from control_plane.model_groups.problems import nearest
-from control_plane.model_groups.shape import json_schema
+from control_plane.model_groups.shape import AllowedFailsPolicy, RetryPolicy, json_schema
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "litellm_config.yaml"
@@ -106,6 +106,14 @@ def litellm() -> Any:
 def test_the_routers_arguments_are_those_of_the_installed_litellm(litellm: Any) -> None:
     assert set(names.ROUTER_ARGUMENTS) == set(litellm.Router.get_valid_args())
     assert set(names.REFUSED_ROUTER_ARGUMENTS) <= set(names.ROUTER_ARGUMENTS)
+
+
+def test_the_words_of_the_routers_arguments_are_those_of_the_installed_litellm(litellm: Any) -> None:
+    router_types, params_types = litellm.types.router, sys.modules["litellm.types.litellm_params"]
+    assert set(names.ROUTING_STRATEGIES) == set(get_args(params_types.RoutingStrategyName))
+    assert set(names.PRE_CALL_CHECKS) == set(get_args(get_args(router_types.OptionalPreCallChecks)[0]))
+    assert set(RetryPolicy.model_fields) == set(router_types.RetryPolicy.model_fields)
+    assert set(AllowedFailsPolicy.model_fields) == set(router_types.AllowedFailsPolicy.model_fields)
 
 
 def test_no_name_that_litellm_knows_is_called_a_typo(litellm: Any) -> None:
