@@ -7,7 +7,6 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from control_plane import clock as system_clock
@@ -19,6 +18,7 @@ from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
 from control_plane.errors import InvalidConfig
 from control_plane.gateway.router import open_gateway
+from control_plane.house import House
 from control_plane.ids import new_id
 from control_plane.jobs.service import JobService
 from control_plane.master_key import find_master_key
@@ -33,22 +33,6 @@ from control_plane.storage.single_process import only_process
 from control_plane.tenants.service import KeyService
 
 LANDING_S = 10.0  # calls still running when the house closes have this long to be recorded
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """Everything a door may call."""
-
-    settings: Settings
-    db: Database
-    keys: KeyService
-    groups: ModelGroupService
-    credits: CreditService
-    jobs: JobService
-    administration: AdministrationService
-    spend: SpendService
-    calls: CallService
-    one_call_jobs: OneCallJobs
 
 
 @asynccontextmanager
@@ -74,6 +58,7 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
             calls = CallService(gateway, groups, jobs, writer, clock=clock)
             house = House(
                 settings=settings,
+                clock=clock,
                 db=db,
                 keys=keys,
                 groups=groups,

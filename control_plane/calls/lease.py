@@ -47,8 +47,11 @@ class Lease:
 
     async def end(self) -> None:
         """Takes leave; a call this process left open is found as lost right away."""
-        async with self._db.transaction() as tx:
-            await workers_store.remove(tx, [self._worker_id])
+        try:
+            async with self._db.transaction() as tx:
+                await workers_store.remove(tx, [self._worker_id])
+        except DatabaseUnavailable:
+            log.warning("lease_not_ended")  # it runs out by itself
 
     async def _sweep(self, lease: timedelta) -> None:
         now = self._clock()

@@ -78,10 +78,11 @@ class OneCallStream:
         return await anext(self._stream)
 
     async def end(self) -> tuple[FinishReason, Usage]:
-        """Records the answer and bills the job."""
-        ending = await self._stream.end()
-        await self._jobs.complete(self._who, self.call.intent.job_id, Closing(JobStatus.COMPLETED))
-        self._is_closed = True
+        """Records the answer and bills the job, both or, when the record fails, neither."""
+        with anyio.CancelScope(shield=True):
+            ending = await self._stream.end()
+            await self._jobs.complete(self._who, self.call.intent.job_id, Closing(JobStatus.COMPLETED))
+            self._is_closed = True
         return ending
 
     async def abandon(self, error_code: str) -> None:

@@ -9,9 +9,9 @@ from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.store import Balance
 from control_plane.errors import TeamNotFound
 from control_plane.ids import TeamId, new_id
+from control_plane.names import is_name
 from control_plane.storage.database import Database, Reader
 from control_plane.tenants import store as tenants_store
-from control_plane.tenants.names import is_name
 from control_plane.tenants.principal import Principal
 
 

@@ -90,6 +90,19 @@ async def list_calls(reader: Reader, team_id: TeamId, job_id: JobId) -> Sequence
     return many(Call, await reader.execute(statement))
 
 
+async def groups_used(reader: Reader, team_id: TeamId, job_ids: Sequence[JobId]) -> Mapping[JobId, set[str]]:
+    """The model groups that each of these jobs has called."""
+    statement = (
+        select(col(Call.job_id), col(Call.model_group))
+        .where(col(Call.job_id).in_(job_ids), col(Call.team_id) == team_id)
+        .distinct()
+    )
+    groups: defaultdict[JobId, set[str]] = defaultdict(set)
+    for row in await reader.execute(statement):
+        groups[JobId(row.job_id)].add(row.model_group)
+    return groups
+
+
 async def _add_to_jobs(tx: Tx, records: Sequence[Record]) -> None:
     totals: defaultdict[UUID, Totals] = defaultdict(Totals)
     for record in records:

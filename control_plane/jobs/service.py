@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -49,6 +50,15 @@ class JobWithCalls:
 
     job: Job
     calls: Sequence[Call]
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Some jobs of a team, the model groups each has used, and whether more follow."""
+
+    jobs: Sequence[Job]
+    groups: Mapping[JobId, AbstractSet[str]]
+    has_more: bool
 
 
 class JobService:
@@ -120,6 +130,33 @@ class JobService:
             locked.metadata_ = merged_metadata(locked.metadata_, added)
             await store.save_metadata(tx, job_id, locked.metadata_)
         return locked
+
+    async def list_jobs(
+        self,
+        who: Principal,
+        team_id: TeamId,
+        wanted: store.JobFilter,
+        *,
+        limit: int,
+        offset: int = 0,
+        after: tuple[datetime, JobId] | None = None,
+    ) -> JobPage:
+        """A page of the team's jobs, newest first. Raises: TeamNotOwned."""
+        who.may_read(team_id)
+        async with self._db.reader() as reader:
+            jobs = await store.list_jobs(reader, team_id, wanted, limit=limit + 1, offset=offset, after=after)
+            shown = jobs[:limit]
+            groups = await calls_store.groups_used(reader, team_id, [JobId(job.id) for job in shown])
+        return JobPage(shown, groups, has_more=len(jobs) > limit)
+
+    async def usage(
+        self, who: Principal, team_ids: Sequence[TeamId], start: datetime, end: datetime
+    ) -> Sequence[store.UsageOfType]:
+        """What the jobs created in [start, end) used, by type and status. Raises: TeamNotOwned."""
+        for team_id in team_ids:
+            who.may_read(team_id)
+        async with self._db.reader() as reader:
+            return await store.sum_usage(reader, team_ids, start, end)
 
     async def _calls(self, job: Job) -> Sequence[Call]:
         async with self._db.reader() as reader:

@@ -95,7 +95,7 @@ class _Walk:
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
     """PyYAML's words without its excerpt of the file, which could show a secret."""
-    if error.context and "alias" in error.context:
+    if "alias" in f"{error.context} {error.problem}" and "undefined" not in f"{error.problem}":
         return "not valid YAML: a value that begins with * needs quotes, as in \"*\" or '*-demo'"
     if error.problem and "\\t" in error.problem:
         return "not valid YAML: indent with spaces, not with a tab"

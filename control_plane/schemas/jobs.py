@@ -1,9 +1,9 @@
 """The wire of the Job API (documents S0 and S1): what clients send and get."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, BaseModel, Field
 
 from control_plane.schemas.base import Answer, Body, Json, Moment, Text
 from control_plane.schemas.chat import ChatMessage, ChatParameters
@@ -48,7 +48,7 @@ class CallAnswer(Answer):
     content: str | None
     role: Literal["assistant"]
     finish_reason: str
-    tool_calls: Sequence[Json] | None = Field(description="left out when there are none")
+    tool_calls: Sequence[Json] | None = Field(exclude_if=lambda calls: calls is None)
 
 
 class CallMetadata(Answer):
@@ -213,6 +213,19 @@ class CreateAndCallResult(Answer):
     completed_at: Moment
 
 
+class JobQuery(BaseModel):
+    """Which jobs to list."""
+
+    limit: Annotated[int, Field(ge=1, le=1000)] = 50
+    offset: Annotated[int, Field(ge=0, le=100_000)] = 0
+    cursor: str | None = Field(default=None, description="`next_cursor` of the page before; better than a large offset")
+    status: str | None = Field(default=None, description="a job status, in any case")
+    job_type: str | None = None
+    user_id: str | None = None
+    created_from: AwareDatetime | None = Field(default=None, description="inclusive")
+    created_to: AwareDatetime | None = Field(default=None, description="exclusive")
+
+
 class JobList(Answer):
     """Jobs, newest first. `next_cursor` leads to the next page; null on the last."""
 
@@ -251,6 +264,3 @@ class TeamUsage(Answer):
     period: str
     summary: UsageSummary
     job_types: dict[str, TypeUsage]
-
-
-ErrorBody = dict[str, Any]

@@ -1,0 +1,144 @@
+"""Organizations, teams, keys and credits as the wire says them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from control_plane.administration.keys import has_ended
+from control_plane.administration.values import IssuedKey, NewTeamView, TeamView
+from control_plane.credits.models import LedgerEntry
+from control_plane.credits.store import Balance
+from control_plane.schemas import admin, credits  # noqa: A004 - the wire of the credits
+from control_plane.tenants.models import Organization, Team, VirtualKey
+
+
+def organization(row: Organization) -> admin.OrganizationAnswer:
+    """An organization."""
+    return admin.OrganizationAnswer(
+        organization_id=row.id, name=row.name, metadata=row.metadata_, created_at=row.created_at
+    )
+
+
+def team(view: TeamView) -> admin.TeamAnswer:
+    """A team, its credits, and why it may use what."""
+    return admin.TeamAnswer(**_team_fields(view))
+
+
+def team_created(made: NewTeamView) -> admin.TeamCreated:
+    """A team just made, with the secret of its first key."""
+    return admin.TeamCreated(**_team_fields(made.view), virtual_key=made.issued.secret, key_id=str(made.issued.key.id))
+
+
+def key(row: VirtualKey, now: datetime) -> admin.KeyAnswer:
+    """A key, without its secret."""
+    return admin.KeyAnswer(**_key_fields(row, now))
+
+
+def key_created(issued: IssuedKey, now: datetime) -> admin.KeyCreated:
+    """A key just made, with its secret."""
+    return admin.KeyCreated(**_key_fields(issued.key, now), virtual_key=issued.secret)
+
+
+def balance(team_id: str, stands: Balance) -> credits.CreditsAnswer:
+    """Where a team stands."""
+    return credits.CreditsAnswer(**_balance_fields(team_id, stands))
+
+
+def transactions(team_id: str, entries: Sequence[LedgerEntry], limit: int) -> credits.TransactionList:
+    """A page of the ledger; of `limit + 1` entries the last only says that there are more."""
+    page = entries[:limit]
+    return credits.TransactionList(
+        team_id=team_id,
+        transactions=[_transaction(entry) for entry in page],
+        limit=limit,
+        next_cursor=str(page[-1].number) if len(entries) > limit else None,
+    )
+
+
+def plan(row: Team) -> credits.BillingPlan:
+    """How a team's next jobs are charged."""
+    return credits.BillingPlan(team_id=row.id, **_plan_fields(row))
+
+
+def _transaction(entry: LedgerEntry) -> credits.TransactionAnswer:
+    return credits.TransactionAnswer(
+        transaction_id=str(entry.id),
+        number=entry.number,
+        kind=entry.kind,
+        ref=entry.ref,
+        available_delta=entry.available_delta,
+        held_delta=entry.held_delta,
+        available_after=entry.available_after,
+        held_after=entry.held_after,
+        remaining_after=entry.available_after + entry.held_after,
+        reason=entry.reason,
+        actor=entry.actor,
+        created_at=entry.created_at,
+    )
+
+
+def _balance_fields(team_id: str, stands: Balance) -> dict[str, Any]:
+    return {
+        "team_id": team_id,
+        "credits_allocated": stands.allocated,
+        "credits_used": stands.used,
+        "credits_held": stands.held,
+        "credits_available": stands.available,
+        "credits_remaining": stands.remaining,
+    }
+
+
+def _plan_fields(row: Team) -> dict[str, Any]:
+    return {
+        "budget_mode": row.budget_mode,
+        "credits_per_dollar": row.credits_per_dollar,
+        "tokens_per_credit": row.tokens_per_credit,
+        "charge_rule": row.charge_rule,
+    }
+
+
+def _team_fields(view: TeamView) -> dict[str, Any]:
+    row = view.team
+    return {
+        **_balance_fields(row.id, view.balance),
+        **_plan_fields(row),
+        "organization_id": row.organization_id,
+        "team_alias": row.alias,
+        "status": "active" if row.suspended_at is None else "suspended",
+        "model_groups": view.usable,
+        "access": [
+            admin.GroupAccess(
+                group_name=name,
+                patterns=origins.patterns,
+                granted=origins.is_granted,
+                configured=name in view.usable,
+            )
+            for name, origins in view.access.items()
+        ],
+        "default_model_group": row.default_model_group,
+        "rpm": row.rpm,
+        "tpm": row.tpm,
+        "metadata": row.metadata_,
+        "created_at": row.created_at,
+        "suspended_at": row.suspended_at,
+    }
+
+
+def _key_fields(row: VirtualKey, now: datetime) -> dict[str, Any]:
+    if row.revoked_at is not None:
+        status = "revoked" if row.revoked_at <= now else "rotating"
+    else:
+        status = "active"
+    if status != "revoked" and has_ended(row, now):
+        status = "expired"
+    return {
+        "key_id": str(row.id),
+        "team_id": row.team_id,
+        "name": row.name,
+        "prefix": row.prefix,
+        "status": status,
+        "default_model_group": row.default_model_group,
+        "created_at": row.created_at,
+        "expires_at": row.expires_at,
+        "revoked_at": row.revoked_at,
+    }

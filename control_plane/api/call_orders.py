@@ -1,0 +1,20 @@
+"""What a client wrote as what the call path takes."""
+
+from control_plane.calls.service import CallOrder
+from control_plane.chat import ChatRequest
+from control_plane.errors import TooLarge
+from control_plane.schemas.chat import plain
+from control_plane.schemas.jobs import CallBody
+
+
+def from_wire(body: CallBody, *, max_prompt_chars: int) -> CallOrder:
+    """The order of a call. Raises: TooLarge when the messages have more text than that."""
+    length = sum(message.text_length() for message in body.messages)
+    if length > max_prompt_chars:
+        raise TooLarge(f"The messages have {length} characters of text; {max_prompt_chars} are allowed.")
+    return CallOrder(
+        request=ChatRequest([plain(message) for message in body.messages], body.given_parameters()),
+        model_group=body.model_group or body.model,
+        purpose=body.purpose,
+        metadata=body.call_metadata,
+    )

@@ -1,0 +1,120 @@
+"""A team's credits: where it stands, its ledger, its billing plan. Every route has two addresses, with one meaning."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from control_plane.administration.values import TeamChanges
+from control_plane.api import admin_views as views
+from control_plane.api.answers import rendered
+from control_plane.api.deps import Caller, House
+from control_plane.api.responses import ADMIN_ERRORS
+from control_plane.credits.rules import BudgetMode
+from control_plane.errors import JobNotFound
+from control_plane.ids import JobId, TeamId, parse_id
+from control_plane.schemas import credits as wire
+
+router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS)
+
+
+@router.get("/credits/teams/{team_id}/balance", response_model=wire.CreditsAnswer, summary="A team's credits")
+@router.get("/teams/{team_id}/credits", response_model=wire.CreditsAnswer, summary="A team's credits")
+async def balance(team_id: str, who: Caller, house: House) -> Response:
+    """Where the team stands. A team's own key may ask for its own."""
+    return rendered(views.balance(team_id, await house.credits.balance(who, TeamId(team_id))))
+
+
+@router.get(
+    "/credits/teams/{team_id}/transactions", response_model=wire.TransactionList, summary="A team's credit ledger"
+)
+@router.get(
+    "/teams/{team_id}/credits/transactions", response_model=wire.TransactionList, summary="A team's credit ledger"
+)
+async def transactions(
+    team_id: str,
+    who: Caller,
+    house: House,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: Annotated[int | None, Query(ge=1, le=2**53, description="`next_cursor` of the page before")] = None,
+) -> Response:
+    """Every movement of credits, newest first. A team's own key may ask for its own."""
+    entries = await house.credits.transactions(who, TeamId(team_id), limit=limit + 1, before=cursor)
+    return rendered(views.transactions(team_id, entries, limit))
+
+
+@router.post("/credits/teams/{team_id}/add", response_model=wire.CreditsAnswer, summary="Add credits")
+@router.post("/teams/{team_id}/credits/add", response_model=wire.CreditsAnswer, summary="Add credits")
+async def add(team_id: str, body: wire.AddCredits, who: Caller, house: House) -> Response:
+    """Gives the team credits; answers with where it stands then."""
+    return rendered(
+        views.balance(team_id, await house.credits.add(who, TeamId(team_id), body.credits, reason=body.reason))
+    )
+
+
+@router.post("/credits/teams/{team_id}/refund", response_model=wire.CreditsAnswer, summary="Refund credits")
+@router.post("/teams/{team_id}/credits/refund", response_model=wire.CreditsAnswer, summary="Refund credits")
+async def refund(team_id: str, body: wire.RefundCredits, who: Caller, house: House) -> Response:
+    """Gives back credits that were used; with `job_id` at most what that job was charged, and once.
+
+    409 `conflict` when fewer were used or charged, `already_exists` when the job was refunded before.
+    """
+    who.may_administer()
+    team = TeamId(team_id)
+    if body.job_id is None:
+        balance_ = await house.credits.refund(who, team, body.credits, reason=body.reason)
+    else:
+        balance_ = await house.administration.refund_job(
+            who, team, _job_id(body.job_id), body.credits, reason=body.reason
+        )
+    return rendered(views.balance(team_id, balance_))
+
+
+@router.post("/credits/teams/{team_id}/adjust", response_model=wire.CreditsAnswer, summary="Adjust an allocation")
+@router.post("/teams/{team_id}/credits/adjust", response_model=wire.CreditsAnswer, summary="Adjust an allocation")
+async def adjust(team_id: str, body: wire.AdjustCredits, who: Caller, house: House) -> Response:
+    """Corrects what the team was given, upwards or downwards; 403 `insufficient_credits` when less is available."""
+    return rendered(
+        views.balance(team_id, await house.credits.adjust(who, TeamId(team_id), body.credits, reason=body.reason))
+    )
+
+
+@router.get("/credits/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="A team's plan")
+@router.get("/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="A team's plan")
+async def plan(team_id: str, who: Caller, house: House) -> Response:
+    """How the team's next jobs are charged. A team's own key may ask for its own."""
+    return rendered(views.plan((await house.administration.get_team(who, TeamId(team_id))).team))
+
+
+@router.patch(
+    "/credits/teams/{team_id}/budget-mode", response_model=wire.BillingPlan, summary="Change how jobs are charged"
+)
+@router.patch("/teams/{team_id}/budget-mode", response_model=wire.BillingPlan, summary="Change how jobs are charged")
+async def change_budget_mode(team_id: str, body: wire.ChangeBudgetMode, who: Caller, house: House) -> Response:
+    """Sets the budget mode, and the rates that are given; jobs that exist keep their plan."""
+    changes = _rates(body) | TeamChanges(budget_mode=BudgetMode(body.budget_mode))
+    return rendered(views.plan((await house.administration.change_team(who, TeamId(team_id), changes)).team))
+
+
+@router.patch("/credits/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="Change the rates")
+@router.patch("/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="Change the rates")
+async def change_conversion_rates(
+    team_id: str, body: wire.ChangeConversionRates, who: Caller, house: House
+) -> Response:
+    """Sets the rates that are given; jobs that exist keep their plan."""
+    return rendered(views.plan((await house.administration.change_team(who, TeamId(team_id), _rates(body))).team))
+
+
+def _rates(body: wire.ChangeBudgetMode | wire.ChangeConversionRates) -> TeamChanges:
+    changes = TeamChanges()
+    if body.credits_per_dollar is not None:
+        changes["credits_per_dollar"] = body.credits_per_dollar
+    if body.tokens_per_credit is not None:
+        changes["tokens_per_credit"] = body.tokens_per_credit
+    return changes
+
+
+def _job_id(text: str) -> JobId:
+    parsed = parse_id(text)
+    if parsed is None:
+        raise JobNotFound
+    return JobId(parsed)

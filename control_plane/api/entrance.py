@@ -1,0 +1,104 @@
+"""What every request passes first: its id, the size limit, the header of ignored fields, one log line, and the last
+resort for what nobody caught. Plain ASGI: a framework middleware would buffer streams.
+"""
+
+import logging
+import time
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from control_plane.api.answers import json_response
+from control_plane.api.errors import error_body
+from control_plane.errors import HouseError
+from control_plane.ids import new_id
+from control_plane.logs import request_id
+from control_plane.schemas.base import ignored_fields
+
+log = logging.getLogger(__name__)
+
+MAX_REQUEST_ID_CHARS = 128
+
+
+class Entrance:
+    """Wraps the whole application."""
+
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        identity = _request_id(headers.get("x-request-id"))
+        ignored: list[str] = []
+        request_id.set(identity)
+        ignored_fields.set(ignored)
+        started = time.monotonic()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                answer_headers = MutableHeaders(scope=message)
+                answer_headers["X-Request-Id"] = identity
+                if ignored:
+                    answer_headers["X-Ignored-Fields"] = _printable(ignored)
+            await send(message)
+
+        try:
+            await self._app(scope, self._limited(headers, receive), send_with_headers)
+        except Exception:
+            log.exception("unexpected_error", extra={"path": scope["path"]})
+            if not status:
+                body = error_body(HouseError.code, str(HouseError.__doc__))
+                answer = json_response(body, status=HTTPStatus.INTERNAL_SERVER_ERROR)
+                await answer(scope, receive, send_with_headers)
+        finally:
+            milliseconds = round((time.monotonic() - started) * 1000)
+            fields = {"method": scope["method"], "path": scope["path"], "status": status, "duration_ms": milliseconds}
+            log.info("request", extra=fields)
+
+    def _limited(self, headers: Headers, receive: Receive) -> Receive:
+        """`receive` that refuses a body over the limit: by its announced length at once, else when it gets there."""
+        announced = headers.get("content-length", "")
+        is_too_large = announced.isdecimal() and int(announced) > self._max_body_bytes
+        received = 0
+
+        async def limited() -> Message:
+            nonlocal received
+            if is_too_large:
+                raise self._too_large()
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_body_bytes:
+                raise self._too_large()
+            return message
+
+        return limited
+
+    def _too_large(self) -> HTTPException:
+        return HTTPException(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body is larger than {self._max_body_bytes} bytes."
+        )
+
+
+def _request_id(given: str | None) -> str:
+    """The client's id when it is short and printable, else a new one."""
+    if given and len(given) <= MAX_REQUEST_ID_CHARS and given.isascii() and given.isprintable():
+        return given
+    return str(new_id())
+
+
+def _printable(names: list[str]) -> str:
+    """Field names as a header value, whatever characters a client made them of."""
+    unique = dict.fromkeys(names)
+    return ", ".join(name.encode("ascii", "backslashreplace").decode()[:64] for name in list(unique)[:20]).replace(
+        "\n", " "
+    )

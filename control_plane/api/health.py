@@ -1,0 +1,36 @@
+"""Whether the process lives, and whether it can serve."""
+
+import logging
+
+from fastapi import APIRouter, Response
+
+from control_plane.api.answers import json_response
+from control_plane.api.deps import House
+from control_plane.errors import DatabaseUnavailable
+
+log = logging.getLogger(__name__)
+
+router = APIRouter(prefix="/health", tags=["operations"])
+
+
+@router.get("/live", summary="Liveness")
+async def live() -> dict[str, str]:
+    """200 while the process answers at all; asks nothing else, so that a slow database restarts nobody."""
+    return {"status": "ok"}
+
+
+@router.get("/ready", summary="Readiness", responses={503: {"description": "do not send requests here now"}})
+async def ready(house: House) -> Response:
+    """200 when the database answers and the process is not stopping, else 503."""
+    checks = {"database": "ok", "process": "stopping" if house.calls.is_stopping else "ok"}
+    try:
+        await house.db.check()
+    except DatabaseUnavailable:
+        log.warning("not_ready", extra={"check": "database"})
+        checks["database"] = "unavailable"
+    is_ready = all(check == "ok" for check in checks.values())
+    body = {"status": "ok" if is_ready else "unavailable", "checks": checks}
+    return json_response(body, status=200 if is_ready else 503, headers=None if is_ready else {"Retry-After": "2"})
+
+
+router.add_api_route("", ready, summary="Readiness, by its short name")

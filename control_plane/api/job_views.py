@@ -1,0 +1,136 @@
+"""Jobs, calls and bills in the words of the Job API."""
+
+from collections.abc import Mapping, Sequence
+
+from control_plane.calls.service import AnsweredCall
+from control_plane.chat import Answer
+from control_plane.ids import CallId
+from control_plane.jobs.models import Call, Job
+from control_plane.jobs.rules import CallStatus
+from control_plane.jobs.service import JobWithCalls
+from control_plane.schemas import jobs as wire
+from control_plane.spend.models import SpendLog
+from control_plane.units import usd
+
+
+def job_view(job: Job, model_groups: Sequence[str]) -> wire.JobView:
+    """A job."""
+    return wire.JobView(
+        job_id=str(job.id),
+        team_id=job.team_id,
+        user_id=job.user_id,
+        job_type=job.job_type,
+        status=job.status,
+        created_at=job.created_at,
+        started_at=job.started_at,
+        completed_at=job.completed_at,
+        expires_at=job.expires_at,
+        model_groups_used=model_groups,
+        credit_applied=bool(job.credits_charged),
+        credits_charged=job.credits_charged or 0,
+        metadata=job.metadata_,
+        error_message=job.error_message,
+    )
+
+
+def costs(job: Job) -> wire.JobCosts:
+    """The bill of a closed job."""
+    return wire.JobCosts(
+        total_calls=job.calls_total,
+        successful_calls=job.calls_succeeded,
+        failed_calls=job.calls_failed,
+        total_tokens=job.prompt_tokens + job.completion_tokens,
+        total_cost_usd=usd(job.cost_nano_usd),
+        avg_latency_ms=round(job.latency_ms / job.calls_total) if job.calls_total else 0,
+        credit_applied=bool(job.credits_charged),
+        credits_charged=job.credits_charged or 0,
+        credits_remaining=job.credits_remaining or 0,
+    )
+
+
+def completed(bill: JobWithCalls) -> wire.JobCompleted:
+    """A closed job with its bill and calls."""
+    job = bill.job
+    assert job.completed_at is not None, "a closed job says when"
+    return wire.JobCompleted(
+        job_id=str(job.id),
+        status=job.status,
+        completed_at=job.completed_at,
+        costs=costs(job),
+        calls=[_summary(call) for call in bill.calls],
+    )
+
+
+def cost_breakdown(bill: JobWithCalls, logs: Mapping[CallId, Sequence[SpendLog]]) -> wire.JobCostsView:
+    """Every call of a job: our record, and beside it what LiteLLM reported."""
+    breakdown = [_call_cost(call, logs.get(CallId(call.id), ())) for call in bill.calls]
+    total = wire.CostBreakdown(total_cost_usd=usd(bill.job.cost_nano_usd), breakdown=breakdown)
+    return wire.JobCostsView(job_id=str(bill.job.id), costs=total)
+
+
+def call_answer(answer: Answer) -> wire.CallAnswer:
+    """What the model said."""
+    return wire.CallAnswer(
+        content=answer.content,
+        role="assistant",
+        finish_reason=answer.finish_reason,
+        tool_calls=[dict(tool_call) for tool_call in answer.tool_calls] or None,
+    )
+
+
+def call_metadata(answered: AnsweredCall) -> wire.CallMetadata:
+    """What the call took."""
+    answer = answered.answer
+    return wire.CallMetadata(
+        tokens_used=answer.usage.total_tokens,
+        prompt_tokens=answer.usage.prompt_tokens,
+        completion_tokens=answer.usage.completion_tokens,
+        latency_ms=answered.call.latency_ms,
+        model_group=answered.call.intent.model_group,
+        model=answer.served.model,
+        cached=answer.is_cached,
+        cost_usd=usd(answer.cost),
+    )
+
+
+def _summary(call: Call) -> wire.CallSummary:
+    is_billed = call.status in (CallStatus.SUCCEEDED, CallStatus.CANCELLED)
+    return wire.CallSummary(
+        call_id=str(call.id),
+        purpose=call.purpose,
+        model_group=call.model_group,
+        tokens=call.prompt_tokens + call.completion_tokens if is_billed else 0,
+        latency_ms=call.latency_ms,
+        error=call.error_code,
+    )
+
+
+def _call_cost(call: Call, logs: Sequence[SpendLog]) -> wire.CallCost:
+    return wire.CallCost(
+        call_id=str(call.id),
+        status=call.status,
+        purpose=call.purpose,
+        model_group=call.model_group,
+        model=call.model,
+        prompt_tokens=call.prompt_tokens,
+        completion_tokens=call.completion_tokens,
+        estimated=call.is_estimated,
+        cached=call.is_cached,
+        cost_usd=usd(call.cost_nano_usd),
+        latency_ms=call.latency_ms,
+        error=call.error_code,
+        created_at=call.created_at,
+        spend_logs=[_spend_log(log) for log in logs],
+    )
+
+
+def _spend_log(log: SpendLog) -> wire.SpendLogView:
+    return wire.SpendLogView(
+        status=log.status,
+        deployment=log.deployment_id,
+        model=log.model,
+        prompt_tokens=log.prompt_tokens,
+        completion_tokens=log.completion_tokens,
+        cost_usd=usd(log.cost_nano_usd),
+        error=log.error_class,
+    )

@@ -1,0 +1,162 @@
+"""The Job API (documents S0 and S1): create a job, call, complete, look."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+
+from control_plane.api import job_views as views
+from control_plane.api.answers import call_headers, rendered
+from control_plane.api.call_orders import from_wire
+from control_plane.api.deps import Caller, House
+from control_plane.api.leaving import unless_client_leaves
+from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
+from control_plane.api.sse import OpenAiChunks, SseResponse, Stream
+from control_plane.calls.live import LiveCall
+from control_plane.errors import JobNotFound, TeamNotOwned
+from control_plane.house import House as HouseType
+from control_plane.ids import CallId, JobId, parse_id
+from control_plane.jobs.rules import JobStatus, merged_metadata
+from control_plane.jobs.service import Closing, NewJob
+from control_plane.schemas import jobs as wire
+from control_plane.tenants.principal import Principal
+
+router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS)
+
+JobPath = Annotated[str, Path(alias="job_id", description="as given by create")]
+
+
+def job_id_of(text: str) -> JobId:
+    """The id in a path. Raises: JobNotFound for one that cannot be ours."""
+    parsed = parse_id(text)
+    if parsed is None:
+        raise JobNotFound
+    return JobId(parsed)
+
+
+@router.post("/create", response_model=wire.JobCreated, summary="Create a job")
+async def create(body: wire.CreateJob, who: Caller, house: House) -> Response:
+    """Opens a job and holds the credits it needs: 403 `insufficient_credits` when the team has too few available."""
+    own_team(who, body.team_id)
+    new = NewJob(
+        job_type=body.job_type,
+        user_id=body.user_id,
+        metadata=merged_metadata({}, body.metadata or {}),
+        model_group=body.model_group,
+        ttl=timedelta(seconds=body.ttl_seconds or house.settings.job_ttl_s),
+    )
+    job = await house.jobs.create(who, new)
+    return rendered(
+        wire.JobCreated(job_id=str(job.id), status=job.status, created_at=job.created_at, team_id=job.team_id)
+    )
+
+
+@router.get("/{job_id}", response_model=wire.JobView, summary="Get a job")
+async def get(job_id: JobPath, who: Caller, house: House) -> Response:
+    """The job as it is now."""
+    found = await house.jobs.get_with_calls(who, job_id_of(job_id))
+    return rendered(views.job_view(found.job, sorted({call.model_group for call in found.calls})))
+
+
+@router.patch("/{job_id}/metadata", response_model=wire.MetadataView, summary="Add to a job's metadata")
+async def patch_metadata(job_id: JobPath, body: wire.MetadataPatch, who: Caller, house: House) -> Response:
+    """Adds and replaces top-level keys; at most 10 KB altogether."""
+    job = await house.jobs.merge_metadata(who, job_id_of(job_id), body.metadata)
+    return rendered(wire.MetadataView(job_id=str(job.id), metadata=job.metadata_, updated_at=house.clock()))
+
+
+@router.post("/{job_id}/llm-call", response_model=wire.CallResult, responses=CALL_ERRORS, summary="Make an LLM call")
+async def llm_call(job_id: JobPath, body: wire.CallBody, who: Caller, house: House) -> Response:
+    """One buffered call. A failed call costs nothing, so retrying is safe."""
+    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars)
+    answered = await house.calls.call(who, job_id_of(job_id), order)
+    result = wire.CallResult(
+        call_id=str(answered.call.intent.call_id),
+        response=views.call_answer(answered.answer),
+        metadata=views.call_metadata(answered),
+    )
+    return rendered(result, headers=call_headers(answered.call))
+
+
+@router.post("/{job_id}/llm-call-stream", responses={**CALL_ERRORS, **SSE}, summary="Make a streaming LLM call")
+async def llm_call_stream(
+    job_id: JobPath, body: wire.CallBody, who: Caller, house: House, request: Request
+) -> Response:
+    """OpenAI chunks as server-sent events; the last one carries the usage, then `[DONE]`.
+
+    A failure before the first piece is an HTTP status, after it an `error` event.
+    """
+    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars)
+    stream = await unless_client_leaves(request, house.calls.stream(who, job_id_of(job_id), order))
+    return _streamed(stream, stream.call, house)
+
+
+@router.post("/{job_id}/complete", response_model=wire.JobCompleted, summary="Complete a job")
+async def complete(job_id: JobPath, body: wire.CompleteJob, who: Caller, house: House) -> Response:
+    """Closes the job and bills it once; repeating it gives the same answer and charges nothing.
+
+    `completed` costs credits if a call succeeded; `failed` and `cancelled` cost none. Waits up to 5 s for running calls.
+    """
+    closing = Closing(JobStatus(body.status), metadata=body.metadata, error_message=body.error_message)
+    return rendered(views.completed(await house.jobs.complete(who, job_id_of(job_id), closing)))
+
+
+@router.get("/{job_id}/costs", response_model=wire.JobCostsView, summary="Costs of a job, call by call")
+async def get_costs(job_id: JobPath, who: Caller, house: House) -> Response:
+    """Our record of each call, and beside it what LiteLLM reported of each attempt."""
+    found = await house.jobs.get_with_calls(who, job_id_of(job_id))
+    logs = await house.spend.logs_of([CallId(call.id) for call in found.calls])
+    return rendered(views.cost_breakdown(found, logs))
+
+
+@router.post(
+    "/create-and-call",
+    response_model=wire.CreateAndCallResult,
+    responses=CALL_ERRORS,
+    summary="A job of one call",
+)
+async def create_and_call(body: wire.CreateAndCall, who: Caller, house: House) -> Response:
+    """Opens a job, makes one call and completes the job. When the call fails, so does the job, and nothing is charged."""
+    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars)
+    done = await house.one_call_jobs.call(who, _new_one_call_job(body, who, house), order)
+    job = done.bill.job
+    assert job.completed_at is not None, "a closed job says when"
+    result = wire.CreateAndCallResult(
+        job_id=str(job.id),
+        status=job.status,
+        response=views.call_answer(done.call.answer),
+        metadata=views.call_metadata(done.call),
+        costs=views.costs(job),
+        completed_at=job.completed_at,
+    )
+    return rendered(result, headers=call_headers(done.call.call))
+
+
+@router.post("/create-and-call-stream", responses={**CALL_ERRORS, **SSE}, summary="A job of one streaming call")
+async def create_and_call_stream(body: wire.CreateAndCall, who: Caller, house: House, request: Request) -> Response:
+    """As `llm-call-stream`; the job is completed before `[DONE]`."""
+    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars)
+    new = _new_one_call_job(body, who, house)
+    stream = await unless_client_leaves(request, house.one_call_jobs.stream(who, new, order))
+    return _streamed(stream, stream.call, house)
+
+
+def own_team(who: Principal, team_id: str | None) -> None:
+    """A team named in a body must be the key's. Raises: TeamNotOwned."""
+    if team_id is not None and team_id != who.team():
+        raise TeamNotOwned(f"The key does not belong to team '{team_id}'.")
+
+
+def _new_one_call_job(body: wire.CreateAndCall, who: Principal, house: HouseType) -> NewJob:
+    own_team(who, body.team_id)
+    return NewJob(
+        job_type=body.job_type,
+        user_id=body.user_id,
+        metadata=merged_metadata({}, body.job_metadata or {}),
+        ttl=timedelta(seconds=house.settings.job_ttl_s),
+    )
+
+
+def _streamed(stream: Stream, call: LiveCall, house: HouseType) -> Response:
+    chunks = OpenAiChunks(str(call.intent.call_id), stream.served.model)
+    return SseResponse(stream, chunks, headers=call_headers(call), keep_alive_s=house.settings.keep_alive_s)

@@ -1,0 +1,65 @@
+"""A team's virtual keys, made and ended by the administrator."""
+
+from datetime import timedelta
+
+from fastapi import APIRouter, Response
+
+from control_plane.administration.values import KeyTerms
+from control_plane.api import admin_views as views
+from control_plane.api.answers import rendered
+from control_plane.api.deps import Caller, House
+from control_plane.api.responses import ADMIN_ERRORS
+from control_plane.errors import KeyNotFound, Unprocessable
+from control_plane.house import House as HouseType
+from control_plane.ids import KeyId, TeamId, parse_id
+from control_plane.schemas import admin as wire
+
+router = APIRouter(prefix="/api/teams/{team_id}/keys", tags=["keys"], responses=ADMIN_ERRORS)
+
+
+@router.post("", response_model=wire.KeyCreated, summary="Create a key")
+async def create(team_id: str, who: Caller, house: House, body: wire.CreateKey | None = None) -> Response:
+    """Makes one more key of the team; `virtual_key` is shown this once."""
+    terms = _terms(body or wire.CreateKey(), house)
+    issued = await house.administration.keys.create(who, TeamId(team_id), terms)
+    return rendered(views.key_created(issued, house.clock()))
+
+
+@router.get("", response_model=wire.KeyList, summary="List a team's keys")
+async def list_keys(team_id: str, who: Caller, house: House) -> Response:
+    """The team's keys by what they begin with, never their secrets; those that ended too."""
+    found = await house.administration.keys.list(who, TeamId(team_id))
+    return rendered(wire.KeyList(team_id=team_id, keys=[views.key(row, house.clock()) for row in found]))
+
+
+@router.post("/{key_id}/rotate", response_model=wire.KeyCreated, summary="Rotate a key")
+async def rotate(team_id: str, key_id: str, who: Caller, house: House, body: wire.RotateKey | None = None) -> Response:
+    """Makes a key with the same name, default and expiry; the old one works on for `grace_seconds` (0 if left out)."""
+    grace = timedelta(seconds=(body or wire.RotateKey()).grace_seconds)
+    who.may_administer()
+    issued = await house.administration.keys.rotate(who, TeamId(team_id), _key_id(key_id), grace=grace)
+    return rendered(views.key_created(issued, house.clock()))
+
+
+@router.delete("/{key_id}", response_model=wire.KeyAnswer, summary="Revoke a key")
+async def revoke(team_id: str, key_id: str, who: Caller, house: House) -> Response:
+    """Ends the key now; on every replica within 5 s. Doing it twice changes nothing."""
+    who.may_administer()
+    row = await house.administration.keys.revoke(who, TeamId(team_id), _key_id(key_id))
+    return rendered(views.key(row, house.clock()))
+
+
+def _terms(body: wire.CreateKey, house: HouseType) -> KeyTerms:
+    """Raises: Unprocessable for a key that would have ended before it began."""
+    now = house.clock()
+    ends = body.expires_at if body.ttl_seconds is None else now + timedelta(seconds=body.ttl_seconds)
+    if ends is not None and ends <= now:
+        raise Unprocessable("expires_at must lie in the future.")
+    return KeyTerms(name=body.name, default_model_group=body.default_model_group, expires_at=ends)
+
+
+def _key_id(text: str) -> KeyId:
+    parsed = parse_id(text)
+    if parsed is None:
+        raise KeyNotFound
+    return KeyId(parsed)

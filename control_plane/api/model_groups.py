@@ -1,0 +1,61 @@
+"""Model groups: what there is, who may use it and why, and what a name means to a team."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from control_plane.administration.values import GroupView
+from control_plane.api.answers import rendered
+from control_plane.api.deps import Caller, House
+from control_plane.api.responses import ADMIN_ERRORS
+from control_plane.ids import TeamId
+from control_plane.schemas import model_groups as wire
+
+router = APIRouter(prefix="/api/model-groups", tags=["model groups"], responses=ADMIN_ERRORS)
+
+
+@router.get("", response_model=wire.ModelGroupList, summary="List model groups")
+async def list_groups(who: Caller, house: House) -> Response:
+    """Every model group with who may use it and why; a team's own key sees those it may use."""
+    found = await house.administration.access.list_groups(who)
+    return rendered(wire.ModelGroupList(model_groups=[_answer(view) for view in found]))
+
+
+@router.get("/{name:path}/resolve", response_model=wire.ResolvedGroup, summary="What a model group means to a team")
+async def resolve(
+    name: str,
+    who: Caller,
+    house: House,
+    team_id: Annotated[str | None, Query(description="may be left out with a team's own key")] = None,
+) -> Response:
+    """The models a call of the team would run on, in order; without access `team_has_access` is false, models hidden."""
+    team = None if team_id is None else TeamId(team_id)
+    resolved = await house.administration.access.resolve(who, name, team)
+    return rendered(
+        wire.ResolvedGroup(
+            group_name=resolved.group_name,
+            primary_model=resolved.models[0] if resolved.models else None,
+            fallback_models=resolved.models[1:],
+            team_has_access=resolved.team_has_access,
+        )
+    )
+
+
+@router.get("/{name:path}", response_model=wire.ModelGroupAnswer, summary="Get a model group")
+async def get(name: str, who: Caller, house: House) -> Response:
+    """One model group; 403 `model_group_not_allowed` for a team's key that may not use it."""
+    return rendered(_answer(await house.administration.access.get_group(who, name)))
+
+
+def _answer(view: GroupView) -> wire.ModelGroupAnswer:
+    group = view.group
+    return wire.ModelGroupAnswer(
+        group_name=group.name,
+        description=group.description,
+        models=group.models,
+        primary_model=group.models[0],
+        fallback_models=group.models[1:],
+        defaults=dict(group.defaults),
+        team_patterns=view.patterns,
+        granted_teams=view.granted_teams,
+    )

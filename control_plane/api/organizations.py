@@ -1,0 +1,72 @@
+"""Organizations: made and looked at by the administrator."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from control_plane.api import admin_views as views
+from control_plane.api.answers import rendered
+from control_plane.api.deps import Caller, House
+from control_plane.api.responses import ADMIN_ERRORS
+from control_plane.api.usage import month_of, summarize
+from control_plane.ids import OrganizationId
+from control_plane.schemas import admin as wire
+from control_plane.tenants.models import Organization
+
+router = APIRouter(prefix="/api/organizations", tags=["organizations"], responses=ADMIN_ERRORS)
+
+PageLimit = Annotated[int, Query(ge=1, le=1000)]
+PageOffset = Annotated[int, Query(ge=0, le=10_000_000)]
+
+
+@router.post("/create", response_model=wire.OrganizationAnswer, summary="Create an organization")
+async def create(body: wire.CreateOrganization, who: Caller, house: House) -> Response:
+    """Adds an organization: a customer, whose teams hold credits. 409 `already_exists` when the id is taken."""
+    new = Organization(id=body.organization_id, name=body.name, metadata_=body.metadata, created_at=house.clock())
+    return rendered(views.organization(await house.administration.create_organization(who, new)))
+
+
+@router.get("", response_model=wire.OrganizationList, summary="List organizations")
+async def list_organizations(who: Caller, house: House, limit: PageLimit = 100, offset: PageOffset = 0) -> Response:
+    """Every organization, by id."""
+    found = await house.administration.list_organizations(who, limit=limit + 1, offset=offset)
+    page = [views.organization(row) for row in found[:limit]]
+    return rendered(wire.OrganizationList(organizations=page, limit=limit, offset=offset, has_more=len(found) > limit))
+
+
+@router.get("/{organization_id}", response_model=wire.OrganizationAnswer, summary="Get an organization")
+async def get(organization_id: str, who: Caller, house: House) -> Response:
+    """One organization."""
+    return rendered(
+        views.organization(await house.administration.get_organization(who, OrganizationId(organization_id)))
+    )
+
+
+@router.get("/{organization_id}/teams", response_model=wire.TeamList, summary="List an organization's teams")
+async def list_teams(
+    organization_id: str, who: Caller, house: House, limit: PageLimit = 100, offset: PageOffset = 0
+) -> Response:
+    """The organization's teams, by id."""
+    found = await house.administration.list_teams(
+        who, limit=limit + 1, offset=offset, organization_id=OrganizationId(organization_id)
+    )
+    page = [views.team(view) for view in found[:limit]]
+    return rendered(wire.TeamList(teams=page, limit=limit, offset=offset, has_more=len(found) > limit))
+
+
+@router.get(
+    "/{organization_id}/usage", response_model=wire.OrganizationUsage, summary="An organization's usage of a month"
+)
+async def usage(
+    organization_id: str,
+    who: Caller,
+    house: House,
+    period: Annotated[str | None, Query(description="YYYY-MM, in UTC; default: this month")] = None,
+) -> Response:
+    """What the jobs that its teams created in that month used, in sum and by job type."""
+    month = month_of(period, house.clock())
+    used = await house.administration.organization_usage(who, OrganizationId(organization_id), month.start, month.end)
+    summary, by_type = summarize(used)
+    return rendered(
+        wire.OrganizationUsage(organization_id=organization_id, period=month.name, summary=summary, job_types=by_type)
+    )

@@ -1,0 +1,46 @@
+"""The error answers of the routes, for OpenAPI."""
+
+from typing import Any
+
+from control_plane.schemas.base import Answer, Json
+
+
+class ErrorFacts(Answer):
+    """What went wrong: `code` for programs, `message` for people; more fields as the code needs them."""
+
+    code: str
+    message: str
+
+
+class ErrorAnswer(Answer):
+    """Every error of `/api`."""
+
+    detail: str | list[Json]
+    error: ErrorFacts
+
+
+def _described(*statuses: tuple[int, str]) -> dict[int | str, dict[str, Any]]:
+    return {status: {"model": ErrorAnswer, "description": description} for status, description in statuses}
+
+
+AUTH_ERRORS = _described(
+    (401, "`invalid_key`: missing, unknown, expired or revoked"),
+    (403, "this key may not do that"),
+    (503, "overloaded or the database is down; `Retry-After` says when to come back"),
+)
+JOB_ERRORS = AUTH_ERRORS | _described(
+    (403, "`job_not_owned`, `insufficient_credits`, `team_suspended`"),
+    (404, "`job_not_found`"),
+    (409, "`job_closed`, `calls_in_flight`"),
+)
+CALL_ERRORS = _described(
+    (400, "`invalid_json`, `invalid_request`, `context_length_exceeded`, `content_policy`"),
+    (403, "`model_group_not_allowed`, `insufficient_credits`, `job_not_owned`, `team_suspended`"),
+    (413, "`too_large`"),
+    (429, "`provider_rate_limited`: also after retries and fallbacks"),
+    (500, "`llm_call_failed`: no model of the group could answer"),
+    (503, "`provider_unavailable`, `model_timeout`, `overloaded`"),
+)
+SSE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+}

@@ -1,0 +1,166 @@
+"""Server-sent events: one whole event per write, comments while it is quiet, and an end for every stream.
+
+The stream's end, whatever it is, records the call: the whole answer, the provider's failure, a client that left, a
+server that stops. `[DONE]` is written after the record is durable and never without it.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol, Self
+
+import anyio
+import orjson
+from fastapi import Response
+from starlette.types import Receive, Scope, Send
+
+from control_plane.chat import Chunk, FinishReason, Served, Usage
+from control_plane.errors import HouseError, ShuttingDown
+
+log = logging.getLogger(__name__)
+
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+LAST_WORDS_S = 1.0  # how long a stopping server tries to tell the client
+
+HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Connection": "keep-alive"}
+
+
+class Stream(Protocol):
+    """What is streamed: a call in a job, or a job of one call."""
+
+    @property
+    def served(self) -> Served: ...  # noqa: D102
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> Chunk: ...
+
+    async def end(self) -> tuple[FinishReason, Usage]: ...  # noqa: D102
+
+    async def abandon(self, error_code: str) -> None: ...  # noqa: D102
+
+
+class Wire(Protocol):
+    """How one API writes a stream."""
+
+    def chunk(self, chunk: Chunk) -> bytes:
+        """The event of a piece."""
+
+    def ending(self, finish_reason: FinishReason, usage: Usage) -> bytes:
+        """The events after the last piece, up to `[DONE]`."""
+
+    def error(self, error: HouseError) -> bytes:
+        """The events of a failure, up to `[DONE]`."""
+
+
+class SseResponse(Response):
+    """Writes a stream to a client. Three tasks: one writes, one keeps the connection alive, one sees the client leave."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, stream: Stream, wire: Wire, *, headers: Mapping[str, str], keep_alive_s: float) -> None:
+        super().__init__(headers={**HEADERS, **headers})
+        del self.headers["content-length"]
+        self._stream = stream
+        self._wire = wire
+        self._keep_alive_s = keep_alive_s
+        self._written_at = time.monotonic()
+        self._send: Send
+        self._scope: anyio.CancelScope
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        """Writes until the end. The stream is abandoned, which is nothing after a proper end, whatever happens."""
+        self._send = send
+        reason = "client_closed"
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async with anyio.create_task_group() as tasks:
+                self._scope = tasks.cancel_scope
+                tasks.start_soon(self._watch, receive)
+                tasks.start_soon(self._keep_alive)
+                await self._write_all()
+                tasks.cancel_scope.cancel()
+        except asyncio.CancelledError:
+            reason = "drained"
+            await self._say_goodbye()
+            raise
+        finally:
+            await self._stream.abandon(reason)
+
+    async def _write_all(self) -> None:
+        try:
+            async for chunk in self._stream:
+                await self._write(self._wire.chunk(chunk))
+            last = self._wire.ending(*await self._stream.end())
+        except HouseError as error:
+            log.log(error.level, "stream_failed", extra={"code": error.code})
+            last = self._wire.error(error)
+        except Exception:
+            log.exception("stream_failed")
+            last = self._wire.error(HouseError())
+        await self._write(last, more=False)
+
+    async def _write(self, event: bytes, *, more: bool = True) -> None:
+        self._written_at = time.monotonic()
+        try:
+            await self._send({"type": "http.response.body", "body": event, "more_body": more})
+        except OSError:
+            self._scope.cancel()  # the client left between two writes
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._scope.cancel()
+
+    async def _keep_alive(self) -> None:
+        while True:
+            quiet_for = time.monotonic() - self._written_at
+            if quiet_for >= self._keep_alive_s:
+                await self._write(KEEP_ALIVE)
+                quiet_for = 0
+            await anyio.sleep(self._keep_alive_s - quiet_for)
+
+    async def _say_goodbye(self) -> None:
+        with anyio.move_on_after(LAST_WORDS_S, shield=True):
+            await self._write(self._wire.error(ShuttingDown()), more=False)
+
+
+class OpenAiChunks:
+    """OpenAI's chunks, as S0 has them: the last one has an empty delta, the finish reason and the usage."""
+
+    def __init__(self, call_id: str, model: str) -> None:
+        self._head: dict[str, Any] = {
+            "id": f"chatcmpl-{call_id}",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": model,
+        }
+
+    def chunk(self, chunk: Chunk) -> bytes:
+        """One piece."""
+        return self._event(chunk.delta, None)
+
+    def ending(self, finish_reason: FinishReason, usage: Usage) -> bytes:
+        """The finish with the usage, then `[DONE]`: two events, each whole."""
+        counted = {
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "total_tokens": usage.total_tokens,
+        }
+        return self._event({}, finish_reason, usage=counted) + DONE
+
+    def error(self, error: HouseError) -> bytes:
+        """The failure as an event, then `[DONE]`."""
+        kind = "timeout_error" if error.code == "model_timeout" else "api_error"
+        return event({"error": {"message": error.message, "type": kind, "code": error.code}}) + DONE
+
+    def _event(self, delta: Mapping[str, Any], finish_reason: FinishReason | None, **more: Any) -> bytes:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
+        return event({**self._head, "choices": [choice], **more})
+
+
+def event(body: Mapping[str, Any]) -> bytes:
+    """One event."""
+    return b"data: " + orjson.dumps(body) + b"\n\n"

@@ -1,0 +1,77 @@
+"""A team's jobs and what they used."""
+
+import base64
+import binascii
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from control_plane.api import job_views as views
+from control_plane.api.answers import rendered
+from control_plane.api.deps import Caller, House
+from control_plane.api.responses import AUTH_ERRORS
+from control_plane.api.usage import Period, by_job_type, month, summary
+from control_plane.errors import Unprocessable
+from control_plane.ids import JobId, TeamId, parse_id
+from control_plane.jobs.models import Job
+from control_plane.jobs.rules import JobStatus
+from control_plane.jobs.store import JobFilter
+from control_plane.schemas import jobs as wire
+
+router = APIRouter(prefix="/api/teams/{team_id}", tags=["jobs"], responses=AUTH_ERRORS)
+
+
+@router.get("/jobs", response_model=wire.JobList, summary="List a team's jobs")
+async def list_jobs(team_id: str, wanted: Annotated[wire.JobQuery, Query()], who: Caller, house: House) -> Response:
+    """Newest first. `next_cursor` leads to the next page, however many there are."""
+    chosen = JobFilter(
+        status=_status_of(wanted.status),
+        job_type=wanted.job_type,
+        user_id=wanted.user_id,
+        created_from=wanted.created_from,
+        created_to=wanted.created_to,
+    )
+    after = None if wanted.cursor is None else _read_cursor(wanted.cursor)
+    page = await house.jobs.list_jobs(
+        who, TeamId(team_id), chosen, limit=wanted.limit, offset=wanted.offset, after=after
+    )
+    jobs = [views.job_view(job, sorted(page.groups.get(JobId(job.id), ()))) for job in page.jobs]
+    next_cursor = _write_cursor(page.jobs[-1]) if page.has_more else None
+    return rendered(wire.JobList(team_id=team_id, jobs=jobs, limit=wanted.limit, next_cursor=next_cursor))
+
+
+@router.get("/usage", response_model=wire.TeamUsage, summary="A team's usage of a month")
+async def usage(team_id: str, who: Caller, house: House, period: Period = None) -> Response:
+    """What the jobs created in that month used, in sum and by job type."""
+    name, start, end = month(period)
+    rows = await house.jobs.usage(who, [TeamId(team_id)], start, end)
+    return rendered(wire.TeamUsage(team_id=team_id, period=name, summary=summary(rows), job_types=by_job_type(rows)))
+
+
+def _status_of(text: str | None) -> JobStatus | None:
+    """Raises: Unprocessable for a status that does not exist."""
+    if text is None:
+        return None
+    try:
+        return JobStatus(text.lower())
+    except ValueError:
+        known = ", ".join(status.value for status in JobStatus)
+        raise Unprocessable(f"There is no job status '{text}'; there are {known}.") from None
+
+
+def _write_cursor(job: Job) -> str:
+    place = f"{job.created_at.isoformat()}|{job.id}"
+    return base64.urlsafe_b64encode(place.encode()).decode()
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, JobId]:
+    """Raises: Unprocessable for a cursor we did not write."""
+    try:
+        moment, _, identity = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
+        created_at, job_id = datetime.fromisoformat(moment), parse_id(identity)
+        if job_id is not None and created_at.tzinfo is not None:
+            return created_at, JobId(job_id)
+    except (binascii.Error, ValueError):
+        pass
+    raise Unprocessable("The cursor is not one of ours; begin again without one.")

@@ -1,0 +1,129 @@
+"""Teams: made, changed, suspended and deleted by the administrator; a team's own key may look at its team."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from control_plane.administration.values import DEFAULT_RPM, DEFAULT_TPM, KeyTerms, NewTeam, TeamChanges
+from control_plane.api import admin_views as views
+from control_plane.api.answers import rendered
+from control_plane.api.deps import Caller, House
+from control_plane.api.organizations import PageLimit, PageOffset
+from control_plane.api.responses import ADMIN_ERRORS
+from control_plane.credits.rules import BudgetMode, ChargeRule, Plan
+from control_plane.ids import OrganizationId, TeamId
+from control_plane.schemas import admin as wire
+
+router = APIRouter(prefix="/api/teams", tags=["teams"], responses=ADMIN_ERRORS)
+
+
+@router.post("/create", response_model=wire.TeamCreated, summary="Create a team")
+async def create(body: wire.CreateTeam, who: Caller, house: House) -> Response:
+    """Adds a team with its credits, model groups and first key: all of it, or nothing.
+
+    `virtual_key` is shown this once. 409 `already_exists` when the id is taken; 404 for an organization or a model
+    group that does not exist.
+    """
+    made = await house.administration.create_team(who, _new_team(body))
+    return rendered(views.team_created(made))
+
+
+@router.get("", response_model=wire.TeamList, summary="List teams")
+async def list_teams(
+    who: Caller,
+    house: House,
+    organization_id: Annotated[str | None, Query(description="only this organization's")] = None,
+    limit: PageLimit = 100,
+    offset: PageOffset = 0,
+) -> Response:
+    """Every team, by id."""
+    organization = None if organization_id is None else OrganizationId(organization_id)
+    found = await house.administration.list_teams(who, limit=limit + 1, offset=offset, organization_id=organization)
+    page = [views.team(view) for view in found[:limit]]
+    return rendered(wire.TeamList(teams=page, limit=limit, offset=offset, has_more=len(found) > limit))
+
+
+@router.get("/{team_id}", response_model=wire.TeamAnswer, summary="Get a team")
+async def get(team_id: str, who: Caller, house: House) -> Response:
+    """One team, its credits, and which model groups it may use and why. A team's own key may ask for its own."""
+    return rendered(views.team(await house.administration.get_team(who, TeamId(team_id))))
+
+
+@router.put("/{team_id}", response_model=wire.TeamAnswer, summary="Change a team")
+async def change(team_id: str, body: wire.ChangeTeam, who: Caller, house: House) -> Response:
+    """Sets what is given and leaves the rest. Jobs that exist keep the billing plan they were created with."""
+    return rendered(views.team(await house.administration.change_team(who, TeamId(team_id), _changes(body))))
+
+
+@router.delete("/{team_id}", response_model=wire.TeamDeleted, summary="Delete a team without history")
+async def delete(team_id: str, who: Caller, house: House) -> Response:
+    """Removes a team that never had a job or a movement of credits; 409 `team_has_history` otherwise: suspend it then."""
+    await house.administration.delete_team(who, TeamId(team_id))
+    return rendered(wire.TeamDeleted(team_id=team_id, deleted=True))
+
+
+@router.post("/{team_id}/suspend", response_model=wire.TeamAnswer, summary="Suspend a team")
+@router.put("/{team_id}/suspend", response_model=wire.TeamAnswer, summary="Suspend a team")
+async def suspend(team_id: str, who: Caller, house: House) -> Response:
+    """Refuses the team new jobs and calls with 403 `team_suspended`; it may still read. Doing it twice changes nothing."""
+    return rendered(views.team(await house.administration.suspend_team(who, TeamId(team_id))))
+
+
+@router.post("/{team_id}/resume", response_model=wire.TeamAnswer, summary="Resume a team")
+@router.put("/{team_id}/resume", response_model=wire.TeamAnswer, summary="Resume a team")
+async def resume(team_id: str, who: Caller, house: House) -> Response:
+    """Lets a suspended team work again. Doing it twice changes nothing."""
+    return rendered(views.team(await house.administration.resume_team(who, TeamId(team_id))))
+
+
+@router.put("/{team_id}/model-groups", response_model=wire.TeamAnswer, summary="Set a team's model groups")
+async def set_model_groups(team_id: str, body: wire.SetModelGroups, who: Caller, house: House) -> Response:
+    """Grants exactly these groups, beside what the YAML's patterns allow; 404 when one does not exist."""
+    view = await house.administration.set_model_groups(who, TeamId(team_id), body.model_groups)
+    return rendered(views.team(view))
+
+
+def _new_team(body: wire.CreateTeam) -> NewTeam:
+    return NewTeam(
+        team_id=TeamId(body.team_id),
+        organization_id=None if body.organization_id is None else OrganizationId(body.organization_id),
+        alias=body.team_alias,
+        model_groups=body.model_groups,
+        default_model_group=body.default_model_group,
+        credits_allocated=body.credits_allocated,
+        plan=Plan(
+            budget_mode=BudgetMode(body.budget_mode),
+            credits_per_dollar=body.credits_per_dollar,
+            tokens_per_credit=body.tokens_per_credit,
+            charge_rule=ChargeRule(body.charge_rule),
+        ),
+        rpm=body.rpm or DEFAULT_RPM,
+        tpm=body.tpm or DEFAULT_TPM,
+        metadata=body.metadata,
+        key=KeyTerms(name=body.key_name),
+    )
+
+
+def _changes(body: wire.ChangeTeam) -> TeamChanges:
+    """What the client named; null has its meaning in the schema."""
+    given = body.model_fields_set
+    changes = TeamChanges()
+    if "team_alias" in given:
+        changes["alias"] = body.team_alias
+    if "default_model_group" in given:
+        changes["default_model_group"] = body.default_model_group
+    if "rpm" in given:
+        changes["rpm"] = body.rpm or DEFAULT_RPM
+    if "tpm" in given:
+        changes["tpm"] = body.tpm or DEFAULT_TPM
+    if body.budget_mode is not None:
+        changes["budget_mode"] = BudgetMode(body.budget_mode)
+    if body.credits_per_dollar is not None:
+        changes["credits_per_dollar"] = body.credits_per_dollar
+    if body.tokens_per_credit is not None:
+        changes["tokens_per_credit"] = body.tokens_per_credit
+    if body.charge_rule is not None:
+        changes["charge_rule"] = ChargeRule(body.charge_rule)
+    if body.metadata is not None:
+        changes["metadata_"] = body.metadata
+    return changes

@@ -1,0 +1,71 @@
+"""Usage of a month, for a team or an organization: what is asked for, and what is said."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from control_plane.errors import Unprocessable
+from control_plane.jobs.rules import JobStatus
+from control_plane.jobs.store import UsageOfType
+from control_plane.schemas.jobs import TypeUsage, UsageSummary
+from control_plane.units import usd
+
+_MONTH = re.compile(r"(2[0-9]{3})-(0[1-9]|1[0-2])")
+
+
+@dataclass(frozen=True, slots=True)
+class Month:
+    """A month in UTC, from `start` to before `end`; `name` is YYYY-MM."""
+
+    name: str
+    start: datetime
+    end: datetime
+
+
+def month_of(period: str | None, now: datetime) -> Month:
+    """The month asked for, or the present one. Raises: Unprocessable for anything but YYYY-MM."""
+    name = now.astimezone(UTC).strftime("%Y-%m") if period is None else period
+    match = _MONTH.fullmatch(name)
+    if match is None:
+        raise Unprocessable("period must be a month as YYYY-MM, for example 2026-11.")
+    year, number = int(match[1]), int(match[2])
+    start = datetime(year, number, 1, tzinfo=UTC)
+    return Month(name, start, end=datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC))
+
+
+def summarize(rows: Sequence[UsageOfType]) -> tuple[UsageSummary, dict[str, TypeUsage]]:
+    """Usage in sum and by job type. A job that still runs counts as a job, neither as successful nor as failed."""
+    of_type: defaultdict[str, list[UsageOfType]] = defaultdict(list)
+    for row in rows:
+        of_type[row.job_type].append(row)
+    return _summary(rows), {job_type: _type_usage(same) for job_type, same in of_type.items()}
+
+
+def _summary(rows: Sequence[UsageOfType]) -> UsageSummary:
+    jobs = _jobs(rows)
+    cost = sum(row.cost for row in rows)
+    return UsageSummary(
+        total_jobs=jobs,
+        successful_jobs=_jobs(rows, JobStatus.COMPLETED),
+        failed_jobs=_jobs(rows, JobStatus.FAILED),
+        total_cost_usd=usd(cost),
+        total_tokens=sum(row.tokens for row in rows),
+        avg_cost_per_job=usd(round(cost / jobs)) if jobs else 0.0,
+    )
+
+
+def _type_usage(rows: Sequence[UsageOfType]) -> TypeUsage:
+    return TypeUsage(
+        jobs=_jobs(rows),
+        successful_jobs=_jobs(rows, JobStatus.COMPLETED),
+        failed_jobs=_jobs(rows, JobStatus.FAILED),
+        cost_usd=usd(sum(row.cost for row in rows)),
+        tokens=sum(row.tokens for row in rows),
+        credits_charged=sum(row.credits for row in rows),
+    )
+
+
+def _jobs(rows: Sequence[UsageOfType], status: JobStatus | None = None) -> int:
+    return sum(row.jobs for row in rows if status is None or row.status is status)

@@ -1,0 +1,47 @@
+"""The command line: `control-plane serve | migrate | demo | config …`."""
+
+import sys
+
+import typer
+from pydantic import ValidationError
+
+from control_plane.cli import server
+from control_plane.cli.config import config_app
+from control_plane.errors import HouseError
+from control_plane.settings import Settings
+
+app = typer.Typer(
+    name="control-plane",
+    help="A control plane in front of LLMs that bills by job.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(config_app, name="config")
+
+
+@app.command()
+def serve() -> None:
+    """Serve until SIGTERM or Ctrl-C. Settings come from the environment: see README."""
+    server.serve(Settings())
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    server.migrate(Settings())
+    typer.echo("The database is up to date.")
+
+
+def main() -> None:
+    """The entry point. What can be explained is explained in a sentence."""
+    try:
+        app()
+    except HouseError as error:
+        server.explain(error)
+        sys.exit(1)
+    except ValidationError as error:
+        for problem in error.errors():
+            name = "CONTROL_PLANE_" + "_".join(str(part) for part in problem["loc"]).upper()
+            typer.echo(f"control-plane: {name}: {problem['msg']}", err=True)
+        sys.exit(1)

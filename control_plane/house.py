@@ -1,0 +1,32 @@
+"""The rooms as the doors see them: everything a door may call. `runtime.py` builds it."""
+
+from dataclasses import dataclass
+
+from control_plane.administration.service import AdministrationService
+from control_plane.calls.one_call import OneCallJobs
+from control_plane.calls.service import CallService
+from control_plane.clock import Clock
+from control_plane.credits.service import CreditService
+from control_plane.jobs.service import JobService
+from control_plane.model_groups.service import ModelGroupService
+from control_plane.settings import Settings
+from control_plane.spend.service import SpendService
+from control_plane.storage.database import Database
+from control_plane.tenants.service import KeyService
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """One running product."""
+
+    settings: Settings
+    clock: Clock
+    db: Database
+    keys: KeyService
+    groups: ModelGroupService
+    credits: CreditService
+    jobs: JobService
+    administration: AdministrationService
+    spend: SpendService
+    calls: CallService
+    one_call_jobs: OneCallJobs

@@ -1,0 +1,235 @@
+"""The administrator's wire: organizations, teams, virtual keys."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+
+from control_plane.names import NAME_RULE, is_name
+from control_plane.schemas.base import Answer, Body, Json, Moment, Text
+from control_plane.schemas.credits import MAX_CREDITS, BudgetModeName, ChargeRuleName, CreditsAnswer, Rate
+from control_plane.schemas.jobs import TypeUsage, UsageSummary
+
+MAX_METADATA_BYTES = 10 * 1024
+YEAR_S = 365 * 86_400
+
+
+def _name(text: str) -> str:
+    if not is_name(text):
+        raise ValueError(f"must be {NAME_RULE}")
+    return text
+
+
+def _storable(metadata: Json) -> Json:
+    """JSON that both databases keep and every client reads: no NaN, no half of a character, not too large."""
+    try:
+        size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode())
+    except UnicodeEncodeError:
+        raise ValueError("must be text that can be written as UTF-8") from None
+    except (ValueError, RecursionError):
+        raise ValueError("must be JSON without NaN and infinity, and not too deep") from None
+    if size > MAX_METADATA_BYTES:
+        raise ValueError(f"must be at most {MAX_METADATA_BYTES} bytes of JSON")
+    return metadata
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time that exists in UTC") from None
+
+
+Name = Annotated[str, AfterValidator(_name), Field(description=NAME_RULE)]
+Label = Annotated[Text, Field(min_length=1, max_length=200)]
+Metadata = Annotated[Json, AfterValidator(_storable), Field(description="at most 10 KB")]
+GroupNames = Annotated[Sequence[Text], Field(max_length=1000)]
+Limit = Annotated[int, Field(strict=True, gt=0, le=10**9, description="per minute")]
+
+
+class CreateOrganization(Body):
+    """Adds an organization."""
+
+    organization_id: Name
+    name: Label
+    metadata: Metadata = Field(default_factory=dict)
+
+
+class OrganizationAnswer(Answer):
+    """An organization."""
+
+    organization_id: str
+    name: str
+    metadata: Json
+    created_at: Moment
+
+
+class OrganizationList(Answer):
+    """Organizations by id. `has_more`: ask again with a larger offset."""
+
+    organizations: Sequence[OrganizationAnswer]
+    limit: int
+    offset: int
+    has_more: bool
+
+
+class OrganizationUsage(Answer):
+    """What the jobs of all teams of an organization used in a month."""
+
+    organization_id: str
+    period: str
+    summary: UsageSummary
+    job_types: dict[str, TypeUsage]
+
+
+class CreateTeam(Body):
+    """Adds a team with its credits, model groups and first key; rates and limits have defaults."""
+
+    team_id: Name
+    organization_id: Text | None = None
+    team_alias: Label | None = None
+    model_groups: GroupNames = Field(default=(), description="granted beside what the YAML's patterns allow")
+    default_model_group: Text | None = None
+    credits_allocated: Annotated[int, Field(strict=True, ge=0, le=MAX_CREDITS)] = 0
+    budget_mode: BudgetModeName = "job_based"
+    credits_per_dollar: Rate = 10
+    tokens_per_credit: Rate = 10_000
+    charge_rule: ChargeRuleName = "any_call_succeeded"
+    rpm: Limit | None = None
+    tpm: Limit | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    key_name: Label | None = None
+
+
+class ChangeTeam(Body):
+    """Sets what is given and leaves the rest. null empties the alias and the default group and puts `rpm` and `tpm` back
+    to their defaults.
+    """
+
+    team_alias: Label | None = None
+    default_model_group: Text | None = None
+    rpm: Limit | None = None
+    tpm: Limit | None = None
+    budget_mode: BudgetModeName | None = None
+    credits_per_dollar: Rate | None = None
+    tokens_per_credit: Rate | None = None
+    charge_rule: ChargeRuleName | None = None
+    metadata: Metadata | None = Field(default=None, description="replaces all of it; at most 10 KB")
+
+    @model_validator(mode="after")
+    def _says_how_to_bill(self) -> Self:
+        for field in ("budget_mode", "credits_per_dollar", "tokens_per_credit", "charge_rule", "metadata"):
+            if field in self.model_fields_set and getattr(self, field) is None:
+                raise ValueError(f"{field} must not be null; leave it out to keep it")
+        return self
+
+
+class SetModelGroups(Body):
+    """Grants exactly these model groups, beside what the YAML's patterns allow."""
+
+    model_groups: GroupNames
+
+
+class GroupAccess(Answer):
+    """Why a team may use a model group: patterns of the YAML that match it, a grant made through the API, or both.
+
+    `configured` is false for a grant whose group the YAML has lost: it allows nothing.
+    """
+
+    group_name: str
+    patterns: Sequence[str]
+    granted: bool
+    configured: bool
+
+
+class TeamAnswer(CreditsAnswer):
+    """A team. `model_groups` are those it may use now, `access` says why."""
+
+    organization_id: str | None
+    team_alias: str | None
+    status: Literal["active", "suspended"]
+    model_groups: Sequence[str]
+    access: Sequence[GroupAccess]
+    default_model_group: str | None
+    budget_mode: BudgetModeName
+    credits_per_dollar: int
+    tokens_per_credit: int
+    charge_rule: ChargeRuleName
+    rpm: int
+    tpm: int
+    metadata: Json
+    created_at: Moment
+    suspended_at: Moment | None
+
+
+class TeamCreated(TeamAnswer):
+    """A new team. `virtual_key` is shown this once."""
+
+    virtual_key: str
+    key_id: str
+
+
+class TeamList(Answer):
+    """Teams by id. `has_more`: ask again with a larger offset."""
+
+    teams: Sequence[TeamAnswer]
+    limit: int
+    offset: int
+    has_more: bool
+
+
+class TeamDeleted(Answer):
+    """The team is gone."""
+
+    team_id: str
+    deleted: bool
+
+
+class CreateKey(Body):
+    """Makes a key that never expires, or at `expires_at`, or after `ttl_seconds`."""
+
+    name: Label | None = None
+    default_model_group: Text | None = Field(default=None, description="what its calls use when they name none")
+    expires_at: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = None
+    ttl_seconds: Annotated[int, Field(strict=True, gt=0, le=10 * YEAR_S)] | None = None
+
+    @model_validator(mode="after")
+    def _ends_once(self) -> Self:
+        if self.expires_at is not None and self.ttl_seconds is not None:
+            raise ValueError("give expires_at or ttl_seconds, not both")
+        return self
+
+
+class RotateKey(Body):
+    """Makes a key like this one; the old one goes on working for `grace_seconds`."""
+
+    grace_seconds: Annotated[int, Field(strict=True, ge=0, le=30 * 86_400)] = 0
+
+
+class KeyAnswer(Answer):
+    """A virtual key, without its secret. `revoked_at` may lie ahead: then the key is being rotated."""
+
+    key_id: str
+    team_id: str
+    name: str | None
+    prefix: str
+    status: Literal["active", "rotating", "expired", "revoked"]
+    default_model_group: str | None
+    created_at: Moment
+    expires_at: Moment | None
+    revoked_at: Moment | None
+
+
+class KeyCreated(KeyAnswer):
+    """A new key. `virtual_key` is shown this once."""
+
+    virtual_key: str
+
+
+class KeyList(Answer):
+    """A team's keys, oldest first, those that ended too."""
+
+    team_id: str
+    keys: Sequence[KeyAnswer]
