@@ -9,9 +9,9 @@ from control_plane.ids import TeamId
 from control_plane.model_groups import access
 from control_plane.model_groups.catalog import Catalog, ModelGroup
 from control_plane.model_groups.service import ModelGroupService
+from control_plane.names import is_name
 from control_plane.storage.database import Database
 from control_plane.tenants import store as tenants_store
-from control_plane.tenants.names import is_name
 from control_plane.tenants.principal import Principal
 
 

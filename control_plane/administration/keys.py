@@ -11,11 +11,11 @@ from control_plane.errors import Conflict, KeyNotFound, TeamNotFound
 from control_plane.ids import KeyId, TeamId, new_id
 from control_plane.model_groups import store as groups_store
 from control_plane.model_groups.service import ModelGroupService
+from control_plane.names import is_name
 from control_plane.storage.database import Database, Tx
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.keys import make_key
 from control_plane.tenants.models import VirtualKey
-from control_plane.tenants.names import is_name
 from control_plane.tenants.principal import Principal
 from control_plane.tenants.service import KeyService
 

@@ -29,10 +29,10 @@ from control_plane.jobs import store as jobs_store
 from control_plane.jobs.store import UsageOfType
 from control_plane.model_groups import store as groups_store
 from control_plane.model_groups.service import ModelGroupService
+from control_plane.names import is_name
 from control_plane.storage.database import Database, Reader, Tx
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.models import Organization, Team
-from control_plane.tenants.names import is_name
 from control_plane.tenants.principal import Principal
 from control_plane.tenants.service import KeyService
 

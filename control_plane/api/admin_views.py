@@ -125,20 +125,22 @@ def _team_fields(view: TeamView) -> dict[str, Any]:
 
 
 def _key_fields(row: VirtualKey, now: datetime) -> dict[str, Any]:
-    if row.revoked_at is not None:
-        status = "revoked" if row.revoked_at <= now else "rotating"
-    else:
-        status = "active"
-    if status != "revoked" and has_ended(row, now):
-        status = "expired"
     return {
         "key_id": str(row.id),
         "team_id": row.team_id,
         "name": row.name,
         "prefix": row.prefix,
-        "status": status,
+        "status": _key_status(row, now),
         "default_model_group": row.default_model_group,
         "created_at": row.created_at,
         "expires_at": row.expires_at,
         "revoked_at": row.revoked_at,
     }
+
+
+def _key_status(row: VirtualKey, now: datetime) -> str:
+    if row.revoked_at is not None and row.revoked_at <= now:
+        return "revoked"
+    if has_ended(row, now):
+        return "expired"
+    return "active" if row.revoked_at is None else "rotating"

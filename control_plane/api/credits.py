@@ -6,9 +6,9 @@ from fastapi import APIRouter, Query, Response
 
 from control_plane.administration.values import TeamChanges
 from control_plane.api import admin_views as views
+from control_plane.api.admin_shared import ADMIN_ERRORS
 from control_plane.api.answers import rendered
 from control_plane.api.deps import Caller, House
-from control_plane.api.responses import ADMIN_ERRORS
 from control_plane.credits.rules import BudgetMode
 from control_plane.errors import JobNotFound
 from control_plane.ids import JobId, TeamId, parse_id

@@ -5,9 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from control_plane.administration.values import GroupView
+from control_plane.api.admin_shared import ADMIN_ERRORS
 from control_plane.api.answers import rendered
 from control_plane.api.deps import Caller, House
-from control_plane.api.responses import ADMIN_ERRORS
 from control_plane.ids import TeamId
 from control_plane.schemas import model_groups as wire
 

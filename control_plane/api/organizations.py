@@ -5,18 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from control_plane.api import admin_views as views
+from control_plane.api.admin_shared import ADMIN_ERRORS, PageLimit, PageOffset
 from control_plane.api.answers import rendered
 from control_plane.api.deps import Caller, House
-from control_plane.api.responses import ADMIN_ERRORS
 from control_plane.api.usage import month_of, summarize
 from control_plane.ids import OrganizationId
 from control_plane.schemas import admin as wire
 from control_plane.tenants.models import Organization
 
-router = APIRouter(prefix="/api/organizations", tags=["organizations"], responses=ADMIN_ERRORS)
-
-PageLimit = Annotated[int, Query(ge=1, le=1000)]
-PageOffset = Annotated[int, Query(ge=0, le=10_000_000)]
+router = APIRouter(prefix="/api/organizations", tags=["administration"], responses=ADMIN_ERRORS)
 
 
 @router.post("/create", response_model=wire.OrganizationAnswer, summary="Create an organization")

@@ -6,15 +6,14 @@ from fastapi import APIRouter, Query, Response
 
 from control_plane.administration.values import DEFAULT_RPM, DEFAULT_TPM, KeyTerms, NewTeam, TeamChanges
 from control_plane.api import admin_views as views
+from control_plane.api.admin_shared import ADMIN_ERRORS, PageLimit, PageOffset
 from control_plane.api.answers import rendered
 from control_plane.api.deps import Caller, House
-from control_plane.api.organizations import PageLimit, PageOffset
-from control_plane.api.responses import ADMIN_ERRORS
 from control_plane.credits.rules import BudgetMode, ChargeRule, Plan
 from control_plane.ids import OrganizationId, TeamId
 from control_plane.schemas import admin as wire
 
-router = APIRouter(prefix="/api/teams", tags=["teams"], responses=ADMIN_ERRORS)
+router = APIRouter(prefix="/api/teams", tags=["administration"], responses=ADMIN_ERRORS)
 
 
 @router.post("/create", response_model=wire.TeamCreated, summary="Create a team")
