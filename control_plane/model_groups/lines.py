@@ -95,8 +95,10 @@ class _Walk:
 
 def _explain(error: yaml.MarkedYAMLError) -> str:
     """PyYAML's words without its excerpt of the file, which could show a secret."""
-    if "alias" in f"{error.context} {error.problem}" and "undefined" not in f"{error.problem}":
-        return "not valid YAML: a value that begins with * needs quotes, as in \"*\" or '*-demo'"
-    if error.problem and "\\t" in error.problem:
+    problem = error.problem or error.context or "cannot be read"
+    if "alias" in f"{error.context} {problem}":
+        name = f"nothing is named {problem.rpartition(' ')[2]}; " if "undefined" in problem else ""
+        return f"not valid YAML: {name}a value that begins with * needs quotes, as in \"*\" or '*-demo'"
+    if "\\t" in problem:
         return "not valid YAML: indent with spaces, not with a tab"
-    return f"not valid YAML: {error.problem or error.context or 'cannot be read'}"
+    return f"not valid YAML: {problem}"

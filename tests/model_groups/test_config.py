@@ -90,6 +90,7 @@ def test_the_generation_changes_with_the_text_only(file: Path) -> None:
         ("a: [1\nb: 2\n", "2: not valid YAML: expected ',' or ']', but got ':'"),
         ("a:\n\t- b\n", "2: not valid YAML: indent with spaces, not with a tab"),
         ("teams: [*]\n", "1: not valid YAML: a value that begins with * needs quotes, as in \"*\" or '*-demo'"),
+        ("teams: [*corp]\n", "1: not valid YAML: nothing is named 'corp'; a value that begins with * needs quotes"),
         ("a: !!python/object:os.system x\n", "1: not valid YAML: could not determine a constructor for the tag"),
         ("a: &a [*a]\n", "1: the file's aliases (*name) repeat without end; write the values out"),
         ("a: !!int os.environ/KEY\n", "1: a value does not fit the tag (!!…) in front of it"),
