@@ -77,4 +77,4 @@ def _quieten() -> None:
         logger.propagate = True
         logger.setLevel(logging.WARNING)
         if not any(isinstance(known, WithoutValues) for known in logger.filters):
-            logger.addFilter(WithoutValues())
+            logger.filters.insert(0, WithoutValues())  # before litellm's own, which puts the values into the text

@@ -12,6 +12,7 @@ from typing import Any, Self
 import anyio
 
 from control_plane.chat import ChatRequest, Chunk, Served, Usage
+from control_plane.errors import LlmCallFailed
 from control_plane.gateway import prices
 from control_plane.gateway.chunks import finish_reason, texts_of, tool_calls_of, usage_of
 from control_plane.gateway.errors import translate
@@ -50,6 +51,7 @@ class ProviderStream:
         self._reported: Any = None
         self._is_over = False
         self._is_closed = False
+        self._is_reading = False
 
     @property
     def served(self) -> Served:
@@ -59,12 +61,10 @@ class ProviderStream:
     async def prime(self) -> None:
         """Waits for the first chunk that carries something. Raises: ProviderError; the stream is closed then."""
         try:
-            chunk = await self._pull()
+            self._first = await self._opening()
         except BaseException:
             await self.aclose()
             raise
-        self._serving = self._who()
-        self._first = chunk if chunk.finish_reason else Chunk({"role": "assistant", **chunk.delta})
 
     def __aiter__(self) -> Self:
         return self
@@ -93,16 +93,32 @@ class ProviderStream:
         return usage, prices.money(cost) if cost else prices.cost(tag, self._reported)
 
     async def aclose(self) -> None:
-        """Closes the connection to the provider, at once, if it is still open. Any number of times."""
+        """Closes the connection to the provider, at once, if it is still open. Any number of times.
+
+        Raises: RuntimeError while another task waits for a chunk: LiteLLM would leave the connection open and be
+        silent. Cancel that task instead, which closes it.
+        """
         if self._is_closed:
             return
+        if self._is_reading:
+            raise RuntimeError("another task is reading the stream; cancel it first")
         self._is_closed = self._is_over = True
         with anyio.CancelScope(shield=True):
             await self._source.aclose()
 
+    async def _opening(self) -> Chunk:
+        chunk = await self._pull()
+        self._serving = self._who()
+        if chunk.finish_reason is None:
+            return Chunk({"role": "assistant", **chunk.delta})
+        if not await self._is_an_answer():
+            raise LlmCallFailed
+        return chunk
+
     async def _pull(self) -> Chunk:
         """The next chunk. Runs for every piece: LiteLLM needs 420 µs for one, this a few."""
         while True:
+            self._is_reading = True
             try:
                 raw = await self._source.__anext__()
             except StopAsyncIteration:
@@ -113,6 +129,8 @@ class ProviderStream:
                     return self._end()
                 self._is_over = True
                 raise translate(exc) from None  # the provider's text stays out of tracebacks
+            finally:
+                self._is_reading = False
             if raw.choices:
                 choice = raw.choices[0]
                 if choice.finish_reason is not None:
@@ -147,6 +165,13 @@ class ProviderStream:
     def _end(self) -> Chunk:
         self._is_over = True
         return Chunk({}, finish_reason(self._finish_reason, has_tool_calls=self._has_tool_calls))
+
+    async def _is_an_answer(self) -> bool:
+        """Whether an end without a piece is the provider's: to LiteLLM a body that is no stream is an empty answer."""
+        if self._serving is self._opened_by:
+            return bool(self._source.chunks)
+        usage = usage_of(self._reported)
+        return usage is not None and await self._is_from_provider(usage)
 
     async def _is_from_provider(self, usage: Usage) -> bool:
         """LiteLLM counts in the provider's place without saying so; the pieces it kept tell.

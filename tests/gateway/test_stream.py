@@ -143,6 +143,21 @@ async def test_when_every_model_fails_before_content_there_is_no_stream(gateway_
         await gateway.stream(make_call("e500", "rolebreak"))
 
 
+@pytest.mark.parametrize("models", [["long0"], ["rolebreak", "long0"]])
+async def test_an_empty_answer_is_an_answer(gateway_for: Opener, models: list[str]) -> None:
+    gateway = await gateway_for(*models)
+    stream = await gateway.stream(make_call(*models))
+    assert await read(stream) == [Chunk({}, "stop")]
+    assert await stream.settle() == (Usage(11, 10), 31_000)
+
+
+@pytest.mark.parametrize("models", [["garbage"], ["rolebreak", "garbage"]])
+async def test_a_body_that_is_no_stream_is_a_failure(gateway_for: Opener, models: list[str]) -> None:
+    gateway = await gateway_for(*models)
+    with pytest.raises(LlmCallFailed):
+        await gateway.stream(make_call(*models))
+
+
 # Failures after it: an error, never another model.
 
 
@@ -226,6 +241,9 @@ async def test_a_reader_cancelled_while_waiting_closes_the_provider(gateway_for:
     task = asyncio.create_task(read(stream))
     await provider.wait_chunks("hold", 3)
     await asyncio.sleep(0.05)
+    # closing beside the reader would leave the connection open; it says so
+    with pytest.raises(RuntimeError, match="another task"):
+        await stream.aclose()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

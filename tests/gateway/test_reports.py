@@ -1,0 +1,182 @@
+"""The spend log is what ops reconcile bills with: a row per attempt, of this gateway only, without a word said."""
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+import pytest
+
+from control_plane.chat import SpendReport
+from control_plane.errors import LlmCallFailed
+from control_plane.gateway.deployments import RouterConfig
+from control_plane.gateway.reports import spend_report
+from control_plane.gateway.router import open_gateway
+from tests.gateway.conftest import Deploy, Opener, make_call
+from tests.gateway.test_complete import demo
+from tests.gateway.test_stream import read
+
+
+async def test_an_answer_is_reported_at_its_cost(gateway_for: Opener, reports: list[SpendReport]) -> None:
+    gateway = await gateway_for("ok")
+    call = make_call("ok")
+    began = datetime.now(UTC)
+    answer = await gateway.complete(call)
+    await gateway.aclose()
+    (report,) = reports
+    assert report.call_id == call.call_id
+    assert report.status == "success"
+    assert report.request_id.startswith("chatcmpl-")
+    assert (report.model, report.model_group, report.provider) == ("openai/gpt-4o", "ok", "openai")
+    assert report.deployment_id == answer.served.deployment_id
+    assert report.cost == answer.cost
+    assert (report.prompt_tokens, report.completion_tokens) == (11, 10)
+    assert began <= report.started_at <= report.ended_at <= datetime.now(UTC)
+    assert not report.is_cached
+    assert report.error_class is None
+
+
+async def test_a_stream_is_reported_at_its_cost(gateway_for: Opener, reports: list[SpendReport]) -> None:
+    gateway = await gateway_for("ok")
+    stream = await gateway.stream(make_call("ok"))
+    await read(stream)
+    await stream.aclose()
+    await gateway.aclose()
+    assert [report.cost for report in reports] == [(await stream.settle())[1]]
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_each_attempt_is_reported_once(gateway_for: Opener, reports: list[SpendReport], is_stream: bool) -> None:
+    gateway = await gateway_for("e500", "e429", "ok")
+    call = make_call("e500", "e429", "ok")
+    if is_stream:
+        await read(await gateway.stream(call))
+    else:
+        await gateway.complete(call)
+    await gateway.aclose()
+    assert {report.call_id for report in reports} == {call.call_id}
+    assert sorted((report.deployment_id, report.status, report.error_class, report.cost) for report in reports) == [
+        ("e429#1", "failure", "RateLimitError", 0),
+        ("e500#1", "failure", "InternalServerError", 0),
+        ("ok#1", "success", None, 31_000),
+    ]
+
+
+async def test_retries_are_attempts_too(gateway_for: Opener, reports: list[SpendReport]) -> None:
+    gateway = await gateway_for("flaky1", num_retries=1)
+    await gateway.complete(make_call("flaky1"))
+    await gateway.aclose()
+    assert [report.status for report in reports] == ["failure", "success"]
+
+
+async def test_a_broken_stream_is_reported_with_what_it_cost(gateway_for: Opener, reports: list[SpendReport]) -> None:
+    gateway = await gateway_for("break4")
+    stream = await gateway.stream(make_call("break4"))
+    with pytest.raises(LlmCallFailed):
+        await read(stream)
+    await gateway.aclose()
+    (report,) = reports
+    assert report.status == "failure"
+    assert report.cost > 0
+
+
+async def test_a_fallback_before_content_is_two_attempts(gateway_for: Opener, reports: list[SpendReport]) -> None:
+    gateway = await gateway_for("rolebreak", "ok")
+    await read(await gateway.stream(make_call("rolebreak", "ok")))
+    await gateway.aclose()
+    assert [(report.deployment_id, report.status) for report in reports] == [
+        ("rolebreak#1", "failure"),
+        ("ok#1", "success"),
+    ]
+
+
+async def test_a_demo_call_is_reported(gateway_for: Opener, reports: list[SpendReport]) -> None:
+    gateway = await gateway_for(demo("Hello"))
+    answer = await gateway.complete(make_call("demo"))
+    await gateway.aclose()
+    assert [report.cost for report in reports] == [answer.cost]
+
+
+async def test_closing_waits_for_every_report(gateway_for: Opener, reports: list[SpendReport]) -> None:
+    gateway = await gateway_for("ok", "e500")
+    calls = [make_call("e500", "ok") for _ in range(10)]
+
+    async def streamed(number: int) -> None:
+        await read(await gateway.stream(calls[number]))
+
+    await asyncio.gather(*(gateway.complete(call) for call in calls[:5]), *(streamed(n) for n in range(5, 10)))
+    await gateway.aclose()
+    assert sorted(report.call_id for report in reports if report.status == "success") == sorted(
+        call.call_id for call in calls
+    )
+    assert len(reports) == 20
+
+
+async def test_two_gateways_get_their_own_reports_only(deploy: Deploy) -> None:
+    config = RouterConfig([deploy("ok"), deploy("e500")], {"num_retries": 0})
+    ours: list[SpendReport] = []
+    theirs: list[SpendReport] = []
+    one, two = await open_gateway(config, ours.append), await open_gateway(config, theirs.append)
+    our_call, their_call = make_call("e500", "ok"), make_call("e500", "ok")
+    await asyncio.gather(one.complete(our_call), two.complete(their_call))
+    # when the first one closes, the other goes on
+    await one.aclose()
+    await read(await two.stream(their_call))
+    await two.aclose()
+    assert {report.call_id for report in ours} == {our_call.call_id}
+    assert {report.call_id for report in theirs} == {their_call.call_id}
+    assert (len(ours), len(theirs)) == (2, 4)
+
+
+async def test_closed_gateways_leave_nothing_in_litellm(deploy: Deploy) -> None:
+    import litellm  # noqa: PLC0415
+
+    def callbacks() -> list[int]:
+        lists = (
+            litellm.callbacks,
+            litellm.success_callback,
+            litellm.failure_callback,
+            litellm._async_success_callback,
+            litellm._async_failure_callback,
+            litellm.input_callback,
+        )
+        return [len(known) for known in lists]
+
+    async def one_life() -> None:
+        gateway = await open_gateway(RouterConfig([deploy("ok")]), lambda _: None)
+        await gateway.complete(make_call("ok"))
+        await gateway.aclose()
+        await gateway.aclose()
+
+    await one_life()
+    before = callbacks()
+    for _ in range(3):
+        await one_life()
+    assert callbacks() == before
+
+
+async def test_a_report_that_cannot_be_taken_is_logged(deploy: Deploy, caplog: pytest.LogCaptureFixture) -> None:
+    def full(report: SpendReport) -> None:
+        raise RuntimeError(f"no room for {report.status}")
+
+    gateway = await open_gateway(RouterConfig([deploy("ok")]), full)
+    call = make_call("ok")
+    await gateway.complete(call)
+    await gateway.aclose()
+    (record,) = [record for record in caplog.records if record.message == "spend_report_lost"]
+    assert record.__dict__["call_id"] == str(call.call_id)
+    assert record.levelno == logging.ERROR
+
+
+def test_a_cached_answer_costs_nothing() -> None:
+    report = spend_report(
+        {
+            "litellm_call_id": "01a206f0-d71b-76ed-b48b-401bdba8255f",
+            "id": "x_cache_hit1",
+            "status": "success",
+            "response_cost": 0.5,
+            "cache_hit": True,
+            "startTime": 1.0,
+            "endTime": 2.0,
+        }
+    )
+    assert (report.cost, report.is_cached) == (0, True)
