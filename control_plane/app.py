@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from control_plane.api import health, jobs, team_jobs
+from control_plane.api import credits as credit_accounts
+from control_plane.api import health, jobs, keys, model_groups, organizations, team_jobs, teams
 from control_plane.api.entrance import Entrance
 from control_plane.api.errors import add_error_handlers
 from control_plane.runtime import open_house
@@ -16,7 +17,7 @@ from control_plane.settings import Settings
 
 log = logging.getLogger(__name__)
 
-ROUTERS = (health, jobs, team_jobs)
+ROUTERS = (health, jobs, team_jobs, organizations, teams, keys, credit_accounts, model_groups)
 
 GC_THRESHOLD = 50_000  # a call makes thousands of short-lived objects; the default of 700 costs 6-12 % of CPU
 

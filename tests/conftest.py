@@ -1,10 +1,19 @@
 """Fixtures of the whole suite."""
 
+import os
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import httpx
 import pytest_asyncio
 
+from control_plane.settings import Settings
+from control_plane.storage.database import Database
+from tests.databases import database_url, postgres, postgres_url, sqlite_template, sqlite_url  # noqa: F401 - fixtures
+from tests.house import MASTER_KEY, Server, Team, config_for, new_team, serving, settings_for, write_config
 from tests.provider import Provider
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -12,3 +21,52 @@ async def provider() -> AsyncIterator[Provider]:
     """A scripted model provider of this test's own, with no requests yet."""
     async with Provider.start() as started:
         yield started
+
+
+@pytest_asyncio.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:  # noqa: F811 - pytest hands the fixture in
+    """A migrated database, once SQLite and once Postgres."""
+    database = Database(database_url)
+    yield database
+    await database.aclose()
+
+
+@pytest_asyncio.fixture
+async def settings(database_url: str, provider: Provider, tmp_path: Path) -> Settings:  # noqa: F811
+    """Settings of a product whose models are the scripted provider's behaviours."""
+    return settings_for(database_url, write_config(tmp_path, config_for(provider)))
+
+
+@pytest_asyncio.fixture
+async def server(settings: Settings) -> AsyncIterator[Server]:
+    """The whole product behind a real uvicorn, on both databases."""
+    async with serving(settings) as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def api(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """A client without a key."""
+    async with server.client() as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def admin(server: Server) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with the master key."""
+    async with server.client(MASTER_KEY) as client:
+        yield client
+
+
+@pytest_asyncio.fixture
+async def team(server: Server) -> AsyncIterator[Team]:
+    """A team with 100 credits in `job_based` mode that may use every group but `Private`."""
+    async with new_team(server) as made:
+        yield made
+
+
+@pytest_asyncio.fixture
+async def other_team(server: Server) -> AsyncIterator[Team]:
+    """Another team."""
+    async with new_team(server) as made:
+        yield made

@@ -1,0 +1,65 @@
+# `make` alone lists what there is. Needs Python 3.11 or newer and make; everything else is installed into .venv.
+
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+SOURCES := control_plane tests
+
+export LITELLM_LOCAL_MODEL_COST_MAP := True
+
+.PHONY: help install install-dev demo run test check format bench lock clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; run make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: $(VENV)/bin/python deploy/requirements.lock pyproject.toml
+	$(PIP) install --require-hashes -r deploy/requirements.lock
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime deploy/requirements-dev.lock
+	$(PIP) install --require-hashes -r deploy/requirements-dev.lock
+	@touch $@
+
+install: $(VENV)/.runtime ## Install the product into .venv, from the hash-pinned lock
+
+install-dev: $(VENV)/.dev ## Install what the tests and checks need, too
+
+demo: install ## Start the product, run a three-call job, show its bill, keep serving until Ctrl-C
+	@$(BIN)/control-plane demo
+
+run: install ## Migrate the database and serve on port 8003
+	@$(BIN)/control-plane migrate
+	@exec $(BIN)/control-plane serve
+
+test: install-dev ## Run every test, on SQLite and on a real Postgres and Redis
+	@$(BIN)/python -m pytest
+
+check: install-dev ## Format, ruff, mypy strict, floors
+	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest --quiet tests/test_floors.py
+
+format: install-dev ## Let ruff format and mend what it can
+	@$(BIN)/ruff format $(SOURCES)
+	@$(BIN)/ruff check --fix $(SOURCES)
+
+bench: install-dev ## Compare CPU per call with a bare Router in the same run (about 3 minutes)
+	@$(BIN)/python -m tests.bench
+
+lock: ## Renew the lock files in deploy/, leaving out releases younger than a week
+	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip --disable-pip-version-check --quiet install uv
+	@cd deploy && for set in requirements requirements-dev; do \
+	  ../$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --exclude-newer "$$(date -u -d '7 days ago' +%F)" $$set.in -o $$set.lock; done
+	@rm -rf $(VENV)-lock
+
+clean: ## Remove .venv and caches; var/ with your data stays
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
