@@ -11,7 +11,7 @@ from control_plane.api import job_views as views
 from control_plane.api.answers import rendered
 from control_plane.api.deps import Caller, House
 from control_plane.api.responses import AUTH_ERRORS
-from control_plane.api.usage import Period, by_job_type, month, summary
+from control_plane.api.usage import month_of, summarize
 from control_plane.errors import Unprocessable
 from control_plane.ids import JobId, TeamId, parse_id
 from control_plane.jobs.models import Job
@@ -42,11 +42,16 @@ async def list_jobs(team_id: str, wanted: Annotated[wire.JobQuery, Query()], who
 
 
 @router.get("/usage", response_model=wire.TeamUsage, summary="A team's usage of a month")
-async def usage(team_id: str, who: Caller, house: House, period: Period = None) -> Response:
+async def usage(
+    team_id: str,
+    who: Caller,
+    house: House,
+    period: Annotated[str | None, Query(description="YYYY-MM in UTC; this month if left out")] = None,
+) -> Response:
     """What the jobs created in that month used, in sum and by job type."""
-    name, start, end = month(period)
-    rows = await house.jobs.usage(who, [TeamId(team_id)], start, end)
-    return rendered(wire.TeamUsage(team_id=team_id, period=name, summary=summary(rows), job_types=by_job_type(rows)))
+    month = month_of(period, house.clock())
+    total, by_type = summarize(await house.jobs.usage(who, [TeamId(team_id)], month.start, month.end))
+    return rendered(wire.TeamUsage(team_id=team_id, period=month.name, summary=total, job_types=by_type))
 
 
 def _status_of(text: str | None) -> JobStatus | None:
