@@ -1,0 +1,109 @@
+"""An administrator's movements of credits, on both databases: refused by the database, never by a look before."""
+
+import asyncio
+
+import pytest
+
+from control_plane.credits import store
+from control_plane.credits.rules import EntryKind, Movement, hold, settle
+from control_plane.credits.store import MAX_CREDITS, Balance
+from control_plane.errors import AdminOnly, AlreadyExists, Conflict, InsufficientCredits, TeamNotFound, TeamNotOwned
+from control_plane.ids import TeamId
+from control_plane.units import Credits
+from tests.rooms import ACME, ADMIN, Rooms
+
+
+async def post(rooms: Rooms, movement: Movement, ref: str) -> Balance:
+    async with rooms.db.transaction() as tx:
+        return await store.post(tx, ACME, movement, ref=ref, now=rooms.clock(), actor="test")
+
+
+async def test_every_movement_is_in_the_ledger_with_who_and_why(rooms: Rooms) -> None:
+    await rooms.team(credits_allocated=100)
+    assert (await rooms.credits.add(ADMIN, ACME, 50, reason="paid")).available == 150
+    assert (await rooms.credits.adjust(ADMIN, ACME, -30, reason="typo")).available == 120
+    newest, before, first = await rooms.credits.transactions(ADMIN, ACME, limit=10, before=None)
+    assert (newest.kind, newest.available_delta, newest.available_after) == ("adjustment", -30, 120)
+    assert (newest.reason, newest.actor, newest.number) == ("typo", "admin", 3)
+    assert (before.kind, before.available_delta, before.number) == ("grant", 50, 2)
+    assert (first.kind, first.available_delta, first.number) == ("grant", 100, 1)
+    assert await rooms.credits.balance(ADMIN, ACME) == Balance(allocated=120, used=0, available=120, held=0)
+
+
+async def test_the_ledger_is_read_page_by_page_without_gaps(rooms: Rooms) -> None:
+    await rooms.team(credits_allocated=1)
+    for _ in range(6):
+        await rooms.credits.add(ADMIN, ACME, 1, reason="more")
+    first = await rooms.credits.transactions(ADMIN, ACME, limit=4, before=None)
+    second = await rooms.credits.transactions(ADMIN, ACME, limit=4, before=first[-1].number)
+    assert [entry.number for entry in (*first, *second)] == [7, 6, 5, 4, 3, 2, 1]
+
+
+async def test_an_adjustment_takes_what_is_available_and_nothing_that_is_held(rooms: Rooms) -> None:
+    await rooms.team(credits_allocated=10)
+    await post(rooms, hold(6), "a job")
+    with pytest.raises(InsufficientCredits) as refused:
+        await rooms.credits.adjust(ADMIN, ACME, -5, reason="too much")
+    assert refused.value.facts == {"credits_needed": 5, "credits_available": 4}
+    assert (await rooms.credits.adjust(ADMIN, ACME, -4, reason="all there is")).available == 0
+    assert len(await rooms.credits.transactions(ADMIN, ACME, limit=10, before=None)) == 3
+
+
+async def test_a_hundred_adjustments_at_once_never_take_more_than_there_is(rooms: Rooms) -> None:
+    await rooms.team(credits_allocated=30)
+    results = await asyncio.gather(
+        *(rooms.credits.adjust(ADMIN, ACME, -7, reason="race") for _ in range(20)), return_exceptions=True
+    )
+    assert sum(isinstance(result, Balance) for result in results) == 4
+    assert sum(isinstance(result, InsufficientCredits) for result in results) == 16
+    assert (await rooms.credits.balance(ADMIN, ACME)).available == 2
+
+
+async def test_a_refund_gives_back_at_most_what_was_used(rooms: Rooms) -> None:
+    await rooms.team(credits_allocated=10)
+    await post(rooms, hold(4), "a job")
+    for movement in settle(Credits(3), 4):
+        await post(rooms, movement, "a job")
+    with pytest.raises(Conflict):
+        await rooms.credits.refund(ADMIN, ACME, 4, reason="more than used")
+    assert await rooms.credits.refund(ADMIN, ACME, 3, reason="sorry") == Balance(10, used=0, available=10, held=0)
+
+
+async def test_nobody_is_given_more_than_json_can_count(rooms: Rooms) -> None:
+    await rooms.team(credits_allocated=MAX_CREDITS - 1)
+    assert (await rooms.credits.add(ADMIN, ACME, 1, reason="the last one")).allocated == MAX_CREDITS
+    for move in (rooms.credits.add, rooms.credits.adjust):
+        with pytest.raises(Conflict):
+            await move(ADMIN, ACME, 1, reason="one too many")
+    assert (await rooms.credits.balance(ADMIN, ACME)).allocated == MAX_CREDITS
+
+
+async def test_a_movement_of_a_kind_happens_once_for_a_ref(rooms: Rooms) -> None:
+    await rooms.team(credits_allocated=10)
+    await post(rooms, Movement(EntryKind.GRANT, available=5), "order 7")
+    with pytest.raises(AlreadyExists):
+        await post(rooms, Movement(EntryKind.GRANT, available=5), "order 7")
+    assert (await rooms.credits.balance(ADMIN, ACME)).available == 15
+
+
+async def test_a_team_reads_its_own_credits_and_moves_none(rooms: Rooms) -> None:
+    who = await rooms.who(await rooms.team())
+    other = await rooms.who(await rooms.team("other"))
+    assert (await rooms.credits.balance(who, ACME)).available == 100
+    for read in (rooms.credits.balance(other, ACME), rooms.credits.transactions(other, ACME, limit=1, before=None)):
+        with pytest.raises(TeamNotOwned):
+            await read
+    for move in (rooms.credits.add, rooms.credits.refund, rooms.credits.adjust):
+        with pytest.raises(AdminOnly):
+            await move(who, ACME, 1, reason="for me")
+
+
+@pytest.mark.parametrize("name", ["nobody", "\x00", "a b", "", "x" * 200])
+async def test_an_unknown_or_impossible_team_is_not_found(rooms: Rooms, name: str) -> None:
+    for ask in (
+        rooms.credits.balance(ADMIN, TeamId(name)),
+        rooms.credits.transactions(ADMIN, TeamId(name), limit=1, before=None),
+        rooms.credits.add(ADMIN, TeamId(name), 1, reason="x"),
+    ):
+        with pytest.raises(TeamNotFound):
+            await ask
