@@ -39,6 +39,9 @@ NOISE = (
 
 LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 
+CHATTY = ("openai", "anthropic", "httpx", "httpcore", "botocore")
+"""Libraries below litellm that log requests, prompts included, from DEBUG or INFO on."""
+
 
 class WithoutValues(logging.Filter):
     """Takes the values out of litellm's log lines: they may hold prompts, provider text and keys.
@@ -70,7 +73,9 @@ def load(settings: Mapping[str, Any]) -> Any:
 
 
 def _quieten() -> None:
-    """Its loggers speak through our handlers only, from WARNING on."""
+    """Its loggers speak through our handlers only, from WARNING on, as do the libraries below it."""
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
     for name in LOGGERS:
         logger = logging.getLogger(name)
         logger.handlers.clear()

@@ -6,7 +6,7 @@ under the id of a deployment without prices LiteLLM would find one of zero and s
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,6 +79,12 @@ def cost_of_tokens(tag: PriceTag, usage: Usage) -> NanoUsd:
         total_tokens=usage.total_tokens,
     )
     return cost(tag, reported)
+
+
+def warm_up(tags: Iterable[PriceTag]) -> None:
+    """Loads the tokenizers, which takes up to a second each and would otherwise stop the event loop. Blocks."""
+    for tag in {tag.tokenizer_model: tag for tag in tags}.values():
+        _text_tokens(tag, "warm")
 
 
 async def estimate(tag: PriceTag, request: ChatRequest, texts: Sequence[str]) -> Usage:

@@ -72,8 +72,9 @@ def spend_reporter(mark: str, report: Callable[[SpendReport], None]) -> Any:
 
         async def async_pre_call_deployment_hook(self, kwargs: Mapping[str, Any], call_type: Any) -> None:  # noqa: ARG002
             attempt = (kwargs.get("litellm_metadata") or {}).get(ATTEMPT)
-            if attempt is not None:
-                attempt.deployment_id = str((kwargs.get("model_info") or {}).get("id") or "")
+            deployment_id = (kwargs.get("model_info") or {}).get("id")
+            if attempt is not None and deployment_id is not None:  # it has none inside LiteLLM's bridges between APIs
+                attempt.deployment_id = deployment_id
 
         async def async_log_success_event(
             self,

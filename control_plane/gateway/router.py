@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from control_plane.chat import CHAT_PARAMETERS, Answer, ProviderCall, Served, SpendReport, Usage
-from control_plane.errors import InvalidConfig
+from control_plane.errors import InvalidConfig, LlmCallFailed
 from control_plane.gateway import library, prices
 from control_plane.gateway.chunks import answer, cost_of, texts_of, tool_calls_of, usage_of
 from control_plane.gateway.deployments import Deployment, RouterConfig
@@ -49,6 +49,7 @@ def _build(config: RouterConfig, report: Callable[[SpendReport], None]) -> "Gate
         )
     except Exception as exc:  # noqa: BLE001  # LiteLLM raises ValueError, BadRequestError, pydantic's …
         raise InvalidConfig([f"LiteLLM refuses the configuration: {_without_secrets(exc, config)}"]) from None
+    prices.warm_up(serving.tag for serving in servings.values())
     primaries: dict[str, Serving] = {}
     for deployment in config.deployments:
         primaries.setdefault(deployment.model_name, servings[deployment.id])
@@ -129,6 +130,8 @@ class Gateway:
             source = await self._router.acompletion(**arguments, stream=True, stream_options={"include_usage": True})
         except Exception as exc:  # noqa: BLE001  # as above
             raise translate(exc) from None  # as above
+        if source is None:  # LiteLLM's answer to a 422, if an operator turned its HTTP handler off
+            raise LlmCallFailed
         stream = ProviderStream(source, call.request, lambda: self._who(attempt, call))
         await stream.prime()
         return stream
