@@ -18,6 +18,7 @@ from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.store import Balance
 from control_plane.errors import (
+    AlreadyExists,
     Conflict,
     JobNotFound,
     OrganizationNotFound,
@@ -198,6 +199,9 @@ class AdministrationService:
             job = await jobs_store.find(tx, job_id)
             if job is None or job.team_id != team_id:
                 raise JobNotFound
+            await credits_store.lock_balance(tx, team_id)
+            if await credits_store.has_entry(tx, EntryKind.REFUND, str(job_id)):
+                raise AlreadyExists("This job was refunded before.")
             charged = job.credits_charged or 0
             if credits_ > charged:
                 raise Conflict(f"The job was charged {charged} credits; more cannot be refunded.")

@@ -138,6 +138,12 @@ async def list_entries(reader: Reader, team_id: TeamId, *, limit: int, before: i
     return many(LedgerEntry, await reader.execute(statement))
 
 
+async def has_entry(reader: Reader, kind: EntryKind, ref: str) -> bool:
+    """Whether this kind of movement has happened for `ref`."""
+    statement = select(col(LedgerEntry.id)).where(col(LedgerEntry.kind) == kind.value, col(LedgerEntry.ref) == ref)
+    return (await reader.execute(statement)).first() is not None
+
+
 async def has_other_entries(reader: Reader, team_id: TeamId, prefix: str) -> bool:
     """Whether credits ever moved for anything whose `ref` does not begin with `prefix`."""
     statement = (

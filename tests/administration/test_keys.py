@@ -1,0 +1,98 @@
+"""Keys are shown once, end when they should, and are replaced without a gap."""
+
+from datetime import timedelta
+
+import pytest
+
+from control_plane.administration.values import KeyTerms
+from control_plane.errors import Conflict, InvalidKey, KeyNotFound, ModelGroupNotAllowed, TeamNotFound
+from control_plane.ids import KeyId, TeamId, new_id
+from control_plane.tenants.keys import hash_key
+from tests.rooms import ACME, ADMIN, Rooms
+
+
+async def test_a_key_is_stored_as_a_hash_and_stands_for_its_team(rooms: Rooms) -> None:
+    await rooms.team()
+    issued = await rooms.administration.keys.create(ADMIN, ACME, KeyTerms("app", "ForAcme"))
+    who = await rooms.keys.principal(issued.secret)
+    assert (who.team_id, who.key_id, who.key_model_group) == (ACME, issued.key.id, "ForAcme")
+    first, second = await rooms.administration.keys.list(ADMIN, ACME)
+    assert (first.name, second.name) == (None, "app")
+    assert second.secret_hash == hash_key(issued.secret)
+    assert issued.secret not in repr(second)
+
+
+async def test_a_key_is_refused_from_the_moment_it_expires(rooms: Rooms) -> None:
+    await rooms.team()
+    ends = rooms.clock() + timedelta(hours=1)
+    issued = await rooms.administration.keys.create(ADMIN, ACME, KeyTerms(expires_at=ends))
+    rooms.clock.move(timedelta(minutes=59, seconds=59))
+    await rooms.keys.principal(issued.secret)
+    rooms.clock.move(timedelta(seconds=1))
+    with pytest.raises(InvalidKey):
+        await rooms.keys.principal(issued.secret)
+
+
+async def test_a_revoked_key_is_refused_at_once_and_revoking_again_changes_nothing(rooms: Rooms) -> None:
+    made = await rooms.team()
+    await rooms.who(made)
+    key_id = KeyId(made.issued.key.id)
+    revoked = await rooms.administration.keys.revoke(ADMIN, ACME, key_id)
+    with pytest.raises(InvalidKey):
+        await rooms.who(made)
+    rooms.clock.move(timedelta(days=1))
+    assert (await rooms.administration.keys.revoke(ADMIN, ACME, key_id)).revoked_at == revoked.revoked_at
+
+
+async def test_a_rotated_key_works_through_its_grace_beside_the_new_one(rooms: Rooms) -> None:
+    await rooms.team()
+    keys = rooms.administration.keys
+    ends = rooms.clock() + timedelta(days=9)
+    old = await keys.create(ADMIN, ACME, KeyTerms("app", "ForAcme", ends))
+    new = await keys.rotate(ADMIN, ACME, KeyId(old.key.id), grace=timedelta(minutes=5))
+    assert (new.key.name, new.key.default_model_group, new.key.expires_at) == ("app", "ForAcme", ends)
+    assert new.secret != old.secret
+    rooms.clock.move(timedelta(minutes=5) - timedelta(seconds=1))
+    for secret in (old.secret, new.secret):
+        assert (await rooms.keys.principal(secret)).team_id == ACME
+    rooms.clock.move(timedelta(seconds=1))
+    with pytest.raises(InvalidKey):
+        await rooms.keys.principal(old.secret)
+    await rooms.keys.principal(new.secret)
+    with pytest.raises(Conflict):
+        await keys.rotate(ADMIN, ACME, KeyId(old.key.id), grace=timedelta(0))
+
+
+async def test_a_grace_never_lengthens_the_life_of_a_key(rooms: Rooms) -> None:
+    made = await rooms.team()
+    keys = rooms.administration.keys
+    await keys.rotate(ADMIN, ACME, KeyId(made.issued.key.id), grace=timedelta(minutes=1))
+    await keys.rotate(ADMIN, ACME, KeyId(made.issued.key.id), grace=timedelta(days=1))
+    rooms.clock.move(timedelta(minutes=1))
+    with pytest.raises(InvalidKey):
+        await rooms.who(made)
+
+
+async def test_a_key_belongs_to_one_team(rooms: Rooms) -> None:
+    made = await rooms.team()
+    await rooms.team("other")
+    keys = rooms.administration.keys
+    for team_id, key_id in ((TeamId("other"), KeyId(made.issued.key.id)), (ACME, KeyId(new_id()))):
+        with pytest.raises(KeyNotFound):
+            await keys.revoke(ADMIN, team_id, key_id)
+        with pytest.raises(KeyNotFound):
+            await keys.rotate(ADMIN, team_id, key_id, grace=timedelta(0))
+    await rooms.who(made)
+
+
+async def test_a_key_needs_a_team_and_a_default_it_may_use(rooms: Rooms) -> None:
+    await rooms.team()
+    keys = rooms.administration.keys
+    with pytest.raises(ModelGroupNotAllowed):
+        await keys.create(ADMIN, ACME, KeyTerms(default_model_group="Secret"))
+    for name in ("nobody", "\x00"):
+        with pytest.raises(TeamNotFound):
+            await keys.create(ADMIN, TeamId(name), KeyTerms())
+        with pytest.raises(TeamNotFound):
+            await keys.list(ADMIN, TeamId(name))
+    assert len(await keys.list(ADMIN, ACME)) == 1

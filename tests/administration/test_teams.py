@@ -1,0 +1,300 @@
+"""Teams are made whole or not at all, changed field by field, and deleted only when nothing ever happened."""
+
+import asyncio
+
+import pytest
+from sqlalchemy import update
+
+from control_plane.administration.values import KeyTerms, NewTeam, TeamChanges
+from control_plane.credits import store as credits_store
+from control_plane.credits.rules import BudgetMode, ChargeRule, Plan, settle
+from control_plane.credits.store import Balance
+from control_plane.errors import (
+    AdminOnly,
+    AlreadyExists,
+    Conflict,
+    HouseError,
+    InvalidKey,
+    JobNotFound,
+    ModelGroupNotAllowed,
+    ModelGroupNotFound,
+    OrganizationNotFound,
+    TeamHasHistory,
+    TeamNotFound,
+    TeamNotOwned,
+    TeamSuspended,
+)
+from control_plane.ids import JobId, OrganizationId, TeamId, new_id
+from control_plane.jobs.models import Job
+from control_plane.jobs.plans import plan_of
+from control_plane.jobs.service import NewJob
+from control_plane.model_groups import store as groups_store
+from control_plane.storage.database import Database
+from control_plane.tenants.models import Organization
+from control_plane.tenants.principal import Principal
+from control_plane.units import Credits
+from tests.rooms import ACME, ADMIN, Rooms
+
+
+async def make_organization(rooms: Rooms, organization_id: str = "globex") -> OrganizationId:
+    row = Organization(id=organization_id, name="Globex", metadata_={"tier": 1}, created_at=rooms.clock())
+    return OrganizationId((await rooms.administration.create_organization(ADMIN, row)).id)
+
+
+async def charged_job(rooms: Rooms, who: Principal, *, charged: int) -> JobId:
+    """A job as it stands after it was completed and charged."""
+    job = await rooms.jobs.create(who, NewJob("test"))
+    async with rooms.db.transaction() as tx:
+        for movement in settle(Credits(charged), job.credits_held):
+            await credits_store.post(tx, who.team(), movement, ref=str(job.id), now=rooms.clock(), actor="test")
+        await tx.execute(update(Job).values(status="completed", credits_charged=charged, credits_held=0))
+    return JobId(job.id)
+
+
+async def test_a_new_team_has_its_credits_groups_and_key(rooms: Rooms) -> None:
+    organization = await make_organization(rooms)
+    plan = Plan(BudgetMode.CONSUMPTION_USD, 20, 500, ChargeRule.ALL_CALLS_SUCCEEDED)
+    made = await rooms.administration.create_team(
+        ADMIN,
+        NewTeam(
+            ACME,
+            organization_id=organization,
+            alias="Acme",
+            model_groups=["ChatAgent", "ChatAgent"],
+            default_model_group="ChatAgent",
+            credits_allocated=100,
+            plan=plan,
+            rpm=7,
+            tpm=9,
+            metadata={"a": [1]},
+            key=KeyTerms(name="first"),
+        ),
+    )
+    assert made.view.balance == Balance(allocated=100, used=0, available=100, held=0)
+    assert list(made.view.usable) == ["ChatAgent", "ForAcme"]
+    assert made.view.access["ForAcme"].patterns == ("acme*",)
+    assert made.view.access["ChatAgent"].is_granted
+    assert plan_of(made.view.team) == plan
+    who = await rooms.who(made)
+    assert (who.team_id, who.team_model_group) == (ACME, "ChatAgent")
+    assert made.issued.secret.startswith(made.issued.key.prefix)
+    assert await rooms.administration.get_team(who, ACME) == made.view
+
+
+@pytest.mark.parametrize(
+    ("broken", "error"),
+    [
+        (NewTeam(ACME, organization_id=OrganizationId("nobody"), credits_allocated=5), OrganizationNotFound),
+        (NewTeam(ACME, organization_id=OrganizationId("\x00")), OrganizationNotFound),
+        (NewTeam(ACME, model_groups=["ChatAgent", "Unknown"], credits_allocated=5), ModelGroupNotFound),
+        (NewTeam(ACME, default_model_group="Secret", credits_allocated=5), ModelGroupNotAllowed),
+        (NewTeam(ACME, key=KeyTerms(default_model_group="Unknown")), ModelGroupNotFound),
+        (NewTeam(ACME, credits_allocated=10**15 + 1), Conflict),
+    ],
+)
+async def test_a_team_that_cannot_be_made_leaves_nothing(
+    rooms: Rooms, broken: NewTeam, error: type[HouseError]
+) -> None:
+    with pytest.raises(error):
+        await rooms.administration.create_team(ADMIN, broken)
+    with pytest.raises(TeamNotFound):
+        await rooms.credits.balance(ADMIN, ACME)
+    assert (await rooms.team(credits_allocated=3)).view.balance.available == 3
+
+
+async def test_of_ten_equal_teams_made_at_once_one_is_made_and_given_credits_once(rooms: Rooms) -> None:
+    results = await asyncio.gather(*(rooms.team(credits_allocated=5) for _ in range(10)), return_exceptions=True)
+    assert sum(isinstance(result, AlreadyExists) for result in results) == 9
+    assert (await rooms.credits.balance(ADMIN, ACME)).allocated == 5
+    assert len(await rooms.administration.keys.list(ADMIN, ACME)) == 1
+
+
+async def test_a_change_sets_what_it_names_and_leaves_the_rest(rooms: Rooms) -> None:
+    made = await rooms.administration.create_team(ADMIN, NewTeam(ACME, alias="Acme", metadata={"a": 1}))
+    changed = await rooms.administration.change_team(
+        ADMIN, ACME, TeamChanges(alias=None, budget_mode=BudgetMode.CONSUMPTION_TOKENS, metadata_={"b": 2})
+    )
+    assert (changed.team.alias, changed.team.budget_mode) == (None, "consumption_tokens")
+    assert (changed.team.metadata_, changed.team.rpm) == ({"b": 2}, made.view.team.rpm)
+    assert await rooms.administration.change_team(ADMIN, ACME, TeamChanges()) == changed
+    with pytest.raises(TeamNotFound):
+        await rooms.administration.change_team(ADMIN, TeamId("nobody"), TeamChanges(rpm=1))
+
+
+async def test_a_default_must_be_something_the_team_may_use(rooms: Rooms) -> None:
+    made = await rooms.team()
+    change = rooms.administration.change_team
+    with pytest.raises(ModelGroupNotAllowed):
+        await change(ADMIN, ACME, TeamChanges(default_model_group="Secret"))
+    with pytest.raises(ModelGroupNotFound):
+        await change(ADMIN, ACME, TeamChanges(default_model_group="Unknown"))
+    await change(ADMIN, ACME, TeamChanges(default_model_group="ForAcme"))
+    assert (await rooms.who(made)).team_model_group == "ForAcme"
+    await change(ADMIN, ACME, TeamChanges(default_model_group=None))
+    assert (await rooms.who(made)).team_model_group is None
+
+
+async def test_jobs_that_exist_keep_the_plan_they_were_created_with(rooms: Rooms) -> None:
+    who = await rooms.who(await rooms.team())
+    job = await rooms.jobs.create(who, NewJob("test"))
+    await rooms.administration.change_team(ADMIN, ACME, TeamChanges(budget_mode=BudgetMode.CONSUMPTION_USD))
+    assert (await rooms.jobs.get(who, JobId(job.id))).plan["budget_mode"] == "job_based"
+    assert (await rooms.jobs.create(who, NewJob("test"))).plan["budget_mode"] == "consumption_usd"
+
+
+async def test_a_suspended_team_opens_no_job_until_it_is_resumed(rooms: Rooms) -> None:
+    made = await rooms.team()
+    first = await rooms.administration.suspend_team(ADMIN, ACME)
+    again = await rooms.administration.suspend_team(ADMIN, ACME)
+    assert first.team.suspended_at == again.team.suspended_at == rooms.clock()
+    with pytest.raises(TeamSuspended):
+        await rooms.jobs.create(await rooms.who(made), NewJob("test"))
+    assert (await rooms.credits.balance(await rooms.who(made), ACME)).held == 0
+    await rooms.administration.resume_team(ADMIN, ACME)
+    await rooms.jobs.create(await rooms.who(made), NewJob("test"))
+
+
+async def test_grants_are_replaced_and_counted_at_once(rooms: Rooms) -> None:
+    await rooms.team()
+    assert await rooms.groups.usable(ACME) == ["ForAcme"]
+    granted = await rooms.administration.set_model_groups(ADMIN, ACME, ["Secret", "ChatAgent"])
+    assert list(granted.usable) == ["ChatAgent", "ForAcme", "Secret"] == await rooms.groups.usable(ACME)
+    with pytest.raises(ModelGroupNotFound):
+        await rooms.administration.set_model_groups(ADMIN, ACME, ["Unknown"])
+    assert len(await rooms.groups.usable(ACME)) == 3
+    await rooms.administration.set_model_groups(ADMIN, ACME, [])
+    assert await rooms.groups.usable(ACME) == ["ForAcme"]
+
+
+async def test_two_replacements_at_once_both_succeed(rooms: Rooms) -> None:
+    await rooms.team()
+    wishes = [["ChatAgent"], ["ChatAgent", "Secret"]] * 5
+    await asyncio.gather(*(rooms.administration.set_model_groups(ADMIN, ACME, wish) for wish in wishes))
+
+
+async def test_a_grant_for_a_group_the_file_has_lost_is_shown_and_allows_nothing(rooms: Rooms, db: Database) -> None:
+    await rooms.team()
+    async with db.transaction() as tx:
+        await groups_store.replace_grants(tx, ACME, ["Lost"], rooms.clock())
+    view = await rooms.administration.get_team(ADMIN, ACME)
+    assert list(view.access) == ["ForAcme", "Lost"]
+    assert list(view.usable) == ["ForAcme"]
+
+
+async def test_a_team_without_history_is_deleted_with_its_keys_and_can_be_made_again(rooms: Rooms) -> None:
+    made = await rooms.team(credits_allocated=100)
+    await rooms.administration.set_model_groups(ADMIN, ACME, ["ChatAgent"])
+    await rooms.administration.delete_team(ADMIN, ACME)
+    with pytest.raises(TeamNotFound):
+        await rooms.credits.balance(ADMIN, ACME)
+    with pytest.raises(TeamNotFound):
+        await rooms.credits.add(ADMIN, ACME, 5, reason="too late")
+    with pytest.raises(InvalidKey):
+        await rooms.who(made)
+    again = await rooms.team(credits_allocated=7)
+    assert again.view.balance == Balance(allocated=7, used=0, available=7, held=0)
+    assert list(again.view.usable) == ["ForAcme"]
+    kinds = [entry.kind for entry in await rooms.credits.transactions(ADMIN, ACME, limit=10, before=None)]
+    assert kinds == ["grant", "adjustment", "grant"]  # the ledger forgets nothing, also of the team before
+    await rooms.administration.delete_team(ADMIN, ACME)
+
+
+async def test_a_team_with_a_job_or_a_movement_is_not_deleted(rooms: Rooms) -> None:
+    await rooms.team()
+    await rooms.credits.add(ADMIN, ACME, 5, reason="paid")
+    with pytest.raises(TeamHasHistory):
+        await rooms.administration.delete_team(ADMIN, ACME)
+    who = await rooms.who(await rooms.team("other"))
+    await rooms.jobs.create(who, NewJob("test"))
+    with pytest.raises(TeamHasHistory):
+        await rooms.administration.delete_team(ADMIN, TeamId("other"))
+    assert (await rooms.credits.balance(who, TeamId("other"))).remaining == 100
+
+
+async def test_a_team_deleted_while_jobs_are_created_is_gone_or_stays_whole(rooms: Rooms) -> None:
+    for number in range(5):
+        made = await rooms.team(f"team-{number}", credits_allocated=10)
+        who = await rooms.who(made)
+        team_id = TeamId(made.view.team.id)
+        deleted, *created = await asyncio.gather(
+            rooms.administration.delete_team(ADMIN, team_id),
+            *(rooms.jobs.create(who, NewJob("test")) for _ in range(4)),
+            return_exceptions=True,
+        )
+        jobs = sum(isinstance(result, Job) for result in created)
+        assert all(isinstance(result, Job | HouseError) for result in created)
+        if deleted is None:
+            assert jobs == 0
+        else:
+            assert isinstance(deleted, TeamHasHistory)
+            assert (await rooms.credits.balance(ADMIN, team_id)).held == jobs > 0
+
+
+async def test_a_job_is_refunded_once_and_at_most_what_it_was_charged(rooms: Rooms) -> None:
+    who = await rooms.who(await rooms.team(credits_allocated=10))
+    await rooms.team("other")
+    job_id = await charged_job(rooms, who, charged=4)
+    refund = rooms.administration.refund_job
+    with pytest.raises(Conflict):
+        await refund(ADMIN, ACME, job_id, 5, reason="too much")
+    for team_id, unknown in ((TeamId("other"), job_id), (ACME, JobId(new_id()))):
+        with pytest.raises(JobNotFound):
+            await refund(ADMIN, team_id, unknown, 1, reason="whose")
+    with pytest.raises(AdminOnly):
+        await refund(who, ACME, job_id, 1, reason="for me")
+    results = await asyncio.gather(
+        *(refund(ADMIN, ACME, job_id, 3, reason="sorry") for _ in range(5)), return_exceptions=True
+    )
+    assert sum(isinstance(result, AlreadyExists) for result in results) == 4
+    assert await rooms.credits.balance(ADMIN, ACME) == Balance(allocated=10, used=1, available=9, held=0)
+    newest = (await rooms.credits.transactions(ADMIN, ACME, limit=1, before=None))[0]
+    assert (newest.kind, newest.ref) == ("refund", str(job_id))
+
+
+async def test_an_organization_has_its_teams_and_their_usage(rooms: Rooms) -> None:
+    organization = await make_organization(rooms)
+    with pytest.raises(AlreadyExists):
+        await make_organization(rooms)
+    for name in ("b", "a"):
+        await rooms.administration.create_team(
+            ADMIN, NewTeam(TeamId(name), organization_id=organization, credits_allocated=5)
+        )
+    stranger = await rooms.who(await rooms.team("stranger"))
+    await rooms.jobs.create(stranger, NewJob("other"))
+    views = await rooms.administration.list_teams(ADMIN, limit=10, offset=0, organization_id=organization)
+    assert [view.team.id for view in views] == ["a", "b"]
+    assert len(await rooms.administration.list_teams(ADMIN, limit=10, offset=0)) == 3
+    now = rooms.clock()
+    month = (now.replace(day=1, hour=0), now.replace(month=4, day=1, hour=0))
+    assert await rooms.administration.organization_usage(ADMIN, organization, *month) == []
+    await rooms.jobs.create(Principal(TeamId("a"), key_id=None), NewJob("mail"))
+    used = await rooms.administration.organization_usage(ADMIN, organization, *month)
+    assert [(row.job_type, row.jobs) for row in used] == [("mail", 1)]
+    with pytest.raises(OrganizationNotFound):
+        await rooms.administration.organization_usage(ADMIN, OrganizationId("nobody"), *month)
+
+
+async def test_a_team_reads_its_own_team_and_administers_nothing(rooms: Rooms) -> None:
+    who = await rooms.who(await rooms.team())
+    await rooms.team("other")
+    administration = rooms.administration
+    with pytest.raises(TeamNotOwned):
+        await administration.get_team(who, TeamId("other"))
+    with pytest.raises(TeamNotOwned):
+        await administration.get_team(who, TeamId("nobody"))
+    refused = (
+        administration.create_team(who, NewTeam(TeamId("mine"))),
+        administration.list_teams(who, limit=1, offset=0),
+        administration.list_organizations(who, limit=1, offset=0),
+        administration.get_organization(who, OrganizationId("globex")),
+        administration.change_team(who, ACME, TeamChanges(rpm=10**6)),
+        administration.suspend_team(who, ACME),
+        administration.resume_team(who, ACME),
+        administration.set_model_groups(who, ACME, ["Secret"]),
+        administration.delete_team(who, ACME),
+        administration.keys.create(who, ACME, KeyTerms()),
+        administration.keys.list(who, ACME),
+    )
+    for attempt in refused:
+        with pytest.raises(AdminOnly):
+            await attempt
