@@ -2,23 +2,39 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, case, insert, select, tuple_, update
+from sqlalchemy import Executable, Integer, bindparam, func, insert, select, tuple_, update
 from sqlmodel import col
 
+from control_plane.credits.models import CreditBalance
+from control_plane.credits.rules import JobUsage, Plan
 from control_plane.errors import HouseError, JobClosed, JobNotFound, JobNotOwned
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.jobs.models import Call, Job
+from control_plane.jobs.plans import read_plan
 from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, JobStatus, Record, Totals
+from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
-from control_plane.storage.rows import columns_of, many
+from control_plane.storage.rows import columns_of, many, one_or_many
 from control_plane.storage.upsert import upsert
 
 
-async def enter_jobs(tx: Tx, intents: Sequence[Intent], now: datetime) -> Mapping[JobId, Job]:
+@dataclass(frozen=True, slots=True)
+class EnteredJob:
+    """A job that let calls in, as much of it as decides about their holds."""
+
+    plan: Plan
+    usage: JobUsage
+    credits_held: int
+    credits_remaining: int
+
+
+async def enter_jobs(tx: Tx, intents: Sequence[Intent], now: datetime) -> Mapping[JobId, EnteredJob]:
     """Counts the calls into their jobs; returns the jobs that let them in: open, and of the intents' teams.
 
     Calls that enter the same job at once are counted together, so that each job is one row of one statement.
@@ -27,19 +43,15 @@ async def enter_jobs(tx: Tx, intents: Sequence[Intent], now: datetime) -> Mappin
     jobs_by_count: defaultdict[int, list[tuple[JobId, TeamId]]] = defaultdict(list)
     for job, count in entering.items():
         jobs_by_count[count].append(job)
-    entered: dict[JobId, Job] = {}
+    entered: dict[JobId, EnteredJob] = {}
     for count, jobs in jobs_by_count.items():
-        statement = (
-            update(Job)
-            .where(tuple_(col(Job.id), col(Job.team_id)).in_(jobs), col(Job.status).in_(OPEN_JOB))
-            .values(
-                calls_open=Job.calls_open + count,
-                status=JobStatus.IN_PROGRESS.value,
-                started_at=case((col(Job.started_at).is_(None), now), else_=col(Job.started_at)),
+        for row in await tx.execute(_enter(), {"jobs": jobs, "entering": count, "now": now}):
+            entered[JobId(row.id)] = EnteredJob(
+                plan=read_plan(row.plan),
+                usage=JobUsage(row.calls_total, row.calls_succeeded, row.tokens, row.cost_nano_usd),
+                credits_held=row.credits_held,
+                credits_remaining=row.credits_remaining,
             )
-            .returning(*columns_of(Job))
-        )
-        entered |= {JobId(job.id): job for job in many(Job, await tx.execute(statement))}
     return entered
 
 
@@ -59,7 +71,7 @@ async def why_not(tx: Tx, intent: Intent) -> HouseError:
 
 async def add_intents(tx: Tx, intents: Sequence[Intent], worker_id: UUID) -> None:
     """Writes the calls as open."""
-    await tx.execute(insert(Call), [_row(intent, worker_id) for intent in intents])
+    await tx.execute(_add(), one_or_many([_row(intent, worker_id) for intent in intents]))
 
 
 async def finish(tx: Tx, records: Sequence[Record], worker_id: UUID) -> set[CallId]:
@@ -68,14 +80,8 @@ async def finish(tx: Tx, records: Sequence[Record], worker_id: UUID) -> set[Call
     An upsert, because it takes many rows in one statement: every call exists, so only the update ever happens, and
     only to an open call. Whoever finishes a call first decides; a repetition changes nothing.
     """
-    written = upsert(tx, Call)
-    statement = written.on_conflict_do_update(
-        index_elements=["id"],
-        set_={name: written.excluded[name] for name in _OUTCOME_COLUMNS},
-        where=col(Call.status) == CallStatus.OPEN.value,
-    ).returning(col(Call.id))
     rows = [_row(record.intent, worker_id) | _outcome(record) for record in records]
-    finished = {CallId(row.id) for row in await tx.execute(statement, rows)}
+    finished = {CallId(row.id) for row in await tx.execute(_finish(tx.dialect.name), one_or_many(rows))}
     await _add_to_jobs(tx, [record for record in records if record.intent.call_id in finished])
     return finished
 
@@ -109,20 +115,6 @@ async def _add_to_jobs(tx: Tx, records: Sequence[Record]) -> None:
         totals[record.intent.job_id] = totals[record.intent.job_id].plus(record)
     if not totals:
         return
-    statement = (
-        update(Job)
-        .where(col(Job.id) == bindparam("job"))
-        .values(
-            calls_open=Job.calls_open - bindparam("calls"),
-            calls_total=Job.calls_total + bindparam("calls"),
-            calls_succeeded=Job.calls_succeeded + bindparam("succeeded"),
-            calls_failed=Job.calls_failed + bindparam("failed"),
-            prompt_tokens=Job.prompt_tokens + bindparam("prompt"),
-            completion_tokens=Job.completion_tokens + bindparam("completion"),
-            cost_nano_usd=Job.cost_nano_usd + bindparam("cost"),
-            latency_ms=Job.latency_ms + bindparam("latency"),
-        )
-    )
     rows = [
         {
             "job": job_id,
@@ -136,7 +128,74 @@ async def _add_to_jobs(tx: Tx, records: Sequence[Record]) -> None:
         }
         for job_id, added in sorted(totals.items())  # always in the same order: two replicas must not deadlock
     ]
-    await tx.execute(statement, rows)
+    await tx.execute(_add_totals(), one_or_many(rows))
+
+
+# The statements of the call path are built once: building one costs more than running it.
+
+
+@cache
+def _enter() -> Executable:
+    remaining = (
+        select(col(CreditBalance.available) + col(CreditBalance.held))
+        .where(col(CreditBalance.team_id) == col(Job.team_id))
+        .scalar_subquery()
+    )
+    return (
+        update(Job)
+        .where(
+            tuple_(col(Job.id), col(Job.team_id)).in_(bindparam("jobs", expanding=True)),
+            col(Job.status).in_(OPEN_JOB),
+        )
+        .values(
+            calls_open=Job.calls_open + bindparam("entering", type_=Integer),
+            status=JobStatus.IN_PROGRESS.value,
+            started_at=func.coalesce(col(Job.started_at), bindparam("now", type_=UtcDateTime)),
+        )
+        .returning(
+            col(Job.id),
+            col(Job.plan),
+            col(Job.calls_total),
+            col(Job.calls_succeeded),
+            (col(Job.prompt_tokens) + col(Job.completion_tokens)).label("tokens"),
+            col(Job.cost_nano_usd),
+            col(Job.credits_held),
+            remaining.label("credits_remaining"),
+        )
+    )
+
+
+@cache
+def _add() -> Executable:
+    return insert(Call)
+
+
+@cache
+def _finish(dialect: str) -> Executable:
+    written = upsert(dialect, Call)
+    return written.on_conflict_do_update(
+        index_elements=["id"],
+        set_={name: written.excluded[name] for name in _OUTCOME_COLUMNS},
+        where=col(Call.status) == CallStatus.OPEN.value,
+    ).returning(col(Call.id))
+
+
+@cache
+def _add_totals() -> Executable:
+    return (
+        update(Job)
+        .where(col(Job.id) == bindparam("job"))
+        .values(
+            calls_open=Job.calls_open - bindparam("calls"),
+            calls_total=Job.calls_total + bindparam("calls"),
+            calls_succeeded=Job.calls_succeeded + bindparam("succeeded"),
+            calls_failed=Job.calls_failed + bindparam("failed"),
+            prompt_tokens=Job.prompt_tokens + bindparam("prompt"),
+            completion_tokens=Job.completion_tokens + bindparam("completion"),
+            cost_nano_usd=Job.cost_nano_usd + bindparam("cost"),
+            latency_ms=Job.latency_ms + bindparam("latency"),
+        )
+    )
 
 
 def _row(intent: Intent, worker_id: UUID) -> dict[str, Any]:

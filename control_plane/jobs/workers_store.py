@@ -22,7 +22,7 @@ async def add(tx: Tx, worker_id: UUID, now: datetime) -> None:
 
 async def renew(tx: Tx, worker_id: UUID, now: datetime) -> None:
     """A process lives; one that was taken for dead is written down again."""
-    statement = upsert(tx, Worker).on_conflict_do_update(index_elements=["id"], set_={"seen_at": now})
+    statement = upsert(tx.dialect.name, Worker).on_conflict_do_update(index_elements=["id"], set_={"seen_at": now})
     await tx.execute(statement, {"id": worker_id, "started_at": now, "seen_at": now})
 
 

@@ -6,6 +6,7 @@ durable, and not before (D4).
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -16,11 +17,9 @@ from control_plane.clock import Clock
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.errors import DatabaseUnavailable, HouseError, InsufficientCredits
-from control_plane.ids import JobId, TeamId
+from control_plane.ids import JobId
 from control_plane.jobs import calls_store
 from control_plane.jobs import store as jobs_store
-from control_plane.jobs.models import Job
-from control_plane.jobs.plans import read_plan, usage_of
 from control_plane.jobs.rules import Intent, Record
 from control_plane.spend import store as spend_store
 from control_plane.storage.batching import Batcher
@@ -29,6 +28,7 @@ from control_plane.storage.database import Database, Tx
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+REPORT_PATIENCE_S = 0.1  # nobody waits for a report: it may ride along with the next call's write
 
 Item = Intent | Record | SpendReport
 
@@ -96,7 +96,7 @@ class SpendWriter:
 
     async def _keep_report(self, report: SpendReport) -> None:
         try:
-            await self._batcher.put(report)
+            await self._batcher.put(report, patience_s=REPORT_PATIENCE_S)
         except DatabaseUnavailable:
             self._kept.append(report)
         except Exception:
@@ -156,35 +156,31 @@ class SpendWriter:
         entered = await calls_store.enter_jobs(tx, intents, self._clock())
         results: dict[int, Written | Exception] = {}
         opened: list[Intent] = []
+        held_more: Counter[JobId] = Counter()
         for intent in intents:
             job = entered.get(intent.job_id)
-            refusal = await (calls_store.why_not(tx, intent) if job is None else self._hold_more(tx, job, intent))
+            if job is None:
+                results[id(intent)] = await calls_store.why_not(tx, intent)
+                continue
+            missing = billing.needed_hold(job.plan, job.usage) - job.credits_held - held_more[intent.job_id]
+            refusal = await self._hold(tx, intent, missing) if missing > 0 else None
             if refusal is None:
+                held_more[intent.job_id] += max(missing, 0)
                 opened.append(intent)
+                results[id(intent)] = Written(credits_remaining=job.credits_remaining)
             else:
                 results[id(intent)] = refusal
         if opened:
             await calls_store.add_intents(tx, opened, self._worker_id)
-        balances = await credits_store.find_balances(tx, {intent.team_id for intent in opened})
-        return results | {id(intent): Written(balances[intent.team_id].remaining) for intent in opened}
+        return results
 
-    async def _hold_more(self, tx: Tx, job: Job, intent: Intent) -> HouseError | None:
+    async def _hold(self, tx: Tx, intent: Intent, missing: int) -> HouseError | None:
         """Lets the job's hold grow with what its calls have cost; a call that cannot be held leaves the job again."""
-        missing = billing.needed_hold(read_plan(job.plan), usage_of(job)) - job.credits_held
-        if missing <= 0:
-            return None
+        hold = billing.hold(missing)
         try:
-            await credits_store.post(
-                tx,
-                TeamId(job.team_id),
-                billing.hold(missing),
-                ref=str(intent.call_id),
-                now=self._clock(),
-                actor="call",
-            )
+            await credits_store.post(tx, intent.team_id, hold, ref=str(intent.call_id), now=self._clock(), actor="call")
         except InsufficientCredits as refusal:
-            await calls_store.leave_job(tx, JobId(job.id))
+            await calls_store.leave_job(tx, intent.job_id)
             return refusal
-        job.credits_held += missing
-        await jobs_store.add_hold(tx, JobId(job.id), missing)
+        await jobs_store.add_hold(tx, intent.job_id, missing)
         return None

@@ -33,29 +33,43 @@ class Batcher(Generic[Item, Result]):
         self._write = write
         self._max_batch = max_batch
         self._linger_s = linger_s
+        self._due = asyncio.Event()
         self._queue: asyncio.Queue[tuple[Item, asyncio.Future[Result]]] = asyncio.Queue(capacity)
 
-    async def put(self, item: Item) -> Result:
-        """Waits until the item is durable. A caller that is cancelled meanwhile leaves its item to be written."""
+    async def put(self, item: Item, *, patience_s: float = 0) -> Result:
+        """Waits until the item is durable. A caller that is cancelled meanwhile leaves its item to be written.
+
+        With patience the item does not start a batch of its own for so long; the next impatient one takes it along.
+        """
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         await self._queue.put((item, done))
+        if patience_s:
+            asyncio.get_running_loop().call_later(patience_s, self._due.set)
+        else:
+            self._due.set()
         return await done
 
     async def run(self) -> None:
         """Writes batches until cancelled. Run it as a task of the runtime; `drain()` before cancelling it."""
         is_busy = False
         while True:
-            first = await self._queue.get()
+            await self._due.wait()
             if is_busy and self._queue.qsize() < self._max_batch:
                 await asyncio.sleep(self._linger_s)
-            batch = [first]
-            while len(batch) < self._max_batch and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
-            is_busy = len(batch) > 1
-            await self._flush(batch)
+            self._due.clear()
+            while batch := self._take():
+                is_busy = len(batch) > 1
+                await self._flush(batch)
+
+    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
+        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+        while len(batch) < self._max_batch and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+        return batch
 
     async def drain(self) -> None:
         """Returns when everything put so far has been written or has failed."""
+        self._due.set()
         await self._queue.join()
 
     async def _flush(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import URL, Connection, event, exc, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -69,7 +70,7 @@ class Database:
     async def reader(self) -> AsyncIterator[Reader]:
         """A consistent look that changes nothing. Raises: DatabaseUnavailable."""
         with _unavailable():
-            async with self._reader.connect() as connection:
+            async with self._reader.begin() as connection:
                 yield connection
 
     async def check(self) -> None:
@@ -102,7 +103,13 @@ def _make_folder(url: URL) -> None:
 
 
 def _sqlite_engine(url: URL, *, begin: str, pool_size: int) -> AsyncEngine:
-    engine = create_async_engine(url, pool_size=pool_size, max_overflow=0, pool_timeout=POOL_TIMEOUT_S)
+    engine = create_async_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_TIMEOUT_S,
+        pool_reset_on_return=None,  # each use ends its own transaction, and a needless rollback is a thread hop
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
@@ -116,7 +123,8 @@ def _sqlite_engine(url: URL, *, begin: str, pool_size: int) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def begin_transaction(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        driver: Any = connection.connection.dbapi_connection
+        driver.run_async(lambda sqlite: sqlite.execute(begin))  # one thread hop; a cursor of its own would be three
 
     return engine
 

@@ -27,3 +27,8 @@ def one(model: type[Model], result: CursorResult[Any] | Result[Any]) -> Model | 
     """The only row, or None."""
     row = result.mappings().one_or_none()
     return model(**row) if row else None
+
+
+def one_or_many(rows: list[dict[str, Any]]) -> dict[str, Any] | list[dict[str, Any]]:
+    """Parameters for as many rows: a single one goes without the machinery of executemany."""
+    return rows[0] if len(rows) == 1 else rows
