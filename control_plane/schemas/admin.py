@@ -1,6 +1,5 @@
 """The administrator's wire: organizations, teams, virtual keys."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
@@ -11,8 +10,8 @@ from control_plane.names import NAME_RULE, is_name
 from control_plane.schemas.base import Answer, Body, Json, Moment, Text
 from control_plane.schemas.credits import MAX_CREDITS, BudgetModeName, ChargeRuleName, CreditsAnswer, Rate
 from control_plane.schemas.jobs import TypeUsage, UsageSummary
+from control_plane.schemas.metadata import Metadata
 
-MAX_METADATA_BYTES = 10 * 1024
 YEAR_S = 365 * 86_400
 
 
@@ -20,19 +19,6 @@ def _name(text: str) -> str:
     if not is_name(text):
         raise ValueError(f"must be {NAME_RULE}")
     return text
-
-
-def _storable(metadata: Json) -> Json:
-    """JSON that both databases keep and every client reads: no NaN, no half of a character, not too large."""
-    try:
-        size = len(json.dumps(metadata, ensure_ascii=False, allow_nan=False).encode())
-    except UnicodeEncodeError:
-        raise ValueError("must be text that can be written as UTF-8") from None
-    except (ValueError, RecursionError):
-        raise ValueError("must be JSON without NaN and infinity, and not too deep") from None
-    if size > MAX_METADATA_BYTES:
-        raise ValueError(f"must be at most {MAX_METADATA_BYTES} bytes of JSON")
-    return metadata
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -44,7 +30,6 @@ def _in_utc(moment: datetime) -> datetime:
 
 Name = Annotated[str, AfterValidator(_name), Field(description=NAME_RULE)]
 Label = Annotated[Text, Field(min_length=1, max_length=200)]
-Metadata = Annotated[Json, AfterValidator(_storable), Field(description="at most 10 KB")]
 GroupNames = Annotated[Sequence[Text], Field(max_length=1000)]
 Limit = Annotated[int, Field(strict=True, gt=0, le=10**9, description="per minute")]
 

@@ -121,6 +121,7 @@ BAD_TEAMS: list[dict[str, Any]] = [
     {"team_id": "t", "metadata": {"a": "\ud800"}},
     {"team_id": "t", "metadata": {"a": "x" * 10_240}},
     {"team_id": "t", "metadata": []},
+    {"team_id": "t", "metadata": {"a": json.loads("[" * 64 + "]" * 64)}},
 ]
 
 

@@ -1,5 +1,6 @@
 """What an administrator does all day, through HTTP, and what teams see of it."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -27,13 +28,14 @@ async def test_a_team_is_made_in_an_organization_with_everything_it_needs(
         "budget_mode": "consumption_usd",
         "credits_per_dollar": 20,
         "rpm": 5,
-        "metadata": {"floor": 3},
+        "metadata": {"floor": 3, "odd": "\x00", "deep": json.loads("[" * 63 + "]" * 63)},
         "colour": "green",
     }
     answer = await admin.post("/api/teams/create", json=body)
     assert answer.status_code == 200, answer.text
     assert answer.headers["X-Ignored-Fields"] == "colour"
     team = answer.json()
+    assert team["metadata"] == body["metadata"]
     assert team["credits_remaining"] == team["credits_available"] == team["credits_allocated"] == 50
     assert (team["credits_used"], team["credits_held"]) == (0, 0)
     assert "Private" in team["model_groups"]
