@@ -38,7 +38,7 @@ class Balance:
 async def create_balance(tx: Tx, team_id: TeamId) -> None:
     """A new team starts at zero; one whose id a deleted team had goes on where that one's ledger ended, at zero too."""
     row = {"team_id": team_id, "allocated": 0, "used": 0, "available": 0, "held": 0, "entries": 0}
-    await tx.execute(upsert(tx, CreditBalance).values(row).on_conflict_do_nothing())
+    await tx.execute(upsert(tx.dialect.name, CreditBalance).values(row).on_conflict_do_nothing())
 
 
 async def post(
