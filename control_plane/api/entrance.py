@@ -99,6 +99,9 @@ def _request_id(given: str | None) -> str:
 def _printable(names: list[str]) -> str:
     """Field names as a header value, whatever characters a client made them of."""
     unique = dict.fromkeys(names)
-    return ", ".join(name.encode("ascii", "backslashreplace").decode()[:64] for name in list(unique)[:20]).replace(
-        "\n", " "
-    )
+    return ", ".join(_visible(name.encode("ascii", "backslashreplace").decode()[:64]) for name in list(unique)[:20])
+
+
+def _visible(text: str) -> str:
+    """Without the control characters that would end a header or be refused in one."""
+    return "".join(character if character.isprintable() else " " for character in text)

@@ -14,11 +14,14 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from control_plane.api.answers import json_response
-from control_plane.errors import HouseError
+from control_plane.errors import HouseError, TooLarge
 
 log = logging.getLogger(__name__)
 
 DEFAULT_RETRY_AFTER_S = 1
+
+_CODES: Mapping[int, str] = {TooLarge.status: TooLarge.code}
+"""Where the framework's own refusals have a name on our wire; Python renames its statuses."""
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -71,5 +74,5 @@ async def _invalid_body(_request: Request, error: Exception) -> Response:
 async def _http_exception(_request: Request, error: Exception) -> Response:
     """What the framework itself refuses: an unknown path, a wrong method, a body over the limit."""
     assert isinstance(error, HTTPException)
-    code = HTTPStatus(error.status_code).name.lower()
+    code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).name.lower()
     return json_response(error_body(code, str(error.detail)), status=error.status_code, headers=error.headers)

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from control_plane.api import job_views as views
 from control_plane.api.answers import call_headers, rendered
+from control_plane.api.bodies import StrictRoute
 from control_plane.api.call_orders import from_wire
 from control_plane.api.deps import Caller, House
 from control_plane.api.leaving import unless_client_leaves
@@ -21,7 +22,7 @@ from control_plane.jobs.service import Closing, NewJob
 from control_plane.schemas import jobs as wire
 from control_plane.tenants.principal import Principal
 
-router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS)
+router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=StrictRoute)
 
 JobPath = Annotated[str, Path(alias="job_id", description="as given by create")]
 

@@ -8,13 +8,16 @@ from control_plane.administration.values import KeyTerms
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS
 from control_plane.api.answers import rendered
+from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
 from control_plane.errors import KeyNotFound, Unprocessable
 from control_plane.house import House as HouseType
 from control_plane.ids import KeyId, TeamId, parse_id
 from control_plane.schemas import admin as wire
 
-router = APIRouter(prefix="/api/teams/{team_id}/keys", tags=["administration"], responses=ADMIN_ERRORS)
+router = APIRouter(
+    prefix="/api/teams/{team_id}/keys", tags=["administration"], responses=ADMIN_ERRORS, route_class=StrictRoute
+)
 
 
 @router.post("", response_model=wire.KeyCreated, summary="Create a key")

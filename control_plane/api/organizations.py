@@ -7,13 +7,16 @@ from fastapi import APIRouter, Query, Response
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, PageLimit, PageOffset
 from control_plane.api.answers import rendered
+from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
 from control_plane.api.usage import month_of, summarize
 from control_plane.ids import OrganizationId
 from control_plane.schemas import admin as wire
 from control_plane.tenants.models import Organization
 
-router = APIRouter(prefix="/api/organizations", tags=["administration"], responses=ADMIN_ERRORS)
+router = APIRouter(
+    prefix="/api/organizations", tags=["administration"], responses=ADMIN_ERRORS, route_class=StrictRoute
+)
 
 
 @router.post("/create", response_model=wire.OrganizationAnswer, summary="Create an organization")

@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -76,7 +76,7 @@ def _read_cursor(cursor: str) -> tuple[datetime, JobId]:
         moment, _, identity = base64.urlsafe_b64decode(cursor.encode()).decode().partition("|")
         created_at, job_id = datetime.fromisoformat(moment), parse_id(identity)
         if job_id is not None and created_at.tzinfo is not None:
-            return created_at, JobId(job_id)
-    except (binascii.Error, ValueError):
+            return created_at.astimezone(UTC), JobId(job_id)
+    except (binascii.Error, ValueError, OverflowError):
         pass
     raise Unprocessable("The cursor is not one of ours; begin again without one.")

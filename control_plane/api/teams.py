@@ -8,12 +8,13 @@ from control_plane.administration.values import DEFAULT_RPM, DEFAULT_TPM, KeyTer
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, PageLimit, PageOffset
 from control_plane.api.answers import rendered
+from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
 from control_plane.credits.rules import BudgetMode, ChargeRule, Plan
 from control_plane.ids import OrganizationId, TeamId
 from control_plane.schemas import admin as wire
 
-router = APIRouter(prefix="/api/teams", tags=["administration"], responses=ADMIN_ERRORS)
+router = APIRouter(prefix="/api/teams", tags=["administration"], responses=ADMIN_ERRORS, route_class=StrictRoute)
 
 
 @router.post("/create", response_model=wire.TeamCreated, summary="Create a team")

@@ -16,7 +16,8 @@ from control_plane.jobs import calls_store, store
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.plans import plan_of, read_plan, usage_of, write_plan
 from control_plane.jobs.rules import OPEN_JOB, JobStatus, merged_metadata
-from control_plane.storage.database import Database, Tx
+from control_plane.names import is_name
+from control_plane.storage.database import Database, Reader, Tx
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
 
@@ -141,9 +142,10 @@ class JobService:
         offset: int = 0,
         after: tuple[datetime, JobId] | None = None,
     ) -> JobPage:
-        """A page of the team's jobs, newest first. Raises: TeamNotOwned."""
+        """A page of the team's jobs, newest first. Raises: TeamNotOwned, TeamNotFound."""
         who.may_read(team_id)
         async with self._db.reader() as reader:
+            await _known(reader, team_id)
             jobs = await store.list_jobs(reader, team_id, wanted, limit=limit + 1, offset=offset, after=after)
             shown = jobs[:limit]
             groups = await calls_store.groups_used(reader, team_id, [JobId(job.id) for job in shown])
@@ -152,10 +154,12 @@ class JobService:
     async def usage(
         self, who: Principal, team_ids: Sequence[TeamId], start: datetime, end: datetime
     ) -> Sequence[store.UsageOfType]:
-        """What the jobs created in [start, end) used, by type and status. Raises: TeamNotOwned."""
+        """What the jobs created in [start, end) used, by type and status. Raises: TeamNotOwned, TeamNotFound."""
         for team_id in team_ids:
             who.may_read(team_id)
         async with self._db.reader() as reader:
+            for team_id in team_ids:
+                await _known(reader, team_id)
             return await store.sum_usage(reader, team_ids, start, end)
 
     async def _calls(self, job: Job) -> Sequence[Call]:
@@ -179,6 +183,12 @@ class JobService:
         job.metadata_ = merged_metadata(job.metadata_, closing.metadata or {})
         job.error_message = closing.error_message or _said_error(closing.metadata)
         await store.save_bill(tx, job)
+
+
+async def _known(reader: Reader, team_id: TeamId) -> None:
+    """Raises TeamNotFound unless there is such a team: to an administrator an empty list would hide a misspelled id."""
+    if not is_name(team_id) or await tenants_store.find_team(reader, team_id) is None:
+        raise TeamNotFound
 
 
 def _new_job(new: NewJob, team_id: TeamId, plan: billing.Plan, *, now: datetime, held: int) -> Job:

@@ -1,13 +1,12 @@
 """The administrator's wire: organizations, teams, virtual keys."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from control_plane.names import NAME_RULE, is_name
-from control_plane.schemas.base import Answer, Body, Json, Moment, Text
+from control_plane.schemas.base import Answer, Body, GivenMoment, Json, Moment, Text
 from control_plane.schemas.credits import MAX_CREDITS, BudgetModeName, ChargeRuleName, CreditsAnswer, Rate
 from control_plane.schemas.jobs import TypeUsage, UsageSummary
 from control_plane.schemas.metadata import Metadata
@@ -19,13 +18,6 @@ def _name(text: str) -> str:
     if not is_name(text):
         raise ValueError(f"must be {NAME_RULE}")
     return text
-
-
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("must be a time that exists in UTC") from None
 
 
 Name = Annotated[str, AfterValidator(_name), Field(description=NAME_RULE)]
@@ -177,7 +169,7 @@ class CreateKey(Body):
 
     name: Label | None = None
     default_model_group: Text | None = Field(default=None, description="what its calls use when they name none")
-    expires_at: Annotated[AwareDatetime, AfterValidator(_in_utc)] | None = None
+    expires_at: GivenMoment | None = None
     ttl_seconds: Annotated[int, Field(strict=True, gt=0, le=10 * YEAR_S)] | None = None
 
     @model_validator(mode="after")

@@ -1,6 +1,7 @@
 """What every wire model has in common."""
 
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, model_validator
@@ -45,3 +46,33 @@ Moment = Annotated[
 
 Json = dict[str, Any]
 """A JSON object that only its sender understands."""
+
+MAX_DEPTH = 100  # what is given is copied and written by recursion, which ends at 255 levels in pydantic
+
+
+def _shallow(given: Json) -> Json:
+    level: list[Any] = [given]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for value in level
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+        if not level:
+            return given
+    raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels")
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time that exists in UTC") from None
+
+
+GivenJson = Annotated[Json, AfterValidator(_shallow)]
+"""A JSON object from a client that is handed on."""
+
+GivenMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A time from a client, with its zone: one that exists in UTC."""

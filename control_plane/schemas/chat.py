@@ -3,13 +3,12 @@
 Fields are an allow-list: what is not named here never reaches LiteLLM, which trusts every parameter it is given.
 """
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
 from control_plane.chat import CHAT_PARAMETERS
-from control_plane.schemas.base import Body, Json, Text
+from control_plane.schemas.base import Body, GivenJson, Text
 
 
 class TextPart(Body):
@@ -17,17 +16,17 @@ class TextPart(Body):
 
     type: Literal["text"]
     text: str
-    cache_control: Json | None = None
+    cache_control: GivenJson | None = None
 
 
 class MediaPart(Body):
     """An image, a sound or a file, in OpenAI's form."""
 
     type: Literal["image_url", "input_audio", "file"]
-    image_url: str | Json | None = None
-    input_audio: Json | None = None
-    file: Json | None = None
-    cache_control: Json | None = None
+    image_url: str | GivenJson | None = None
+    input_audio: GivenJson | None = None
+    file: GivenJson | None = None
+    cache_control: GivenJson | None = None
 
     @model_validator(mode="after")
     def _has_its_content(self) -> "MediaPart":
@@ -58,9 +57,9 @@ class ChatMessage(Body):
     """One message. `content` may only be null beside `tool_calls`."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | Annotated[Sequence[Part], Field(min_length=1)] | None = None
+    content: str | Annotated[list[Part], Field(min_length=1, max_length=10_000, fail_fast=True)] | None = None
     name: str | None = None
-    tool_calls: Annotated[Sequence[ToolCall], Field(min_length=1)] | None = None
+    tool_calls: Annotated[list[ToolCall], Field(min_length=1, max_length=1000, fail_fast=True)] | None = None
     tool_call_id: str | None = None
 
     @model_validator(mode="after")
@@ -85,7 +84,7 @@ class FunctionDefinition(Body):
 
     name: Annotated[str, Field(min_length=1)]
     description: str | None = None
-    parameters: Json | None = None
+    parameters: GivenJson | None = None
     strict: bool | None = None
 
 
@@ -113,7 +112,7 @@ class ResponseFormat(Body):
     """The form the answer must have; `json_schema` in OpenAI's form."""
 
     type: Literal["text", "json_object", "json_schema"]
-    json_schema: Json | None = None
+    json_schema: GivenJson | None = None
 
 
 Penalty = Annotated[float, Field(ge=-2, le=2)]
@@ -123,15 +122,15 @@ class ChatParameters(Body):
     """The parameters of a chat call, each optional."""
 
     temperature: Annotated[float, Field(ge=0, le=2, description="default 0.7, where the model takes one")] | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
-    stop: Text | Annotated[Sequence[Text], Field(max_length=16)] | None = None
-    tools: Annotated[Sequence[ToolDefinition], Field(max_length=256)] | None = None
+    stop: Text | Annotated[list[Text], Field(max_length=16, fail_fast=True)] | None = None
+    tools: Annotated[list[ToolDefinition], Field(max_length=256, fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     response_format: ResponseFormat | None = None
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
 
     def given_parameters(self) -> dict[str, Any]:
         """The parameters the client set, in OpenAI's form, without anything unknown."""

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
-from control_plane.schemas.base import Answer, Body, Json, Moment, Text
+from control_plane.schemas.base import Answer, Body, GivenMoment, Json, Moment, Text
 from control_plane.schemas.chat import ChatMessage, ChatParameters
+from control_plane.schemas.metadata import Metadata
 
 JobType = Annotated[Text, Field(min_length=1, max_length=200)]
 Label = Annotated[Text, Field(max_length=200)]
@@ -18,8 +19,8 @@ class CreateJob(Body):
     job_type: JobType
     team_id: str | None = Field(default=None, description="must be the key's team")
     user_id: Label | None = None
-    metadata: Json | None = Field(default=None, description="at most 10 KB")
-    model_group: str | None = Field(default=None, description="what the job's calls use when they name none")
+    metadata: Metadata | None = None
+    model_group: Label | None = Field(default=None, description="what the job's calls use when they name none")
     ttl_seconds: Annotated[int, Field(gt=0, le=31 * 86_400)] | None = None
 
 
@@ -35,11 +36,11 @@ class JobCreated(Answer):
 class CallBody(ChatParameters):
     """One LLM call. `model_group` or `model` or neither: then the job's, key's or team's default group."""
 
-    messages: Annotated[Sequence[ChatMessage], Field(min_length=1)]
-    model_group: str | None = None
-    model: str | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=10_000, fail_fast=True)]
+    model_group: Label | None = None
+    model: Label | None = None
     purpose: Label | None = None
-    call_metadata: Json | None = None
+    call_metadata: Metadata | None = None
 
 
 class CallAnswer(Answer):
@@ -76,8 +77,8 @@ class CompleteJob(Body):
     """Closes a job."""
 
     status: Literal["completed", "failed", "cancelled"]
-    metadata: Json | None = None
-    error_message: Text | None = None
+    metadata: Metadata | None = None
+    error_message: Annotated[Text, Field(max_length=10_000)] | None = None
 
 
 class JobCosts(Answer):
@@ -137,7 +138,7 @@ class JobView(Answer):
 class MetadataPatch(Body):
     """Keys to add to or replace in the job's metadata."""
 
-    metadata: Json
+    metadata: Metadata
 
 
 class MetadataView(Answer):
@@ -199,7 +200,7 @@ class CreateAndCall(CallBody):
     job_type: JobType
     team_id: str | None = None
     user_id: Label | None = None
-    job_metadata: Json | None = None
+    job_metadata: Metadata | None = None
 
 
 class CreateAndCallResult(Answer):
@@ -220,10 +221,10 @@ class JobQuery(BaseModel):
     offset: Annotated[int, Field(ge=0, le=100_000)] = 0
     cursor: str | None = Field(default=None, description="`next_cursor` of the page before; better than a large offset")
     status: str | None = Field(default=None, description="a job status, in any case")
-    job_type: str | None = None
-    user_id: str | None = None
-    created_from: AwareDatetime | None = Field(default=None, description="inclusive")
-    created_to: AwareDatetime | None = Field(default=None, description="exclusive")
+    job_type: Text | None = None
+    user_id: Text | None = None
+    created_from: GivenMoment | None = Field(default=None, description="inclusive")
+    created_to: GivenMoment | None = Field(default=None, description="exclusive")
 
 
 class JobList(Answer):

@@ -1,0 +1,35 @@
+"""How request bodies are read: as JSON that every other machine behind this door can also read and write."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+
+class StrictRequest(Request):
+    r"""Its JSON is RFC 8259: no NaN, no Infinity, no halves of characters (`"\ud800"`), UTF-8, at most 1024 deep.
+
+    Python's own reader takes all of those. Postgres cannot keep them and no answer could say them: a job whose metadata
+    held one could be created and then never be shown again.
+    """
+
+    async def json(self) -> Any:
+        """The body. Raises: json.JSONDecodeError."""
+        if not hasattr(self, "_json"):
+            self._json = orjson.loads(await self.body())
+        return self._json
+
+
+class StrictRoute(APIRoute):
+    """A route that reads its body strictly: `APIRouter(route_class=StrictRoute)`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's handler, given our request."""
+        handle = super().get_route_handler()
+
+        async def handle_strictly(request: Request) -> Response:
+            return await handle(StrictRequest(request.scope, request.receive))
+
+        return handle_strictly

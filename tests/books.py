@@ -1,0 +1,57 @@
+"""A team's books, read through the API as its owner would: what was written, held and charged."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tests.house import Team
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Books:
+    """Everything a team can see of itself. Two books are equal when nothing happened between them."""
+
+    credits: dict[str, int]
+    ledger: list[Json]
+    jobs: list[Json]
+    calls: list[Json]
+
+    @classmethod
+    async def of(cls, team: Team) -> "Books":
+        jobs = await _pages(team, "jobs", "jobs")
+        calls = [call for job in jobs for call in (await team.costs(job["job_id"]))["breakdown"]]
+        ledger = await _pages(team, "credits/transactions", "transactions")
+        return cls(await team.credits(), ledger[::-1], jobs, calls)
+
+    def check(self) -> None:
+        """What must hold after any history."""
+        available = held = 0
+        for number, entry in enumerate(self.ledger, start=1):
+            available += entry["available_delta"]
+            held += entry["held_delta"]
+            assert entry["number"] == number, "the ledger has a gap"
+            assert (entry["available_after"], entry["held_after"]) == (available, held), entry
+        now = self.credits
+        assert (now["credits_available"], now["credits_held"]) == (available, held)
+        assert now["credits_remaining"] == now["credits_allocated"] - now["credits_used"] == available + held
+        assert now["credits_used"] == sum(job["credits_charged"] for job in self.jobs)
+        if all(job["completed_at"] for job in self.jobs):
+            assert held == 0, "credits are held for nothing"
+            assert not [call for call in self.calls if call["status"] == "open"]
+
+    def of_kind(self, kind: str) -> list[Json]:
+        return [entry for entry in self.ledger if entry["kind"] == kind]
+
+
+async def _pages(team: Team, path: str, name: str) -> list[Json]:
+    found: list[Json] = []
+    cursor: dict[str, Any] = {}
+    while True:
+        answer = await team.http.get(f"/api/teams/{team.id}/{path}", params={"limit": 1000, **cursor})
+        assert answer.status_code == 200, answer.text
+        page = answer.json()
+        found += page[name]
+        if page["next_cursor"] is None:
+            return found
+        cursor = {"cursor": page["next_cursor"]}
