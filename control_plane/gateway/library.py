@@ -23,13 +23,16 @@ ENVIRONMENT = {
 """Read by litellm at import or per call; an operator's own values win."""
 
 PRIVACY = {
-    "turn_off_message_logging": True,
     "standard_logging_payload_excluded_fields": ["messages", "response", "model_map_information"],
     "expose_router_debug_in_errors": False,
     "suppress_debug_info": True,
     "disable_hf_tokenizer_download": True,  # counting tokens must not reach for the network
 }
-"""Nobody's to change: no prompt, answer or deployment detail leaves through litellm's logs and callbacks."""
+"""Nobody's to change: no prompt, answer or deployment detail leaves through litellm's logs and callbacks.
+
+`turn_off_message_logging` is not among them: it copies every answer twice (a fifth of a call's CPU) for callbacks that
+could repeat it, and ours, the only one there is, takes numbers and names.
+"""
 
 NOISE = (
     "Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier",  # pydantic about litellm's own types

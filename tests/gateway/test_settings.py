@@ -55,9 +55,8 @@ async def test_settings_of_one_gateway_do_not_stay_for_the_next(gateway_for: Ope
 
     await gateway_for("ok", settings={"drop_params": False, "request_timeout": 7})
     assert (litellm.drop_params, litellm.request_timeout) == (False, 7)
-    await gateway_for("ok", settings={"turn_off_message_logging": False})
+    await gateway_for("ok")
     assert (litellm.drop_params, litellm.request_timeout) == (True, 600)
-    assert litellm.turn_off_message_logging is True
 
 
 async def test_litellms_own_log_lines_keep_their_place_and_lose_their_values(
