@@ -409,22 +409,21 @@ async def test_the_last_of_two_equal_names_counts(team: Team) -> None:
 
 
 NOT_A_KEY: list[dict[str, Any]] = [
-        {},
-        {"Authorization": ""},
-        {"Authorization": "Bearer"},
-        {"Authorization": "Basic dGVhbTpzZWNyZXQ="},
-        {"Authorization": "Bearer nonsense"},
-        {"Authorization": "Bearer sk-\xe9\xff".encode("latin-1")},
-        {"Authorization": "Bearer 🔑".encode()},
-        {"Authorization": "Bearer sk-a sk-b"},
-        {"Authorization": 'Bearer "sk-\'; DROP TABLE teams; --"'},
-        {"Authorization": "Bearer sk-a%0d%0aX-Admin: 1"},
-        {"Authorization": "Bearer " + "x" * 10_000},
-        {"x-api-key": ""},
-        {"x-api-key": "nonsense"},
-        {"x-api-key": b"\xff"},
-    ],
-    ids=lambda headers: str(headers)[:40]
+    {},
+    {"Authorization": ""},
+    {"Authorization": "Bearer"},
+    {"Authorization": "Basic dGVhbTpzZWNyZXQ="},
+    {"Authorization": "Bearer nonsense"},
+    {"Authorization": "Bearer sk-\xe9\xff".encode("latin-1")},
+    {"Authorization": "Bearer 🔑".encode()},
+    {"Authorization": "Bearer sk-a sk-b"},
+    {"Authorization": 'Bearer "sk-\'; DROP TABLE teams; --"'},
+    {"Authorization": "Bearer sk-a%0d%0aX-Admin: 1"},
+    {"Authorization": "Bearer " + "x" * 10_000},
+    {"x-api-key": ""},
+    {"x-api-key": "nonsense"},
+    {"x-api-key": b"\xff"},
+]
 
 
 async def test_a_key_that_is_none_opens_nothing(api: httpx.AsyncClient) -> None:
