@@ -70,7 +70,7 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 one_call_jobs=OneCallJobs(jobs, calls),
             )
             await lease.start()
-            async with _running(writer.run(), writer.write_kept(), lease.run()):
+            async with _running(writer=writer.run(), kept_writes=writer.write_kept(), lease=lease.run()):
                 try:
                     yield house
                 finally:
@@ -83,9 +83,9 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
 
 
 @asynccontextmanager
-async def _running(*coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+async def _running(**coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(coroutine, name=coroutine.__qualname__) for coroutine in coroutines]
+        tasks = [group.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
         try:
             yield
         finally:

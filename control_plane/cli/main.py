@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from control_plane.cli import server
 from control_plane.cli.config import config_app
+from control_plane.cli.demo import demo as run_demo
 from control_plane.errors import HouseError
 from control_plane.settings import Settings
 
@@ -31,6 +32,12 @@ def migrate() -> None:
     """Bring the database to the newest schema."""
     server.migrate(Settings())
     typer.echo("The database is up to date.")
+
+
+@app.command()
+def demo() -> None:
+    """Start, run a three-call job as a team would, show its bill, and keep serving until Ctrl-C."""
+    run_demo(Settings())
 
 
 def main() -> None:

@@ -1,0 +1,174 @@
+"""`demo`: starts the product, is its first customer, shows the bill, and goes on serving."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import uvicorn
+from rich.console import Console
+from rich.table import Table
+
+from control_plane.cli import server
+from control_plane.errors import HouseError
+from control_plane.logs import configure_logging
+from control_plane.master_key import find_master_key
+from control_plane.settings import Settings
+
+TEAM = "acme-corp"
+CREDITS = 100
+KEY_LIFE_S = 86_400
+
+console = Console(highlight=False)
+
+
+class DemoFailed(HouseError):
+    """The demo could not go on."""
+
+
+def demo(settings: Settings) -> None:
+    """Runs until Ctrl-C. Raises: InvalidConfig and DemoFailed, both with what to do."""
+    configure_logging("WARNING", "text")
+    server.show_new_master_key(settings)
+    server.migrate(settings)
+    try:
+        asyncio.run(_serve_and_tour(settings))
+    except KeyboardInterrupt:
+        console.print("Stopped.")
+
+
+async def _serve_and_tour(settings: Settings) -> None:
+    console.print("[dim]Starting (LiteLLM takes a few seconds to load) …[/]")
+    running = uvicorn.Server(server.server_config(settings))
+    serving = asyncio.create_task(running.serve())
+    while not running.started:
+        if serving.done():
+            await serving
+            raise DemoFailed(f"The server could not start; is port {settings.port} taken? Set CONTROL_PLANE_PORT.")
+        await asyncio.sleep(0.05)
+    port = running.servers[0].sockets[0].getsockname()[1]
+    try:
+        key, _ = find_master_key(settings)
+        await _tour(f"http://localhost:{port}", key)
+    except httpx.HTTPError as error:
+        running.should_exit = True
+        await serving
+        raise DemoFailed(f"The demo's job failed: {error}") from error
+    await serving
+
+
+async def _tour(url: str, master_key: str) -> None:
+    async with _client(url, master_key) as admin:
+        key = await _team_key(admin)
+    async with _client(url, key) as app:
+        tour = _Tour(app)
+        console.print(f"\n[bold]Team {TEAM} opens a job[/] and makes three calls in it.")
+        job = await _json(app.post("/api/jobs/create", json={"team_id": TEAM, "job_type": "resume_analysis"}))
+        await tour.buffered(job["job_id"], "ResumeAgent", "parse the résumé")
+        await tour.streamed(job["job_id"], "ChatAgent", "chat about it")
+        await tour.buffered(job["job_id"], "FallbackDemo", "a primary that fails")
+        bill = await _json(app.post(f"/api/jobs/{job['job_id']}/complete", json={"status": "completed"}))
+        ledger = await _json(app.get(f"/api/teams/{TEAM}/credits/transactions", params={"limit": 3}))
+    _show_bill(bill)
+    _show_ledger(ledger["transactions"])
+    _show_curl(url, key)
+
+
+@dataclass(frozen=True, slots=True)
+class _Tour:
+    """The calls of the demo."""
+
+    app: httpx.AsyncClient
+
+    async def buffered(self, job_id: str, group: str, purpose: str) -> None:
+        answer = await _json(self.app.post(f"/api/jobs/{job_id}/llm-call", json=_call(group, purpose)))
+        took = answer["metadata"]
+        console.print(f"\n[bold]{group}[/] ({purpose}), answered by [bold]{took['model']}[/]:")
+        console.print(f"  {answer['response']['content'][:160]}…", style="green")
+        console.print(f"  {took['tokens_used']} tokens, ${took['cost_usd']:.6f}, {took['latency_ms']} ms", style="dim")
+
+    async def streamed(self, job_id: str, group: str, purpose: str) -> None:
+        console.print(f"\n[bold]{group}[/] ({purpose}), streamed:")
+        body = _call(group, purpose)
+        async with self.app.stream("POST", f"/api/jobs/{job_id}/llm-call-stream", json=body) as response:
+            response.raise_for_status()
+            async for line in response.aiter_lines():
+                if not line.startswith("data: ") or line == "data: [DONE]":
+                    continue
+                chunk: dict[str, Any] = json.loads(line.removeprefix("data: "))
+                if "error" in chunk:
+                    raise DemoFailed(chunk["error"]["message"])
+                console.print(chunk["choices"][0]["delta"].get("content", ""), end="", style="green")
+                if "usage" in chunk:
+                    console.print(f"\n  {chunk['usage']['total_tokens']} tokens", style="dim")
+
+
+async def _team_key(admin: httpx.AsyncClient) -> str:
+    """A key of the demo's team, which is made the first time; later its credits are filled up again."""
+    made = await admin.post("/api/teams/create", json={"team_id": TEAM, "credits_allocated": CREDITS})
+    if made.is_success:
+        return str(made.json()["virtual_key"])
+    credits_ = await _json(admin.get(f"/api/teams/{TEAM}/credits"))
+    if credits_["credits_available"] < 1:
+        await _json(admin.post(f"/api/teams/{TEAM}/credits/add", json={"credits": CREDITS, "reason": "demo"}))
+    new = await _json(admin.post(f"/api/teams/{TEAM}/keys", json={"name": "demo", "ttl_seconds": KEY_LIFE_S}))
+    return str(new["virtual_key"])
+
+
+def _show_bill(bill: dict[str, Any]) -> None:
+    costs = bill["costs"]
+    table = Table(title=f"The bill of job {bill['job_id']}: {costs['credits_charged']} credit", title_justify="left")
+    for heading in ("call", "model group", "tokens", "ms"):
+        table.add_column(heading, justify="right" if heading in ("tokens", "ms") else "left")
+    for call in bill["calls"]:
+        table.add_row(call["purpose"], call["model_group"], str(call["tokens"]), str(call["latency_ms"]))
+    table.add_section()
+    total = f"${costs['total_cost_usd']:.6f} at the providers"
+    table.add_row("together", total, str(costs["total_tokens"]), str(costs["avg_latency_ms"]))
+    console.print()
+    console.print(table)
+
+
+def _show_ledger(entries: list[dict[str, Any]]) -> None:
+    table = Table(title="The ledger, newest first", title_justify="left")
+    for heading in ("#", "movement", "available", "held", "available after"):
+        table.add_column(heading, justify="left" if heading == "movement" else "right")
+    for entry in entries:
+        changes = (entry["available_delta"], entry["held_delta"])
+        table.add_row(
+            str(entry["number"]), entry["kind"], *(f"{change:+d}" for change in changes), str(entry["available_after"])
+        )
+    console.print(table)
+
+
+def _show_curl(url: str, key: str) -> None:
+    body = json.dumps(
+        {"job_type": "hello", "model_group": "ChatAgent", "messages": [{"role": "user", "content": "Hello!"}]}
+    )
+    console.print("\n[bold]Your turn[/], in another terminal (the key is good for a day):\n")
+    print(  # noqa: T201 - rich would break the lines
+        f"curl -N {url}/api/jobs/create-and-call-stream \\\n"
+        f"  -H 'Authorization: Bearer {key}' \\\n"
+        f"  -H 'Content-Type: application/json' \\\n"
+        f"  -d '{body}'"
+    )
+    console.print(f"\nAll routes: {url}/docs    Stop with Ctrl-C.")
+
+
+def _call(group: str, purpose: str) -> dict[str, Any]:
+    messages = [{"role": "user", "content": f"Please {purpose}."}]
+    return {"model_group": group, "purpose": purpose, "messages": messages}
+
+
+def _client(url: str, key: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+
+
+async def _json(asked: Any) -> dict[str, Any]:
+    """The JSON of a successful answer. Raises: DemoFailed with the server's own sentence."""
+    response: httpx.Response = await asked
+    body: dict[str, Any] = response.json()
+    if not response.is_success:
+        raise DemoFailed(f"{response.request.url.path} answered {response.status_code}: {body.get('detail')}")
+    return body
