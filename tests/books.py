@@ -20,7 +20,9 @@ class Books:
     @classmethod
     async def of(cls, team: Team) -> "Books":
         jobs = await _pages(team, "jobs", "jobs")
-        calls = [call for job in jobs for call in (await team.costs(job["job_id"]))["breakdown"]]
+        calls = [
+            call for job in jobs if job["model_groups_used"] for call in (await team.costs(job["job_id"]))["breakdown"]
+        ]
         ledger = await _pages(team, "credits/transactions", "transactions")
         return cls(await team.credits(), ledger[::-1], jobs, calls)
 

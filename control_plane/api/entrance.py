@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.api.answers import json_response
 from control_plane.api.errors import error_body
+from control_plane.api.leaving import ClientLeft
 from control_plane.errors import HouseError
 from control_plane.ids import new_id
 from control_plane.logs import request_id
@@ -20,6 +21,7 @@ from control_plane.schemas.base import ignored_fields
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_ID_CHARS = 128
+CLIENT_LEFT = 499  # only in the log, where nginx made it a custom: nobody is there to get an answer
 
 
 class Entrance:
@@ -54,6 +56,8 @@ class Entrance:
 
         try:
             await self._app(scope, self._limited(headers, receive), send_with_headers)
+        except ClientLeft:
+            status = CLIENT_LEFT
         except Exception:
             log.exception("unexpected_error", extra={"path": scope["path"]})
             if not status:
