@@ -18,7 +18,7 @@ from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.errors import translate
 from control_plane.gateway.reports import ATTEMPT, MARK, Attempt, spend_reporter
 from control_plane.gateway.settings import check_settings
-from control_plane.gateway.shutdown import close_clients, last_reports
+from control_plane.gateway.shutdown import close_clients, close_redis, last_reports
 from control_plane.gateway.streams import ProviderStream, Serving
 from control_plane.units import NanoUsd
 
@@ -157,6 +157,7 @@ class Gateway:
             log.warning("spend_reports_late", extra={"timeout_s": FLUSH_S})
         finally:
             self._router.discard()
+            await close_redis(self._router)
             await close_clients(self._reporter)
 
     def _who(self, attempt: Attempt, call: ProviderCall) -> Serving:

@@ -49,5 +49,13 @@ async def close_clients(reporter: Any) -> None:
     await GLOBAL_LOGGING_WORKER.stop()
 
 
+async def close_redis(router: Any) -> None:
+    """Closes the Router's connections to Redis, if it has any; the Router would leave them to the garbage collector."""
+    redis = router.cache.redis_cache
+    if redis is not None:
+        await redis.disconnect()
+        redis.redis_client.close()
+
+
 def _name(task: asyncio.Task[Any]) -> str:
     return getattr(task.get_coro(), "__qualname__", "")
