@@ -24,8 +24,11 @@ def _described(*statuses: tuple[int, str]) -> dict[int | str, dict[str, Any]]:
 
 
 AUTH_ERRORS = _described(
+    (400, "`invalid_json`: the body cannot be read"),
     (401, "`invalid_key`: missing, unknown, expired or revoked"),
     (403, "this key may not do that"),
+    (413, "`too_large`: the body is larger than the server takes"),
+    (422, "`invalid_request`: the request does not fit the schema; `detail` lists where"),
     (503, "overloaded or the database is down; `Retry-After` says when to come back"),
 )
 JOB_ERRORS = AUTH_ERRORS | _described(
