@@ -1,5 +1,6 @@
 """A team's books, read through the API as its owner would: what was written, held and charged."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,16 @@ class Books:
         ]
         ledger = await _pages(team, "credits/transactions", "transactions")
         return cls(await team.credits(), ledger[::-1], jobs, calls)
+
+    @classmethod
+    async def of_closed_jobs(cls, team: Team, *, timeout_s: float = 10) -> "Books":
+        """The books once no job is open any more. Raises: TimeoutError."""
+        async with asyncio.timeout(timeout_s):
+            while True:
+                books = await cls.of(team)
+                if all(job["completed_at"] for job in books.jobs):
+                    return books
+                await asyncio.sleep(0.02)
 
     def check(self) -> None:
         """What must hold after any history."""

@@ -23,6 +23,9 @@ TOO_LARGE = (413, "too_large")
 JSON_HEADERS = {"Content-Type": "application/json"}
 HUGE = 10**30
 
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For what has nothing to do with the database."""
+
 
 class Case(NamedTuple):
     """A request and the status and code it must get. `body` is sent as it is when it is bytes, else as JSON."""
@@ -380,6 +383,7 @@ async def test_a_team_that_does_not_exist_is_not_found(team: Team) -> None:
     await refused(team.http, [Case("GET", path, b"", 403, "team_not_owned") for path in paths])
 
 
+@ON_SQLITE
 async def test_unknown_paths_and_methods_have_the_error_of_the_wire(team: Team) -> None:
     cases = [
         Case("GET", "/api/nothing", b"", 404, "not_found"),
@@ -390,6 +394,7 @@ async def test_unknown_paths_and_methods_have_the_error_of_the_wire(team: Team) 
     await refused(team.http, cases)
 
 
+@ON_SQLITE
 async def test_a_body_is_json_only_when_it_says_so(team: Team, provider: Provider) -> None:
     path, body = "/api/jobs/create", b'{"job_type": "t"}'
     types = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense", ""]
@@ -401,6 +406,7 @@ async def test_a_body_is_json_only_when_it_says_so(team: Team, provider: Provide
     assert answer.status_code == 200
 
 
+@ON_SQLITE
 async def test_the_last_of_two_equal_names_counts(team: Team) -> None:
     body = b'{"job_type": "first", "job_type": "last"}'
     answer = await team.http.post("/api/jobs/create", content=body, headers=JSON_HEADERS)
@@ -426,6 +432,7 @@ NOT_A_KEY: list[dict[str, Any]] = [
 ]
 
 
+@ON_SQLITE
 async def test_a_key_that_is_none_opens_nothing(api: httpx.AsyncClient) -> None:
     for headers in NOT_A_KEY:
         for method, path in (("POST", "/api/jobs/create"), ("GET", f"/api/jobs/{'0' * 32}"), ("GET", "/api/teams")):
@@ -434,6 +441,7 @@ async def test_a_key_that_is_none_opens_nothing(api: httpx.AsyncClient) -> None:
             assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
+@ON_SQLITE
 async def test_either_header_carries_the_key(team: Team, api: httpx.AsyncClient) -> None:
     path = f"/api/teams/{team.id}/jobs"
     for headers in ({"x-api-key": team.key}, {"Authorization": f"bearer  {team.key}"}, {"X-API-KEY": team.key}):
@@ -471,6 +479,7 @@ async def test_a_body_over_the_limit_is_refused_whether_it_says_so_or_not(
             assert wrong_with(chunked, *TOO_LARGE) is None
 
 
+@ON_SQLITE
 async def test_the_longest_prompt_is_taken_and_one_more_character_is_not(strict_team: Team, provider: Provider) -> None:
     team = strict_team
     job_id = await team.create_job()
@@ -495,6 +504,7 @@ async def test_the_longest_prompt_is_taken_and_one_more_character_is_not(strict_
     assert answer.status_code == 200
 
 
+@ON_SQLITE
 async def test_hundreds_of_thousands_of_mistakes_make_a_short_answer(team: Team, provider: Provider) -> None:
     """20 MB of wrong messages made 2 GB of error objects and kept every other customer waiting for seconds."""
     job_id = await team.create_job()
@@ -582,6 +592,7 @@ def with_dangers_inside(dangers: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@ON_SQLITE
 async def test_no_parameter_of_litellm_comes_from_a_client(team: Team, provider: Provider) -> None:
     """One that did would send our provider key to the caller, make calls free or cool deployments down for all."""
     job_id = await team.create_job()
@@ -612,6 +623,7 @@ def words_in(value: Any) -> set[str]:
     return set()
 
 
+@ON_SQLITE
 async def test_the_names_of_ignored_fields_cannot_break_the_header(team: Team) -> None:
     odd = {"a\rX-Injected: 1": 1, "b\r\nX-Injected: 1": 1, "c\x00": 1, "é🔑": 1, "x" * 10_000: 1, "": 1, "d\x7f\t": 1}
     answer = await team.http.post("/api/jobs/create", json={"job_type": "t", **odd})

@@ -52,19 +52,18 @@ async def leave(asked: asyncio.Task[httpx.Response], server: Server, connections
             await asyncio.sleep(0.01)
 
 
-async def until_all_jobs_are_closed(team: Team) -> Books:
-    async with asyncio.timeout(10):
-        while True:
-            books = await Books.of(team)
-            if all(job["completed_at"] for job in books.jobs):
-                return books
-            await asyncio.sleep(0.05)
-
-
-@pytest.mark.parametrize("lock", LOCKS.values(), ids=LOCKS.keys())
-@pytest.mark.parametrize("route", ["llm-call-stream", "create-and-call-stream"])
+@pytest.mark.parametrize(
+    ("route", "what"),
+    [
+        ("llm-call-stream", "the job"),
+        ("llm-call-stream", "the intent"),
+        ("create-and-call-stream", "the hold"),
+        ("create-and-call-stream", "the job"),
+        ("create-and-call-stream", "the intent"),
+    ],
+)
 async def test_leaving_while_the_database_makes_it_wait(
-    server: Server, team: Team, provider: Provider, outside: psycopg.AsyncConnection, route: str, lock: str
+    server: Server, team: Team, provider: Provider, outside: psycopg.AsyncConnection, route: str, what: str
 ) -> None:
     """The call stayed open for as long as the server ran: its job could not be completed, nor its credit used again."""
     is_alone = route.startswith("create")
@@ -72,9 +71,7 @@ async def test_leaving_while_the_database_makes_it_wait(
     path = f"/api/jobs/{route}" if is_alone else f"/api/jobs/{job_id}/{route}"
     connections = len(server.uvicorn.server_state.connections)
     async with server.client(team.key) as leaving:
-        if lock == LOCKS["the hold"] and not is_alone:
-            lock = LOCKS["the job"]  # a call of a job_based job takes no more hold
-        await outside.execute(lock)
+        await outside.execute(LOCKS[what])
         asked = asyncio.create_task(leaving.post(path, json={"job_type": "test", **call_body()}))
         await until_somebody_waits(outside)
         await leave(asked, server, connections)
@@ -82,7 +79,7 @@ async def test_leaving_while_the_database_makes_it_wait(
     if job_id is not None:
         closed = await team.complete(job_id)
         assert closed.status_code == 200, closed.text
-    books = await until_all_jobs_are_closed(team)
+    books = await Books.of_closed_jobs(team)
     books.check()
     assert books.credits["credits_used"] == 0
     assert not [call for call in books.calls if call["status"] == "open"]
@@ -104,7 +101,7 @@ async def test_leaving_before_the_first_piece_closes_the_connection_to_the_provi
     await provider.wait_closed(behaviour, timeout_s=1)
     if job_id is not None:
         assert (await team.complete(job_id)).status_code == 200
-    books = await until_all_jobs_are_closed(team)
+    books = await Books.of_closed_jobs(team)
     books.check()
     (call,) = books.calls
     assert (call["status"], call["error"]) == ("cancelled", "client_closed")
