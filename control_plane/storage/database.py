@@ -124,7 +124,11 @@ def _sqlite_engine(url: URL, *, begin: str, pool_size: int) -> AsyncEngine:
     @event.listens_for(engine.sync_engine, "begin")
     def begin_transaction(connection: Connection) -> None:
         driver: Any = connection.connection.dbapi_connection
-        driver.run_async(lambda sqlite: sqlite.execute(begin))  # one thread hop; a cursor of its own would be three
+        try:
+            driver.run_async(lambda sqlite: sqlite.execute(begin))  # one thread hop; a cursor of its own would be three
+        except BaseException:
+            connection.invalidate()  # a caller cancelled here: SQLite begins all the same, and nobody would end it
+            raise
 
     return engine
 
