@@ -67,6 +67,8 @@ class SseResponse(Response):
         self._wire = wire
         self._keep_alive_s = keep_alive_s
         self._written_at = time.monotonic()
+        self._is_writing = False
+        self._is_complete = False
         self._send: Send
         self._scope: anyio.CancelScope
 
@@ -87,7 +89,7 @@ class SseResponse(Response):
             await self._say_goodbye()
             raise
         finally:
-            await self._stream.abandon(reason)
+            await self._abandon(reason)
 
     async def _write_all(self) -> None:
         try:
@@ -96,18 +98,32 @@ class SseResponse(Response):
             last = self._wire.ending(*await self._stream.end())
         except HouseError as error:
             log.log(error.level, "stream_failed", extra={"code": error.code})
-            last = self._wire.error(error)
+            last = await self._failed(error)
         except Exception:
             log.exception("stream_failed")
-            last = self._wire.error(HouseError())
+            last = await self._failed(HouseError())
         await self._write(last, more=False)
+
+    async def _failed(self, error: HouseError) -> bytes:
+        """The failure's event, once everything that follows from the failure is durable, too."""
+        await self._abandon(error.code)
+        return self._wire.error(error)
+
+    async def _abandon(self, reason: str) -> None:
+        try:
+            await self._stream.abandon(reason)
+        except HouseError as error:  # nobody is left to hear it
+            log.log(error.level, "stream_abandoned", extra={"code": error.code})
 
     async def _write(self, event: bytes, *, more: bool = True) -> None:
         self._written_at = time.monotonic()
+        self._is_writing = True
         try:
             await self._send({"type": "http.response.body", "body": event, "more_body": more})
         except OSError:
             self._scope.cancel()  # the client left between two writes
+        self._is_writing = False
+        self._is_complete = not more
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
@@ -118,11 +134,14 @@ class SseResponse(Response):
         while True:
             quiet_for = time.monotonic() - self._written_at
             if quiet_for >= self._keep_alive_s:
-                await self._write(KEEP_ALIVE)
+                if not self._is_writing:  # a client that reads slowly is not kept waiting by us
+                    await self._write(KEEP_ALIVE)
                 quiet_for = 0
             await anyio.sleep(self._keep_alive_s - quiet_for)
 
     async def _say_goodbye(self) -> None:
+        if self._is_complete:
+            return
         with anyio.move_on_after(LAST_WORDS_S, shield=True):
             await self._write(self._wire.error(ShuttingDown()), more=False)
 
