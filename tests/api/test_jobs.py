@@ -390,7 +390,6 @@ async def test_a_streamed_one_call_job_that_breaks_off_is_free(team: Team) -> No
     books.check()
 
 
-@pytest.mark.xfail(strict=True, reason="the job is closed after [DONE], and as if the client had left")
 async def test_a_streamed_one_call_job_that_breaks_off_says_why(team: Team) -> None:
     answer = await team.http.post("/api/jobs/create-and-call-stream", json={"job_type": "chat", **call_body("break4")})
     job = (await team.http.get(f"/api/jobs/{answer.headers['X-Job-Id']}")).json()
