@@ -70,13 +70,19 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 one_call_jobs=OneCallJobs(jobs, calls),
             )
             await lease.start()
-            async with _running(writer=writer.run(), kept_writes=writer.write_kept(), lease=lease.run()):
+            async with _running(
+                writer=writer.run(),
+                kept_writes=writer.write_kept(),
+                kept_closings=house.one_call_jobs.close_kept(),
+                lease=lease.run(),
+            ):
                 try:
                     yield house
                 finally:
                     await calls.land(LANDING_S)
                     await gateway.aclose()
                     await writer.drain()
+                    await house.one_call_jobs.drain()
             await lease.end()
     finally:
         await db.aclose()
@@ -84,13 +90,19 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
 
 @asynccontextmanager
 async def _running(**coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Runs them beside the block. One that dies cancels the block; what the block itself raises comes out unwrapped."""
+    failure: Exception | None = None
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(coroutine, name=name) for name, coroutine in coroutines.items()]
         try:
             yield
+        except Exception as error:  # noqa: BLE001 - raised below, outside the group, which would wrap it
+            failure = error
         finally:
             for task in tasks:
                 task.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _check_schema(db: Database) -> None:

@@ -2,18 +2,20 @@
 resort for what nobody caught. Plain ASGI: a framework middleware would buffer streams.
 """
 
+import asyncio
 import logging
 import time
 from http import HTTPStatus
 
+import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.api.answers import json_response
-from control_plane.api.errors import error_body
+from control_plane.api.errors import error_body, house_error_response
 from control_plane.api.leaving import ClientLeft
-from control_plane.errors import HouseError
+from control_plane.errors import HouseError, ShuttingDown
 from control_plane.ids import new_id
 from control_plane.logs import request_id
 from control_plane.schemas.base import ignored_fields
@@ -21,6 +23,7 @@ from control_plane.schemas.base import ignored_fields
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_ID_CHARS = 128
+LAST_WORDS_S = 1.0  # how long a stopping server tries to tell a client that still waits
 CLIENT_LEFT = 499  # only in the log, where nginx made it a custom: nobody is there to get an answer
 
 
@@ -58,6 +61,11 @@ class Entrance:
             await self._app(scope, self._limited(headers, receive), send_with_headers)
         except ClientLeft:
             status = CLIENT_LEFT
+        except asyncio.CancelledError:  # the grace after SIGTERM is over
+            if not status:
+                with anyio.move_on_after(LAST_WORDS_S, shield=True):
+                    await house_error_response(ShuttingDown())(scope, receive, send_with_headers)
+            raise
         except Exception:
             log.exception("unexpected_error", extra={"path": scope["path"]})
             if not status:

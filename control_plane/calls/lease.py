@@ -27,6 +27,7 @@ class Lease:
         self._db = db
         self._worker_id = worker_id
         self._clock = clock
+        self._is_judge_from = clock()
 
     async def start(self) -> None:
         """Announces this process, and on SQLite, where it is the only one, declares every other dead."""
@@ -41,9 +42,11 @@ class Lease:
             try:
                 async with self._db.transaction() as tx:
                     await workers_store.renew(tx, self._worker_id, self._clock())
-                await self._sweep(LEASE)
+                if self._clock() >= self._is_judge_from:
+                    await self._sweep(LEASE)
             except DatabaseUnavailable:
                 log.warning("heartbeat_failed")
+                self._is_judge_from = self._clock() + LEASE  # who could not speak either is not dead
 
     async def end(self) -> None:
         """Takes leave; a call this process left open is found as lost right away."""

@@ -3,18 +3,22 @@
 import asyncio
 import logging
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import anyio
 
 from control_plane.chat import Answer, FinishReason, ProviderCall, Served, Usage
 from control_plane.clock import Clock
-from control_plane.errors import CallLost
+from control_plane.errors import CallLost, DatabaseUnavailable
 from control_plane.jobs.rules import CallStatus, Intent, Record
 from control_plane.spend.writer import SpendWriter
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +47,11 @@ class Outcome:
 
 
 class InFlight:
-    """The calls of this process between intent and record."""
+    """The calls of this process between intent and record, and the work that must not be left half done."""
 
     def __init__(self) -> None:
         self.calls: set[LiveCall] = set()
+        self._works: set[asyncio.Task[Any]] = set()
         self._landed = asyncio.Event()
         self._landed.set()
 
@@ -58,13 +63,44 @@ class InFlight:
     def remove(self, call: "LiveCall") -> None:
         """A call has its record."""
         self.calls.discard(call)
-        if not self.calls:
-            self._landed.set()
+        self._look()
+
+    async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which no cancellation interrupts; one that comes meanwhile is felt at the next await.
+
+        A shield alone holds against a scope, as of a client that leaves, and not against `task.cancel()`, as of a
+        server whose grace is over. Hence a task of its own.
+        """
+        task = asyncio.create_task(work)
+        self._works.add(task)
+        self._landed.clear()
+        task.add_done_callback(self._worked)
+        interruption: asyncio.CancelledError | None = None
+        with anyio.CancelScope(shield=True):
+            while not task.done():
+                try:
+                    await asyncio.wait([task])
+                except asyncio.CancelledError as error:
+                    interruption = error
+        if interruption is not None:
+            waiting = asyncio.current_task()
+            assert waiting is not None, "a coroutine runs in a task"
+            waiting.uncancel()
+            waiting.cancel(*interruption.args)
+        return task.result()
 
     async def wait_until_landed(self, timeout_s: float) -> None:
-        """Returns when no call is in flight any more, or after `timeout_s`."""
+        """Returns when nothing is in flight any more, or after `timeout_s`."""
         with anyio.move_on_after(timeout_s):
             await self._landed.wait()
+
+    def _worked(self, task: asyncio.Task[Any]) -> None:
+        self._works.discard(task)
+        self._look()
+
+    def _look(self) -> None:
+        if not self.calls and not self._works:
+            self._landed.set()
 
 
 class LiveCall:
@@ -89,7 +125,7 @@ class LiveCall:
         self._started = time.monotonic()
         self._writer = writer
         self._clock = clock
-        self._in_flight = in_flight
+        self.in_flight = in_flight
         in_flight.add(self)
 
     def elapsed_ms(self) -> int:
@@ -97,7 +133,11 @@ class LiveCall:
         return round((time.monotonic() - self._started) * 1000)
 
     async def finish(self, outcome: Outcome) -> None:
-        """Makes the record durable. The second time does nothing: the first outcome stands.
+        """Makes the record durable, whoever is cancelled meanwhile. Raises: as `record`."""
+        await self.in_flight.to_its_end(self.record(outcome))
+
+    async def record(self, outcome: Outcome) -> None:
+        """Makes the record durable, as the last part of work that runs to its end. The second time does nothing.
 
         Raises: DatabaseUnavailable (the writer keeps the record until the database is back), CallLost.
         """
@@ -118,11 +158,15 @@ class LiveCall:
             error_code=outcome.error_code,
             is_cached=outcome.is_cached,
         )
-        with anyio.CancelScope(shield=True):
-            try:
-                written = await self._writer.finish(record)
-            finally:
-                self._in_flight.remove(self)
+        try:
+            written = await self._writer.finish(record)
+        except DatabaseUnavailable as error:
+            raise DatabaseUnavailable(
+                "The database went away during the call; its record is kept and written when the database is back.",
+                retry_after_s=error.retry_after_s,
+            ) from error
+        finally:
+            self.in_flight.remove(self)
         log.info(
             "call_finished",
             extra={

@@ -1,18 +1,22 @@
 """A job of one call: opened, called and closed in one request. What has no job of its own runs through here."""
 
+import asyncio
+import logging
 from dataclasses import dataclass
 from typing import Self
-
-import anyio
 
 from control_plane.calls.service import AnsweredCall, CallOrder, CallService
 from control_plane.calls.stream import LiveStream
 from control_plane.chat import Chunk, FinishReason, Served, Usage
-from control_plane.errors import error_code_of
+from control_plane.errors import CallsInFlight, DatabaseUnavailable, HouseError, JobClosed, error_code_of
 from control_plane.ids import JobId
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.service import Closing, JobService, JobWithCalls, NewJob
 from control_plane.tenants.principal import Principal
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,44 +28,90 @@ class AnsweredJob:
 
 
 class OneCallJobs:
-    """Opens a job around one call. A call that fails closes its job as failed, which costs nothing."""
+    """Opens a job around one call. A call that fails closes its job as failed, which costs nothing.
+
+    Nobody else will close these jobs: what the database would not take is tried again by `close_kept()`. Run it as a
+    task, and `drain()` before stopping it.
+    """
 
     def __init__(self, jobs: JobService, calls: CallService) -> None:
         self._jobs = jobs
         self._calls = calls
+        self._to_its_end = calls.in_flight.to_its_end
+        self._kept: dict[JobId, tuple[Principal, Closing]] = {}
 
     async def call(self, who: Principal, new: NewJob, order: CallOrder) -> AnsweredJob:
         """One buffered call in a job of its own. Raises: what creating a job and calling raise."""
-        job_id = JobId((await self._jobs.create(who, new)).id)
+        job_id = await self._create(who, new)
         try:
             answered = await self._calls.call(who, job_id, order)
+            bill = await self._to_its_end(self._jobs.complete(who, job_id, Closing(JobStatus.COMPLETED)))
         except BaseException as error:
-            await self._fail(who, job_id, error)
+            await self._to_its_end(self.fail(who, job_id, _code_of(error)))
             raise
-        return AnsweredJob(answered, await self._jobs.complete(who, job_id, Closing(JobStatus.COMPLETED)))
+        return AnsweredJob(answered, bill)
 
     async def stream(self, who: Principal, new: NewJob, order: CallOrder) -> "OneCallStream":
         """One streamed call in a job of its own."""
-        job_id = JobId((await self._jobs.create(who, new)).id)
+        job_id = await self._create(who, new)
         try:
             stream = await self._calls.stream(who, job_id, order)
         except BaseException as error:
-            await self._fail(who, job_id, error)
+            await self._to_its_end(self.fail(who, job_id, _code_of(error)))
             raise
-        return OneCallStream(stream, who, self._jobs)
+        return OneCallStream(stream, who, self, self._jobs)
 
-    async def _fail(self, who: Principal, job_id: JobId, error: BaseException) -> None:
-        with anyio.CancelScope(shield=True):
-            await self._jobs.complete(who, job_id, Closing(JobStatus.FAILED, error_message=error_code_of(error)))
+    async def fail(self, who: Principal, job_id: JobId, error_code: str) -> None:
+        """Closes the job as failed, now or when the database is back; does nothing to one that is closed."""
+        closing = Closing(JobStatus.FAILED, error_message=error_code)
+        try:
+            await self._jobs.complete(who, job_id, closing)
+        except JobClosed:
+            return
+        except (DatabaseUnavailable, CallsInFlight) as error:
+            log.warning("job_closed_later", extra={"job_id": str(job_id), "reason": error.code})
+            self._kept[job_id] = (who, closing)
+
+    async def close_kept(self) -> None:
+        """Closes what could not be closed before, until cancelled."""
+        while True:
+            await asyncio.sleep(RETRY_S)
+            await self._retry()
+
+    async def drain(self) -> None:
+        """Tries what is left a last time."""
+        await self._retry()
+        for job_id in self._kept:
+            log.error("job_left_open", extra={"job_id": str(job_id)})
+
+    async def _retry(self) -> None:
+        for job_id, (who, closing) in list(self._kept.items()):
+            try:
+                await self._jobs.complete(who, job_id, closing)
+            except (DatabaseUnavailable, CallsInFlight):
+                continue
+            except HouseError as error:
+                log.warning("job_not_closed", extra={"job_id": str(job_id), "reason": error.code})
+            self._kept.pop(job_id, None)
+
+    async def _create(self, who: Principal, new: NewJob) -> JobId:
+        """A job whose id we know: a client that leaves between the two would leave it open."""
+        return JobId((await self._to_its_end(self._jobs.create(who, new))).id)
+
+
+def _code_of(error: BaseException) -> str:
+    """As `error_code_of`; a cancellation is a client that left, or a server that stops."""
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else error_code_of(error)
 
 
 class OneCallStream:
     """A `LiveStream` whose end is also the end of its job."""
 
-    def __init__(self, stream: LiveStream, who: Principal, jobs: JobService) -> None:
+    def __init__(self, stream: LiveStream, who: Principal, one_call_jobs: OneCallJobs, jobs: JobService) -> None:
         self.call = stream.call
         self._stream = stream
         self._who = who
+        self._one_call_jobs = one_call_jobs
         self._jobs = jobs
         self._is_closed = False
 
@@ -79,17 +129,22 @@ class OneCallStream:
 
     async def end(self) -> tuple[FinishReason, Usage]:
         """Records the answer and bills the job, both or, when the record fails, neither."""
-        with anyio.CancelScope(shield=True):
-            ending = await self._stream.end()
-            await self._jobs.complete(self._who, self.call.intent.job_id, Closing(JobStatus.COMPLETED))
-            self._is_closed = True
-        return ending
+        return await self.call.in_flight.to_its_end(self._record_and_bill())
 
     async def abandon(self, error_code: str) -> None:
         """Records what was produced and closes the job as failed. Does nothing after a proper end."""
-        with anyio.CancelScope(shield=True):
+        if not self._is_closed:
+            self._is_closed = True
+            await self.call.in_flight.to_its_end(self._record_and_fail(error_code))
+
+    async def _record_and_bill(self) -> tuple[FinishReason, Usage]:
+        ending = await self._stream.end()
+        await self._jobs.complete(self._who, self.call.intent.job_id, Closing(JobStatus.COMPLETED))
+        self._is_closed = True
+        return ending
+
+    async def _record_and_fail(self, error_code: str) -> None:
+        try:
             await self._stream.abandon(error_code)
-            if not self._is_closed:
-                self._is_closed = True
-                closing = Closing(JobStatus.FAILED, error_message=error_code)
-                await self._jobs.complete(self._who, self.call.intent.job_id, closing)
+        finally:
+            await self._one_call_jobs.fail(self._who, self.call.intent.job_id, error_code)

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import anyio
+import anyio.lowlevel
 
 from control_plane.calls.live import InFlight, LiveCall, Outcome
 from control_plane.calls.rules import fill_in
@@ -56,28 +57,28 @@ class CallService:
         self._jobs = jobs
         self._writer = writer
         self._clock = clock
-        self._in_flight = InFlight()
+        self.in_flight = InFlight()
         self.is_stopping = False
 
     async def call(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall:
         """One buffered call. Raises: what `_open` raises, and ProviderError when no model of the group answered."""
         live = await self._open(who, job_id, order, is_stream=False)
-        answer = await self._from_provider(live, self._gateway.complete(live.to_provider))
+        answer = await self._from_provider(live, self._gateway.complete)
         await live.finish(Outcome.of(answer))
         return AnsweredCall(live, answer)
 
     async def stream(self, who: Principal, job_id: JobId, order: CallOrder) -> LiveStream:
         """One streamed call, its first chunk already here. Raises as `call`: a failure before that is no stream."""
         live = await self._open(who, job_id, order, is_stream=True)
-        upstream = await self._from_provider(live, self._gateway.stream(live.to_provider))
+        upstream = await self._from_provider(live, self._gateway.stream)
         live.first_chunk_ms = live.elapsed_ms()
         return LiveStream(live, upstream)
 
     async def land(self, timeout_s: float) -> None:
         """Takes no new calls and waits for those in flight to be recorded; logs what is left to be found as lost."""
         self.is_stopping = True
-        await self._in_flight.wait_until_landed(timeout_s)
-        for call in self._in_flight.calls:
+        await self.in_flight.wait_until_landed(timeout_s)
+        for call in self.in_flight.calls:
             log.error("call_left_open", extra={"call_id": str(call.intent.call_id)})
 
     async def _open(self, who: Principal, job_id: JobId, order: CallOrder, *, is_stream: bool) -> LiveCall:
@@ -107,27 +108,52 @@ class CallService:
         to_provider = ProviderCall(
             intent.call_id, job_id, team_id, target.models, fill_in(order.request, target.defaults)
         )
-        with anyio.CancelScope(shield=True):  # a durable intent must end up in a LiveCall that finishes it
-            written = await self._writer.open(intent)
+        return await self.in_flight.to_its_end(self._admit(intent, to_provider))
+
+    async def _admit(self, intent: Intent, to_provider: ProviderCall) -> LiveCall:
+        """A durable intent and the LiveCall that will finish it: both or neither."""
+        written = await self._writer.open(intent)
         return LiveCall(
             intent,
             to_provider,
             credits_remaining=written.credits_remaining,
             writer=self._writer,
             clock=self._clock,
-            in_flight=self._in_flight,
+            in_flight=self.in_flight,
         )
 
-    async def _from_provider(self, live: LiveCall, asked: Awaitable[T]) -> T:
-        """Waits for the provider; a failure or a client that leaves meanwhile is recorded before it goes on."""
+    async def _from_provider(self, live: LiveCall, ask: Callable[[ProviderCall], Awaitable[T]]) -> T:
+        """Asks the provider; a failure or a client that leaves meanwhile is recorded before it goes on."""
+        is_asked = False
         try:
-            return await asked
+            await _feel_cancellation()  # who left while the intent was written: the provider hears nothing
+            is_asked = True
+            return await ask(live.to_provider)
         except asyncio.CancelledError:
-            reason = "drained" if self.is_stopping else "client_closed"
-            with anyio.CancelScope(shield=True):
-                usage, cost = await self._gateway.estimate(live.to_provider)
-                await live.finish(Outcome(CallStatus.CANCELLED, usage=usage, cost=cost, error_code=reason))
+            reason = "client_closed" if _is_scope_cancelled() else "drained"
+            await self.in_flight.to_its_end(self._record_cancelled(live, reason, is_asked=is_asked))
             raise
         except Exception as error:
             await live.finish(Outcome(CallStatus.FAILED, error_code=error_code_of(error)))
             raise
+
+    async def _record_cancelled(self, live: LiveCall, reason: str, *, is_asked: bool) -> None:
+        """What an answer nobody waits for any more has cost: the prompt, if the provider has it."""
+        if is_asked:
+            usage, cost = await self._gateway.estimate(live.to_provider)
+            await live.record(Outcome(CallStatus.CANCELLED, usage=usage, cost=cost, error_code=reason))
+        else:
+            await live.record(Outcome(CallStatus.CANCELLED, error_code=reason))
+
+
+def _is_scope_cancelled() -> bool:
+    """Whether a client has left: its departure cancels a scope, while a server that stops cancels the task itself."""
+    return anyio.current_effective_deadline() == -math.inf
+
+
+async def _feel_cancellation() -> None:
+    """Raises the cancellation that waits for the next await, if there is one."""
+    await anyio.lowlevel.checkpoint_if_cancelled()
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        await asyncio.sleep(0)

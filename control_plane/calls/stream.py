@@ -1,14 +1,15 @@
 """A streamed call as its door sees it: chunks, then an end that is durable, or an abandonment that is recorded."""
 
+import logging
 from typing import Self
-
-import anyio
 
 from control_plane.calls.live import LiveCall, Outcome
 from control_plane.chat import Chunk, FinishReason, Served, Usage
 from control_plane.errors import error_code_of
 from control_plane.gateway.streams import ProviderStream
 from control_plane.jobs.rules import CallStatus
+
+log = logging.getLogger(__name__)
 
 
 class LiveStream:
@@ -46,24 +47,26 @@ class LiveStream:
 
     async def abandon(self, error_code: str) -> None:
         """Closes the upstream connection at once and records what was produced, unless the call has ended before."""
-        with anyio.CancelScope(shield=True):
-            if self.call.is_finished:
-                await self._upstream.aclose()
-            else:
-                await self._finish(CallStatus.CANCELLED, error_code=error_code)
+        if not self.call.is_finished:
+            await self._finish(CallStatus.CANCELLED, error_code=error_code)
 
     async def _finish(self, status: CallStatus, *, error_code: str | None = None) -> Usage:
-        with anyio.CancelScope(shield=True):
+        return await self.call.in_flight.to_its_end(self._close_and_record(status, error_code))
+
+    async def _close_and_record(self, status: CallStatus, error_code: str | None) -> Usage:
+        try:
             await self._upstream.aclose()
-            usage, cost = await self._upstream.settle()
-            await self.call.finish(
-                Outcome(
-                    status,
-                    usage=usage,
-                    cost=cost,
-                    served=self.served,
-                    finish_reason=self._finish_reason if status is CallStatus.SUCCEEDED else None,
-                    error_code=error_code,
-                )
+        except Exception:  # what was produced is recorded all the same
+            log.exception("upstream_not_closed", extra={"call_id": str(self.call.intent.call_id)})
+        usage, cost = await self._upstream.settle()
+        await self.call.record(
+            Outcome(
+                status,
+                usage=usage,
+                cost=cost,
+                served=self.served,
+                finish_reason=self._finish_reason if status is CallStatus.SUCCEEDED else None,
+                error_code=error_code,
             )
+        )
         return usage
