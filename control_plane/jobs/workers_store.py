@@ -8,7 +8,8 @@ from uuid import UUID
 from sqlalchemy import bindparam, delete, insert, select, update
 from sqlmodel import col
 
-from control_plane.ids import CallId
+from control_plane.ids import CallId, JobId
+from control_plane.jobs.calls_store import lock_jobs
 from control_plane.jobs.models import Call, Job, Worker
 from control_plane.jobs.rules import CallStatus
 from control_plane.storage.database import Tx
@@ -48,9 +49,12 @@ async def give_up_calls(tx: Tx, worker_ids: Sequence[UUID], now: datetime) -> Se
     """Declares the open calls of dead workers lost and takes them out of their jobs; returns them."""
     if not worker_ids:
         return []
+    left_open = (col(Call.worker_id).in_(worker_ids), col(Call.status) == CallStatus.OPEN.value)
+    jobs = (await tx.execute(select(col(Call.job_id)).where(*left_open).distinct())).scalars()
+    await lock_jobs(tx, {JobId(job_id) for job_id in jobs})
     statement = (
         update(Call)
-        .where(col(Call.worker_id).in_(worker_ids), col(Call.status) == CallStatus.OPEN.value)
+        .where(*left_open)
         .values(status=CallStatus.LOST.value, error_code="call_lost", ended_at=now)
         .returning(col(Call.id), col(Call.job_id))
     )
@@ -66,5 +70,5 @@ async def give_up_calls(tx: Tx, worker_ids: Sequence[UUID], now: datetime) -> Se
             )
         )
         per_job = Counter(row.job_id for row in lost)
-        await tx.execute(of_job, [{"job": job, "lost": count} for job, count in sorted(per_job.items())])
+        await tx.execute(of_job, [{"job": job, "lost": count} for job, count in per_job.items()])
     return [CallId(row.id) for row in lost]

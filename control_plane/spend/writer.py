@@ -53,6 +53,7 @@ class SpendWriter:
         self._batcher: Batcher[Item, Written] = Batcher(self._write)
         self._reporting: set[asyncio.Task[None]] = set()
         self._kept: list[Record | SpendReport] = []
+        self._retrying = asyncio.Lock()
         self.run = self._batcher.run
 
     async def open(self, intent: Intent) -> Written:
@@ -103,12 +104,15 @@ class SpendWriter:
             log.exception("spend_log_unwritten", extra={"call_id": str(report.call_id)})
 
     async def _retry(self) -> None:
-        for item in list(self._kept):
-            try:
-                await self._batcher.put(item)
-            except DatabaseUnavailable:
-                return
-            self._kept.remove(item)
+        async with self._retrying:
+            kept = list(self._kept)
+            results = await asyncio.gather(*(self._batcher.put(item) for item in kept), return_exceptions=True)
+            for item, result in zip(kept, results, strict=True):
+                if isinstance(result, DatabaseUnavailable):
+                    continue
+                if isinstance(result, BaseException):  # it will never be written, and must not stop the others
+                    log.error("record_unwritten", extra={"item": repr(item)}, exc_info=result)
+                self._kept.remove(item)
 
     async def _write(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
         try:
@@ -143,6 +147,8 @@ class SpendWriter:
                     assert_never(item)
         results: dict[int, Written | Exception] = {}
         async with self._db.transaction() as tx:
+            touched = [*intents, *(record.intent for record in records)]
+            await calls_store.lock_jobs(tx, {intent.job_id for intent in touched})
             if records:
                 first = await calls_store.finish(tx, records, self._worker_id)
                 results |= {id(record): Written(is_first=record.intent.call_id in first) for record in records}
@@ -157,7 +163,7 @@ class SpendWriter:
         results: dict[int, Written | Exception] = {}
         opened: list[Intent] = []
         held_more: Counter[JobId] = Counter()
-        for intent in intents:
+        for intent in sorted(intents, key=lambda each: each.team_id):  # balances are locked in one order, too (D16)
             job = entered.get(intent.job_id)
             if job is None:
                 results[id(intent)] = await calls_store.why_not(tx, intent)

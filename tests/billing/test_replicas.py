@@ -36,7 +36,6 @@ async def until_waiting(looking: psycopg.AsyncConnection, count: int) -> None:
             await asyncio.sleep(0.01)
 
 
-@pytest.mark.xfail(strict=True, reason="a batch locks jobs in the order of its calls, and a deadlock is a 503")
 async def test_two_servers_with_calls_of_the_same_jobs_do_not_lock_each_other_out(
     team: Team, provider: Provider, others: list[psycopg.AsyncConnection], postgres_url: str
 ) -> None:
