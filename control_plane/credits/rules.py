@@ -96,11 +96,12 @@ def bill(plan: Plan, *, is_completed: bool, usage: JobUsage) -> Credits:
     """What a closed job costs: its price when it is charged, else 0 (D11).
 
     Source: seeds S0 and S1 ("1 per completed job"); a failed, cancelled or expired job costs nothing, and neither
-    does a completed one without a successful call.
+    does a completed one to which nothing was delivered. Tokens are counted of calls that succeeded and of streams that
+    the client cut off: breaking off before the last piece does not make a job free (D12).
     """
     match plan.charge_rule:
         case ChargeRule.ANY_CALL_SUCCEEDED:
-            is_earned = usage.succeeded > 0
+            is_earned = usage.succeeded > 0 or usage.tokens > 0
         case ChargeRule.ALL_CALLS_SUCCEEDED:
             is_earned = usage.succeeded > 0 and usage.succeeded == usage.calls
         case _:

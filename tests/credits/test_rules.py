@@ -59,6 +59,8 @@ def test_the_price_is_rounded_up_once(plan: Plan, usage: JobUsage, credits_: int
         (JOBS, True, JobUsage(calls=3, succeeded=1), 1),
         (JOBS, True, JobUsage(calls=3, succeeded=0), 0),
         (JOBS, True, JobUsage(), 0),
+        (JOBS, True, JobUsage(calls=1, succeeded=0, tokens=7), 1),  # a stream the client cut off
+        (TOKENS, True, JobUsage(calls=1, succeeded=0, tokens=7), 1),
         (JOBS, False, JobUsage(calls=3, succeeded=3), 0),
         (ALL_MUST_SUCCEED, True, JobUsage(calls=3, succeeded=3), 1),
         (ALL_MUST_SUCCEED, True, JobUsage(calls=3, succeeded=2), 0),
