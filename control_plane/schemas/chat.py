@@ -115,22 +115,24 @@ class ResponseFormat(Body):
     json_schema: GivenJson | None = None
 
 
-Penalty = Annotated[float, Field(ge=-2, le=2)]
+Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
 
 
 class ChatParameters(Body):
     """The parameters of a chat call, each optional."""
 
-    temperature: Annotated[float, Field(ge=0, le=2, description="default 0.7, where the model takes one")] | None = None
-    max_tokens: Annotated[int, Field(ge=1, lt=2**31)] | None = None
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    temperature: (
+        Annotated[float, Field(strict=True, ge=0, le=2, description="default 0.7, where the model takes one")] | None
+    ) = None
+    max_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = None
+    top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
     stop: Text | Annotated[list[Text], Field(max_length=16, fail_fast=True)] | None = None
     tools: Annotated[list[ToolDefinition], Field(max_length=256, fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     response_format: ResponseFormat | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | None = None
 
     def given_parameters(self) -> dict[str, Any]:
         """The parameters the client set, in OpenAI's form, without anything unknown."""
