@@ -7,6 +7,8 @@ import orjson
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
+from control_plane.api.deps import principal
+
 
 class StrictRequest(Request):
     r"""Its JSON is RFC 8259: no NaN, no Infinity, no halves of characters (`"\ud800"`), UTF-8, at most 1024 deep.
@@ -23,13 +25,14 @@ class StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route that reads its body strictly: `APIRouter(route_class=StrictRoute)`."""
+    """A route for holders of a key that reads their bodies strictly: `APIRouter(route_class=StrictRoute)`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, given our request."""
         handle = super().get_route_handler()
 
         async def handle_strictly(request: Request) -> Response:
+            await principal(request)  # a stranger's body is not even read
             return await handle(StrictRequest(request.scope, request.receive))
 
         return handle_strictly

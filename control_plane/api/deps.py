@@ -19,13 +19,18 @@ House = Annotated[HouseType, Depends(house_of)]
 
 
 async def principal(request: Request) -> Principal:
-    """Who holds the key in `Authorization: Bearer …` or `x-api-key`. Raises: InvalidKey."""
+    """Who holds the key in `Authorization: Bearer …` or `x-api-key`. Asked once per request. Raises: InvalidKey."""
+    known: Principal | None = getattr(request.state, "principal", None)
+    if known is not None:
+        return known
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
         secret = request.headers.get("x-api-key", "")
     if not secret.strip():
         raise InvalidKey
-    return await house_of(request).keys.principal(secret.strip())
+    found = await house_of(request).keys.principal(secret.strip())
+    request.state.principal = found
+    return found
 
 
 Caller = Annotated[Principal, Depends(principal)]

@@ -16,7 +16,7 @@ from control_plane.api.sse import OpenAiChunks, SseResponse, Stream
 from control_plane.calls.live import LiveCall
 from control_plane.errors import JobNotFound, TeamNotOwned
 from control_plane.house import House as HouseType
-from control_plane.ids import CallId, JobId, parse_id
+from control_plane.ids import JobId, parse_id
 from control_plane.jobs.rules import JobStatus, merged_metadata
 from control_plane.jobs.service import Closing, NewJob
 from control_plane.schemas import jobs as wire
@@ -55,8 +55,8 @@ async def create(body: wire.CreateJob, who: Caller, house: House) -> Response:
 @router.get("/{job_id}", response_model=wire.JobView, summary="Get a job")
 async def get(job_id: JobPath, who: Caller, house: House) -> Response:
     """The job as it is now."""
-    found = await house.jobs.get_with_calls(who, job_id_of(job_id))
-    return rendered(views.job_view(found.job, sorted({call.model_group for call in found.calls})))
+    job, groups = await house.jobs.get_with_groups(who, job_id_of(job_id))
+    return rendered(views.job_view(job, sorted(groups)))
 
 
 @router.patch("/{job_id}/metadata", response_model=wire.MetadataView, summary="Add to a job's metadata")
@@ -106,7 +106,7 @@ async def complete(job_id: JobPath, body: wire.CompleteJob, who: Caller, house: 
 async def get_costs(job_id: JobPath, who: Caller, house: House) -> Response:
     """Our record of each call, and beside it what LiteLLM reported of each attempt."""
     found = await house.jobs.get_with_calls(who, job_id_of(job_id))
-    logs = await house.spend.logs_of([CallId(call.id) for call in found.calls])
+    logs = await house.spend.logs_of(found.job)
     return rendered(views.cost_breakdown(found, logs))
 
 

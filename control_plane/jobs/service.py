@@ -116,6 +116,13 @@ class JobService:
             raise JobNotOwned
         return job
 
+    async def get_with_groups(self, who: Principal, job_id: JobId) -> tuple[Job, AbstractSet[str]]:
+        """One job and the model groups it has used. Raises: JobNotFound, JobNotOwned."""
+        job = await self.get(who, job_id)
+        async with self._db.reader() as reader:
+            groups = await calls_store.groups_used(reader, TeamId(job.team_id), [job_id])
+        return job, groups.get(job_id, frozenset())
+
     async def get_with_calls(self, who: Principal, job_id: JobId) -> JobWithCalls:
         """One job and its calls. Raises: JobNotFound, JobNotOwned."""
         job = await self.get(who, job_id)

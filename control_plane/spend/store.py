@@ -6,7 +6,8 @@ from sqlalchemy import insert, select
 from sqlmodel import col
 
 from control_plane.chat import SpendReport
-from control_plane.ids import CallId, new_id
+from control_plane.ids import JobId, TeamId, new_id
+from control_plane.jobs.models import Call
 from control_plane.spend.models import SpendLog
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import columns_of, many
@@ -37,7 +38,12 @@ async def add_reports(tx: Tx, reports: Sequence[SpendReport]) -> None:
     await tx.execute(insert(SpendLog), rows)
 
 
-async def list_logs(reader: Reader, call_ids: Sequence[CallId]) -> Sequence[SpendLog]:
-    """The spend logs of some calls, in the order they arrived."""
-    statement = select(*columns_of(SpendLog)).where(col(SpendLog.call_id).in_(call_ids)).order_by(col(SpendLog.id))
+async def list_logs(reader: Reader, team_id: TeamId, job_id: JobId) -> Sequence[SpendLog]:
+    """The spend logs of a job's calls, in the order they arrived."""
+    statement = (
+        select(*columns_of(SpendLog))
+        .join(Call, col(Call.id) == col(SpendLog.call_id))
+        .where(col(Call.job_id) == job_id, col(Call.team_id) == team_id)
+        .order_by(col(SpendLog.id))
+    )
     return many(SpendLog, await reader.execute(statement))

@@ -17,7 +17,7 @@ from control_plane.clock import Clock
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.errors import DatabaseUnavailable, HouseError, InsufficientCredits
-from control_plane.ids import JobId
+from control_plane.ids import CallId, JobId
 from control_plane.jobs import calls_store
 from control_plane.jobs import store as jobs_store
 from control_plane.jobs.rules import Intent, Record
@@ -133,30 +133,30 @@ class SpendWriter:
     async def _write_together(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
         """One transaction: records first, since they may release what an intent of the same batch needs."""
         intents: list[Intent] = []
-        records: list[Record] = []
+        records: dict[CallId, Record] = {}
         reports: list[SpendReport] = []
         for item in items:
             match item:
                 case Intent():
                     intents.append(item)
                 case Record():
-                    records.append(item)
+                    records.setdefault(item.intent.call_id, item)  # a call ends once, also within one statement
                 case SpendReport():
                     reports.append(item)
                 case _:
                     assert_never(item)
         results: dict[int, Written | Exception] = {}
         async with self._db.transaction() as tx:
-            touched = [*intents, *(record.intent for record in records)]
+            touched = [*intents, *(record.intent for record in records.values())]
             await calls_store.lock_jobs(tx, {intent.job_id for intent in touched})
             if records:
-                first = await calls_store.finish(tx, records, self._worker_id)
-                results |= {id(record): Written(is_first=record.intent.call_id in first) for record in records}
+                first = await calls_store.finish(tx, list(records.values()), self._worker_id)
+                results |= {id(record): Written(is_first=call_id in first) for call_id, record in records.items()}
             if reports:
                 await spend_store.add_reports(tx, reports)
             if intents:
                 results |= await self._open(tx, intents)
-        return [results.get(id(item), Written()) for item in items]
+        return [results.get(id(item), Written(is_first=False)) for item in items]
 
     async def _open(self, tx: Tx, intents: Sequence[Intent]) -> dict[int, Written | Exception]:
         entered = await calls_store.enter_jobs(tx, intents, self._clock())
