@@ -4,14 +4,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import anyio
 
 from control_plane.chat import Answer, FinishReason, ProviderCall, Served, Usage
 from control_plane.clock import Clock
-from control_plane.errors import CallLost, DatabaseUnavailable
+from control_plane.errors import CallLost, DatabaseUnavailable, HouseError
 from control_plane.jobs.rules import CallStatus, Intent, Record
 from control_plane.spend.writer import SpendWriter
 from control_plane.units import NanoUsd
@@ -165,6 +165,20 @@ class LiveCall:
                 "The database went away during the call; its record is kept and written when the database is back.",
                 retry_after_s=error.retry_after_s,
             ) from error
+        except (
+            Exception
+        ):  # a record the database refuses, as for a provider's absurd numbers: the call must not stay open
+            await self._writer.finish(
+                replace(
+                    record,
+                    status=CallStatus.FAILED,
+                    usage=Usage(),
+                    cost=NanoUsd(0),
+                    served=None,
+                    error_code=HouseError.code,
+                )
+            )
+            raise
         finally:
             self.in_flight.remove(self)
         log.info(

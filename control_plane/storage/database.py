@@ -108,6 +108,7 @@ def _sqlite_engine(url: URL, *, begin: str, pool_size: int) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
+        hide_parameters=True,  # errors are logged, and customers' metadata must not be
         pool_reset_on_return=None,  # each use ends its own transaction, and a needless rollback is a thread hop
     )
 
@@ -139,6 +140,7 @@ def _postgres_engine(url: URL, pool_size: int) -> AsyncEngine:
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_TIMEOUT_S,
+        hide_parameters=True,  # errors are logged, and customers' metadata must not be
         pool_pre_ping=False,  # a round trip per use; a broken connection is a 503 and the pool recovers by itself
         connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
     )

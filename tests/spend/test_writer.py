@@ -1,0 +1,171 @@
+"""The durable writer of the call path, on both databases: one bad item harms nobody, and nothing is lost in an outage."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pytest
+import pytest_asyncio
+
+from control_plane.calls.live import InFlight, LiveCall, Outcome
+from control_plane.chat import ChatRequest, ProviderCall, SpendReport, Usage
+from control_plane.errors import DatabaseUnavailable, JobNotFound
+from control_plane.ids import CallId, JobId, new_id
+from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
+from control_plane.jobs.service import Closing, NewJob
+from control_plane.spend.service import SpendService
+from control_plane.spend.writer import SpendWriter
+from control_plane.storage.database import Database
+from control_plane.tenants.principal import Principal
+from control_plane.units import NanoUsd
+from tests.databases import Postgres
+from tests.outage import outage
+from tests.rooms import ACME, Rooms
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@asynccontextmanager
+async def writing(db: Database) -> AsyncIterator[SpendWriter]:
+    writer = SpendWriter(db, new_id(), clock=lambda: NOW)
+    tasks = [asyncio.create_task(writer.run()), asyncio.create_task(writer.write_kept())]
+    try:
+        yield writer
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ended), "with such a task the server falls"
+
+
+@pytest_asyncio.fixture
+async def writer(db: Database) -> AsyncIterator[SpendWriter]:
+    async with writing(db) as running:
+        yield running
+
+
+@dataclass
+class Customer:
+    rooms: Rooms
+    who: Principal
+
+    async def intent(self, job_id: JobId | None = None) -> Intent:
+        """A call about to be made in that job, or in a new one."""
+        if job_id is None:
+            job_id = JobId((await self.rooms.jobs.create(self.who, NewJob("test"))).id)
+        return Intent(CallId(new_id()), job_id, ACME, "ChatAgent", False, None, {}, NOW)
+
+    async def bill(self, job_id: JobId) -> tuple[int, int]:
+        """What the completed job has: calls, and their cost."""
+        done = await self.rooms.jobs.complete(self.who, job_id, Closing(JobStatus.COMPLETED))
+        return done.job.calls_total, done.job.cost_nano_usd
+
+
+@pytest_asyncio.fixture
+async def customer(db: Database) -> Customer:
+    rooms = Rooms.on(db)
+    return Customer(rooms, await rooms.who(await rooms.team()))
+
+
+def record(intent: Intent, cost: int = 7) -> Record:
+    return Record(intent, CallStatus.SUCCEEDED, Usage(1, 2), NanoUsd(cost), 5, NOW)
+
+
+def report(intent: Intent, request_id: str = "chatcmpl-1") -> SpendReport:
+    return SpendReport(
+        call_id=intent.call_id,
+        request_id=request_id,
+        status="success",
+        model="gpt-4",
+        model_group="gpt-4",
+        deployment_id="gpt-4-1",
+        provider="openai",
+        cost=NanoUsd(7),
+        prompt_tokens=1,
+        completion_tokens=2,
+        started_at=NOW,
+        ended_at=NOW,
+        is_cached=False,
+        error_class=None,
+    )
+
+
+async def test_a_call_for_a_job_that_is_none_is_refused_alone(writer: SpendWriter, customer: Customer) -> None:
+    good, stray = await customer.intent(), await customer.intent(JobId(new_id()))
+    written, refusal = await asyncio.gather(writer.open(good), writer.open(stray), return_exceptions=True)
+    assert isinstance(refusal, JobNotFound)
+    assert not isinstance(written, BaseException)
+    await writer.finish(record(good))
+    assert await customer.bill(good.job_id) == (1, 7)
+
+
+async def test_what_the_database_refuses_does_not_fail_its_neighbours(
+    writer: SpendWriter, customer: Customer, db: Database
+) -> None:
+    """A provider's answer with a NUL in its id, which Postgres takes for no text, arrives with other calls' writes."""
+    intents = [await customer.intent() for _ in range(3)]
+    writer.report(report(intents[0], "chatcmpl-\x00"))
+    writer.report(report(intents[1]))
+    await asyncio.gather(*(writer.open(intent) for intent in intents))
+    await asyncio.gather(*(writer.finish(record(intent)) for intent in intents))
+    await writer.drain()
+    assert [await customer.bill(intent.job_id) for intent in intents] == [(1, 7)] * 3
+    job = await customer.rooms.jobs.get(customer.who, intents[1].job_id)
+    assert len((await SpendService(db).logs_of(job))[intents[1].call_id]) == 1
+
+
+async def test_a_call_is_finished_once_whoever_repeats_it(writer: SpendWriter, customer: Customer) -> None:
+    intent = await customer.intent()
+    await writer.open(intent)
+    written = await asyncio.gather(*(writer.finish(record(intent)) for _ in range(5)))
+    assert sum(each.is_first for each in written) == 1
+    assert await customer.bill(intent.job_id) == (1, 7)
+
+
+async def test_absurd_numbers_of_a_provider_do_not_keep_the_job_open(writer: SpendWriter, customer: Customer) -> None:
+    """No column holds them; the call fails, and the job can be completed all the same."""
+    intent = await customer.intent()
+    written = await writer.open(intent)
+    call = LiveCall(
+        intent,
+        ProviderCall(intent.call_id, intent.job_id, ACME, ("gpt-4",), ChatRequest((), {})),
+        credits_remaining=written.credits_remaining,
+        writer=writer,
+        clock=lambda: NOW,
+        in_flight=InFlight(),
+    )
+    with pytest.raises(Exception, match=r"(?i)integer|int too large"):
+        await call.finish(Outcome(CallStatus.SUCCEEDED, usage=Usage(2**70, 1), cost=NanoUsd(1)))
+    assert await customer.bill(intent.job_id) == (1, 0)
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_records_kept_in_an_outage_are_written_once_also_when_the_server_stops_then(
+    writer: SpendWriter, customer: Customer, postgres: Postgres, postgres_url: str
+) -> None:
+    """The retry and the stop both write what is left, at the same time."""
+    intents = [await customer.intent() for _ in range(20)]
+    await asyncio.gather(*(writer.open(intent) for intent in intents))
+    async with outage(postgres, postgres_url):
+        refused = await asyncio.gather(*(writer.finish(record(intent)) for intent in intents), return_exceptions=True)
+        assert {type(error) for error in refused} == {DatabaseUnavailable}
+    await asyncio.gather(writer.drain(), writer.drain())
+    assert [await customer.bill(intent.job_id) for intent in intents] == [(1, 7)] * 20
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_one_record_that_will_never_be_written_does_not_stop_the_others(
+    db: Database, customer: Customer, postgres: Postgres, postgres_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with writing(db) as writer:
+        good, bad = await customer.intent(), await customer.intent()
+        await asyncio.gather(writer.open(good), writer.open(bad))
+        async with outage(postgres, postgres_url):
+            absurd = replace(record(bad), usage=Usage(2**40, 1))
+            await asyncio.gather(writer.finish(absurd), writer.finish(record(good)), return_exceptions=True)
+        async with asyncio.timeout(5):
+            while "record_unwritten" not in caplog.text:  # noqa: ASYNC110 - the log is where it is told
+                await asyncio.sleep(0.05)
+        assert await customer.bill(good.job_id) == (1, 7)
