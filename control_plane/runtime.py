@@ -54,7 +54,7 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
             gateway = await open_gateway(catalog.router, writer.report)
             keys = KeyService(db, master_key=key, clock=clock)
             groups = ModelGroupService(db, catalog)
-            jobs = JobService(db, clock=clock)
+            jobs = JobService(db, groups, clock=clock)
             calls = CallService(gateway, groups, jobs, writer, clock=clock)
             house = House(
                 settings=settings,

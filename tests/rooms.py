@@ -65,7 +65,7 @@ class Rooms:
             keys=keys,
             groups=groups,
             credits=CreditService(db, clock=clock),
-            jobs=JobService(db, clock=clock),
+            jobs=JobService(db, groups, clock=clock),
             administration=AdministrationService(db, keys, groups, clock=clock),
         )
 

@@ -42,7 +42,7 @@ class OneCallJobs:
 
     async def call(self, who: Principal, new: NewJob, order: CallOrder) -> AnsweredJob:
         """One buffered call in a job of its own. Raises: what creating a job and calling raise."""
-        job_id = await self._create(who, new)
+        job_id = await self._create(who, new, order)
         try:
             answered = await self._calls.call(who, job_id, order)
             bill = await self._to_its_end(self._jobs.complete(who, job_id, Closing(JobStatus.COMPLETED)))
@@ -53,7 +53,7 @@ class OneCallJobs:
 
     async def stream(self, who: Principal, new: NewJob, order: CallOrder) -> "OneCallStream":
         """One streamed call in a job of its own."""
-        job_id = await self._create(who, new)
+        job_id = await self._create(who, new, order)
         try:
             stream = await self._calls.stream(who, job_id, order)
         except BaseException as error:
@@ -94,8 +94,12 @@ class OneCallJobs:
                 log.warning("job_not_closed", extra={"job_id": str(job_id), "reason": error.code})
             self._kept.pop(job_id, None)
 
-    async def _create(self, who: Principal, new: NewJob) -> JobId:
-        """A job whose id we know: a client that leaves between the two would leave it open."""
+    async def _create(self, who: Principal, new: NewJob, order: CallOrder) -> JobId:
+        """A job whose id we know: a client that leaves between the two would leave it open.
+
+        What the call runs on is decided first: a group that may not be used must not leave a failed job behind.
+        """
+        await self._calls.choose(who, order)
         return JobId((await self._to_its_end(self._jobs.create(who, new))).id)
 
 

@@ -19,6 +19,7 @@ from control_plane.gateway.router import Gateway
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.rules import CallStatus, Intent
 from control_plane.jobs.service import JobService
+from control_plane.model_groups.catalog import Target
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.spend.writer import SpendWriter
 from control_plane.tenants.principal import Principal
@@ -74,6 +75,14 @@ class CallService:
         live.first_chunk_ms = live.elapsed_ms()
         return LiveStream(live, upstream)
 
+    async def choose(self, who: Principal, order: CallOrder, job_group: str | None = None) -> Target:
+        """What the order would run on; nothing is written.
+
+        Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing.
+        """
+        defaults = (job_group, who.key_model_group, who.team_model_group)
+        return await self._groups.choose(who.active_team(), order.model_group, defaults)
+
     async def land(self, timeout_s: float) -> None:
         """Takes no new calls and waits for those in flight to be recorded; logs what is left to be found as lost."""
         self.is_stopping = True
@@ -93,8 +102,7 @@ class CallService:
         job_group = None
         if order.model_group is None:
             job_group = (await self._jobs.get(who, job_id)).default_model_group
-        defaults = (job_group, who.key_model_group, who.team_model_group)
-        target = await self._groups.choose(team_id, order.model_group, defaults)
+        target = await self.choose(who, order, job_group)
         intent = Intent(
             call_id=CallId(new_id()),
             job_id=job_id,

@@ -16,6 +16,7 @@ from control_plane.jobs import calls_store, store
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.plans import plan_of, read_plan, usage_of, write_plan
 from control_plane.jobs.rules import OPEN_JOB, JobStatus, merged_metadata
+from control_plane.model_groups.service import ModelGroupService
 from control_plane.names import is_name
 from control_plane.storage.database import Database, Reader, Tx
 from control_plane.tenants import store as tenants_store
@@ -65,13 +66,19 @@ class JobPage:
 class JobService:
     """The jobs of all teams."""
 
-    def __init__(self, db: Database, *, clock: Clock) -> None:
+    def __init__(self, db: Database, groups: ModelGroupService, *, clock: Clock) -> None:
         self._db = db
+        self._groups = groups
         self._clock = clock
 
     async def create(self, who: Principal, new: NewJob) -> Job:
-        """Opens a job and holds what it needs, in one transaction. Raises: InsufficientCredits, TeamSuspended."""
+        """Opens a job and holds what it needs, in one transaction.
+
+        Raises: InsufficientCredits, TeamSuspended; ModelGroupNotAllowed and ModelGroupNotFound for its default group.
+        """
         team_id = who.active_team()
+        if new.model_group is not None:
+            await self._groups.choose(team_id, new.model_group, ())
         now = self._clock()
         async with self._db.transaction() as tx:
             team = await tenants_store.find_team(tx, team_id)

@@ -241,7 +241,6 @@ async def test_a_bad_one_call_job_is_never_opened(team: Team, provider: Provider
         await refused(team.http, cases)
 
 
-@pytest.mark.xfail(strict=True, reason="the job is opened and held for before the model group is looked up")
 @ONE_CALL_ROUTES
 async def test_a_one_call_job_without_a_usable_group_is_never_opened(
     team: Team, provider: Provider, route: str

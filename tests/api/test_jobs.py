@@ -577,3 +577,10 @@ async def test_usage_of_a_month_in_sum_and_by_type(team: Team, other_team: Team)
     assert (await team.http.get(path, params={"period": usage["period"]})).json() == usage
     old = (await team.http.get(path, params={"period": "2020-02"})).json()
     assert (old["summary"]["total_jobs"], old["job_types"]) == (0, {})
+
+
+async def test_a_job_cannot_be_opened_for_a_group_its_calls_could_not_use(team: Team) -> None:
+    for group, code in (("NoSuchGroup", "model_group_not_found"), ("Private", "model_group_not_allowed")):
+        answer = await team.http.post("/api/jobs/create", json={"job_type": "test", "model_group": group})
+        assert answer.json()["error"]["code"] == code
+    assert (await team.credits())["credits_held"] == 0
