@@ -75,6 +75,7 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 kept_writes=writer.write_kept(),
                 kept_closings=house.one_call_jobs.close_kept(),
                 lease=lease.run(),
+                expiry=jobs.run_expiry(),
             ):
                 try:
                     yield house

@@ -75,7 +75,9 @@ async def why_not(tx: Tx, intent: Intent) -> HouseError:
     row = (await tx.execute(statement)).one_or_none()
     if row is None:
         return JobNotFound()
-    return JobNotOwned() if row.team_id != intent.team_id else JobClosed(status=row.status)
+    if row.team_id != intent.team_id:
+        return JobNotOwned()
+    return JobClosed(status=JobStatus.EXPIRED if row.status in OPEN_JOB else row.status)
 
 
 async def add_intents(tx: Tx, intents: Sequence[Intent], worker_id: UUID) -> None:
@@ -161,6 +163,7 @@ def _enter() -> Executable:
         .where(
             tuple_(col(Job.id), col(Job.team_id)).in_(bindparam("jobs", expanding=True)),
             col(Job.status).in_(OPEN_JOB),
+            col(Job.expires_at) > bindparam("now", type_=UtcDateTime),
         )
         .values(
             calls_open=Job.calls_open + bindparam("entering", type_=Integer),

@@ -9,6 +9,9 @@ from sqlmodel import Field, SQLModel
 
 from control_plane.storage.columns import UtcDateTime
 
+IS_OPEN = "status IN ('pending', 'in_progress')"
+"""As the index of open jobs says it; `rules.OPEN_JOB` to the rest of the house."""
+
 
 class Job(SQLModel, table=True):
     """The unit that is billed. The totals are kept by the transactions that finish its calls.
@@ -19,7 +22,10 @@ class Job(SQLModel, table=True):
     """
 
     __tablename__ = "jobs"
-    __table_args__ = (Index("ix_jobs_team_created", "team_id", "created_at", "id"),)
+    __table_args__ = (
+        Index("ix_jobs_team_created", "team_id", "created_at", "id"),
+        Index("ix_jobs_due", "expires_at", sqlite_where=text(IS_OPEN), postgresql_where=text(IS_OPEN)),
+    )
 
     id: UUID = Field(primary_key=True)
     team_id: str = Field(foreign_key="teams.id")

@@ -1,6 +1,7 @@
 """What is done with jobs: create, complete, look. Each use case opens and closes its own transaction."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 from control_plane.clock import Clock
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
-from control_plane.errors import CallsInFlight, JobClosed, JobNotFound, JobNotOwned, TeamNotFound
+from control_plane.errors import CallsInFlight, DatabaseUnavailable, JobClosed, JobNotFound, JobNotOwned, TeamNotFound
 from control_plane.ids import JobId, TeamId, new_id
 from control_plane.jobs import calls_store, store
 from control_plane.jobs.models import Call, Job
@@ -24,6 +25,10 @@ from control_plane.tenants.principal import Principal
 
 COMPLETION_WAIT_S = 5.0
 COMPLETION_POLL_S = 0.05
+EXPIRY_S = 30
+DUE_AT_ONCE = 100
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,33 @@ class JobService:
             if asyncio.get_running_loop().time() >= deadline:
                 raise CallsInFlight(calls=job.calls_open)
             await asyncio.sleep(COMPLETION_POLL_S)
+
+    async def expire_due(self) -> int:
+        """Closes jobs that nobody closed in time and releases their holds; returns how many. Costs them nothing.
+
+        Any number of servers may do it at once: each job goes to the one that claims it.
+        """
+        closing = Closing(JobStatus.EXPIRED, error_message="The job was not completed in time.")
+        expired = 0
+        async with self._db.reader() as reader:
+            due = await store.list_due(reader, self._clock(), limit=DUE_AT_ONCE)
+        for team_id, job_id in due:
+            async with self._db.transaction() as tx:
+                job = await store.claim(tx, team_id, job_id, closing.status, self._clock())
+                if job is not None:
+                    await self._settle(tx, job, closing, actor="expiry")
+                    expired += 1
+        return expired
+
+    async def run_expiry(self) -> None:
+        """Expires jobs from time to time, until cancelled. Run it as a task of the runtime."""
+        while True:
+            await asyncio.sleep(EXPIRY_S)
+            try:
+                while await self.expire_due() == DUE_AT_ONCE:
+                    pass
+            except DatabaseUnavailable:
+                log.warning("expiry_failed")
 
     async def get(self, who: Principal, job_id: JobId) -> Job:
         """One job. Raises: JobNotFound, JobNotOwned."""

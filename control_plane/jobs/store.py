@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, tuple_, update
+from sqlalchemy import func, insert, select, text, tuple_, update
 from sqlmodel import col
 
 from control_plane.ids import JobId, TeamId
-from control_plane.jobs.models import Job
+from control_plane.jobs.models import IS_OPEN, Job
 from control_plane.jobs.rules import OPEN_JOB, JobStatus
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import columns_of, many, one, values_of
@@ -59,6 +59,17 @@ async def save_bill(tx: Tx, job: Job) -> None:
         )
     )
     await tx.execute(statement)
+
+
+async def list_due(reader: Reader, now: datetime, *, limit: int) -> Sequence[tuple[TeamId, JobId]]:
+    """Open jobs of all teams whose time is over and whose calls have ended, the longest overdue first."""
+    statement = (
+        select(col(Job.team_id), col(Job.id))
+        .where(text(IS_OPEN), col(Job.expires_at) <= now, col(Job.calls_open) == 0)
+        .order_by(col(Job.expires_at))
+        .limit(limit)
+    )
+    return [(TeamId(row.team_id), JobId(row.id)) for row in await reader.execute(statement)]
 
 
 async def lock(tx: Tx, team_id: TeamId, job_id: JobId) -> Job | None:

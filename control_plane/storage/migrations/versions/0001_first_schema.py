@@ -165,6 +165,14 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id"),
     )
+    op.create_index(
+        "ix_jobs_due",
+        "jobs",
+        ["expires_at"],
+        unique=False,
+        sqlite_where=sa.text("status IN ('pending', 'in_progress')"),
+        postgresql_where=sa.text("status IN ('pending', 'in_progress')"),
+    )
     op.create_index("ix_jobs_team_created", "jobs", ["team_id", "created_at", "id"], unique=False)
     op.create_table(
         "model_group_grants",

@@ -1,0 +1,38 @@
+"""A job that nobody closes is closed by time: it costs nothing and gives back what it held."""
+
+import asyncio
+from datetime import timedelta
+
+from control_plane.ids import JobId, TeamId
+from control_plane.jobs.service import NewJob
+from control_plane.storage.database import Database
+from control_plane.tenants.principal import Principal
+from tests.house import Team
+from tests.rooms import ACME, Rooms
+
+TTL = timedelta(hours=1)
+
+
+async def test_an_overdue_job_expires_and_gives_back_its_hold(db: Database) -> None:
+    rooms = Rooms.on(db)
+    await rooms.team(ACME)
+    who = Principal(team_id=TeamId(ACME))
+    job = await rooms.jobs.create(who, NewJob("test", ttl=TTL))
+    rooms.clock.move(TTL - timedelta(seconds=1))
+    assert await rooms.jobs.expire_due() == 0
+    rooms.clock.move(timedelta(seconds=1))
+    # when two servers look at once, one of them expires it
+    assert sum(await asyncio.gather(rooms.jobs.expire_due(), rooms.jobs.expire_due())) == 1
+    expired = await rooms.jobs.get(who, JobId(job.id))
+    assert (expired.status, expired.credits_charged) == ("expired", 0)
+    balance = await rooms.credits.balance(who, TeamId(ACME))
+    assert (balance.available, balance.held, balance.used) == (100, 0, 0)
+
+
+async def test_a_job_whose_time_is_over_takes_no_calls(team: Team) -> None:
+    job_id = await team.create_job(ttl_seconds=1)
+    async with asyncio.timeout(5):
+        while (answer := await team.call(job_id)).is_success:  # noqa: ASYNC110 - what is waited for is time
+            await asyncio.sleep(0.1)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "job_closed")
+    assert "expired" in answer.json()["detail"]
