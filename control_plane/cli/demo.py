@@ -1,12 +1,10 @@
 """`demo`: starts the product, is its first customer, shows the bill, and goes on serving."""
 
-import asyncio
 import json
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import uvicorn
 from rich.console import Console
 from rich.table import Table
 
@@ -28,34 +26,22 @@ class DemoFailed(HouseError):
 
 
 def demo(settings: Settings) -> None:
-    """Runs until Ctrl-C. Raises: InvalidConfig and DemoFailed, both with what to do."""
+    """Runs until Ctrl-C. Raises: DemoFailed, and what `serve` raises, with what to do."""
     configure_logging("WARNING", "text")
     server.show_new_master_key(settings)
     server.migrate(settings)
-    try:
-        asyncio.run(_serve_and_tour(settings))
-    except KeyboardInterrupt:
-        console.print("Stopped.")
+    console.print("[dim]Starting (LiteLLM takes a few seconds to load) …[/]")
+    server.run(_serve_and_tour(settings))
+    console.print("Stopped.")
 
 
 async def _serve_and_tour(settings: Settings) -> None:
-    console.print("[dim]Starting (LiteLLM takes a few seconds to load) …[/]")
-    running = uvicorn.Server(server.server_config(settings))
-    serving = asyncio.create_task(running.serve())
-    while not running.started:
-        if serving.done():
-            await serving
-            raise DemoFailed(f"The server could not start; is port {settings.port} taken? Set CONTROL_PLANE_PORT.")
-        await asyncio.sleep(0.05)
-    port = running.servers[0].sockets[0].getsockname()[1]
-    try:
+    async with server.serving(settings) as port:
         key, _ = find_master_key(settings)
-        await _tour(f"http://localhost:{port}", key)
-    except httpx.HTTPError as error:
-        running.should_exit = True
-        await serving
-        raise DemoFailed(f"The demo's job failed: {error}") from error
-    await serving
+        try:
+            await _tour(f"http://localhost:{port}", key)
+        except httpx.HTTPError as error:
+            raise DemoFailed(f"The demo's job failed: {error}") from error
 
 
 async def _tour(url: str, master_key: str) -> None:

@@ -1,9 +1,16 @@
 """`serve` and `migrate`."""
 
 import asyncio
+import logging
+import signal
+import socket
 import sys
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import uvicorn
+import uvloop
 
 from control_plane.errors import HouseError
 from control_plane.logs import configure_logging
@@ -12,44 +19,142 @@ from control_plane.settings import Settings
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate as migrate_database
 
+log = logging.getLogger(__name__)
+
+START_POLL_S = 0.01
+
+
+class CannotListen(HouseError):
+    """The address to listen on cannot be used."""
+
+
+class StopSignals:
+    """SIGTERM and Ctrl-C, from the first moment to the last: asked to stop, the process ends in order and with 0."""
+
+    def __init__(self) -> None:
+        self.is_asked = False
+        self._server: uvicorn.Server | None = None
+
+    def stop(self, server: uvicorn.Server) -> None:
+        """This server is what a signal stops; at once if one came before."""
+        self._server = server
+        server.should_exit = self.is_asked
+
+    @contextmanager
+    def caught(self) -> Iterator[None]:
+        """While the block runs; uvicorn catches them itself while it serves, and repeats them to us afterwards."""
+        before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _ask(self, _number: int, _frame: object) -> None:
+        self.is_asked = True
+        if self._server is not None:
+            self._server.should_exit = True
+
 
 def migrate(settings: Settings) -> None:
     """Brings the database to the newest schema."""
 
-    async def run() -> None:
+    async def run_migrations() -> None:
         db = Database(settings.database_url)
         try:
             await migrate_database(db)
         finally:
             await db.aclose()
 
-    asyncio.run(run())
+    asyncio.run(run_migrations())
 
 
 def serve(settings: Settings) -> None:
-    """Serves until SIGTERM or Ctrl-C; running calls may end until the grace is over. Exits with 1 if it cannot start."""
+    """Serves until SIGTERM or Ctrl-C; running calls may end until the grace is over.
+
+    Raises: InvalidConfig, DatabaseUnavailable, CannotListen when it cannot start.
+    """
     configure_logging(settings.log_level, settings.log_format)
     show_new_master_key(settings)
-    server = uvicorn.Server(server_config(settings))
-    server.run()
-    if not server.started:
-        sys.exit(1)
+
+    async def serve_until_stopped() -> None:
+        async with serving(settings):
+            pass
+
+    run(serve_until_stopped())
 
 
-def server_config(settings: Settings) -> uvicorn.Config:
-    """How uvicorn runs us."""
-    from control_plane.app import create_app  # noqa: PLC0415 - seconds of imports that other commands need not pay
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Runs the program's main coroutine in the event loop the server wants."""
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main)
 
-    return uvicorn.Config(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=round(settings.shutdown_grace_s),
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[int]:
+    """Opens the house and serves it; gives the port. Leaving the block waits for SIGTERM or Ctrl-C; an error ends it.
+
+    The house is opened here and not by uvicorn, so that what is wrong with it is explained in a sentence.
+    """
+    from control_plane.app import app_of  # noqa: PLC0415 - seconds of imports that other commands need not pay
+    from control_plane.runtime import open_house  # noqa: PLC0415 - as above
+
+    signals = StopSignals()
+    with signals.caught(), _bound(settings) as listener:
+        async with open_house(settings) as house:
+            config = uvicorn.Config(
+                app_of(house),
+                http="httptools",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=round(settings.shutdown_grace_s),
+            )
+            server = uvicorn.Server(config)
+            signals.stop(server)
+            task = asyncio.create_task(server.serve([listener]), name="server")
+            try:
+                await _until_started(server, task, settings)
+                port: int = listener.getsockname()[1]
+                log.info("listening", extra={"host": settings.host, "port": port})
+                yield port
+                await task
+            finally:
+                server.should_exit = True
+                await asyncio.wait([task])
+                for request in server.server_state.tasks:  # after a second Ctrl-C; nothing is left otherwise
+                    request.cancel()
+
+
+async def _until_started(server: uvicorn.Server, task: asyncio.Task[None], settings: Settings) -> None:
+    while not server.started:
+        if task.done():
+            try:
+                await task
+            except OSError as error:
+                raise _cannot_listen(settings, error) from None
+            return
+        await asyncio.sleep(START_POLL_S)
+
+
+@contextmanager
+def _bound(settings: Settings) -> Iterator[socket.socket]:
+    """The address is ours before the seconds that opening the house takes; nobody is let in yet."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            raise _cannot_listen(settings, error) from None
+        yield listener
+
+
+def _cannot_listen(settings: Settings, error: OSError) -> CannotListen:
+    return CannotListen(
+        f"Cannot listen on {settings.host}, port {settings.port}: {error.strerror}. "
+        "Set CONTROL_PLANE_PORT or CONTROL_PLANE_HOST."
     )
 
 

@@ -1,0 +1,126 @@
+"""The product as its users run it: a process of its own, its settings in the environment, its log on stderr."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from tests.house import MASTER_KEY, Team
+
+START_S = 60
+STOP_S = 20
+
+
+def environment(folder: Path, **settings: object) -> dict[str, str]:
+    """The shell's variables without settings of ours, and these settings; what is kept is kept in the folder."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONTROL_PLANE_")}
+    ours: Mapping[str, object] = {"var": folder / "var", "port": 0, **settings}
+    return inherited | {f"CONTROL_PLANE_{name.upper()}": str(value) for name, value in ours.items()}
+
+
+@dataclass
+class Run:
+    """A command that has ended."""
+
+    code: int
+    output: str
+
+
+async def run(command: str, folder: Path, **settings: object) -> Run:
+    """Runs a command to its end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "control_plane.cli", command),
+        cwd=folder,
+        env=environment(folder, **settings),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(START_S):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode is not None
+    return Run(process.returncode, output.decode())
+
+
+@dataclass
+class Process:
+    """A command that goes on: `serve` or `demo`."""
+
+    running: asyncio.subprocess.Process
+    log: Path
+    url: str = ""
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def send(self, number: signal.Signals) -> None:
+        self.running.send_signal(number)
+
+    async def ended(self, within_s: float = STOP_S) -> int:
+        """The exit code."""
+        async with asyncio.timeout(within_s):
+            return await self.running.wait()
+
+    async def until_said(self, text: str) -> str:
+        """The line of its output that has the text."""
+        async with asyncio.timeout(START_S):
+            while True:
+                for line in self.output.splitlines(keepends=True):
+                    if text in line and line.endswith("\n"):
+                        return line
+                assert self.running.returncode is None, self.output
+                await asyncio.sleep(0.02)
+
+    @asynccontextmanager
+    async def team(self) -> AsyncIterator[Team]:
+        """A new team of this server with 100 credits."""
+        master = {"Authorization": f"Bearer {MASTER_KEY}"}
+        async with httpx.AsyncClient(base_url=self.url, headers=master, timeout=30) as admin:
+            answer = await admin.post("/api/teams/create", json={"team_id": "team", "credits_allocated": 100})
+            assert answer.status_code == 200, answer.text
+            key = answer.json()["virtual_key"]
+            headers = {"Authorization": f"Bearer {key}"}
+            async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30) as http:
+                yield Team("team", key, http, admin)
+
+
+@asynccontextmanager
+async def started(command: str, folder: Path, **settings: object) -> AsyncIterator[Process]:
+    """Runs a command until the end of the block, at the latest."""
+    log = folder / f"{command}.log"
+    with log.open("wb") as output:
+        running = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "control_plane.cli", command),
+            cwd=folder,
+            env=environment(folder, **settings),
+            stdout=output,
+            stderr=output,
+        )
+    process = Process(running, log)
+    try:
+        yield process
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+
+
+@asynccontextmanager
+async def server(folder: Path, **settings: object) -> AsyncIterator[Process]:
+    """`serve`, as soon as it listens."""
+    async with started("serve", folder, master_key=MASTER_KEY, **settings) as process:
+        port = json.loads(await process.until_said('"listening"'))["port"]
+        process.url = f"http://127.0.0.1:{port}"
+        yield process

@@ -1,0 +1,114 @@
+"""Commands that cannot do what they were asked to say why in a sentence, and exit with 1."""
+
+import shlex
+import signal
+import socket
+import stat
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.house import MASTER_KEY, config_for, serving, settings_for, write_config
+from tests.processes.process import Run, run, started
+from tests.provider import Provider
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture
+def config(provider: Provider, tmp_path: Path) -> Path:
+    return write_config(tmp_path, config_for(provider))
+
+
+def explained(ran: Run) -> str:
+    """What a refused start says. It is for people: no traceback, no log line."""
+    assert ran.code == 1
+    assert "Traceback" not in ran.output
+    assert ran.output.startswith("control-plane: "), ran.output
+    return ran.output
+
+
+async def test_a_database_without_its_tables(tmp_path: Path, config: Path) -> None:
+    empty = f"sqlite:///{tmp_path}/new.db"
+    ran = await run("serve", tmp_path, database_url=empty, config=config, master_key=MASTER_KEY)
+    assert "run `control-plane migrate` first" in explained(ran)
+    assert (await run("migrate", tmp_path, database_url=empty)).code == 0
+
+
+async def test_a_second_server_on_the_same_sqlite_file(tmp_path: Path, config: Path, sqlite_url: str) -> None:
+    """It would take the first one's running calls for lost."""
+    async with serving(settings_for(sqlite_url, config)) as first:
+        ran = await run("serve", tmp_path, database_url=sqlite_url, config=config, master_key=MASTER_KEY)
+        assert "Another server already uses the SQLite database" in explained(ran)
+        async with first.client() as client:
+            assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_a_port_that_is_taken(tmp_path: Path, config: Path, sqlite_url: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        settings = {"database_url": sqlite_url, "config": config, "master_key": MASTER_KEY, "port": port}
+        said = explained(await run("serve", tmp_path, **settings))
+    assert f"port {port}: Address already in use" in said
+    assert "CONTROL_PLANE_PORT" in said
+
+
+async def test_a_wrong_configuration_is_told_with_every_mistake(tmp_path: Path, sqlite_url: str) -> None:
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text(
+        "model_list:\n"
+        "  - model_name: gpt\n"
+        "    litellm_params: {model: openai/gpt-4o, api_key: os.environ/NOT_SET_ANYWHERE}\n"
+        "model_groups:\n"
+        "  Agent: {models: [gtp], taems: []}\n"
+    )
+    said = explained(await run("serve", tmp_path, database_url=sqlite_url, config=wrong, master_key=MASTER_KEY))
+    for mistake in ("wrong.yaml:3", "NOT_SET_ANYWHERE", "wrong.yaml:5", "'taems'", "did you mean 'teams'", "'gtp'"):
+        assert mistake in said
+
+
+async def test_settings_that_are_none(tmp_path: Path) -> None:
+    said = explained(await run("serve", tmp_path, port="many", log_level="LOUD"))
+    assert "CONTROL_PLANE_PORT" in said
+    assert "CONTROL_PLANE_LOG_LEVEL" in said
+
+
+async def test_production_makes_up_no_master_key(tmp_path: Path, config: Path, sqlite_url: str) -> None:
+    said = explained(await run("serve", tmp_path, database_url=sqlite_url, config=config, env="production"))
+    assert "CONTROL_PLANE_MASTER_KEY is not set" in said
+    assert not (tmp_path / "var" / "master_key").exists()
+
+
+async def test_a_master_key_is_made_once_shown_once_and_kept_private(tmp_path: Path, config: Path) -> None:
+    """The starts end early, at a database without tables: the key comes first."""
+    settings = {"database_url": f"sqlite:///{tmp_path}/new.db", "config": config}
+    first, second = await run("serve", tmp_path, **settings), await run("serve", tmp_path, **settings)
+    file = tmp_path / "var" / "master_key"
+    key = file.read_text().strip()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert first.output.count(key) == 1
+    assert key not in second.output
+
+
+async def test_the_demo_shows_a_bill_and_a_curl_that_works(tmp_path: Path) -> None:
+    """From an empty folder, as after a fresh clone; Ctrl-C ends it in order."""
+    settings = {"config": ROOT / "litellm_config.yaml", "database_url": f"sqlite:///{tmp_path}/demo.db"}
+    async with started("demo", tmp_path, **settings) as demo:
+        await demo.until_said("Stop with Ctrl-C")
+        assert "The bill of job" in demo.output
+        assert "deduction" in demo.output
+        command = shlex.split(
+            demo.output[demo.output.index("curl -N") :].replace("\\\n", " ").partition("All routes")[0]
+        )
+        url = command[2]
+        headers = dict(command[position + 1].split(": ", 1) for position, word in enumerate(command) if word == "-H")
+        async with httpx.AsyncClient(timeout=30) as client:
+            answer = await client.post(url, headers=headers, content=command[command.index("-d") + 1])
+        assert answer.status_code == 200, answer.text
+        assert answer.text.endswith("data: [DONE]\n\n")
+        assert '"error"' not in answer.text
+        demo.send(signal.SIGINT)
+        assert await demo.ended() == 0
+    assert "Stopped." in demo.output
+    assert "Traceback" not in demo.output
