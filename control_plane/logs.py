@@ -8,7 +8,11 @@ import sys
 from contextvars import ContextVar
 from typing import Literal
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
+
+NOISE = ("color_message", "litellm_redacted")
+"""What libraries put beside their messages for handlers of their own."""
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request a log line belongs to; set at the entrance."""
@@ -29,6 +33,7 @@ def configure_logging(level: str, form: Literal["json", "text"]) -> None:
             JsonFormatter(
                 ["asctime", "levelname", "name", "message", "request_id"],
                 style="{",
+                reserved_attrs=[*RESERVED_ATTRS, *NOISE],
                 rename_fields={"asctime": "time", "levelname": "level", "name": "logger", "message": "event"},
             )
         )
@@ -36,7 +41,8 @@ def configure_logging(level: str, form: Literal["json", "text"]) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(level)
+    root.setLevel(max(logging.getLevelNamesMapping()[level], logging.INFO))  # libraries' DEBUG shows rows and requests
+    logging.getLogger("control_plane").setLevel(level)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
         logger = logging.getLogger(name)
         logger.handlers.clear()
