@@ -37,30 +37,29 @@ async def test_pieces_arrive_while_the_model_still_talks(team: Team, provider: P
     assert {event["model"] for event in stream.events} == {"model-hold"}
 
 
+REFUSED_FIRST = {
+    "e500": (500, "llm_call_failed"),
+    "e429": (429, "provider_rate_limited"),
+    "context": (400, "context_length_exceeded"),
+    "rolebreak": (500, "llm_call_failed"),
+    "garbage": (500, "llm_call_failed"),
+}
+"""What a failure before the first piece becomes, by the provider's behaviour."""
+
+
 @pytest.mark.parametrize("alone", [False, True], ids=["in a job", "alone"])
-@pytest.mark.parametrize(
-    ("behaviour", "status", "code"),
-    [
-        ("e500", 500, "llm_call_failed"),
-        ("e429", 429, "provider_rate_limited"),
-        ("context", 400, "context_length_exceeded"),
-        ("rolebreak", 500, "llm_call_failed"),
-        ("garbage", 500, "llm_call_failed"),
-    ],
-)
-async def test_a_failure_before_the_first_piece_is_a_status_and_costs_nothing(
-    team: Team, behaviour: str, status: int, code: str, alone: bool
-) -> None:
+async def test_a_failure_before_the_first_piece_is_a_status_and_costs_nothing(team: Team, alone: bool) -> None:
     job_id = None if alone else await team.create_job()
-    async with streaming(team, job_id, behaviour) as stream:
-        answer = stream.response
-    assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+    for behaviour, refusal in REFUSED_FIRST.items():
+        async with streaming(team, job_id, behaviour) as stream:
+            answer = stream.response
+        assert (answer.status_code, answer.json()["error"]["code"]) == refusal
     if job_id is not None:
         assert (await team.complete(job_id)).json()["costs"]["credits_charged"] == 0
     books = await Books.of(team)
     books.check()
-    (call,) = books.calls
-    assert (call["status"], call["error"], call["cost_usd"]) == ("failed", code, 0)
+    assert {(call["status"], call["cost_usd"]) for call in books.calls} == {("failed", 0)}
+    assert sorted(call["error"] for call in books.calls) == sorted(code for _, code in REFUSED_FIRST.values())
     assert books.credits["credits_available"] == 100
 
 
