@@ -47,6 +47,7 @@ async def close_clients(reporter: Any) -> None:
     await litellm.close_litellm_async_clients()
     litellm.in_memory_llm_clients_cache.flush_cache()
     await GLOBAL_LOGGING_WORKER.stop()
+    GLOBAL_LOGGING_WORKER._sem = None  # noqa: SLF001  # each stop loses one of its 100 permits, then nothing is reported
 
 
 async def close_redis(router: Any) -> None:

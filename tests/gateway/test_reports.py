@@ -11,6 +11,7 @@ from control_plane.errors import LlmCallFailed
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.reports import spend_report
 from control_plane.gateway.router import open_gateway
+from control_plane.gateway.shutdown import close_clients
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.gateway.test_complete import demo
 from tests.gateway.test_stream import read
@@ -180,3 +181,18 @@ def test_a_cached_answer_costs_nothing() -> None:
         }
     )
     assert (report.cost, report.is_cached) == (0, True)
+
+
+async def test_reports_still_arrive_after_a_hundred_gateways_have_closed(
+    gateway_for: Opener, reports: list[SpendReport]
+) -> None:
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER  # noqa: PLC0415
+
+    for _ in range(101):  # closing the last gateway stops LiteLLM's worker, and a stopped one starts again
+        GLOBAL_LOGGING_WORKER.start()
+        await asyncio.sleep(0)
+        await close_clients(reporter=None)
+    gateway = await gateway_for("ok")
+    await gateway.complete(make_call("ok"))
+    await gateway.aclose()
+    assert len(reports) == 1
