@@ -242,7 +242,6 @@ async def test_a_call_that_works_is_silent(acme: Acme) -> None:
     ("group", "said"),
     [
         ("e400", r"Bad request: \{'detail': '.+', 'error': \{'code': 'invalid_request', .+\}\}"),
-        ("GPT4Agent", "Insufficient credits or access denied"),
         ("e429", "Rate limit exceeded"),
         ("e500", "HTTP error: 500 Server Error: .+"),
         ("e503", "HTTP error: 503 Server Error: .+"),
@@ -254,6 +253,15 @@ async def test_each_failure_is_told_apart_and_free(acme: Acme, group: str, said:
     assert re.fullmatch(f"{said}\n", ran.out)
     assert "requests.exceptions.HTTPError" in ran.err
     assert (await acme.team.complete(job_id)).json()["costs"]["credits_remaining"] == 100
+
+
+async def test_a_group_that_was_taken_away_is_told_apart(acme: Acme) -> None:
+    access = f"/api/teams/{acme.team.id}/model-groups"
+    assert (await acme.team.admin.put(access, json={"model_groups": ["GPT4Agent"]})).is_success
+    job_id = await acme.team.create_job(model_group="GPT4Agent")
+    assert (await acme.team.admin.put(access, json={"model_groups": []})).is_success
+    ran = await acme.run("non_streaming_calls/error_handling.py", job_id=job_id, status=1)
+    assert ran.out == "Insufficient credits or access denied\n"
 
 
 async def test_a_wrong_key_is_told_apart(acme: Acme) -> None:
