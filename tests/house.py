@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from control_plane.app import create_app
 from control_plane.house import House
+from control_plane.runtime import open_house
 from control_plane.settings import Settings
 from tests.provider import Provider
 
@@ -125,29 +126,27 @@ class Server:
 @asynccontextmanager
 async def serving(settings: Settings) -> AsyncIterator[Server]:
     """Serves the product on a free port until the end of the block."""
-    app = create_app(settings)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
+    async with open_house(settings) as house:
+        config = uvicorn.Config(
+            create_app(house),
             host="127.0.0.1",
             port=0,
+            lifespan="off",
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=round(settings.shutdown_grace_s),
         )
-    )
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        if task.done():
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve())
+        while not server.started:
+            assert not task.done(), "the server did not start"
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        try:
+            yield Server(f"http://127.0.0.1:{port}", house, server)
+        finally:
+            server.should_exit = True
             await task
-            raise RuntimeError("the server did not start")
-        await asyncio.sleep(0.01)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        yield Server(f"http://127.0.0.1:{port}", app.state.house, server)
-    finally:
-        server.should_exit = True
-        await task
 
 
 @dataclass(frozen=True)
