@@ -115,6 +115,12 @@ class Server:
     url: str
     house: House
     uvicorn: uvicorn.Server
+    task: asyncio.Task[None]
+
+    async def stop(self) -> None:
+        """As SIGTERM does: lets requests end until the grace is over, then cancels them. The house stays open."""
+        self.uvicorn.should_exit = True
+        await asyncio.shield(self.task)
 
     @asynccontextmanager
     async def client(self, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
@@ -143,7 +149,7 @@ async def serving(settings: Settings) -> AsyncIterator[Server]:
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         try:
-            yield Server(f"http://127.0.0.1:{port}", house, server)
+            yield Server(f"http://127.0.0.1:{port}", house, server, task)
         finally:
             server.should_exit = True
             await task

@@ -12,7 +12,7 @@ from control_plane.calls.live import InFlight
 from control_plane.settings import Settings
 from tests.books import Books
 from tests.calls.sse import streaming
-from tests.house import INPUT_PRICE, OUTPUT_PRICE, Server, Team, call_body, new_team, serving
+from tests.house import INPUT_PRICE, OUTPUT_PRICE, Team, call_body, new_team, serving
 from tests.provider import Provider
 
 
@@ -21,13 +21,6 @@ async def again(settings: Settings, team: Team) -> AsyncIterator[Team]:
     """The team at the next server on the same database."""
     async with serving(settings) as server, server.client(team.key) as http:
         yield Team(team.id, team.key, http, team.admin)
-
-
-async def until_stopping(server: Server) -> None:
-    server.uvicorn.should_exit = True
-    async with asyncio.timeout(10):
-        while not server.house.calls.is_stopping:  # noqa: ASYNC110 - it tells nobody
-            await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -43,7 +36,7 @@ async def test_a_stream_is_ended_with_an_error_and_recorded(
         job_id = None if alone else await team.create_job()
         async with streaming(team, job_id, "hold") as stream:
             await stream.pieces(3)
-            await until_stopping(server)
+            await server.stop()
             (error,) = await stream.rest()
         assert error["error"]["code"] == "shutting_down"
         await provider.wait_closed("hold", timeout_s=1)
@@ -71,7 +64,7 @@ async def test_a_call_without_an_answer_yet_is_told_503_and_recorded(
         body = {"job_type": "test", **call_body("timeout")}
         asking = asyncio.create_task(team.http.post(path + ("-stream" if is_stream else ""), json=body))
         await provider.wait_requests("timeout")
-        await until_stopping(server)
+        await server.stop()
         answer: httpx.Response = await asking
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
         assert "Retry-After" in answer.headers
