@@ -165,9 +165,8 @@ class LiveCall:
                 "The database went away during the call; its record is kept and written when the database is back.",
                 retry_after_s=error.retry_after_s,
             ) from error
-        except (
-            Exception
-        ):  # a record the database refuses, as for a provider's absurd numbers: the call must not stay open
+        except Exception:
+            # The database refuses the record itself, as for a provider's absurd numbers: the call must not stay open.
             await self._writer.finish(
                 replace(
                     record,

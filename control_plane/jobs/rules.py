@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from control_plane.chat import Answer, FinishReason, Served, Usage
-from control_plane.errors import Unprocessable
+from control_plane.chat import FinishReason, Served, Usage
+from control_plane.errors import DatabaseUnavailable, Unprocessable
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.units import NanoUsd
 
@@ -72,25 +72,20 @@ class Record:
     error_code: str | None = None
     is_cached: bool = False
 
-    @classmethod
-    def of_answer(cls, intent: Intent, answer: Answer, *, latency_ms: int, ended_at: datetime) -> Self:
-        """The record of a buffered call that was answered."""
-        return cls(
-            intent,
-            CallStatus.SUCCEEDED,
-            answer.usage,
-            answer.cost,
-            latency_ms,
-            ended_at,
-            served=answer.served,
-            finish_reason=answer.finish_reason,
-            is_cached=answer.is_cached,
-        )
-
     @property
     def is_billable(self) -> bool:
         """Whether its tokens and cost count towards the bill: not when the call failed, so that retrying is free."""
         return self.status in (CallStatus.SUCCEEDED, CallStatus.CANCELLED)
+
+    def to_be_kept(self) -> Self:
+        """The record of a call whose client is told 503 because the database is away, to be written later.
+
+        A buffered answer was never delivered, so the call failed and costs nothing: the client will ask again. The
+        pieces of a stream were delivered.
+        """
+        if self.intent.is_stream or self.status is not CallStatus.SUCCEEDED:
+            return self
+        return replace(self, status=CallStatus.FAILED, error_code=DatabaseUnavailable.code)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,7 +71,7 @@ class SpendWriter:
         try:
             return await self._batcher.put(record)
         except DatabaseUnavailable:
-            self._kept.append(record)
+            self._kept.append(record.to_be_kept())
             raise
 
     def report(self, report: SpendReport) -> None:

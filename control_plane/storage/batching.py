@@ -8,6 +8,7 @@ lingers a moment so that batches grow (10 ms were measured to make a durable row
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,15 @@ Result = TypeVar("Result")
 
 Write = Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]]
 """Writes a batch durably; returns each item's result, or the error that is its alone. May raise: then all failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting(Generic[Item, Result]):
+    """An item in the queue, and who is told about it."""
+
+    item: Item
+    done: asyncio.Future[Result]
+    is_patient: bool
 
 
 class Batcher(Generic[Item, Result]):
@@ -34,7 +44,7 @@ class Batcher(Generic[Item, Result]):
         self._max_batch = max_batch
         self._linger_s = linger_s
         self._due = asyncio.Event()
-        self._queue: asyncio.Queue[tuple[Item, asyncio.Future[Result]]] = asyncio.Queue(capacity)
+        self._queue: asyncio.Queue[_Waiting[Item, Result]] = asyncio.Queue(capacity)
 
     async def put(self, item: Item, *, patience_s: float = 0) -> Result:
         """Waits until the item is durable. A caller that is cancelled meanwhile leaves its item to be written.
@@ -42,7 +52,7 @@ class Batcher(Generic[Item, Result]):
         With patience the item does not start a batch of its own for so long; the next impatient one takes it along.
         """
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        await self._queue.put((item, done))
+        await self._queue.put(_Waiting(item, done, is_patient=patience_s > 0))
         if patience_s:
             asyncio.get_running_loop().call_later(patience_s, self._due.set)
         else:
@@ -58,11 +68,11 @@ class Batcher(Generic[Item, Result]):
                 await asyncio.sleep(self._linger_s)
             self._due.clear()
             while batch := self._take():
-                is_busy = len(batch) > 1
+                is_busy = sum(not waiting.is_patient for waiting in batch) > 1
                 await self._flush(batch)
 
-    def _take(self) -> list[tuple[Item, asyncio.Future[Result]]]:
-        batch: list[tuple[Item, asyncio.Future[Result]]] = []
+    def _take(self) -> "list[_Waiting[Item, Result]]":
+        batch: list[_Waiting[Item, Result]] = []
         while len(batch) < self._max_batch and not self._queue.empty():
             batch.append(self._queue.get_nowait())
         return batch
@@ -72,13 +82,14 @@ class Batcher(Generic[Item, Result]):
         self._due.set()
         await self._queue.join()
 
-    async def _flush(self, batch: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+    async def _flush(self, batch: "list[_Waiting[Item, Result]]") -> None:
         results: Sequence[Result | Exception]
         try:
-            results = await self._write([item for item, _ in batch])
+            results = await self._write([waiting.item for waiting in batch])
         except Exception as error:  # noqa: BLE001 - a flusher that died would hang every caller; each is told instead
             results = [error] * len(batch)
-        for (_, done), result in zip(batch, results, strict=True):
+        for waiting, result in zip(batch, results, strict=True):
+            done = waiting.done
             if isinstance(result, Exception):
                 if done.cancelled():
                     log.error("write_failed_unheard", exc_info=result)

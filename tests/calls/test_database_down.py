@@ -72,6 +72,25 @@ async def test_a_stream_without_a_record_ends_in_an_error_and_is_billed_later(
     (await Books.of(team)).check()
 
 
+async def test_an_answer_that_was_never_delivered_is_not_billed(
+    team: Team, provider: Provider, postgres: Postgres, postgres_url: str
+) -> None:
+    """The client was told 503 and asks again: it pays for the answer it gets, and the other one stays visible."""
+    job_id = await team.create_job()
+    asking = asyncio.create_task(team.call(job_id, "hold"))
+    await provider.wait_requests("hold")
+    async with outage(postgres, postgres_url):
+        provider.release("hold")
+        assert is_database_away(await asking)
+    await until_all_is_settled(team)
+    assert (await team.call(job_id)).is_success
+    costs = (await team.complete(job_id)).json()["costs"]
+    assert (costs["total_cost_usd"], costs["failed_calls"], costs["total_calls"]) == (COST_USD, 1, 2)
+    unheard = (await team.costs(job_id))["breakdown"][0]
+    assert (unheard["status"], unheard["error"], unheard["cost_usd"]) == ("failed", "database_unavailable", COST_USD)
+    (await Books.of(team)).check()
+
+
 @pytest.mark.parametrize("is_stream", [False, True], ids=["buffered", "stream"])
 async def test_a_job_of_one_call_is_closed_when_the_database_is_back(
     team: Team, provider: Provider, postgres: Postgres, postgres_url: str, is_stream: bool
@@ -92,7 +111,8 @@ async def test_a_job_of_one_call_is_closed_when_the_database_is_back(
     books = await until_all_is_settled(team, closed=True)
     books.check()
     assert books.jobs[0]["status"] == "failed"
-    assert [(call["status"], call["cost_usd"]) for call in books.calls] == [("succeeded", COST_USD)]
+    status = "succeeded" if is_stream else "failed"
+    assert [(call["status"], call["cost_usd"]) for call in books.calls] == [(status, COST_USD)]
     assert books.credits["credits_available"] == 100
 
 

@@ -55,7 +55,7 @@ class Customer:
         """A call about to be made in that job, or in a new one."""
         if job_id is None:
             job_id = JobId((await self.rooms.jobs.create(self.who, NewJob("test"))).id)
-        return Intent(CallId(new_id()), job_id, ACME, "ChatAgent", False, None, {}, NOW)
+        return Intent(CallId(new_id()), job_id, ACME, "ChatAgent", True, None, {}, NOW)
 
     async def bill(self, job_id: JobId) -> tuple[int, int]:
         """What the completed job has: calls, and their cost."""
