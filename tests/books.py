@@ -11,7 +11,10 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Books:
-    """Everything a team can see of itself. Two books are equal when nothing happened between them."""
+    """Everything a team can see of itself. Two books are equal when nothing happened between them.
+
+    LiteLLM's reports are left out: they arrive when they like.
+    """
 
     credits: dict[str, int]
     ledger: list[Json]
@@ -22,7 +25,10 @@ class Books:
     async def of(cls, team: Team) -> "Books":
         jobs = await _pages(team, "jobs", "jobs")
         calls = [
-            call for job in jobs if job["model_groups_used"] for call in (await team.costs(job["job_id"]))["breakdown"]
+            {name: call[name] for name in call if name != "spend_logs"}
+            for job in jobs
+            if job["model_groups_used"]
+            for call in (await team.costs(job["job_id"]))["breakdown"]
         ]
         ledger = await _pages(team, "credits/transactions", "transactions")
         return cls(await team.credits(), ledger[::-1], jobs, calls)
