@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from control_plane.schemas.base import Answer, Body, GivenMoment, Json, Moment, Text
 from control_plane.schemas.chat import ChatMessage, ChatParameters
@@ -73,10 +73,14 @@ class CallResult(Answer):
     metadata: CallMetadata
 
 
+def _lower(given: object) -> object:
+    return given.lower() if isinstance(given, str) else given  # older clients shout
+
+
 class CompleteJob(Body):
     """Closes a job."""
 
-    status: Literal["completed", "failed", "cancelled"]
+    status: Annotated[Literal["completed", "failed", "cancelled"], BeforeValidator(_lower)]
     metadata: Metadata | None = None
     error_message: Annotated[Text, Field(max_length=10_000)] | None = None
 

@@ -584,3 +584,7 @@ async def test_a_job_cannot_be_opened_for_a_group_its_calls_could_not_use(team: 
         answer = await team.http.post("/api/jobs/create", json={"job_type": "test", "model_group": group})
         assert answer.json()["error"]["code"] == code
     assert (await team.credits())["credits_held"] == 0
+
+
+async def test_a_status_may_be_given_in_capitals(team: Team) -> None:
+    assert (await team.complete(await team.create_job(), "FAILED")).json()["status"] == "failed"
