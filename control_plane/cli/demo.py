@@ -91,13 +91,12 @@ class _Tour:
 
 
 async def _team_key(admin: httpx.AsyncClient) -> str:
-    """A key of the demo's team, which is made the first time; later its credits are filled up again."""
+    """A fresh key, good for a day, of the demo's team: made the first time, given new credits when it has none."""
     made = await admin.post("/api/teams/create", json={"team_id": TEAM, "credits_allocated": CREDITS})
-    if made.is_success:
-        return str(made.json()["virtual_key"])
-    credits_ = await _json(admin.get(f"/api/teams/{TEAM}/credits"))
-    if credits_["credits_available"] < 1:
-        await _json(admin.post(f"/api/teams/{TEAM}/credits/add", json={"credits": CREDITS, "reason": "demo"}))
+    if not made.is_success:  # it is there already
+        credits_ = await _json(admin.get(f"/api/teams/{TEAM}/credits"))
+        if credits_["credits_available"] < 1:
+            await _json(admin.post(f"/api/teams/{TEAM}/credits/add", json={"credits": CREDITS, "reason": "demo"}))
     new = await _json(admin.post(f"/api/teams/{TEAM}/keys", json={"name": "demo", "ttl_seconds": KEY_LIFE_S}))
     return str(new["virtual_key"])
 
