@@ -9,13 +9,13 @@ from sqlmodel import col
 from control_plane.ids import OrganizationId, TeamId
 from control_plane.model_groups.models import Grant
 from control_plane.storage.database import Reader, Tx
-from control_plane.storage.rows import columns_of, one
+from control_plane.storage.rows import every, one
 from control_plane.tenants.models import Team
 
 
 async def lock_team(tx: Tx, team_id: TeamId) -> Team | None:
     """The team, kept from other changes until the transaction ends. (SQLite has one writer anyway.)"""
-    statement = select(*columns_of(Team)).where(col(Team.id) == team_id).with_for_update()
+    statement = every(Team).where(col(Team.id) == team_id).with_for_update()
     return one(Team, await tx.execute(statement))
 
 

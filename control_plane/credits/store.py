@@ -14,7 +14,7 @@ from control_plane.credits.rules import EntryKind, Movement
 from control_plane.errors import AlreadyExists, Conflict, HouseError, InsufficientCredits, TeamNotFound
 from control_plane.ids import TeamId, new_id
 from control_plane.storage.database import Reader, Tx
-from control_plane.storage.rows import columns_of, many
+from control_plane.storage.rows import every, many
 from control_plane.storage.upsert import upsert
 
 MAX_CREDITS = 10**15  # what a team may be given in all: JSON clients count exactly up to 2^53, about 9 * 10^15
@@ -128,7 +128,7 @@ async def find_balances(reader: Reader, team_ids: Collection[TeamId]) -> dict[Te
 async def list_entries(reader: Reader, team_id: TeamId, *, limit: int, before: int | None) -> Sequence[LedgerEntry]:
     """The team's ledger, newest first; `before` is the number of the last entry already seen."""
     statement = (
-        select(*columns_of(LedgerEntry))
+        every(LedgerEntry)
         .where(col(LedgerEntry.team_id) == team_id)
         .order_by(col(LedgerEntry.number).desc())
         .limit(limit)

@@ -20,7 +20,7 @@ from control_plane.jobs.plans import read_plan
 from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, JobStatus, Record, Totals
 from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
-from control_plane.storage.rows import columns_of, many, one_or_many
+from control_plane.storage.rows import every, many, one_or_many
 from control_plane.storage.upsert import upsert
 
 
@@ -100,7 +100,7 @@ async def finish(tx: Tx, records: Sequence[Record], worker_id: UUID) -> set[Call
 async def list_calls(reader: Reader, team_id: TeamId, job_id: JobId) -> Sequence[Call]:
     """The calls of a job in the order they were made."""
     statement = (
-        select(*columns_of(Call))
+        every(Call)
         .where(col(Call.job_id) == job_id, col(Call.team_id) == team_id)
         .order_by(col(Call.created_at), col(Call.id))
     )

@@ -219,12 +219,13 @@ class JobService:
         charged = billing.bill(
             read_plan(job.plan), is_completed=closing.status is JobStatus.COMPLETED, usage=usage_of(job)
         )
-        for movement in billing.settle(charged, job.credits_held):
+        balances = [
             await credits_store.post(tx, team_id, movement, ref=str(job.id), now=now, actor=actor)
-        balance = await credits_store.find_balance(tx, team_id)
-        assert balance is not None, "a team with a job has a balance"
+            for movement in billing.settle(charged, job.credits_held)
+        ]
+        assert balances, "every job holds something, and what is held is deducted or released"
         job.credits_charged = charged
-        job.credits_remaining = balance.remaining
+        job.credits_remaining = balances[-1].remaining
         job.credits_held = 0
         job.metadata_ = merged_metadata(job.metadata_, closing.metadata or {})
         job.error_message = closing.error_message or _said_error(closing.metadata)

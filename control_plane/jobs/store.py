@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import func, insert, select, text, tuple_, update
+from sqlalchemy import Executable, bindparam, func, insert, select, text, tuple_, update
 from sqlmodel import col
 
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs.models import IS_OPEN, Job
 from control_plane.jobs.rules import OPEN_JOB, JobStatus
 from control_plane.storage.database import Reader, Tx
-from control_plane.storage.rows import columns_of, many, one, values_of
+from control_plane.storage.rows import columns_of, every, many, one, values_of
 
 
 async def add(tx: Tx, job: Job) -> None:
@@ -22,7 +23,7 @@ async def add(tx: Tx, job: Job) -> None:
 
 async def find(reader: Reader, job_id: JobId) -> Job | None:
     """One job, whoever owns it; the caller compares the team."""
-    return one(Job, await reader.execute(select(*columns_of(Job)).where(col(Job.id) == job_id)))
+    return one(Job, await reader.execute(every(Job).where(col(Job.id) == job_id)))
 
 
 async def claim(tx: Tx, team_id: TeamId, job_id: JobId, status: JobStatus, now: datetime) -> Job | None:
@@ -31,18 +32,23 @@ async def claim(tx: Tx, team_id: TeamId, job_id: JobId, status: JobStatus, now: 
     None: no such job, another team's, closed before, or calls are running. One statement decides, so of 200
     completions at once one gets the row.
     """
-    statement = (
+    row = {"job": job_id, "team": team_id, "to": status.value, "now": now}
+    return one(Job, await tx.execute(_claim(), row))
+
+
+@cache
+def _claim() -> Executable:
+    return (
         update(Job)
         .where(
-            col(Job.id) == job_id,
-            col(Job.team_id) == team_id,
+            col(Job.id) == bindparam("job"),
+            col(Job.team_id) == bindparam("team"),
             col(Job.status).in_(OPEN_JOB),
             col(Job.calls_open) == 0,
         )
-        .values(status=status.value, completed_at=now)
+        .values(status=bindparam("to"), completed_at=bindparam("now"))
         .returning(*columns_of(Job))
     )
-    return one(Job, await tx.execute(statement))
 
 
 async def save_bill(tx: Tx, job: Job) -> None:
@@ -74,7 +80,7 @@ async def list_due(reader: Reader, now: datetime, *, limit: int) -> Sequence[tup
 
 async def lock(tx: Tx, team_id: TeamId, job_id: JobId) -> Job | None:
     """The job, kept from others until the transaction ends. (SQLite has one writer anyway and ignores the lock.)"""
-    statement = select(*columns_of(Job)).where(col(Job.id) == job_id, col(Job.team_id) == team_id).with_for_update()
+    statement = every(Job).where(col(Job.id) == job_id, col(Job.team_id) == team_id).with_for_update()
     return one(Job, await tx.execute(statement))
 
 
@@ -105,7 +111,7 @@ async def list_jobs(
 ) -> Sequence[Job]:
     """The team's jobs, newest first. `after` is the creation time and id of the last job already seen."""
     statement = (
-        select(*columns_of(Job))
+        every(Job)
         .where(col(Job.team_id) == team_id)
         .order_by(col(Job.created_at).desc(), col(Job.id).desc())
         .limit(limit)

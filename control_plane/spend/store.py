@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert
 from sqlmodel import col
 
 from control_plane.chat import SpendReport
@@ -10,7 +10,7 @@ from control_plane.ids import JobId, TeamId, new_id
 from control_plane.jobs.models import Call
 from control_plane.spend.models import SpendLog
 from control_plane.storage.database import Reader, Tx
-from control_plane.storage.rows import columns_of, many
+from control_plane.storage.rows import every, many
 
 
 async def add_reports(tx: Tx, reports: Sequence[SpendReport]) -> None:
@@ -41,7 +41,7 @@ async def add_reports(tx: Tx, reports: Sequence[SpendReport]) -> None:
 async def list_logs(reader: Reader, team_id: TeamId, job_id: JobId) -> Sequence[SpendLog]:
     """The spend logs of a job's calls, in the order they arrived."""
     statement = (
-        select(*columns_of(SpendLog))
+        every(SpendLog)
         .join(Call, col(Call.id) == col(SpendLog.call_id))
         .where(col(Call.job_id) == job_id, col(Call.team_id) == team_id)
         .order_by(col(SpendLog.id))

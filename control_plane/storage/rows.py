@@ -1,16 +1,25 @@
 """Rows of Core statements as the SQLModel classes they came from."""
 
+from collections.abc import Sequence
+from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, CursorResult, Result, inspect
+from sqlalchemy import ColumnElement, CursorResult, Result, Select, inspect, select
 from sqlmodel import SQLModel
 
 Model = TypeVar("Model", bound=SQLModel)
 
 
-def columns_of(table: type[SQLModel]) -> list[ColumnElement[Any]]:
+@cache
+def columns_of(table: type[SQLModel]) -> Sequence[ColumnElement[Any]]:
     """Every column of a table under its attribute's name, so that a row builds the model again."""
     return [column.label(attribute) for attribute, column in inspect(table).columns.items()]
+
+
+@cache
+def every(table: type[SQLModel]) -> Select[*tuple[Any, ...]]:
+    """SELECT of all columns, to be narrowed. Built once: for a wide table, building it costs more than running it."""
+    return select(*columns_of(table))
 
 
 def values_of(row: SQLModel) -> dict[str, Any]:

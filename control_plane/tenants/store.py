@@ -11,7 +11,7 @@ from sqlmodel import SQLModel, col
 from control_plane.errors import AlreadyExists
 from control_plane.ids import KeyId, OrganizationId, TeamId
 from control_plane.storage.database import Reader, Tx
-from control_plane.storage.rows import columns_of, many, one, values_of
+from control_plane.storage.rows import every, many, one, values_of
 from control_plane.tenants.models import Organization, Team, VirtualKey
 from control_plane.tenants.principal import Principal
 
@@ -26,26 +26,26 @@ async def add(tx: Tx, row: SQLModel, *, taken: str) -> None:
 
 async def find_organization(reader: Reader, organization_id: OrganizationId) -> Organization | None:
     """One organization."""
-    statement = select(*columns_of(Organization)).where(col(Organization.id) == organization_id)
+    statement = every(Organization).where(col(Organization.id) == organization_id)
     return one(Organization, await reader.execute(statement))
 
 
 async def list_all_organizations(reader: Reader, *, limit: int, offset: int) -> Sequence[Organization]:
     """Every organization, by id."""
-    statement = select(*columns_of(Organization)).order_by(col(Organization.id)).limit(limit).offset(offset)
+    statement = every(Organization).order_by(col(Organization.id)).limit(limit).offset(offset)
     return many(Organization, await reader.execute(statement))
 
 
 async def find_team(reader: Reader, team_id: TeamId) -> Team | None:
     """One team."""
-    return one(Team, await reader.execute(select(*columns_of(Team)).where(col(Team.id) == team_id)))
+    return one(Team, await reader.execute(every(Team).where(col(Team.id) == team_id)))
 
 
 async def list_all_teams(
     reader: Reader, *, organization_id: OrganizationId | None, limit: int, offset: int
 ) -> Sequence[Team]:
     """Every team, or every team of one organization, by id."""
-    statement = select(*columns_of(Team)).order_by(col(Team.id)).limit(limit).offset(offset)
+    statement = every(Team).order_by(col(Team.id)).limit(limit).offset(offset)
     if organization_id is not None:
         statement = statement.where(col(Team.organization_id) == organization_id)
     return many(Team, await reader.execute(statement))
@@ -65,7 +65,7 @@ async def delete_team(tx: Tx, team_id: TeamId) -> None:
 
 async def list_keys(reader: Reader, team_id: TeamId) -> Sequence[VirtualKey]:
     """The team's keys, oldest first, revoked ones too."""
-    statement = select(*columns_of(VirtualKey)).where(col(VirtualKey.team_id) == team_id).order_by(col(VirtualKey.id))
+    statement = every(VirtualKey).where(col(VirtualKey.team_id) == team_id).order_by(col(VirtualKey.id))
     return many(VirtualKey, await reader.execute(statement))
 
 
@@ -81,7 +81,7 @@ async def end_key(tx: Tx, team_id: TeamId, key_id: KeyId, at: datetime) -> Virtu
         .values(revoked_at=at)
     )
     await tx.execute(statement)
-    known = select(*columns_of(VirtualKey)).where(col(VirtualKey.id) == key_id, col(VirtualKey.team_id) == team_id)
+    known = every(VirtualKey).where(col(VirtualKey.id) == key_id, col(VirtualKey.team_id) == team_id)
     return one(VirtualKey, await tx.execute(known))
 
 
