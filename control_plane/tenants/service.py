@@ -1,4 +1,4 @@
-"""Keys: what a key stands for, and the making and ending of keys."""
+"""What a key stands for. Keys are made and ended in `administration/keys.py`."""
 
 from cachetools import TTLCache
 
