@@ -70,12 +70,15 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 one_call_jobs=OneCallJobs(jobs, calls),
             )
             await lease.start()
-            async with _running(
-                writer=writer.run(),
-                kept_writes=writer.write_kept(),
-                kept_closings=house.one_call_jobs.close_kept(),
-                lease=lease.run(),
-                expiry=jobs.run_expiry(),
+            # The writer outlives the others: when one of them dies, the calls still running are recorded all the same.
+            async with (
+                _running(writer=writer.run()),
+                _running(
+                    kept_writes=writer.write_kept(),
+                    kept_closings=house.one_call_jobs.close_kept(),
+                    lease=lease.run(),
+                    expiry=jobs.run_expiry(),
+                ),
             ):
                 try:
                     yield house

@@ -1,0 +1,51 @@
+"""A house that falls: loudly, and not on the calls in it."""
+
+import asyncio
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from control_plane.administration.values import NewTeam
+from control_plane.calls.service import CallOrder
+from control_plane.chat import ChatRequest
+from control_plane.ids import JobId, TeamId
+from control_plane.jobs.service import NewJob
+from control_plane.runtime import open_house
+from control_plane.settings import Settings
+from control_plane.storage.database import Database
+from control_plane.tenants.principal import Principal
+from tests.house import config_for, settings_for, write_config
+from tests.provider import Provider
+from tests.rooms import ADMIN
+
+
+async def stream_while_a_task_dies(settings: Settings, postgres_url: str) -> None:
+    """A stream in a house whose next sign of life fails for good."""
+    who = Principal(team_id=TeamId("acme"))
+    async with open_house(settings) as house:
+        await house.administration.create_team(ADMIN, NewTeam(TeamId("acme"), credits_allocated=10))
+        job = await house.jobs.create(who, NewJob("test"))
+        order = CallOrder(ChatRequest([{"role": "user", "content": "Hello"}]), "hold")
+        stream = await house.calls.stream(who, JobId(job.id), order)
+        async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
+            await connection.execute("DROP TABLE workers")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await stream.abandon("drained")
+
+
+async def test_when_a_background_task_dies_running_calls_are_recorded_and_the_house_closes(
+    postgres_url: str, provider: Provider, tmp_path: Path
+) -> None:
+    settings = settings_for(postgres_url, write_config(tmp_path, config_for(provider)))
+    with pytest.raises(ExceptionGroup, match="TaskGroup"):
+        await stream_while_a_task_dies(settings, postgres_url)
+    db = Database(postgres_url)
+    try:
+        async with db.reader() as reader:
+            rows = await reader.exec_driver_sql("SELECT status, error_code FROM calls")
+            assert [tuple(row) for row in rows] == [("cancelled", "drained")]
+    finally:
+        await db.aclose()
