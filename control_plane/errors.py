@@ -304,7 +304,7 @@ class Unavailable(HouseError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database cannot be reached; nothing was called or charged. Try again."""
+    """The database cannot be reached right now. Try again."""
 
     code = "database_unavailable"
 

@@ -94,7 +94,9 @@ def call_metadata(answered: AnsweredCall) -> wire.CallMetadata:
 
 
 def _summary(call: Call) -> wire.CallSummary:
-    is_billed = call.status in (CallStatus.SUCCEEDED, CallStatus.CANCELLED)
+    is_billed = call.status == CallStatus.SUCCEEDED or (
+        call.status == CallStatus.CANCELLED and call.first_chunk_ms is not None
+    )
     return wire.CallSummary(
         call_id=str(call.id),
         purpose=call.purpose,

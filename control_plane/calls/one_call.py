@@ -45,7 +45,7 @@ class OneCallJobs:
         job_id = await self._create(who, new, order)
         try:
             answered = await self._calls.call(who, job_id, order)
-            bill = await self._to_its_end(self._jobs.complete(who, job_id, Closing(JobStatus.COMPLETED)))
+            bill = await self._to_its_end(self.bill(who, job_id))
         except BaseException as error:
             await self._to_its_end(self.fail(who, job_id, _code_of(error)))
             raise
@@ -59,7 +59,18 @@ class OneCallJobs:
         except BaseException as error:
             await self._to_its_end(self.fail(who, job_id, _code_of(error)))
             raise
-        return OneCallStream(stream, who, self, self._jobs)
+        return OneCallStream(stream, who, self)
+
+    async def bill(self, who: Principal, job_id: JobId) -> JobWithCalls:
+        """Completes the job. Asks twice: a bill whose acknowledgement was lost would look like a failure to the client.
+
+        Raises: DatabaseUnavailable; the job is not billed then, unless the second acknowledgement was lost, too.
+        """
+        closing = Closing(JobStatus.COMPLETED)
+        try:
+            return await self._jobs.complete(who, job_id, closing)
+        except DatabaseUnavailable:
+            return await self._jobs.complete(who, job_id, closing)
 
     async def fail(self, who: Principal, job_id: JobId, error_code: str) -> None:
         """Closes the job as failed, now or when the database is back; does nothing to one that is closed."""
@@ -111,12 +122,11 @@ def _code_of(error: BaseException) -> str:
 class OneCallStream:
     """A `LiveStream` whose end is also the end of its job."""
 
-    def __init__(self, stream: LiveStream, who: Principal, one_call_jobs: OneCallJobs, jobs: JobService) -> None:
+    def __init__(self, stream: LiveStream, who: Principal, one_call_jobs: OneCallJobs) -> None:
         self.call = stream.call
         self._stream = stream
         self._who = who
         self._one_call_jobs = one_call_jobs
-        self._jobs = jobs
         self._is_closed = False
 
     @property
@@ -143,7 +153,7 @@ class OneCallStream:
 
     async def _record_and_bill(self) -> tuple[FinishReason, Usage]:
         ending = await self._stream.end()
-        await self._jobs.complete(self._who, self.call.intent.job_id, Closing(JobStatus.COMPLETED))
+        await self._one_call_jobs.bill(self._who, self.call.intent.job_id)
         self._is_closed = True
         return ending
 

@@ -11,9 +11,10 @@ from uuid import UUID
 from sqlalchemy import Executable, Integer, bindparam, func, insert, select, tuple_, update
 from sqlmodel import col
 
+from control_plane.chat import Usage
 from control_plane.credits.models import CreditBalance
 from control_plane.credits.rules import JobUsage, Plan
-from control_plane.errors import HouseError, JobClosed, JobNotFound, JobNotOwned
+from control_plane.errors import DatabaseUnavailable, HouseError, JobClosed, JobNotFound, JobNotOwned
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.plans import read_plan
@@ -22,6 +23,7 @@ from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, one_or_many
 from control_plane.storage.upsert import upsert
+from control_plane.units import NanoUsd
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,20 @@ async def finish(tx: Tx, records: Sequence[Record], worker_id: UUID) -> set[Call
     finished = {CallId(row.id) for row in await tx.execute(_finish(tx.dialect.name), one_or_many(rows))}
     await _add_to_jobs(tx, [record for record in records if record.intent.call_id in finished])
     return finished
+
+
+async def withdraw(tx: Tx, intents: Sequence[Intent], now: datetime) -> None:
+    """Fails calls that were never made: their intents may be written or not, since the database broke off meanwhile."""
+    for intent in intents:
+        record = Record(intent, CallStatus.FAILED, Usage(), NanoUsd(0), 0, now, error_code=DatabaseUnavailable.code)
+        statement = (
+            update(Call)
+            .where(col(Call.id) == intent.call_id, col(Call.status) == CallStatus.OPEN.value)
+            .values(_outcome(record))
+            .returning(col(Call.id))
+        )
+        if (await tx.execute(statement)).one_or_none() is not None:
+            await _add_to_jobs(tx, [record])
 
 
 async def list_calls(reader: Reader, team_id: TeamId, job_id: JobId) -> Sequence[Call]:

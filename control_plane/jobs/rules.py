@@ -37,7 +37,7 @@ class CallStatus(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    """The client left or the server stopped; billed on what was produced (D12)."""
+    """The client left or the server stopped; billed on what was delivered (D12)."""
     LOST = "lost"
     """The process died after the provider may have been reached; always listed, never hidden."""
 
@@ -74,8 +74,12 @@ class Record:
 
     @property
     def is_billable(self) -> bool:
-        """Whether its tokens and cost count towards the bill: not when the call failed, so that retrying is free."""
-        return self.status in (CallStatus.SUCCEEDED, CallStatus.CANCELLED)
+        """Whether its tokens and cost count towards the bill: not when it failed, or ended before its first piece.
+
+        Who got nothing pays nothing, so that asking again is always safe; the cost stays visible on the call (D12).
+        """
+        is_begun = self.status is CallStatus.CANCELLED and self.first_chunk_ms is not None
+        return self.status is CallStatus.SUCCEEDED or is_begun
 
     def to_be_kept(self) -> Self:
         """The record of a call whose client is told 503 because the database is away, to be written later.

@@ -30,7 +30,12 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0
 REPORT_PATIENCE_S = 0.1  # nobody waits for a report: it may ride along with the next call's write
 
-Item = Intent | Record | SpendReport
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """A call that was not made, whose intent may have been written."""
+
+    intent: Intent
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,9 @@ class Written:
     is_first: bool = True
 
 
+Item = Intent | Withdrawal | Record | SpendReport
+
+
 class SpendWriter:
     """Group commit for calls. Run `run()` and `write_kept()` as tasks; `drain()` before stopping them."""
 
@@ -52,16 +60,21 @@ class SpendWriter:
         self._clock = clock
         self._batcher: Batcher[Item, Written] = Batcher(self._write)
         self._reporting: set[asyncio.Task[None]] = set()
-        self._kept: list[Record | SpendReport] = []
+        self._kept: list[Withdrawal | Record | SpendReport] = []
         self._retrying = asyncio.Lock()
         self.run = self._batcher.run
 
     async def open(self, intent: Intent) -> Written:
         """Makes the intent durable and holds what the job needs.
 
-        Raises: JobNotFound, JobNotOwned, JobClosed, InsufficientCredits, DatabaseUnavailable.
+        Raises: JobNotFound, JobNotOwned, JobClosed, InsufficientCredits; DatabaseUnavailable, and then, should the intent
+        be written all the same (its acknowledgement was lost), it is withdrawn when the database is back.
         """
-        return await self._batcher.put(intent)
+        try:
+            return await self._batcher.put(intent)
+        except DatabaseUnavailable:
+            self._kept.append(Withdrawal(intent))
+            raise
 
     async def finish(self, record: Record) -> Written:
         """Makes the record durable. A caller cancelled while it waits leaves it to be written.
@@ -93,7 +106,7 @@ class SpendWriter:
         await self._batcher.drain()
         await self._retry()
         for item in self._kept:
-            log.error("record_unwritten", extra={"item": repr(item)})
+            log.error("record_unwritten", extra=_named(item))
 
     async def _keep_report(self, report: SpendReport) -> None:
         try:
@@ -111,7 +124,7 @@ class SpendWriter:
                 if isinstance(result, DatabaseUnavailable):
                     continue
                 if isinstance(result, BaseException):  # it will never be written, and must not stop the others
-                    log.error("record_unwritten", extra={"item": repr(item)}, exc_info=result)
+                    log.error("record_unwritten", extra=_named(item), exc_info=result)
                 self._kept.remove(item)
 
     async def _write(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
@@ -133,12 +146,15 @@ class SpendWriter:
     async def _write_together(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
         """One transaction: records first, since they may release what an intent of the same batch needs."""
         intents: list[Intent] = []
+        withdrawn: list[Intent] = []
         records: dict[CallId, Record] = {}
         reports: list[SpendReport] = []
         for item in items:
             match item:
                 case Intent():
                     intents.append(item)
+                case Withdrawal():
+                    withdrawn.append(item.intent)
                 case Record():
                     records.setdefault(item.intent.call_id, item)  # a call ends once, also within one statement
                 case SpendReport():
@@ -147,11 +163,13 @@ class SpendWriter:
                     assert_never(item)
         results: dict[int, Written | Exception] = {}
         async with self._db.transaction() as tx:
-            touched = [*intents, *(record.intent for record in records.values())]
+            touched = [*intents, *withdrawn, *(record.intent for record in records.values())]
             await calls_store.lock_jobs(tx, {intent.job_id for intent in touched})
             if records:
                 first = await calls_store.finish(tx, list(records.values()), self._worker_id)
                 results |= {id(record): Written(is_first=call_id in first) for call_id, record in records.items()}
+            if withdrawn:
+                await calls_store.withdraw(tx, withdrawn, self._clock())
             if reports:
                 await spend_store.add_reports(tx, reports)
             if intents:
@@ -190,3 +208,17 @@ class SpendWriter:
             return refusal
         await jobs_store.add_hold(tx, intent.job_id, missing)
         return None
+
+
+def _named(item: Withdrawal | Record | SpendReport) -> dict[str, object]:
+    """What a log may say of an item: ids and amounts, nothing a customer wrote."""
+    match item:
+        case Withdrawal(intent):
+            return {"call_id": str(intent.call_id), "status": "withdrawn"}
+        case Record(intent=intent):
+            amounts = {"tokens": item.usage.total_tokens, "cost_nano_usd": item.cost}
+            return {"call_id": str(intent.call_id), "status": item.status.value, **amounts}
+        case SpendReport():
+            return {"call_id": str(item.call_id), "status": f"report of {item.status}", "cost_nano_usd": item.cost}
+        case _:
+            assert_never(item)

@@ -13,6 +13,7 @@ from control_plane.calls.live import InFlight, LiveCall, Outcome
 from control_plane.chat import ChatRequest, ProviderCall, SpendReport, Usage
 from control_plane.errors import DatabaseUnavailable, JobNotFound
 from control_plane.ids import CallId, JobId, new_id
+from control_plane.jobs import calls_store
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
 from control_plane.jobs.service import Closing, NewJob
 from control_plane.spend.service import SpendService
@@ -169,3 +170,17 @@ async def test_one_record_that_will_never_be_written_does_not_stop_the_others(
             while "record_unwritten" not in caplog.text:  # noqa: ASYNC110 - the log is where it is told
                 await asyncio.sleep(0.05)
         assert await customer.bill(good.job_id) == (1, 7)
+
+
+async def test_a_call_that_was_not_made_is_withdrawn_whether_its_intent_was_written_or_not(
+    db: Database, customer: Customer
+) -> None:
+    """The acknowledgement of a commit can get lost: the call would stay open, and its job could never be completed."""
+    async with writing(db) as writer:
+        written = await customer.intent()
+        unwritten = await customer.intent(written.job_id)
+        await writer.open(written)
+        async with db.transaction() as tx:
+            await calls_store.withdraw(tx, [written, unwritten], NOW)
+            await calls_store.withdraw(tx, [written], NOW)
+        assert await customer.bill(written.job_id) == (1, 0)
