@@ -4,12 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from control_plane.administration import store
 from control_plane.administration.values import GroupView, Resolution
-from control_plane.errors import ModelGroupNotAllowed, ModelGroupNotFound, TeamNotFound, Unprocessable
+from control_plane.errors import ModelGroupNotAllowed, ModelGroupNotFound, Unprocessable
 from control_plane.ids import TeamId
 from control_plane.model_groups import access
 from control_plane.model_groups.catalog import Catalog, ModelGroup
 from control_plane.model_groups.service import ModelGroupService
-from control_plane.names import is_name
 from control_plane.storage.database import Database
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
@@ -59,8 +58,7 @@ class AccessAdministration:
 
     async def _check_team(self, team_id: TeamId) -> None:
         async with self._db.reader() as reader:
-            if not is_name(team_id) or await tenants_store.find_team(reader, team_id) is None:
-                raise TeamNotFound
+            await tenants_store.get_team(reader, team_id)
 
     async def _group(self, who: Principal, name: str) -> ModelGroup:
         groups = self._groups.catalog.groups

@@ -41,8 +41,7 @@ class KeyAdministration:
         """The team's keys, oldest first, those that ended too."""
         who.may_administer()
         async with self._db.reader() as reader:
-            if not is_name(team_id) or await tenants_store.find_team(reader, team_id) is None:
-                raise TeamNotFound
+            await tenants_store.get_team(reader, team_id)
             return await tenants_store.list_keys(reader, team_id)
 
     async def rotate(self, who: Principal, team_id: TeamId, key_id: KeyId, *, grace: timedelta) -> IssuedKey:

@@ -124,7 +124,7 @@ class AdministrationService:
         """One team; a team's own key may look too. Raises: TeamNotOwned, TeamNotFound."""
         who.may_read(team_id)
         async with self._db.reader() as reader:
-            team = await tenants_store.find_team(reader, team_id) if is_name(team_id) else None
+            team = await tenants_store.find_team(reader, team_id)
             return await self._view(reader, team)
 
     async def change_team(self, who: Principal, team_id: TeamId, changes: TeamChanges) -> TeamView:

@@ -17,7 +17,7 @@ from control_plane.calls.live import LiveCall
 from control_plane.errors import JobNotFound, TeamNotOwned
 from control_plane.house import House as HouseType
 from control_plane.ids import JobId, parse_id
-from control_plane.jobs.rules import JobStatus, merged_metadata
+from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.service import Closing, NewJob
 from control_plane.schemas import jobs as wire
 from control_plane.tenants.principal import Principal
@@ -42,7 +42,7 @@ async def create(body: wire.CreateJob, who: Caller, house: House) -> Response:
     new = NewJob(
         job_type=body.job_type,
         user_id=body.user_id,
-        metadata=merged_metadata({}, body.metadata or {}),
+        metadata=body.metadata,
         model_group=body.model_group,
         ttl=timedelta(seconds=body.ttl_seconds or house.settings.job_ttl_s),
     )
@@ -153,7 +153,7 @@ def _new_one_call_job(body: wire.CreateAndCall, who: Principal, house: HouseType
     return NewJob(
         job_type=body.job_type,
         user_id=body.user_id,
-        metadata=merged_metadata({}, body.job_metadata or {}),
+        metadata=body.job_metadata,
         ttl=timedelta(seconds=house.settings.job_ttl_s),
     )
 

@@ -9,8 +9,7 @@ from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.store import Balance
 from control_plane.errors import TeamNotFound
 from control_plane.ids import TeamId, new_id
-from control_plane.names import is_name
-from control_plane.storage.database import Database, Reader
+from control_plane.storage.database import Database
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
 
@@ -26,7 +25,7 @@ class CreditService:
         """Where the team stands. Raises: TeamNotOwned, TeamNotFound."""
         who.may_read(team_id)
         async with self._db.reader() as reader:
-            await _known(reader, team_id)
+            await tenants_store.get_team(reader, team_id)
             balance = await store.find_balance(reader, team_id)
         if balance is None:
             raise TeamNotFound
@@ -41,7 +40,7 @@ class CreditService:
         """
         who.may_read(team_id)
         async with self._db.reader() as reader:
-            await _known(reader, team_id)
+            await tenants_store.get_team(reader, team_id)
             return await store.list_entries(reader, team_id, limit=limit, before=before)
 
     async def add(self, who: Principal, team_id: TeamId, credits_: int, *, reason: str) -> Balance:
@@ -65,15 +64,11 @@ class CreditService:
     async def _post(self, who: Principal, team_id: TeamId, movement: Movement, reason: str) -> Balance:
         who.may_administer()
         async with self._db.transaction() as tx:
-            await _known(tx, team_id)
+            await tenants_store.get_team(tx, team_id)
             balance = await store.post(
                 tx, team_id, movement, ref=str(new_id()), now=self._clock(), actor=who.actor, reason=reason
             )
-            await _known(tx, team_id)  # the balance of a team deleted a moment ago is still there, and is now ours
+            await tenants_store.get_team(
+                tx, team_id
+            )  # the balance of a team deleted a moment ago is still there, and is now ours
         return balance
-
-
-async def _known(reader: Reader, team_id: TeamId) -> None:
-    """Raises TeamNotFound unless there is such a team; the ledger of a deleted one stays, but nobody moves it."""
-    if not is_name(team_id) or await tenants_store.find_team(reader, team_id) is None:
-        raise TeamNotFound

@@ -10,9 +10,8 @@ from typing import Any, Self
 from control_plane.chat import FinishReason, Served, Usage
 from control_plane.errors import DatabaseUnavailable, Unprocessable
 from control_plane.ids import CallId, JobId, TeamId
+from control_plane.schemas.metadata import MAX_METADATA_BYTES
 from control_plane.units import NanoUsd
-
-MAX_METADATA_BYTES = 10 * 1024
 
 
 class JobStatus(StrEnum):

@@ -11,15 +11,14 @@ from typing import Any
 from control_plane.clock import Clock
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
-from control_plane.errors import CallsInFlight, DatabaseUnavailable, JobClosed, JobNotFound, JobNotOwned, TeamNotFound
+from control_plane.errors import CallsInFlight, DatabaseUnavailable, JobClosed, JobNotFound, JobNotOwned
 from control_plane.ids import JobId, TeamId, new_id
 from control_plane.jobs import calls_store, store
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.plans import plan_of, read_plan, usage_of, write_plan
 from control_plane.jobs.rules import OPEN_JOB, JobStatus, merged_metadata
 from control_plane.model_groups.service import ModelGroupService
-from control_plane.names import is_name
-from control_plane.storage.database import Database, Reader, Tx
+from control_plane.storage.database import Database, Tx
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
 
@@ -86,10 +85,7 @@ class JobService:
             await self._groups.choose(team_id, new.model_group, ())
         now = self._clock()
         async with self._db.transaction() as tx:
-            team = await tenants_store.find_team(tx, team_id)
-            if team is None:
-                raise TeamNotFound
-            plan = plan_of(team)
+            plan = plan_of(await tenants_store.get_team(tx, team_id))
             job = _new_job(new, team_id, plan, now=now, held=billing.needed_hold(plan, billing.JobUsage()))
             hold = billing.hold(job.credits_held)
             await credits_store.post(tx, team_id, hold, ref=str(job.id), now=now, actor=who.actor)
@@ -191,7 +187,7 @@ class JobService:
         """A page of the team's jobs, newest first. Raises: TeamNotOwned, TeamNotFound."""
         who.may_read(team_id)
         async with self._db.reader() as reader:
-            await _known(reader, team_id)
+            await tenants_store.get_team(reader, team_id)
             jobs = await store.list_jobs(reader, team_id, wanted, limit=limit + 1, offset=offset, after=after)
             shown = jobs[:limit]
             groups = await calls_store.groups_used(reader, team_id, [JobId(job.id) for job in shown])
@@ -205,7 +201,7 @@ class JobService:
             who.may_read(team_id)
         async with self._db.reader() as reader:
             for team_id in team_ids:
-                await _known(reader, team_id)
+                await tenants_store.get_team(reader, team_id)
             return await store.sum_usage(reader, team_ids, start, end)
 
     async def _calls(self, job: Job) -> Sequence[Call]:
@@ -230,12 +226,6 @@ class JobService:
         job.metadata_ = merged_metadata(job.metadata_, closing.metadata or {})
         job.error_message = closing.error_message or _said_error(closing.metadata)
         await store.save_bill(tx, job)
-
-
-async def _known(reader: Reader, team_id: TeamId) -> None:
-    """Raises TeamNotFound unless there is such a team: to an administrator an empty list would hide a misspelled id."""
-    if not is_name(team_id) or await tenants_store.find_team(reader, team_id) is None:
-        raise TeamNotFound
 
 
 def _new_job(new: NewJob, team_id: TeamId, plan: billing.Plan, *, now: datetime, held: int) -> Job:

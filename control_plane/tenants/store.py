@@ -8,8 +8,9 @@ from sqlalchemy import Select, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel, col
 
-from control_plane.errors import AlreadyExists
+from control_plane.errors import AlreadyExists, TeamNotFound
 from control_plane.ids import KeyId, OrganizationId, TeamId
+from control_plane.names import is_name
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, one, values_of
 from control_plane.tenants.models import Organization, Team, VirtualKey
@@ -36,8 +37,18 @@ async def list_all_organizations(reader: Reader, *, limit: int, offset: int) -> 
     return many(Organization, await reader.execute(statement))
 
 
+async def get_team(reader: Reader, team_id: TeamId) -> Team:
+    """One team. Raises: TeamNotFound."""
+    team = await find_team(reader, team_id)
+    if team is None:
+        raise TeamNotFound
+    return team
+
+
 async def find_team(reader: Reader, team_id: TeamId) -> Team | None:
-    """One team."""
+    """One team, or None; text that no team can be called never reaches the database, which could not hold some of it."""
+    if not is_name(team_id):
+        return None
     return one(Team, await reader.execute(every(Team).where(col(Team.id) == team_id)))
 
 
