@@ -30,6 +30,7 @@ from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import pending
 from control_plane.storage.single_process import only_process
+from control_plane.sweeper import Sweeper
 from control_plane.tenants.service import KeyService
 
 LANDING_S = 10.0  # calls still running when the house closes have this long to be recorded
@@ -69,6 +70,7 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 calls=calls,
                 one_call_jobs=OneCallJobs(jobs, calls),
             )
+            sweeper = Sweeper(db, {"lost_calls": lease.give_up_dead, "expired_jobs": jobs.expire_due})
             await lease.start()
             # The writer outlives the others: when one of them dies, the calls still running are recorded all the same.
             async with (
@@ -77,7 +79,7 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                     kept_writes=writer.write_kept(),
                     kept_closings=house.one_call_jobs.close_kept(),
                     lease=lease.run(),
-                    expiry=jobs.run_expiry(),
+                    sweeper=sweeper.run(),
                 ),
             ):
                 try:

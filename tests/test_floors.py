@@ -10,10 +10,10 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "control_plane"
 
 GROUND = ("units", "clock", "ids", "errors", "chat", "names", "settings", "schemas")
-MACHINES = ("logs", "storage", "gateway")
-ROOMS = ("tenants", "model_groups", "credits", "jobs", "administration", "limits", "spend", "calls")
+MACHINES = ("logs", "metrics", "storage", "gateway")
+ROOMS = ("tenants", "idempotency", "model_groups", "credits", "jobs", "administration", "limits", "spend", "calls")
 DOORS = ("api", "web", "cli")
-ROOF = ("master_key", "runtime", "app")
+ROOF = ("master_key", "sweeper", "runtime", "app")
 
 FLOOR_OF = (
     dict.fromkeys(GROUND, 0)
@@ -31,6 +31,7 @@ HOMES = {
     "redis": ("storage/cache.py", "limits/"),
     "alembic": ("storage/",),
     "uvicorn": ("cli/",),
+    "prometheus_client": ("metrics.py",),
     "typer": ("cli/",),
     "sqlmodel": ("storage/", "/models.py", "store.py"),
     "sqlalchemy": ("storage/", "/models.py", "store.py"),

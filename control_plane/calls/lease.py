@@ -36,17 +36,20 @@ class Lease:
         await self._sweep(timedelta(0) if self._db.is_sqlite else LEASE)
 
     async def run(self) -> None:
-        """Renews the lease and looks for dead processes, until cancelled."""
+        """Renews the lease until cancelled."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             try:
                 async with self._db.transaction() as tx:
                     await workers_store.renew(tx, self._worker_id, self._clock())
-                if self._clock() >= self._is_judge_from:
-                    await self._sweep(LEASE)
             except DatabaseUnavailable:
                 log.warning("heartbeat_failed")
                 self._is_judge_from = self._clock() + LEASE  # who could not speak either is not dead
+
+    async def give_up_dead(self) -> None:
+        """Looks for dead processes; a chore of the sweeper. Raises: DatabaseUnavailable."""
+        if self._clock() >= self._is_judge_from:
+            await self._sweep(LEASE)
 
     async def end(self) -> None:
         """Takes leave; a call this process left open is found as lost right away."""

@@ -1,19 +1,22 @@
-"""Tables of the credits: each team's balance, and the ledger it follows from."""
+"""Tables of the credits: each team's balance, the ledger it follows from, and what was granted, when and until when."""
 
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
-from control_plane.storage.columns import UtcDateTime
+from control_plane.storage.columns import ZERO, UtcDateTime
+
+IS_LEFT = text("remaining > 0")
 
 
 class CreditBalance(SQLModel, table=True):
     """Where a team stands; always the sum of its ledger entries. allocated − used = available + held.
 
     `available` may fall below zero only when a finished job cost more than was held for it (D6); then nothing more
-    can be held. `entries` numbers the team's ledger without gaps.
+    can be held. `entries` numbers the team's ledger without gaps. `open_cost_nano_usd` is what the calls of open jobs
+    have cost so far: a part of what is at risk. Crossing `low_balance_threshold` downwards writes an event.
     """
 
     __tablename__ = "credit_balances"
@@ -28,13 +31,16 @@ class CreditBalance(SQLModel, table=True):
     available: int = Field(sa_type=BigInteger)
     held: int = Field(sa_type=BigInteger)
     entries: int = Field(sa_type=BigInteger)
+    open_cost_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
+    low_balance_threshold: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class LedgerEntry(SQLModel, table=True):
     """One movement of credits; never updated, never deleted.
 
     `ref` is what the movement is about (a job, a call, an administrator's request); the same kind never happens twice
-    for it. The deltas say what changed, the `_after` columns where the balance stood then.
+    for it. The deltas say what changed, the `_after` columns where the balance stood then. `hash` covers the entry and
+    the hash of the one before (`chain.py`); triggers of the database refuse updates and deletes.
     """
 
     __tablename__ = "ledger_entries"
@@ -55,3 +61,69 @@ class LedgerEntry(SQLModel, table=True):
     reason: str | None
     actor: str
     created_at: datetime = Field(sa_type=UtcDateTime)
+    hash: str = Field(default="", sa_column_kwargs={"server_default": text("''")})
+
+
+class CreditGrant(SQLModel, table=True):
+    """Credits given at once, and how many of them are left. What is charged is taken from grants in the order of
+    priority (low first), expiry (soonest first), age. The sum of `remaining` is what the team has not used, and 0 when
+    it has used more than it was given.
+    """
+
+    __tablename__ = "credit_grants"
+    __table_args__ = (
+        CheckConstraint("remaining >= 0 AND remaining <= amount", name="ck_credit_grants_remaining"),
+        Index("ix_credit_grants_team", "team_id", sqlite_where=IS_LEFT, postgresql_where=IS_LEFT),
+        Index("ix_credit_grants_expiry", "expires_at", sqlite_where=IS_LEFT, postgresql_where=IS_LEFT),
+    )
+
+    id: UUID = Field(primary_key=True)
+    team_id: str
+    amount: int = Field(sa_type=BigInteger)
+    remaining: int = Field(sa_type=BigInteger)
+    priority: int
+    expires_at: datetime | None = Field(sa_type=UtcDateTime)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class CreditRefill(SQLModel, table=True):
+    """A team's automatic refill: `credits` at the beginning of every period, counted from the local date `starts_on`.
+
+    `next_at` is when `next_on`, the first day of the next period in `timezone`, begins. Without `is_rollover` what is
+    left of a refill expires with the next.
+    """
+
+    __tablename__ = "credit_refills"
+
+    team_id: str = Field(primary_key=True, foreign_key="teams.id")
+    credits: int = Field(sa_type=BigInteger)
+    period: str
+    timezone: str
+    is_rollover: bool
+    starts_on: date
+    next_on: date
+    next_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class CreditEvent(SQLModel, table=True):
+    """Something about a team's credits that somebody should hear of, such as `low_balance`. Written with the movement."""
+
+    __tablename__ = "credit_events"
+    __table_args__ = (Index("ix_credit_events_team", "team_id", "id"),)
+
+    id: UUID = Field(primary_key=True)
+    team_id: str
+    kind: str
+    remaining: int = Field(sa_type=BigInteger)
+    threshold: int = Field(sa_type=BigInteger)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class UnbilledCost(SQLModel, table=True):
+    """What the jobs cost that were closed within an hour and charged nothing: the other part of what is at risk."""
+
+    __tablename__ = "unbilled_costs"
+
+    team_id: str = Field(primary_key=True)
+    hour: datetime = Field(primary_key=True, sa_type=UtcDateTime)
+    cost_nano_usd: int = Field(sa_type=BigInteger)

@@ -1,13 +1,13 @@
 """Tables of the jobs: the jobs, their calls, and the server processes that run calls."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import JSON, BigInteger, Column, Index, text
 from sqlmodel import Field, SQLModel
 
-from control_plane.storage.columns import UtcDateTime
+from control_plane.storage.columns import NO, ZERO, UtcDateTime
 
 IS_OPEN = "status IN ('pending', 'in_progress')"
 """As the index of open jobs says it; `rules.OPEN_JOB` to the rest of the house."""
@@ -18,7 +18,9 @@ class Job(SQLModel, table=True):
 
     `plan` is the team's billing plan as it was when the job was created (D7). `calls_open` guards completion: a job
     with a running call cannot be billed. `cost_nano_usd` and the tokens count what is billable: calls that succeeded
-    or whose client left; a failed call costs nothing.
+    or whose client left; a failed call costs nothing. What calls that are not billed cost all the same is in
+    `unbilled_nano_usd`. `price_nano_usd` is the cost with the markup. What open calls may cost at most is reserved.
+    `day` is the day of its creation, in UTC, under which its usage is summed up.
     """
 
     __tablename__ = "jobs"
@@ -44,9 +46,18 @@ class Job(SQLModel, table=True):
     prompt_tokens: int = Field(default=0, sa_type=BigInteger)
     completion_tokens: int = Field(default=0, sa_type=BigInteger)
     cost_nano_usd: int = Field(default=0, sa_type=BigInteger)
+    price_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
+    unbilled_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
+    reserved_tokens: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
+    reserved_cost_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
+    reserved_price_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
+    max_credits: int | None = Field(default=None, sa_type=BigInteger)
+    max_cost_nano_usd: int | None = Field(default=None, sa_type=BigInteger)
+    is_clamped: bool = Field(default=False, sa_column_kwargs=NO)
     latency_ms: int = Field(default=0, sa_type=BigInteger)
     credits_charged: int | None = Field(default=None, sa_type=BigInteger)
     credits_remaining: int | None = Field(default=None, sa_type=BigInteger)
+    day: date = Field(sa_column_kwargs={"server_default": "1970-01-01"})
     created_at: datetime = Field(sa_type=UtcDateTime)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     completed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -56,6 +67,8 @@ class Job(SQLModel, table=True):
 class Call(SQLModel, table=True):
     """One logical model request inside a job: written as `open` before the provider is called, finished once.
 
+    While it is open its tokens and cost are the estimate of its prompt. `reserved_*` is its worst case: what it may
+    use at most. `price_nano_usd` is the cost with `markup_bps`; `is_unpriced`: nobody knows the price, so the cost is 0.
     No foreign keys: the transaction that writes a call has just updated its job, and the table is the largest.
     """
 
@@ -84,11 +97,51 @@ class Call(SQLModel, table=True):
     completion_tokens: int
     is_estimated: bool
     is_cached: bool
+    is_unpriced: bool = Field(default=False, sa_column_kwargs=NO)
     cost_nano_usd: int = Field(sa_type=BigInteger)
+    price_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
+    markup_bps: int = Field(default=0, sa_column_kwargs=ZERO)
+    reserved_tokens: int = Field(default=0, sa_column_kwargs=ZERO)
+    reserved_cost_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
     latency_ms: int
     first_chunk_ms: int | None
     created_at: datetime = Field(sa_type=UtcDateTime)
     ended_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
+class JobDay(SQLModel, table=True):
+    """How many jobs of a type a team created on a day, and what became of them. Kept with the jobs (D23)."""
+
+    __tablename__ = "job_days"
+
+    team_id: str = Field(primary_key=True)
+    day: date = Field(primary_key=True)
+    job_type: str = Field(primary_key=True)
+    jobs: int = Field(sa_type=BigInteger)
+    completed: int = Field(sa_type=BigInteger)
+    failed: int = Field(sa_type=BigInteger)
+    cancelled: int = Field(sa_type=BigInteger)
+    expired: int = Field(sa_type=BigInteger)
+    credits_charged: int = Field(sa_type=BigInteger)
+
+
+class UsageDay(SQLModel, table=True):
+    """What the calls of a day's jobs used, by model group. Billable, as the totals of a job. Kept with the calls (D23)."""
+
+    __tablename__ = "usage_days"
+
+    team_id: str = Field(primary_key=True)
+    day: date = Field(primary_key=True)
+    job_type: str = Field(primary_key=True)
+    model_group: str = Field(primary_key=True)
+    calls: int = Field(sa_type=BigInteger)
+    succeeded: int = Field(sa_type=BigInteger)
+    failed: int = Field(sa_type=BigInteger)
+    prompt_tokens: int = Field(sa_type=BigInteger)
+    completion_tokens: int = Field(sa_type=BigInteger)
+    cost_nano_usd: int = Field(sa_type=BigInteger)
+    price_nano_usd: int = Field(sa_type=BigInteger)
+    unbilled_nano_usd: int = Field(sa_type=BigInteger)
 
 
 class Worker(SQLModel, table=True):

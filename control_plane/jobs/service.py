@@ -1,17 +1,16 @@
 """What is done with jobs: create, complete, look. Each use case opens and closes its own transaction."""
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from control_plane.clock import Clock
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
-from control_plane.errors import CallsInFlight, DatabaseUnavailable, JobClosed, JobNotFound, JobNotOwned
+from control_plane.errors import CallsInFlight, JobClosed, JobNotFound, JobNotOwned
 from control_plane.ids import JobId, TeamId, new_id
 from control_plane.jobs import calls_store, store
 from control_plane.jobs.models import Call, Job
@@ -24,10 +23,7 @@ from control_plane.tenants.principal import Principal
 
 COMPLETION_WAIT_S = 5.0
 COMPLETION_POLL_S = 0.05
-EXPIRY_S = 30
 DUE_AT_ONCE = 100
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +113,8 @@ class JobService:
     async def expire_due(self) -> int:
         """Closes jobs that nobody closed in time and releases their holds; returns how many. Costs them nothing.
 
+        At most DUE_AT_ONCE: the next sweep goes on.
+
         Any number of servers may do it at once: each job goes to the one that claims it.
         """
         closing = Closing(JobStatus.EXPIRED, error_message="The job was not completed in time.")
@@ -130,16 +128,6 @@ class JobService:
                     await self._settle(tx, job, closing, actor="expiry")
                     expired += 1
         return expired
-
-    async def run_expiry(self) -> None:
-        """Expires jobs from time to time, until cancelled. Run it as a task of the runtime."""
-        while True:
-            await asyncio.sleep(EXPIRY_S)
-            try:
-                while await self.expire_due() == DUE_AT_ONCE:
-                    pass
-            except DatabaseUnavailable:
-                log.warning("expiry_failed")
 
     async def get(self, who: Principal, job_id: JobId) -> Job:
         """One job. Raises: JobNotFound, JobNotOwned."""
@@ -239,6 +227,7 @@ def _new_job(new: NewJob, team_id: TeamId, plan: billing.Plan, *, now: datetime,
         default_model_group=new.model_group,
         metadata_=dict(new.metadata or {}),
         credits_held=held,
+        day=now.astimezone(UTC).date(),
         created_at=now,
         expires_at=now + new.ttl,
     )

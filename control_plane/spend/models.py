@@ -1,9 +1,10 @@
-"""Table of the spend logs: what LiteLLM reported, one row per attempt, to be matched with our calls."""
+"""Tables of the spend: what LiteLLM reported, here and in a fleet of proxies, and how it was found to fit our calls."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger
+from sqlalchemy import JSON, BigInteger, Column
 from sqlmodel import Field, SQLModel
 
 from control_plane.storage.columns import UtcDateTime
@@ -29,3 +30,37 @@ class SpendLog(SQLModel, table=True):
     error_class: str | None
     started_at: datetime = Field(sa_type=UtcDateTime)
     ended_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ProxySpendLog(SQLModel, table=True):
+    """A row of `LiteLLM_SpendLogs`, imported from a LiteLLM proxy behind the Router; `call_id` where it names a call."""
+
+    __tablename__ = "proxy_spend_logs"
+
+    request_id: str = Field(primary_key=True)
+    call_id: UUID | None = Field(index=True)
+    job_id: UUID | None
+    status: str
+    model: str
+    model_group: str
+    cost_nano_usd: int = Field(sa_type=BigInteger)
+    prompt_tokens: int
+    completion_tokens: int
+    is_cached: bool
+    started_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    ended_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Reconciliation(SQLModel, table=True):
+    """One comparison of our calls with what was reported. `counts` by class; `drift_nano_usd`: reported minus ours."""
+
+    __tablename__ = "reconciliations"
+
+    id: UUID = Field(primary_key=True)
+    source: str
+    since: datetime = Field(sa_type=UtcDateTime)
+    until: datetime = Field(sa_type=UtcDateTime)
+    counts: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    drift_nano_usd: int = Field(sa_type=BigInteger)
+    unexplained: int
+    created_at: datetime = Field(sa_type=UtcDateTime)

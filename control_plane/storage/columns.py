@@ -3,8 +3,13 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Dialect
+from sqlalchemy import DateTime, Dialect, false, text
 from sqlalchemy.types import TypeDecorator
+
+ZERO = {"server_default": text("0")}
+"""For columns added to tables that have rows: what those rows get."""
+
+NO = {"server_default": false()}
 
 
 class UtcDateTime(TypeDecorator[datetime]):

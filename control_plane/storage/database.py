@@ -73,6 +73,20 @@ class Database:
             async with self._reader.begin() as connection:
                 yield connection
 
+    @asynccontextmanager
+    async def alone(self, work: str) -> AsyncIterator[bool]:
+        """Whether this process may do `work` now, because no other one is doing it. Raises: DatabaseUnavailable.
+
+        Postgres keeps the lock as long as a transaction is open, so a process that dies lets go of it. On SQLite there
+        is one process.
+        """
+        if self.is_sqlite:
+            yield True
+            return
+        async with self.transaction() as tx:
+            asked = await tx.execute(text("SELECT pg_try_advisory_xact_lock(hashtext(:work))"), {"work": work})
+            yield asked.scalar_one()
+
     async def check(self) -> None:
         """Raises DatabaseUnavailable when the database does not answer."""
         async with self.reader() as reader:

@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, Column
+from sqlalchemy import JSON, BigInteger, Column
 from sqlmodel import Field, SQLModel
 
-from control_plane.storage.columns import UtcDateTime
+from control_plane.storage.columns import ZERO, UtcDateTime
 
 
 class Organization(SQLModel, table=True):
@@ -22,7 +22,11 @@ class Organization(SQLModel, table=True):
 
 
 class Team(SQLModel, table=True):
-    """The tenant: what holds credits, owns jobs and is limited. The billing columns are copied onto each new job."""
+    """The tenant: what holds credits, owns jobs and is limited. The billing columns are copied onto each new job.
+
+    `markup_bps`: what is added to the provider's cost, in hundredths of a percent. `job_type_prices`: credits for a job
+    of a type, whatever it costs. `at_risk_limit_nano_usd`: None means the house's default.
+    """
 
     __tablename__ = "teams"
 
@@ -34,6 +38,9 @@ class Team(SQLModel, table=True):
     credits_per_dollar: int
     tokens_per_credit: int
     charge_rule: str
+    markup_bps: int = Field(default=0, sa_column_kwargs=ZERO)
+    job_type_prices: dict[str, int] | None = Field(default=None, sa_column=Column(JSON, nullable=True))
+    at_risk_limit_nano_usd: int | None = Field(default=None, sa_type=BigInteger)
     rpm: int
     tpm: int
     metadata_: dict[str, Any] = Field(default_factory=dict, sa_column=Column("metadata", JSON, nullable=False))

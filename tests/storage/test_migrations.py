@@ -6,6 +6,7 @@ from sqlalchemy import Connection
 from sqlmodel import SQLModel
 
 from control_plane.credits import models as credit_tables
+from control_plane.idempotency import models as idempotency_tables
 from control_plane.jobs import models as job_tables
 from control_plane.model_groups import models as grant_tables
 from control_plane.spend import models as spend_tables
@@ -19,6 +20,7 @@ TABLES = (
     credit_tables,
     job_tables,
     spend_tables,
+    idempotency_tables,
 )  # imported, so that the metadata has them
 
 

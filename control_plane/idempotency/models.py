@@ -1,0 +1,31 @@
+"""Table of the idempotency keys: which requests were asked, and what the first of each was answered."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import JSON, Column
+from sqlmodel import Field, SQLModel
+
+from control_plane.storage.columns import UtcDateTime
+
+
+class IdempotencyKey(SQLModel, table=True):
+    """A key a client sent along. `scope` is its team, or the administrator. Without a `status` the first is running.
+
+    `fingerprint` is the hash of route and body: the same key with another is a mistake. `subject_id` is the id that
+    what the request makes will have, so that a request taken up again after a crash makes nothing twice.
+    """
+
+    __tablename__ = "idempotency_keys"
+
+    scope: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    fingerprint: str
+    subject_id: UUID
+    worker_id: UUID
+    status: int | None
+    headers: dict[str, Any] | None = Field(sa_column=Column(JSON, nullable=True))
+    body: bytes | None
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
