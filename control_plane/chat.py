@@ -9,7 +9,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from control_plane.ids import CallId, JobId, TeamId
-from control_plane.units import NanoUsd
+from control_plane.units import NanoUsd, divide_up
+
+MILLION = 1_000_000
 
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 
@@ -73,6 +75,51 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class Rate:
+    """What a model charges at most, in nano-USD for a million tokens each way, and how long its answers can get.
+
+    `is_known`: false when nobody says what a token costs; the prices are 0 then.
+    """
+
+    input: int = 0
+    output: int = 0
+    max_output_tokens: int = 0
+    is_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a call may use at most: what is held for it before it is made.
+
+    `prompt_tokens` is counted generously, `likely_prompt_tokens` as prompts usually turn out. `max_tokens`: of the answer.
+    """
+
+    prompt_tokens: int = 0
+    likely_prompt_tokens: int = 0
+    max_tokens: int = 0
+    rate: Rate = Rate()
+
+    @property
+    def tokens(self) -> int:
+        """Prompt and answer together."""
+        return self.prompt_tokens + self.max_tokens
+
+    @property
+    def cost(self) -> NanoUsd:
+        """What all of it would cost."""
+        return _cost(self.rate, self.prompt_tokens, self.max_tokens)
+
+    @property
+    def likely_prompt_cost(self) -> NanoUsd:
+        """What the prompt alone usually costs: all that is known of a call that was lost."""
+        return _cost(self.rate, self.likely_prompt_tokens, 0)
+
+
+def _cost(rate: Rate, prompt_tokens: int, completion_tokens: int) -> NanoUsd:
+    return NanoUsd(divide_up(prompt_tokens * rate.input + completion_tokens * rate.output, MILLION))
+
+
+@dataclass(frozen=True, slots=True)
 class Served:
     """Who answered: the deployment's id in the YAML and the provider's name of its model (`gpt-4-turbo`)."""
 
@@ -82,13 +129,16 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. `cost` is what the provider charges, as LiteLLM prices it; a cached answer costs 0."""
+    """A whole answer. `cost` is what the provider charges, as LiteLLM prices it; a cached answer costs 0.
+
+    None: nobody knows the price.
+    """
 
     content: str | None
     tool_calls: Sequence[Mapping[str, Any]]
     finish_reason: FinishReason
     usage: Usage
-    cost: NanoUsd
+    cost: NanoUsd | None
     served: Served
     is_cached: bool = False
 

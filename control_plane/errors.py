@@ -6,7 +6,8 @@
     │   ├── InvalidKey                                                        401
     │   ├── Forbidden                                                         403
     │   │   ├── JobNotOwned  TeamNotOwned  AdminOnly  TeamSuspended
-    │   │   └── InsufficientCredits  ModelGroupNotAllowed
+    │   │   ├── InsufficientCredits  JobCapReached  AtRiskLimit
+    │   │   └── ModelGroupNotAllowed  UnpricedRefused
     │   ├── NotFound                                                          404
     │   │   ├── JobNotFound  TeamNotFound  OrganizationNotFound  KeyNotFound  ModelGroupNotFound
     │   ├── Conflict                                                          409
@@ -51,7 +52,7 @@ def error_code_of(error: BaseException) -> str:
 
 
 class CallLost(HouseError):
-    """The call was given up as lost before it ended; it is not billed. Try again."""
+    """The call was given up as lost before it ended. Try again."""
 
     code = "call_lost"
 
@@ -107,12 +108,51 @@ class InsufficientCredits(Forbidden):
 
     code = "insufficient_credits"
 
-    def __init__(self, *, needed: int, available: int) -> None:
+    def __init__(self, *, needed: int, available: int, **facts: Any) -> None:
+        self.available = available
         super().__init__(
             f"Insufficient credits: {needed} needed, {available} available.",
             credits_needed=needed,
             credits_available=available,
+            **facts,
         )
+
+
+class JobCapReached(Forbidden):
+    """The call could cost more than the job's `max_credits` or `max_cost_usd` leave."""
+
+    code = "job_cap_reached"
+
+    def __init__(self, *, affordable_max_tokens: int, **facts: Any) -> None:
+        """`affordable_max_tokens`: with a `max_tokens` of so many the call would fit; 0: not even its prompt does."""
+        advice = (
+            f"Ask for at most {affordable_max_tokens} max_tokens."
+            if affordable_max_tokens
+            else "Nothing more fits into it."
+        )
+        super().__init__(
+            f"The job's cap does not cover this. {advice}", affordable_max_tokens=affordable_max_tokens, **facts
+        )
+
+
+class AtRiskLimit(Forbidden):
+    """Too much was spent on open, failed, cancelled and expired jobs; complete jobs, or wait."""
+
+    code = "at_risk_limit"
+
+    def __init__(self, *, at_risk_usd: float, limit_usd: float) -> None:
+        super().__init__(
+            f"The team's open and unbilled jobs have cost {at_risk_usd:.4f} USD of provider spend; its limit is "
+            f"{limit_usd:.4f} USD. Complete open jobs, or wait until failed ones are older.",
+            at_risk_usd=at_risk_usd,
+            at_risk_limit_usd=limit_usd,
+        )
+
+
+class UnpricedRefused(Forbidden):
+    """A model of this group has no known price, and the operator does not allow calls without one."""
+
+    code = "unpriced_model"
 
 
 class ModelGroupNotAllowed(Forbidden):

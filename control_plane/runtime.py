@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 from control_plane import clock as system_clock
@@ -20,6 +21,8 @@ from control_plane.errors import InvalidConfig
 from control_plane.gateway.router import open_gateway
 from control_plane.house import House
 from control_plane.ids import new_id
+from control_plane.jobs.admission import RiskPolicy
+from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.service import JobService
 from control_plane.master_key import find_master_key
 from control_plane.model_groups.config import load_catalog
@@ -32,6 +35,7 @@ from control_plane.storage.migrate import pending
 from control_plane.storage.single_process import only_process
 from control_plane.sweeper import Sweeper
 from control_plane.tenants.service import KeyService
+from control_plane.units import nano_usd
 
 LANDING_S = 10.0  # calls still running when the house closes have this long to be recorded
 
@@ -49,14 +53,15 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
         with only_process(db):
             await _check_schema(db)
             worker_id = new_id()
-            writer = SpendWriter(db, worker_id, clock=clock)
-            lease = Lease(db, worker_id, clock=clock)
+            risk = RiskPolicy(nano_usd(settings.at_risk_limit_usd), timedelta(hours=settings.at_risk_window_h))
+            writer = SpendWriter(db, worker_id, clock=clock, risk=risk)
+            lease = Lease(db, worker_id, clock=clock, policy=LostCallPolicy(settings.lost_calls))
             os.environ.update(catalog.environment)
             gateway = await open_gateway(catalog.router, writer.report)
             keys = KeyService(db, master_key=key, clock=clock)
             groups = ModelGroupService(db, catalog)
             jobs = JobService(db, groups, clock=clock)
-            calls = CallService(gateway, groups, jobs, writer, clock=clock)
+            calls = CallService(gateway, groups, jobs, writer, clock=clock, refuses_unpriced=settings.refuse_unpriced)
             house = House(
                 settings=settings,
                 clock=clock,
@@ -65,7 +70,7 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 groups=groups,
                 credits=CreditService(db, clock=clock),
                 jobs=jobs,
-                administration=AdministrationService(db, keys, groups, clock=clock),
+                administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
                 spend=SpendService(db),
                 calls=calls,
                 one_call_jobs=OneCallJobs(jobs, calls),

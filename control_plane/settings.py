@@ -37,6 +37,20 @@ class Settings(BaseSettings):
     job_ttl_s: int = Field(
         default=86_400, gt=0, description="How long a job lives if its creator does not say, in seconds."
     )
+    lost_calls: Literal["estimate", "void"] = Field(
+        default="estimate",
+        description="What a call counts as whose server died: what its prompt usually costs, or nothing.",
+    )
+    refuse_unpriced: bool = Field(
+        default=False,
+        description="Refuse model groups with a model whose price nobody knows, instead of marking calls.",
+    )
+    at_risk_limit_usd: float = Field(
+        default=100.0,
+        gt=0,
+        description="Provider cost of open and unbilled jobs at which a team's calls are refused; a team may differ.",
+    )
+    at_risk_window_h: int = Field(default=24, gt=0, description="How long an unbilled job counts as at risk, in hours.")
     shutdown_grace_s: float = Field(
         default=20.0,
         ge=0,

@@ -17,6 +17,8 @@ Tokens = NewType("Tokens", int)
 
 NANO_PER_USD = 1_000_000_000
 
+BPS = 10_000
+
 
 def nano_usd(dollars: float | str | Decimal) -> NanoUsd:
     """Dollars as nano-USD, rounded up.
@@ -33,6 +35,11 @@ def nano_usd(dollars: float | str | Decimal) -> NanoUsd:
 def usd(amount: NanoUsd | int) -> float:
     """Nano-USD as dollars, for JSON answers only."""
     return float(Decimal(amount) / NANO_PER_USD)
+
+
+def marked_up(cost: int, markup_bps: int) -> NanoUsd:
+    """A cost and its markup, which is in basis points: hundredths of a percent. Rounded up."""
+    return NanoUsd(divide_up(cost * (BPS + markup_bps), BPS))
 
 
 def divide_up(dividend: int, divisor: int) -> int:

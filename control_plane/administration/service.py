@@ -9,11 +9,13 @@ from control_plane.administration.keys import KeyAdministration, add_key
 from control_plane.administration.values import (
     NewTeam,
     NewTeamView,
+    Risk,
     TeamChanges,
     TeamView,
     view_of,
 )
 from control_plane.clock import Clock
+from control_plane.credits import risk_store
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.store import Balance
@@ -26,8 +28,10 @@ from control_plane.errors import (
     TeamNotFound,
 )
 from control_plane.ids import JobId, OrganizationId, TeamId, new_id
+from control_plane.jobs import days_store
 from control_plane.jobs import store as jobs_store
-from control_plane.jobs.store import UsageOfType
+from control_plane.jobs.admission import RiskPolicy
+from control_plane.jobs.days_store import UsageOfType
 from control_plane.model_groups import store as groups_store
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.names import is_name
@@ -43,7 +47,10 @@ TEAM_REF = "team:"  # ledger entries of a team's making and deleting; every othe
 class AdministrationService:
     """Organizations and teams. Everything but `get_team` raises AdminOnly for a team's key."""
 
-    def __init__(self, db: Database, keys: KeyService, groups: ModelGroupService, *, clock: Clock) -> None:
+    def __init__(
+        self, db: Database, keys: KeyService, groups: ModelGroupService, *, clock: Clock, risk: RiskPolicy | None = None
+    ) -> None:
+        self._risk = risk or RiskPolicy()
         self._db = db
         self._principals = keys
         self._groups = groups
@@ -79,7 +86,7 @@ class AdministrationService:
         async with self._db.reader() as reader:
             await _organization(reader, organization_id)
             team_ids = await store.list_team_ids(reader, organization_id)
-            return await jobs_store.sum_usage(reader, team_ids, start, end)
+            return await days_store.sum_usage(reader, team_ids, start.date(), end.date())
 
     async def create_team(self, who: Principal, new: NewTeam) -> NewTeamView:
         """Adds a team with its credits, grants and first key: all of it, or nothing.
@@ -105,7 +112,7 @@ class AdministrationService:
             await groups_store.replace_grants(tx, new.team_id, new.model_groups, team.created_at)
             issued = await add_key(tx, new.team_id, new.key, now=team.created_at)
         self._groups.forget()
-        return NewTeamView(view_of(catalog, team, balance, grants), issued)
+        return NewTeamView(view_of(catalog, team, balance, grants, self._risk_of(team, 0)), issued)
 
     async def list_teams(
         self, who: Principal, *, limit: int, offset: int, organization_id: OrganizationId | None = None
@@ -225,6 +232,10 @@ class AdministrationService:
             tx, team_id, movement, ref=ref, now=self._clock(), actor=who.actor, reason=reason
         )
 
+    def _risk_of(self, team: Team, cost: int) -> Risk:
+        own = team.at_risk_limit_nano_usd
+        return Risk(cost, self._risk.limit if own is None else own)
+
     async def _lock(self, tx: Tx, who: Principal, team_id: TeamId) -> Team:
         who.may_administer()
         team = await store.lock_team(tx, team_id) if is_name(team_id) else None
@@ -241,10 +252,12 @@ class AdministrationService:
         team_ids = [TeamId(team.id) for team in teams]
         balances = await credits_store.find_balances(reader, team_ids)
         grants = await store.find_grants(reader, team_ids)
-        return [
-            view_of(self._groups.catalog, team, balances[team_id], grants[team_id])
-            for team, team_id in zip(teams, team_ids, strict=True)
-        ]
+        at_risk = await risk_store.at_risk(reader, team_ids, since=self._clock() - self._risk.window)
+        views = []
+        for team, team_id in zip(teams, team_ids, strict=True):
+            risk = self._risk_of(team, at_risk[team_id])
+            views.append(view_of(self._groups.catalog, team, balances[team_id], grants[team_id], risk))
+        return views
 
 
 async def _organization(reader: Reader, organization_id: OrganizationId) -> Organization:
@@ -264,6 +277,9 @@ def _team(new: NewTeam, now: datetime) -> Team:
         credits_per_dollar=new.plan.credits_per_dollar,
         tokens_per_credit=new.plan.tokens_per_credit,
         charge_rule=new.plan.charge_rule.value,
+        markup_bps=new.plan.markup_bps,
+        job_type_prices=dict(new.job_type_prices),
+        at_risk_limit_nano_usd=new.at_risk_limit,
         rpm=new.rpm,
         tpm=new.tpm,
         metadata_=dict(new.metadata),

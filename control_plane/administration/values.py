@@ -11,6 +11,7 @@ from control_plane.ids import OrganizationId, TeamId
 from control_plane.model_groups.access import Origins, access_origins
 from control_plane.model_groups.catalog import Catalog, ModelGroup
 from control_plane.tenants.models import Team, VirtualKey
+from control_plane.units import NanoUsd
 
 DEFAULT_RPM = 60
 DEFAULT_TPM = 60_000
@@ -27,7 +28,10 @@ class KeyTerms:
 
 @dataclass(frozen=True, slots=True)
 class NewTeam:
-    """What a team is made with. `model_groups` are granted beside what the YAML's patterns allow; limits per minute."""
+    """What a team is made with. `model_groups` are granted beside what the YAML's patterns allow; limits per minute.
+
+    `job_type_prices`: credits for a job of a type; `at_risk_limit` in nano-USD, None for the house's.
+    """
 
     team_id: TeamId
     organization_id: OrganizationId | None = None
@@ -36,6 +40,8 @@ class NewTeam:
     default_model_group: str | None = None
     credits_allocated: int = 0
     plan: Plan = field(default_factory=Plan)
+    job_type_prices: Mapping[str, int] = field(default_factory=dict)
+    at_risk_limit: NanoUsd | None = None
     rpm: int = DEFAULT_RPM
     tpm: int = DEFAULT_TPM
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -51,9 +57,20 @@ class TeamChanges(TypedDict, total=False):
     credits_per_dollar: int
     tokens_per_credit: int
     charge_rule: ChargeRule
+    markup_bps: int
+    job_type_prices: Mapping[str, int]
+    at_risk_limit_nano_usd: int | None
     rpm: int
     tpm: int
     metadata_: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """The provider cost of a team's open and unbilled jobs, and where its calls are refused; nano-USD."""
+
+    cost: int
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +84,7 @@ class TeamView:
     balance: Balance
     access: Mapping[str, Origins]
     usable: Sequence[str]
+    risk: Risk
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +124,9 @@ class Resolution:
     models: Sequence[str]
 
 
-def view_of(catalog: Catalog, team: Team, balance: Balance, grants: frozenset[str]) -> TeamView:
+def view_of(catalog: Catalog, team: Team, balance: Balance, grants: frozenset[str], risk: Risk) -> TeamView:
     """A team as it stands with this catalog and these grants."""
     origins = {name: access_origins(group, TeamId(team.id), grants) for name, group in catalog.groups.items()}
     usable = {name: origin for name, origin in origins.items() if origin.is_allowed}
     lost = {name: Origins(patterns=(), is_granted=True) for name in sorted(grants - catalog.groups.keys())}
-    return TeamView(team, balance, usable | lost, list(usable))
+    return TeamView(team, balance, usable | lost, list(usable), risk)

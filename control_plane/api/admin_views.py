@@ -10,6 +10,7 @@ from control_plane.credits.models import LedgerEntry
 from control_plane.credits.store import Balance
 from control_plane.schemas import admin, credits  # noqa: A004 - the wire of the credits
 from control_plane.tenants.models import Organization, Team, VirtualKey
+from control_plane.units import usd
 
 
 def organization(row: Organization) -> admin.OrganizationAnswer:
@@ -94,6 +95,8 @@ def _plan_fields(row: Team) -> dict[str, Any]:
         "credits_per_dollar": row.credits_per_dollar,
         "tokens_per_credit": row.tokens_per_credit,
         "charge_rule": row.charge_rule,
+        "markup_bps": row.markup_bps,
+        "job_type_prices": row.job_type_prices or {},
     }
 
 
@@ -116,6 +119,8 @@ def _team_fields(view: TeamView) -> dict[str, Any]:
             for name, origins in view.access.items()
         ],
         "default_model_group": row.default_model_group,
+        "at_risk_usd": usd(view.risk.cost),
+        "at_risk_limit_usd": usd(view.risk.limit),
         "rpm": row.rpm,
         "tpm": row.tpm,
         "metadata": row.metadata_,

@@ -28,6 +28,9 @@ def job_view(job: Job, model_groups: Sequence[str]) -> wire.JobView:
         model_groups_used=model_groups,
         credit_applied=bool(job.credits_charged),
         credits_charged=job.credits_charged or 0,
+        credits_held=job.credits_held,
+        max_credits=job.max_credits,
+        max_cost_usd=None if job.max_cost_nano_usd is None else usd(job.max_cost_nano_usd),
         metadata=job.metadata_,
         error_message=job.error_message,
     )
@@ -41,6 +44,7 @@ def costs(job: Job) -> wire.JobCosts:
         failed_calls=job.calls_failed,
         total_tokens=job.prompt_tokens + job.completion_tokens,
         total_cost_usd=usd(job.cost_nano_usd),
+        total_price_usd=usd(job.price_nano_usd),
         avg_latency_ms=round(job.latency_ms / job.calls_total) if job.calls_total else 0,
         credit_applied=bool(job.credits_charged),
         credits_charged=job.credits_charged or 0,
@@ -64,8 +68,14 @@ def completed(bill: JobWithCalls) -> wire.JobCompleted:
 def cost_breakdown(bill: JobWithCalls, logs: Mapping[CallId, Sequence[SpendLog]]) -> wire.JobCostsView:
     """Every call of a job: our record, and beside it what LiteLLM reported."""
     breakdown = [_call_cost(call, logs.get(CallId(call.id), ())) for call in bill.calls]
-    total = wire.CostBreakdown(total_cost_usd=usd(bill.job.cost_nano_usd), breakdown=breakdown)
-    return wire.JobCostsView(job_id=str(bill.job.id), costs=total)
+    job = bill.job
+    total = wire.CostBreakdown(
+        total_cost_usd=usd(job.cost_nano_usd),
+        total_price_usd=usd(job.price_nano_usd),
+        unbilled_cost_usd=usd(job.unbilled_nano_usd),
+        breakdown=breakdown,
+    )
+    return wire.JobCostsView(job_id=str(job.id), costs=total)
 
 
 def call_answer(answer: Answer) -> wire.CallAnswer:
@@ -89,12 +99,13 @@ def call_metadata(answered: AnsweredCall) -> wire.CallMetadata:
         model_group=answered.call.intent.model_group,
         model=answer.served.model,
         cached=answer.is_cached,
-        cost_usd=usd(answer.cost),
+        cost_usd=usd(answer.cost or 0),
+        unpriced=answer.cost is None,
     )
 
 
 def _summary(call: Call) -> wire.CallSummary:
-    is_billed = call.status == CallStatus.SUCCEEDED or (
+    is_billed = call.status in (CallStatus.SUCCEEDED, CallStatus.LOST) or (
         call.status == CallStatus.CANCELLED and call.first_chunk_ms is not None
     )
     return wire.CallSummary(
@@ -118,7 +129,9 @@ def _call_cost(call: Call, logs: Sequence[SpendLog]) -> wire.CallCost:
         completion_tokens=call.completion_tokens,
         estimated=call.is_estimated,
         cached=call.is_cached,
+        unpriced=call.is_unpriced,
         cost_usd=usd(call.cost_nano_usd),
+        price_usd=usd(call.price_nano_usd),
         latency_ms=call.latency_ms,
         error=call.error_code,
         created_at=call.created_at,

@@ -14,6 +14,7 @@ from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
 from control_plane.api.sse import OpenAiChunks, SseResponse, Stream
 from control_plane.calls.live import LiveCall
+from control_plane.credits.reservations import Caps
 from control_plane.errors import JobNotFound, TeamNotOwned
 from control_plane.house import House as HouseType
 from control_plane.ids import JobId, parse_id
@@ -21,8 +22,12 @@ from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.service import Closing, NewJob
 from control_plane.schemas import jobs as wire
 from control_plane.tenants.principal import Principal
+from control_plane.units import nano_usd
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=StrictRoute)
+
+ONE_CALL_TTL = timedelta(minutes=15)
+"""How long a one-call job whose server died holds its credits; one whose call still runs does not expire."""
 
 JobPath = Annotated[str, Path(alias="job_id", description="as given by create")]
 
@@ -45,6 +50,7 @@ async def create(body: wire.CreateJob, who: Caller, house: House) -> Response:
         metadata=body.metadata,
         model_group=body.model_group,
         ttl=timedelta(seconds=body.ttl_seconds or house.settings.job_ttl_s),
+        caps=_caps(body),
     )
     job = await house.jobs.create(who, new)
     return rendered(
@@ -119,7 +125,7 @@ async def get_costs(job_id: JobPath, who: Caller, house: House) -> Response:
 async def create_and_call(body: wire.CreateAndCall, who: Caller, house: House) -> Response:
     """Opens a job, makes one call and completes the job. When the call fails, so does the job, and nothing is charged."""
     order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars)
-    done = await house.one_call_jobs.call(who, _new_one_call_job(body, who, house), order)
+    done = await house.one_call_jobs.call(who, _new_one_call_job(body, who), order)
     job = done.bill.job
     assert job.completed_at is not None, "a closed job says when"
     result = wire.CreateAndCallResult(
@@ -137,7 +143,7 @@ async def create_and_call(body: wire.CreateAndCall, who: Caller, house: House) -
 async def create_and_call_stream(body: wire.CreateAndCall, who: Caller, house: House, request: Request) -> Response:
     """As `llm-call-stream`; the job is completed before `[DONE]`."""
     order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars)
-    new = _new_one_call_job(body, who, house)
+    new = _new_one_call_job(body, who)
     stream = await unless_client_leaves(request, house.one_call_jobs.stream(who, new, order))
     return _streamed(stream, stream.call, house)
 
@@ -148,13 +154,22 @@ def own_team(who: Principal, team_id: str | None) -> None:
         raise TeamNotOwned(f"The key does not belong to team '{team_id}'.")
 
 
-def _new_one_call_job(body: wire.CreateAndCall, who: Principal, house: HouseType) -> NewJob:
+def _new_one_call_job(body: wire.CreateAndCall, who: Principal) -> NewJob:
     own_team(who, body.team_id)
     return NewJob(
         job_type=body.job_type,
         user_id=body.user_id,
         metadata=body.job_metadata,
-        ttl=timedelta(seconds=house.settings.job_ttl_s),
+        ttl=ONE_CALL_TTL,
+        caps=_caps(body),
+    )
+
+
+def _caps(body: wire.CreateJob | wire.CreateAndCall) -> Caps:
+    return Caps(
+        max_credits=body.max_credits,
+        max_cost=None if body.max_cost_usd is None else nano_usd(body.max_cost_usd),
+        is_clamped=body.on_cap == "clamp",
     )
 
 

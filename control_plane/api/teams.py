@@ -13,6 +13,7 @@ from control_plane.api.deps import Caller, House
 from control_plane.credits.rules import BudgetMode, ChargeRule, Plan
 from control_plane.ids import OrganizationId, TeamId
 from control_plane.schemas import admin as wire
+from control_plane.units import nano_usd
 
 router = APIRouter(prefix="/api/teams", tags=["administration"], responses=ADMIN_ERRORS, route_class=StrictRoute)
 
@@ -96,7 +97,10 @@ def _new_team(body: wire.CreateTeam) -> NewTeam:
             credits_per_dollar=body.credits_per_dollar,
             tokens_per_credit=body.tokens_per_credit,
             charge_rule=ChargeRule(body.charge_rule),
+            markup_bps=body.markup_bps,
         ),
+        job_type_prices=body.job_type_prices,
+        at_risk_limit=None if body.at_risk_limit_usd is None else nano_usd(body.at_risk_limit_usd),
         rpm=body.rpm or DEFAULT_RPM,
         tpm=body.tpm or DEFAULT_TPM,
         metadata=body.metadata,
@@ -116,6 +120,16 @@ def _changes(body: wire.ChangeTeam) -> TeamChanges:
         changes["rpm"] = body.rpm or DEFAULT_RPM
     if "tpm" in given:
         changes["tpm"] = body.tpm or DEFAULT_TPM
+    if "at_risk_limit_usd" in given:
+        limit = body.at_risk_limit_usd
+        changes["at_risk_limit_nano_usd"] = None if limit is None else nano_usd(limit)
+    if body.metadata is not None:
+        changes["metadata_"] = body.metadata
+    return changes | _plan_changes(body)
+
+
+def _plan_changes(body: wire.ChangeTeam) -> TeamChanges:
+    changes = TeamChanges()
     if body.budget_mode is not None:
         changes["budget_mode"] = BudgetMode(body.budget_mode)
     if body.credits_per_dollar is not None:
@@ -124,6 +138,8 @@ def _changes(body: wire.ChangeTeam) -> TeamChanges:
         changes["tokens_per_credit"] = body.tokens_per_credit
     if body.charge_rule is not None:
         changes["charge_rule"] = ChargeRule(body.charge_rule)
-    if body.metadata is not None:
-        changes["metadata_"] = body.metadata
+    if body.markup_bps is not None:
+        changes["markup_bps"] = body.markup_bps
+    if body.job_type_prices is not None:
+        changes["job_type_prices"] = body.job_type_prices
     return changes

@@ -1,14 +1,12 @@
 """Usage of a month, for a team or an organization: what is asked for, and what is said."""
 
 import re
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from control_plane.errors import Unprocessable
-from control_plane.jobs.rules import JobStatus
-from control_plane.jobs.store import UsageOfType
+from control_plane.jobs.days_store import UsageOfType
 from control_plane.schemas.jobs import TypeUsage, UsageSummary
 from control_plane.units import usd
 
@@ -37,35 +35,30 @@ def month_of(period: str | None, now: datetime) -> Month:
 
 def summarize(rows: Sequence[UsageOfType]) -> tuple[UsageSummary, dict[str, TypeUsage]]:
     """Usage in sum and by job type. A job that still runs counts as a job, neither as successful nor as failed."""
-    of_type: defaultdict[str, list[UsageOfType]] = defaultdict(list)
-    for row in rows:
-        of_type[row.job_type].append(row)
-    return _summary(rows), {job_type: _type_usage(same) for job_type, same in of_type.items()}
+    return _summary(rows), {row.job_type: _type_usage(row) for row in rows}
 
 
 def _summary(rows: Sequence[UsageOfType]) -> UsageSummary:
-    jobs = _jobs(rows)
+    jobs = sum(row.jobs for row in rows)
     cost = sum(row.cost for row in rows)
     return UsageSummary(
         total_jobs=jobs,
-        successful_jobs=_jobs(rows, JobStatus.COMPLETED),
-        failed_jobs=_jobs(rows, JobStatus.FAILED),
+        successful_jobs=sum(row.completed for row in rows),
+        failed_jobs=sum(row.failed for row in rows),
         total_cost_usd=usd(cost),
+        total_price_usd=usd(sum(row.price for row in rows)),
         total_tokens=sum(row.tokens for row in rows),
         avg_cost_per_job=usd(round(cost / jobs)) if jobs else 0.0,
     )
 
 
-def _type_usage(rows: Sequence[UsageOfType]) -> TypeUsage:
+def _type_usage(row: UsageOfType) -> TypeUsage:
     return TypeUsage(
-        jobs=_jobs(rows),
-        successful_jobs=_jobs(rows, JobStatus.COMPLETED),
-        failed_jobs=_jobs(rows, JobStatus.FAILED),
-        cost_usd=usd(sum(row.cost for row in rows)),
-        tokens=sum(row.tokens for row in rows),
-        credits_charged=sum(row.credits for row in rows),
+        jobs=row.jobs,
+        successful_jobs=row.completed,
+        failed_jobs=row.failed,
+        cost_usd=usd(row.cost),
+        price_usd=usd(row.price),
+        tokens=row.tokens,
+        credits_charged=row.credits,
     )
-
-
-def _jobs(rows: Sequence[UsageOfType], status: JobStatus | None = None) -> int:
-    return sum(row.jobs for row in rows if status is None or row.status is status)

@@ -10,8 +10,11 @@ from datetime import timedelta
 from uuid import UUID
 
 from control_plane.clock import Clock
+from control_plane.credits import risk_store
 from control_plane.errors import DatabaseUnavailable
-from control_plane.jobs import workers_store
+from control_plane.ids import TeamId
+from control_plane.jobs import admission, workers_store
+from control_plane.jobs.lost import LostCallPolicy, lost_record
 from control_plane.storage.database import Database
 
 log = logging.getLogger(__name__)
@@ -23,7 +26,10 @@ LEASE = timedelta(seconds=30)  # six heartbeats: longer than any pause of a proc
 class Lease:
     """The sign of life of one process. `start()`, then `run()` as a task, then `end()`."""
 
-    def __init__(self, db: Database, worker_id: UUID, *, clock: Clock) -> None:
+    def __init__(
+        self, db: Database, worker_id: UUID, *, clock: Clock, policy: LostCallPolicy = LostCallPolicy.ESTIMATE
+    ) -> None:
+        self._policy = policy
         self._db = db
         self._worker_id = worker_id
         self._clock = clock
@@ -63,7 +69,11 @@ class Lease:
         now = self._clock()
         async with self._db.transaction() as tx:
             dead = await workers_store.list_silent(tx, self._worker_id, since=now - lease)
-            lost = await workers_store.give_up_calls(tx, dead, now)
+            left = await workers_store.list_left_open(tx, dead)
+            await risk_store.lock_balances(tx, {TeamId(call.team_id) for call in left})
+            lost = [lost_record(call, self._policy, now) for call in left]
+            if lost:
+                await admission.end_calls(tx, lost, self._worker_id, now=now)
             await workers_store.remove(tx, dead)
-        for call_id in lost:
-            log.error("call_lost", extra={"call_id": str(call_id)})
+        for record in lost:
+            log.error("call_lost", extra={"call_id": str(record.intent.call_id), "cost_nano_usd": record.cost})

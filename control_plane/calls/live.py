@@ -23,11 +23,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended, as far as the provider's side goes."""
+    """How a call ended, as far as the provider's side goes. `cost` is None when nobody knows the price."""
 
     status: CallStatus
     usage: Usage = Usage()  # noqa: RUF009 - frozen, so sharing it is safe
-    cost: NanoUsd = NanoUsd(0)  # noqa: RUF009 - an int
+    cost: NanoUsd | None = NanoUsd(0)  # noqa: RUF009 - an int
     served: Served | None = None
     finish_reason: FinishReason | None = None
     error_code: str | None = None
@@ -149,7 +149,7 @@ class LiveCall:
             self.intent,
             outcome.status,
             outcome.usage,
-            outcome.cost,
+            outcome.cost or NanoUsd(0),
             self.latency_ms,
             self._clock(),
             served=outcome.served,
@@ -157,6 +157,7 @@ class LiveCall:
             finish_reason=outcome.finish_reason,
             error_code=outcome.error_code,
             is_cached=outcome.is_cached,
+            is_unpriced=outcome.cost is None,
         )
         try:
             written = await self._writer.finish(record)
@@ -180,6 +181,8 @@ class LiveCall:
             raise
         finally:
             self.in_flight.remove(self)
+        if record.is_unpriced:
+            log.warning("call_unpriced", extra={"call_id": str(self.intent.call_id)})
         log.info(
             "call_finished",
             extra={

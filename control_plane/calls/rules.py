@@ -21,3 +21,8 @@ def fill_in(request: ChatRequest, defaults: Mapping[str, Any]) -> ChatRequest:
         parameters.pop("tools", None)
         parameters.pop("tool_choice", None)
     return ChatRequest(request.messages, parameters)
+
+
+def cut_to(request: ChatRequest, max_tokens: int) -> ChatRequest:
+    """The request with an answer of at most so many tokens, which is all that its job's cap leaves."""
+    return ChatRequest(request.messages, {**request.parameters, "max_tokens": max_tokens})

@@ -4,17 +4,17 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import anyio.lowlevel
 
 from control_plane.calls.live import InFlight, LiveCall, Outcome
-from control_plane.calls.rules import fill_in
+from control_plane.calls.rules import cut_to, fill_in
 from control_plane.calls.stream import LiveStream
 from control_plane.chat import Answer, ChatRequest, ProviderCall
 from control_plane.clock import Clock
-from control_plane.errors import ShuttingDown, error_code_of
+from control_plane.errors import ShuttingDown, UnpricedRefused, error_code_of
 from control_plane.gateway.router import Gateway
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.rules import CallStatus, Intent
@@ -51,8 +51,17 @@ class CallService:
     """Makes calls. Knows every call in flight, so that a stop can wait for them and end the rest."""
 
     def __init__(
-        self, gateway: Gateway, groups: ModelGroupService, jobs: JobService, writer: SpendWriter, *, clock: Clock
+        self,
+        gateway: Gateway,
+        groups: ModelGroupService,
+        jobs: JobService,
+        writer: SpendWriter,
+        *,
+        clock: Clock,
+        refuses_unpriced: bool = False,
     ) -> None:
+        """`refuses_unpriced`: whether groups with a model of unknown price are refused."""
+        self._refuses_unpriced = refuses_unpriced
         self._gateway = gateway
         self._groups = groups
         self._jobs = jobs
@@ -94,7 +103,7 @@ class CallService:
         """Decides what the call runs on and makes its intent durable: the provider has not heard of it yet.
 
         Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing, JobNotFound, JobNotOwned,
-        JobClosed, InsufficientCredits, DatabaseUnavailable, ShuttingDown.
+        JobClosed, AtRiskLimit, JobCapReached, InsufficientCredits, UnpricedRefused, DatabaseUnavailable, ShuttingDown.
         """
         if self.is_stopping:
             raise ShuttingDown(retry_after_s=1)
@@ -103,6 +112,7 @@ class CallService:
         if order.model_group is None:
             job_group = (await self._jobs.get(who, job_id)).default_model_group
         target = await self.choose(who, order, job_group)
+        request = fill_in(order.request, target.defaults)
         intent = Intent(
             call_id=CallId(new_id()),
             job_id=job_id,
@@ -112,19 +122,23 @@ class CallService:
             purpose=order.purpose,
             metadata=order.metadata or {},
             created_at=self._clock(),
+            demand=self._gateway.demand(target.models, request),
+            markup_bps=target.markup_bps,
         )
-        to_provider = ProviderCall(
-            intent.call_id, job_id, team_id, target.models, fill_in(order.request, target.defaults)
-        )
+        if self._refuses_unpriced and not intent.demand.rate.is_known:
+            raise UnpricedRefused
+        to_provider = ProviderCall(intent.call_id, job_id, team_id, target.models, request)
         return await self.in_flight.to_its_end(self._admit(intent, to_provider))
 
     async def _admit(self, intent: Intent, to_provider: ProviderCall) -> LiveCall:
         """A durable intent and the LiveCall that will finish it: both or neither."""
-        written = await self._writer.open(intent)
+        opened = await self._writer.open(intent)
+        if opened.intent.demand.max_tokens < intent.demand.max_tokens:
+            to_provider = replace(to_provider, request=cut_to(to_provider.request, opened.intent.demand.max_tokens))
         return LiveCall(
-            intent,
+            opened.intent,
             to_provider,
-            credits_remaining=written.credits_remaining,
+            credits_remaining=opened.credits_remaining,
             writer=self._writer,
             clock=self._clock,
             in_flight=self.in_flight,

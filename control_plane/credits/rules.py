@@ -17,7 +17,7 @@ class BudgetMode(StrEnum):
     JOB_BASED = "job_based"
     """One credit, however many calls."""
     CONSUMPTION_USD = "consumption_usd"
-    """`credits_per_dollar` for each dollar of provider cost."""
+    """`credits_per_dollar` for each dollar of the price: the provider's cost and the markup."""
     CONSUMPTION_TOKENS = "consumption_tokens"
     """One credit for every `tokens_per_credit` tokens."""
 
@@ -31,22 +31,32 @@ class ChargeRule(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A team's billing plan, as copied onto a job when it is created (D7)."""
+    """A team's billing plan, as copied onto a job when it is created (D7).
+
+    `markup_bps` is added to the cost of calls whose model group has no markup of its own. `fixed_credits`: what a job of
+    this type costs, whatever the budget mode.
+    """
 
     budget_mode: BudgetMode = BudgetMode.JOB_BASED
     credits_per_dollar: int = 10
     tokens_per_credit: int = 10_000
     charge_rule: ChargeRule = ChargeRule.ANY_CALL_SUCCEEDED
+    markup_bps: int = 0
+    fixed_credits: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobUsage:
-    """What the calls of a job used. `cost` (nano-USD) and `tokens` count billable calls: not the failed ones."""
+    """What the calls of a job used. `price` (nano-USD, with the markup) and `tokens` count billable calls.
+
+    `delivered`: calls that said something to the client, whether or not they came to their end.
+    """
 
     calls: int = 0
     succeeded: int = 0
+    delivered: int = 0
     tokens: int = 0
-    cost: int = 0
+    price: int = 0
 
 
 class EntryKind(StrEnum):
@@ -81,11 +91,13 @@ class Movement:
 
 def price(plan: Plan, usage: JobUsage) -> Credits:
     """Credits for what was used, as if the job were completed and charged. Rounded up once, at the end."""
+    if plan.fixed_credits is not None:
+        return Credits(plan.fixed_credits)
     match plan.budget_mode:
         case BudgetMode.JOB_BASED:
             return Credits(1)
         case BudgetMode.CONSUMPTION_USD:
-            return Credits(divide_up(usage.cost * plan.credits_per_dollar, NANO_PER_USD))
+            return Credits(divide_up(usage.price * plan.credits_per_dollar, NANO_PER_USD))
         case BudgetMode.CONSUMPTION_TOKENS:
             return Credits(divide_up(usage.tokens, plan.tokens_per_credit))
         case _:
@@ -96,12 +108,12 @@ def bill(plan: Plan, *, is_completed: bool, usage: JobUsage) -> Credits:
     """What a closed job costs: its price when it is charged, else 0 (D11).
 
     Source: seeds S0 and S1 ("1 per completed job"); a failed, cancelled or expired job costs nothing, and neither
-    does a completed one to which nothing was delivered. Tokens are counted of calls that succeeded and of streams that
-    the client cut off: breaking off before the last piece does not make a job free (D12).
+    does a completed one to which nothing was delivered. A stream that the client cut off was delivered: breaking off
+    before the last piece does not make a job free (D12).
     """
     match plan.charge_rule:
         case ChargeRule.ANY_CALL_SUCCEEDED:
-            is_earned = usage.succeeded > 0 or usage.tokens > 0
+            is_earned = usage.delivered > 0
         case ChargeRule.ALL_CALLS_SUCCEEDED:
             is_earned = usage.succeeded > 0 and usage.succeeded == usage.calls
         case _:
@@ -110,22 +122,23 @@ def bill(plan: Plan, *, is_completed: bool, usage: JobUsage) -> Credits:
 
 
 def needed_hold(plan: Plan, usage: JobUsage) -> Credits:
-    """What a job must hold before its next call: its price so far, and one credit for what comes.
+    """What a job must hold: the price of what its calls have used and of what its open calls may use at most.
 
-    `job_based` jobs hold their one credit from the beginning.
+    At least one credit, so that a team without any cannot begin; nothing when the job's type is free.
     """
-    match plan.budget_mode:
-        case BudgetMode.JOB_BASED:
-            return Credits(1)
-        case BudgetMode.CONSUMPTION_USD | BudgetMode.CONSUMPTION_TOKENS:
-            return Credits(price(plan, usage) + 1)
-        case _:
-            assert_never(plan.budget_mode)
+    if plan.fixed_credits is not None or plan.budget_mode is BudgetMode.JOB_BASED:
+        return price(plan, usage)
+    return max(Credits(1), price(plan, usage))
 
 
 def hold(credits_: int) -> Movement:
     """Sets credits aside for a job."""
     return Movement(EntryKind.HOLD, available=-credits_, held=credits_)
+
+
+def release(credits_: int) -> Movement:
+    """Gives back what a job no longer needs to hold."""
+    return Movement(EntryKind.RELEASE, available=credits_, held=-credits_)
 
 
 def settle(charged: Credits, held: int) -> Sequence[Movement]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from control_plane.chat import Answer, FinishReason, Served, Usage
-from control_plane.gateway.prices import money
+from control_plane.gateway.prices import PriceTag, said_cost
 from control_plane.units import NanoUsd
 
 FINISH_REASONS: Mapping[str, FinishReason] = {
@@ -58,16 +58,16 @@ def texts_of(calls: Sequence[Mapping[str, Any]]) -> list[str]:
     return [text for function in functions for key in ("name", "arguments", "input") if (text := function.get(key))]
 
 
-def cost_of(response: Any) -> NanoUsd | None:
-    """What LiteLLM says a buffered answer cost; 0 for one out of a cache, None if it does not say."""
+def cost_of(response: Any, tag: PriceTag) -> NanoUsd | None:
+    """What LiteLLM says a buffered answer cost; 0 for one out of a cache, None if it does not say, or does not know."""
     hidden = response._hidden_params  # noqa: SLF001  # the only place where LiteLLM says it
     if hidden.get("cache_hit") is True:
         return NanoUsd(0)
     cost = hidden.get("response_cost")
-    return None if cost is None else money(cost)
+    return None if cost is None else said_cost(tag, cost)
 
 
-def answer(response: Any, *, served: Served, usage: Usage, cost: NanoUsd) -> Answer:
+def answer(response: Any, *, served: Served, usage: Usage, cost: NanoUsd | None) -> Answer:
     """A whole answer. Raises: IndexError, AttributeError for a response without choices."""
     choice = response.choices[0]
     message = choice.message

@@ -6,11 +6,12 @@ under the id of a deployment without prices LiteLLM would find one of zero and s
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from control_plane.chat import ChatRequest, Usage
+from control_plane.chat import MILLION, ChatRequest, Rate, Usage
 from control_plane.gateway.deployments import Deployment
 from control_plane.units import NanoUsd, nano_usd
 
@@ -21,6 +22,11 @@ LONG_TEXT = 20_000
 
 CHARACTERS_PER_TOKEN = 4
 """For text the tokenizer refuses."""
+
+DEFAULT_MAX_OUTPUT_TOKENS = 16_384
+"""The longest answer of a model that says nothing about it: `max_output_tokens` in its `model_info` would."""
+
+LONG_CONTEXT = re.compile(r"_above_[0-9]+k_tokens")
 
 
 def money(dollars: float) -> NanoUsd:
@@ -39,6 +45,7 @@ class PriceTag:
     model: str
     provider: str
     tokenizer_model: str
+    rate: Rate = field(default_factory=Rate)
 
 
 def price_tag(deployment: Deployment) -> PriceTag:
@@ -51,25 +58,66 @@ def price_tag(deployment: Deployment) -> PriceTag:
         custom_llm_provider=deployment.params.get("custom_llm_provider"),
         api_base=deployment.params.get("api_base"),
     )
-    if any("cost_per" in key and value is not None for key, value in deployment.info.items()):
-        return PriceTag(model=deployment.id, provider=provider, tokenizer_model=name)
     base = deployment.info.get("base_model") or deployment.params.get("base_model")
-    return PriceTag(model=str(base or model), provider=provider, tokenizer_model=name)
+    listed = _listed(litellm, str(base or model), provider)
+    limit = deployment.info.get("max_output_tokens") or listed.get("max_output_tokens") or listed.get("max_tokens")
+    if any("cost_per" in key and value is not None for key, value in deployment.info.items()):
+        return PriceTag(deployment.id, provider, tokenizer_model=name, rate=_rate(deployment.info, limit))
+    return PriceTag(str(base or model), provider, tokenizer_model=name, rate=_rate(listed, limit))
 
 
-def cost(tag: PriceTag, reported: Any) -> NanoUsd:
-    """The price of LiteLLM's `Usage`, with cached and reasoning tokens. No price known: 0, and an error in the log."""
+def _listed(litellm: Any, model: str, provider: str) -> Mapping[str, Any]:
+    """What LiteLLM's list says of a model; nothing of one it does not know."""
+    try:
+        known: Mapping[str, Any] = litellm.get_model_info(model, custom_llm_provider=provider)
+    except Exception:  # noqa: BLE001  # LiteLLM raises a bare Exception
+        return {}
+    return known
+
+
+def _rate(info: Mapping[str, Any], limit: Any) -> Rate:
+    """The dearest a token can be: of a long prompt, of one that is written to the provider's cache, of reasoning."""
+    inputs = [info.get("cache_creation_input_token_cost"), *_steps(info, "input_cost_per_token")]
+    outputs = [info.get("output_cost_per_reasoning_token"), *_steps(info, "output_cost_per_token")]
+    return Rate(
+        input=per_million(max((float(price) for price in inputs if price), default=0.0)),
+        output=per_million(max((float(price) for price in outputs if price), default=0.0)),
+        max_output_tokens=int(limit or DEFAULT_MAX_OUTPUT_TOKENS),
+        is_known=info.get("input_cost_per_token") is not None or info.get("output_cost_per_token") is not None,
+    )
+
+
+def _steps(info: Mapping[str, Any], price: str) -> list[Any]:
+    """The price of a token, and what it rises to in long contexts (`…_above_200k_tokens`)."""
+    return [value for key, value in info.items() if key == price or LONG_CONTEXT.fullmatch(key.removeprefix(price))]
+
+
+def per_million(dollars: float) -> int:
+    """The price of one token in dollars as nano-USD for a million."""
+    return nano_usd(round(dollars * MILLION, 9))
+
+
+def cost(tag: PriceTag, reported: Any) -> NanoUsd | None:
+    """The price of LiteLLM's `Usage`, with cached and reasoning tokens. None when nobody knows it.
+
+    LiteLLM calculates 0 for tokens that have no price, without a word: that is not a price.
+    """
     import litellm  # noqa: PLC0415  # see library.py
 
     try:
         parts = litellm.cost_per_token(model=tag.model, custom_llm_provider=tag.provider, usage_object=reported)
     except Exception:
         log.exception("price_missing", extra={"model": tag.model})
-        return NanoUsd(0)
-    return money(sum(parts))
+        return None
+    return said_cost(tag, sum(parts))
 
 
-def cost_of_tokens(tag: PriceTag, usage: Usage) -> NanoUsd:
+def said_cost(tag: PriceTag, dollars: float) -> NanoUsd | None:
+    """What LiteLLM said an answer costs, or None when its 0 only means that it knows no price."""
+    return money(dollars) if dollars or tag.rate.is_known else None
+
+
+def cost_of_tokens(tag: PriceTag, usage: Usage) -> NanoUsd | None:
     """The price of plain prompt and completion tokens."""
     import litellm  # noqa: PLC0415  # see library.py
 

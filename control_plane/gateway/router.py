@@ -6,14 +6,25 @@ Only messages and the parameters of `chat.CHAT_PARAMETERS` travel from a client 
 import asyncio
 import copy
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from control_plane.chat import CHAT_PARAMETERS, Answer, ProviderCall, Served, SpendReport, Usage
+from control_plane.chat import (
+    CHAT_PARAMETERS,
+    Answer,
+    ChatRequest,
+    Demand,
+    ProviderCall,
+    Rate,
+    Served,
+    SpendReport,
+    Usage,
+)
 from control_plane.errors import InvalidConfig, LlmCallFailed
 from control_plane.gateway import library, prices
 from control_plane.gateway.chunks import answer, cost_of, texts_of, tool_calls_of, usage_of
+from control_plane.gateway.demands import dearest, demand
 from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.errors import translate
 from control_plane.gateway.reports import ATTEMPT, MARK, Attempt, spend_reporter
@@ -53,10 +64,15 @@ def _build(config: RouterConfig, report: Callable[[SpendReport], None]) -> "Gate
     primaries: dict[str, Serving] = {}
     for deployment in config.deployments:
         primaries.setdefault(deployment.model_name, servings[deployment.id])
+    names = {deployment.model_name for deployment in config.deployments}
+    rates = {
+        name: dearest(servings[each.id].tag.rate for each in config.deployments if each.model_name == name)
+        for name in names
+    }
     mark = uuid4().hex
     reporter = spend_reporter(mark, report)
     litellm.logging_callback_manager.add_litellm_callback(reporter)
-    return Gateway(router, servings, primaries, mark=mark, reporter=reporter)
+    return Gateway(router, servings, primaries, rates, mark=mark, reporter=reporter)
 
 
 def _serving(deployment: Deployment) -> Serving:
@@ -93,14 +109,17 @@ class Gateway:
         router: Any,
         servings: Mapping[str, Serving],
         primaries: Mapping[str, Serving],
+        rates: Mapping[str, Rate],
         *,
         mark: str,
         reporter: Any,
     ) -> None:
-        """`servings` by deployment id; `primaries` by `model_name`, the first deployment of each."""
+        """`servings` by deployment id; `primaries`, the first deployment, and `rates`, the dearest, by `model_name`."""
         self._router = router
         self._servings = servings
         self._primaries = primaries
+        self._dearest = rates
+        self._rates: dict[tuple[str, ...], Rate] = {}
         self._mark = mark
         self._reporter = reporter
         self._is_closed = False
@@ -136,7 +155,14 @@ class Gateway:
         await stream.prime()
         return stream
 
-    async def estimate(self, call: ProviderCall) -> tuple[Usage, NanoUsd]:
+    def demand(self, models: Sequence[str], request: ChatRequest) -> Demand:
+        """What a call may use at most, at the dearest deployment of these models. No tokenizer: microseconds."""
+        rate = self._rates.get(tuple(models))
+        if rate is None:
+            rate = self._rates[tuple(models)] = dearest(self._dearest[model] for model in models)
+        return demand(request, rate)
+
+    async def estimate(self, call: ProviderCall) -> tuple[Usage, NanoUsd | None]:
         """Prompt tokens and their price at the primary model, for a call whose client left before the first piece."""
         tag = self._primaries[call.models[0]].tag
         usage = await prices.estimate(tag, call.request, ())
@@ -165,7 +191,7 @@ class Gateway:
 
     async def _answer(self, call: ProviderCall, response: Any, serving: Serving) -> Answer:
         usage = usage_of(getattr(response, "usage", None))
-        cost = cost_of(response)
+        cost = cost_of(response, serving.tag)
         if usage is None:
             message = response.choices[0].message
             texts = [message.content or "", *texts_of(tool_calls_of(message.tool_calls))]

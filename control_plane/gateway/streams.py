@@ -79,8 +79,11 @@ class ProviderStream:
             raise StopAsyncIteration
         return await self._pull()
 
-    async def settle(self) -> tuple[Usage, NanoUsd]:
-        """Tokens and cost of what was produced so far: the provider's numbers if they came, else counted by us."""
+    async def settle(self) -> tuple[Usage, NanoUsd | None]:
+        """Tokens and cost of what was produced so far: the provider's numbers if they came, else counted by us.
+
+        The cost is None when nobody knows the price.
+        """
         tag = self._serving.tag
         usage = usage_of(self._reported)
         if usage is None:

@@ -2,38 +2,41 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Integer, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Executable, Integer, bindparam, func, insert, select, tuple_, update
 from sqlmodel import col
 
-from control_plane.chat import Usage
-from control_plane.credits.models import CreditBalance
-from control_plane.credits.rules import JobUsage, Plan
-from control_plane.errors import DatabaseUnavailable, HouseError, JobClosed, JobNotFound, JobNotOwned
+from control_plane.credits import risk_store
+from control_plane.credits.models import CreditBalance, UnbilledCost
+from control_plane.credits.reservations import Standing
+from control_plane.errors import HouseError, JobClosed, JobNotFound, JobNotOwned
 from control_plane.ids import CallId, JobId, TeamId
+from control_plane.jobs import days_store
 from control_plane.jobs.models import Call, Job
-from control_plane.jobs.plans import read_plan
-from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, JobStatus, Record, Totals
+from control_plane.jobs.plans import STANDING_COLUMNS, standing_of
+from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, JobStatus, Record, Reserved, Totals
 from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, one_or_many
 from control_plane.storage.upsert import upsert
-from control_plane.units import NanoUsd
+from control_plane.tenants.models import Team
+from control_plane.units import marked_up
 
 
 @dataclass(frozen=True, slots=True)
 class EnteredJob:
-    """A job that let calls in, as much of it as decides about their holds."""
+    """A job that let calls in, as much of it as decides about them; `at_risk` and its limit in nano-USD."""
 
-    plan: Plan
-    usage: JobUsage
-    credits_held: int
+    standing: Standing
+    credits_available: int
     credits_remaining: int
+    at_risk: int
+    at_risk_limit: int | None
 
 
 async def lock_jobs(tx: Tx, job_ids: Collection[JobId]) -> None:
@@ -45,8 +48,12 @@ async def lock_jobs(tx: Tx, job_ids: Collection[JobId]) -> None:
         await tx.execute(_lock(), {"jobs": list(job_ids)})
 
 
-async def enter_jobs(tx: Tx, intents: Sequence[Intent], now: datetime) -> Mapping[JobId, EnteredJob]:
+async def enter_jobs(
+    tx: Tx, intents: Sequence[Intent], *, now: datetime, risk_since: datetime
+) -> Mapping[JobId, EnteredJob]:
     """Counts the calls into their jobs; returns the jobs that let them in: open, and of the intents' teams.
+
+    What unbilled jobs have cost since `risk_since` is at risk, and what open ones have cost.
 
     Calls that enter the same job at once are counted together, so that each job is one row of one statement.
     """
@@ -56,12 +63,13 @@ async def enter_jobs(tx: Tx, intents: Sequence[Intent], now: datetime) -> Mappin
         jobs_by_count[count].append(job)
     entered: dict[JobId, EnteredJob] = {}
     for count, jobs in jobs_by_count.items():
-        for row in await tx.execute(_enter(), {"jobs": jobs, "entering": count, "now": now}):
+        for row in await tx.execute(_enter(), {"jobs": jobs, "entering": count, "now": now, "since": risk_since}):
             entered[JobId(row.id)] = EnteredJob(
-                plan=read_plan(row.plan),
-                usage=JobUsage(row.calls_total, row.calls_succeeded, row.tokens, row.cost_nano_usd),
-                credits_held=row.credits_held,
-                credits_remaining=row.credits_remaining,
+                standing=standing_of(row),
+                credits_available=row.available,
+                credits_remaining=row.available + row.held,
+                at_risk=row.open_cost + int(row.unbilled_cost),
+                at_risk_limit=row.at_risk_limit,
             )
     return entered
 
@@ -69,6 +77,19 @@ async def enter_jobs(tx: Tx, intents: Sequence[Intent], now: datetime) -> Mappin
 async def leave_job(tx: Tx, job_id: JobId) -> None:
     """Takes back one entry: the call will not be made."""
     await tx.execute(update(Job).where(col(Job.id) == job_id).values(calls_open=Job.calls_open - 1))
+
+
+async def reserve(tx: Tx, intent: Intent, *, held_more: int) -> None:
+    """Keeps free in the job what the call may use, and notes what more is held for it."""
+    reserved_price = marked_up(intent.reserved.cost, intent.markup)
+    row = {
+        "job": intent.job_id,
+        "tokens": intent.reserved.tokens,
+        "cost": intent.reserved.cost,
+        "price": reserved_price,
+        "held": held_more,
+    }
+    await tx.execute(_reserve(), row)
 
 
 async def why_not(tx: Tx, intent: Intent) -> HouseError:
@@ -95,22 +116,30 @@ async def finish(tx: Tx, records: Sequence[Record], worker_id: UUID) -> set[Call
     """
     rows = [_row(record.intent, worker_id) | _outcome(record) for record in records]
     finished = {CallId(row.id) for row in await tx.execute(_finish(tx.dialect.name), one_or_many(rows))}
-    await _add_to_jobs(tx, [record for record in records if record.intent.call_id in finished])
+    await _count(tx, [record for record in records if record.intent.call_id in finished])
     return finished
 
 
-async def withdraw(tx: Tx, intents: Sequence[Intent], now: datetime) -> None:
-    """Fails calls that were never made: their intents may be written or not, since the database broke off meanwhile."""
-    for intent in intents:
-        record = Record(intent, CallStatus.FAILED, Usage(), NanoUsd(0), 0, now, error_code=DatabaseUnavailable.code)
-        statement = (
-            update(Call)
-            .where(col(Call.id) == intent.call_id, col(Call.status) == CallStatus.OPEN.value)
-            .values(_outcome(record))
-            .returning(col(Call.id))
-        )
-        if (await tx.execute(statement)).one_or_none() is not None:
-            await _add_to_jobs(tx, [record])
+async def find_open(tx: Tx, call_ids: Sequence[CallId]) -> Sequence[Call]:
+    """Those of the calls that are open."""
+    wanted = every(Call).where(col(Call.id).in_(call_ids), col(Call.status) == CallStatus.OPEN.value)
+    return many(Call, await tx.execute(wanted))
+
+
+def intent_of(call: Call) -> Intent:
+    """The intent that a row was written for, as much as ending it needs."""
+    return Intent(
+        call_id=CallId(call.id),
+        job_id=JobId(call.job_id),
+        team_id=TeamId(call.team_id),
+        model_group=call.model_group,
+        is_stream=call.is_stream,
+        purpose=call.purpose,
+        metadata=call.metadata_,
+        created_at=call.created_at,
+        markup_bps=call.markup_bps,
+        reserved=Reserved(call.reserved_tokens, call.reserved_cost_nano_usd),
+    )
 
 
 async def list_calls(reader: Reader, team_id: TeamId, job_id: JobId) -> Sequence[Call]:
@@ -136,26 +165,21 @@ async def groups_used(reader: Reader, team_id: TeamId, job_ids: Sequence[JobId])
     return groups
 
 
-async def _add_to_jobs(tx: Tx, records: Sequence[Record]) -> None:
-    totals: defaultdict[UUID, Totals] = defaultdict(Totals)
-    for record in records:
-        totals[record.intent.job_id] = totals[record.intent.job_id].plus(record)
-    if not totals:
+async def _count(tx: Tx, records: Sequence[Record]) -> None:
+    """Adds finished calls to their jobs, to what is at risk, and to the usage of their days, in this order (D16)."""
+    if not records:
         return
-    rows = [
-        {
-            "job": job_id,
-            "calls": added.calls,
-            "succeeded": added.succeeded,
-            "failed": added.failed,
-            "prompt": added.prompt_tokens,
-            "completion": added.completion_tokens,
-            "cost": added.cost,
-            "latency": added.latency_ms,
-        }
-        for job_id, added in totals.items()
-    ]
-    await tx.execute(_add_totals(), one_or_many(rows))
+    jobs: defaultdict[JobId, Totals] = defaultdict(Totals)
+    groups: defaultdict[tuple[JobId, str], Totals] = defaultdict(Totals)
+    costs: Counter[TeamId] = Counter()
+    for record in records:
+        intent = record.intent
+        jobs[intent.job_id] = jobs[intent.job_id].plus(record)
+        groups[intent.job_id, intent.model_group] = groups[intent.job_id, intent.model_group].plus(record)
+        costs[intent.team_id] += record.cost
+    await tx.execute(_add_totals(), one_or_many([{"job": job_id, **asdict(added)} for job_id, added in jobs.items()]))
+    await risk_store.add_open_costs(tx, costs)
+    await days_store.add_usage(tx, groups)
 
 
 # The statements of the call path are built once: building one costs more than running it.
@@ -169,10 +193,10 @@ def _lock() -> Executable:
 
 @cache
 def _enter() -> Executable:
-    remaining = (
-        select(col(CreditBalance.available) + col(CreditBalance.held))
-        .where(col(CreditBalance.team_id) == col(Job.team_id))
-        .scalar_subquery()
+    team = col(Job.team_id)
+    balance = col(CreditBalance.team_id) == team
+    unbilled = select(func.coalesce(func.sum(col(UnbilledCost.cost_nano_usd)), 0)).where(
+        col(UnbilledCost.team_id) == team, col(UnbilledCost.hour) > bindparam("since", type_=UtcDateTime)
     )
     return (
         update(Job)
@@ -188,13 +212,34 @@ def _enter() -> Executable:
         )
         .returning(
             col(Job.id),
-            col(Job.plan),
-            col(Job.calls_total),
-            col(Job.calls_succeeded),
-            (col(Job.prompt_tokens) + col(Job.completion_tokens)).label("tokens"),
-            col(Job.cost_nano_usd),
-            col(Job.credits_held),
-            remaining.label("credits_remaining"),
+            *standing_columns(),
+            select(col(CreditBalance.available)).where(balance).scalar_subquery().label("available"),
+            select(col(CreditBalance.held)).where(balance).scalar_subquery().label("held"),
+            select(col(CreditBalance.open_cost_nano_usd)).where(balance).scalar_subquery().label("open_cost"),
+            unbilled.scalar_subquery().label("unbilled_cost"),
+            select(col(Team.at_risk_limit_nano_usd))
+            .where(col(Team.id) == team)
+            .scalar_subquery()
+            .label("at_risk_limit"),
+        )
+    )
+
+
+def standing_columns() -> "list[ColumnElement[Any]]":
+    """The columns that `standing_of` reads."""
+    return [getattr(Job, name) for name in STANDING_COLUMNS]
+
+
+@cache
+def _reserve() -> Executable:
+    return (
+        update(Job)
+        .where(col(Job.id) == bindparam("job"))
+        .values(
+            reserved_tokens=Job.reserved_tokens + bindparam("tokens"),
+            reserved_cost_nano_usd=Job.reserved_cost_nano_usd + bindparam("cost"),
+            reserved_price_nano_usd=Job.reserved_price_nano_usd + bindparam("price"),
+            credits_held=Job.credits_held + bindparam("held"),
         )
     )
 
@@ -224,10 +269,16 @@ def _add_totals() -> Executable:
             calls_total=Job.calls_total + bindparam("calls"),
             calls_succeeded=Job.calls_succeeded + bindparam("succeeded"),
             calls_failed=Job.calls_failed + bindparam("failed"),
-            prompt_tokens=Job.prompt_tokens + bindparam("prompt"),
-            completion_tokens=Job.completion_tokens + bindparam("completion"),
+            calls_delivered=Job.calls_delivered + bindparam("delivered"),
+            prompt_tokens=Job.prompt_tokens + bindparam("prompt_tokens"),
+            completion_tokens=Job.completion_tokens + bindparam("completion_tokens"),
             cost_nano_usd=Job.cost_nano_usd + bindparam("cost"),
-            latency_ms=Job.latency_ms + bindparam("latency"),
+            price_nano_usd=Job.price_nano_usd + bindparam("price"),
+            unbilled_nano_usd=Job.unbilled_nano_usd + bindparam("unbilled"),
+            reserved_tokens=Job.reserved_tokens - bindparam("reserved_tokens"),
+            reserved_cost_nano_usd=Job.reserved_cost_nano_usd - bindparam("reserved_cost"),
+            reserved_price_nano_usd=Job.reserved_price_nano_usd - bindparam("reserved_price"),
+            latency_ms=Job.latency_ms + bindparam("latency_ms"),
         )
     )
 
@@ -244,11 +295,16 @@ def _row(intent: Intent, worker_id: UUID) -> dict[str, Any]:
         "is_stream": intent.is_stream,
         "metadata": intent.metadata,
         "created_at": intent.created_at,
-        "prompt_tokens": 0,
+        "prompt_tokens": intent.demand.likely_prompt_tokens,
         "completion_tokens": 0,
-        "is_estimated": False,
+        "is_estimated": True,
         "is_cached": False,
-        "cost_nano_usd": 0,
+        "is_unpriced": False,
+        "cost_nano_usd": intent.demand.likely_prompt_cost,
+        "price_nano_usd": marked_up(intent.demand.likely_prompt_cost, intent.markup),
+        "markup_bps": intent.markup,
+        "reserved_tokens": intent.reserved.tokens,
+        "reserved_cost_nano_usd": intent.reserved.cost,
         "latency_ms": 0,
     }
 
@@ -263,7 +319,9 @@ _OUTCOME_COLUMNS = (
     "completion_tokens",
     "is_estimated",
     "is_cached",
+    "is_unpriced",
     "cost_nano_usd",
+    "price_nano_usd",
     "latency_ms",
     "first_chunk_ms",
     "ended_at",
@@ -281,7 +339,9 @@ def _outcome(record: Record) -> dict[str, Any]:
         "completion_tokens": record.usage.completion_tokens,
         "is_estimated": record.usage.is_estimated,
         "is_cached": record.is_cached,
+        "is_unpriced": record.is_unpriced,
         "cost_nano_usd": record.cost,
+        "price_nano_usd": record.price,
         "latency_ms": record.latency_ms,
         "first_chunk_ms": record.first_chunk_ms,
         "ended_at": record.ended_at,

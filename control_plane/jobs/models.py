@@ -20,6 +20,7 @@ class Job(SQLModel, table=True):
     with a running call cannot be billed. `cost_nano_usd` and the tokens count what is billable: calls that succeeded
     or whose client left; a failed call costs nothing. What calls that are not billed cost all the same is in
     `unbilled_nano_usd`. `price_nano_usd` is the cost with the markup. What open calls may cost at most is reserved.
+    `calls_delivered`: those that said something to the client.
     `day` is the day of its creation, in UTC, under which its usage is summed up.
     """
 
@@ -43,6 +44,7 @@ class Job(SQLModel, table=True):
     calls_total: int = 0
     calls_succeeded: int = 0
     calls_failed: int = 0
+    calls_delivered: int = Field(default=0, sa_column_kwargs=ZERO)
     prompt_tokens: int = Field(default=0, sa_type=BigInteger)
     completion_tokens: int = Field(default=0, sa_type=BigInteger)
     cost_nano_usd: int = Field(default=0, sa_type=BigInteger)
@@ -101,7 +103,7 @@ class Call(SQLModel, table=True):
     cost_nano_usd: int = Field(sa_type=BigInteger)
     price_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
     markup_bps: int = Field(default=0, sa_column_kwargs=ZERO)
-    reserved_tokens: int = Field(default=0, sa_column_kwargs=ZERO)
+    reserved_tokens: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
     reserved_cost_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
     latency_ms: int
     first_chunk_ms: int | None

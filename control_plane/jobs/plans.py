@@ -1,21 +1,42 @@
-"""The billing plan on its way from a team to its jobs (D7), and what a job's totals mean to it. Pure."""
+"""The billing plan on its way from a team to its jobs (D7), and what a job's columns mean to it. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from control_plane.credits.reservations import Caps, Standing
 from control_plane.credits.rules import BudgetMode, ChargeRule, JobUsage, Plan
-from control_plane.jobs.models import Job
 from control_plane.tenants.models import Team
 
+STANDING_COLUMNS = (
+    "plan",
+    "calls_total",
+    "calls_succeeded",
+    "calls_delivered",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost_nano_usd",
+    "price_nano_usd",
+    "reserved_tokens",
+    "reserved_cost_nano_usd",
+    "reserved_price_nano_usd",
+    "credits_held",
+    "max_credits",
+    "max_cost_nano_usd",
+    "is_clamped",
+)
+"""As much of a job as decides about the holds of its calls."""
 
-def plan_of(team: Team) -> Plan:
-    """The plan the team has now; a new job gets a copy."""
+
+def plan_of(team: Team, job_type: str) -> Plan:
+    """The plan the team has now for jobs of a type; a new job gets a copy."""
     return Plan(
         budget_mode=BudgetMode(team.budget_mode),
         credits_per_dollar=team.credits_per_dollar,
         tokens_per_credit=team.tokens_per_credit,
         charge_rule=ChargeRule(team.charge_rule),
+        markup_bps=team.markup_bps,
+        fixed_credits=(team.job_type_prices or {}).get(job_type),
     )
 
 
@@ -25,20 +46,37 @@ def write_plan(plan: Plan) -> dict[str, Any]:
 
 
 def read_plan(kept: Mapping[str, Any]) -> Plan:
-    """The plan a job kept. Raises: ValueError for a mode or rule that nobody knows."""
+    """The plan a job kept; the oldest know neither markup nor fixed price. Raises: ValueError for an unknown mode."""
     return Plan(
         budget_mode=BudgetMode(kept["budget_mode"]),
         credits_per_dollar=kept["credits_per_dollar"],
         tokens_per_credit=kept["tokens_per_credit"],
         charge_rule=ChargeRule(kept["charge_rule"]),
+        markup_bps=kept.get("markup_bps", 0),
+        fixed_credits=kept.get("fixed_credits"),
     )
 
 
-def usage_of(job: Job) -> JobUsage:
-    """What the job's finished calls used."""
+def usage_of(job: Any) -> JobUsage:
+    """What the finished calls of a job (a Job, or a row with its columns) used."""
     return JobUsage(
         calls=job.calls_total,
         succeeded=job.calls_succeeded,
+        delivered=job.calls_delivered,
         tokens=job.prompt_tokens + job.completion_tokens,
+        price=job.price_nano_usd,
+    )
+
+
+def standing_of(job: Any) -> Standing:
+    """Where a job (a Job, or a row with STANDING_COLUMNS) stands."""
+    return Standing(
+        plan=read_plan(job.plan),
+        caps=Caps(max_credits=job.max_credits, max_cost=job.max_cost_nano_usd, is_clamped=job.is_clamped),
+        usage=usage_of(job),
         cost=job.cost_nano_usd,
+        held=job.credits_held,
+        reserved_tokens=job.reserved_tokens,
+        reserved_cost=job.reserved_cost_nano_usd,
+        reserved_price=job.reserved_price_nano_usd,
     )

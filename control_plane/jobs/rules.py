@@ -7,11 +7,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from control_plane.chat import FinishReason, Served, Usage
+from control_plane.chat import Demand, FinishReason, Served, Usage
 from control_plane.errors import DatabaseUnavailable, Unprocessable
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.schemas.metadata import MAX_METADATA_BYTES
-from control_plane.units import NanoUsd
+from control_plane.units import NanoUsd, marked_up
 
 
 class JobStatus(StrEnum):
@@ -42,8 +42,20 @@ class CallStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Reserved:
+    """What is kept free in a job for an open call: its worst case. Cost in nano-USD, without the markup."""
+
+    tokens: int = 0
+    cost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
-    """A call about to be made. Durable before the provider hears of it (D4)."""
+    """A call about to be made. Durable before the provider hears of it (D4).
+
+    `markup_bps` is the model group's, or None: then the job's plan decides. The job that lets the call in fills in what
+    is left open: the markup, a demand cut to what fits, what is reserved.
+    """
 
     call_id: CallId
     job_id: JobId
@@ -53,11 +65,22 @@ class Intent:
     purpose: str | None
     metadata: dict[str, Any]
     created_at: datetime
+    demand: Demand = Demand()  # noqa: RUF009 - frozen, so sharing it is safe
+    markup_bps: int | None = None
+    reserved: Reserved = Reserved()
+
+    @property
+    def markup(self) -> int:
+        """In basis points, once the job has let the call in."""
+        return self.markup_bps or 0
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How a call ended: what we saw and keep, and what is billed (D3). `cost` is what the provider charges."""
+    """How a call ended: what we saw and keep, and what is billed (D3). `cost` is what the provider charges.
+
+    `is_unpriced`: nobody knows what it charges; the cost is 0 then.
+    """
 
     intent: Intent
     status: CallStatus
@@ -70,15 +93,27 @@ class Record:
     finish_reason: FinishReason | None = None
     error_code: str | None = None
     is_cached: bool = False
+    is_unpriced: bool = False
+
+    @property
+    def price(self) -> NanoUsd:
+        """The cost with the markup."""
+        return marked_up(self.cost, self.intent.markup)
+
+    @property
+    def is_delivered(self) -> bool:
+        """Whether it said something to the client: it came to its end, or was broken off after its first piece."""
+        is_begun = self.status is CallStatus.CANCELLED and self.first_chunk_ms is not None
+        return self.status is CallStatus.SUCCEEDED or is_begun
 
     @property
     def is_billable(self) -> bool:
         """Whether its tokens and cost count towards the bill: not when it failed, or ended before its first piece.
 
-        Who got nothing pays nothing, so that asking again is always safe; the cost stays visible on the call (D12).
+        Who got nothing pays nothing, so that asking again is always safe; the cost stays visible on the call (D12). A
+        lost call counts with what the policy for lost calls left of it (D24).
         """
-        is_begun = self.status is CallStatus.CANCELLED and self.first_chunk_ms is not None
-        return self.status is CallStatus.SUCCEEDED or is_begun
+        return self.is_delivered or self.status is CallStatus.LOST
 
     def to_be_kept(self) -> Self:
         """The record of a call whose client is told 503 because the database is away, to be written later.
@@ -91,29 +126,49 @@ class Record:
         return replace(self, status=CallStatus.FAILED, error_code=DatabaseUnavailable.code)
 
 
+def not_made(intent: Intent, now: datetime) -> Record:
+    """The record of a call that was not made, because the database broke off while its intent was written."""
+    return Record(intent, CallStatus.FAILED, Usage(), NanoUsd(0), 0, now, error_code=DatabaseUnavailable.code)
+
+
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What finished calls add to their job."""
+    """What finished calls add to their job, and to the usage of its day. `cost` and `price` of what is billable,
+    `unbilled` the cost of the rest; `reserved_*` is free again.
+    """
 
     calls: int = 0
     succeeded: int = 0
     failed: int = 0
+    delivered: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: int = 0
+    price: int = 0
+    unbilled: int = 0
     latency_ms: int = 0
+    reserved_tokens: int = 0
+    reserved_cost: int = 0
+    reserved_price: int = 0
 
     def plus(self, record: Record) -> "Totals":
         """These totals and one more call."""
         billable = record.usage if record.is_billable else Usage()
+        reserved = record.intent.reserved
         return Totals(
             calls=self.calls + 1,
             succeeded=self.succeeded + (record.status is CallStatus.SUCCEEDED),
             failed=self.failed + (record.status is not CallStatus.SUCCEEDED),
+            delivered=self.delivered + record.is_delivered,
             prompt_tokens=self.prompt_tokens + billable.prompt_tokens,
             completion_tokens=self.completion_tokens + billable.completion_tokens,
             cost=self.cost + (record.cost if record.is_billable else 0),
+            price=self.price + (record.price if record.is_billable else 0),
+            unbilled=self.unbilled + (0 if record.is_billable else record.cost),
             latency_ms=self.latency_ms + record.latency_ms,
+            reserved_tokens=self.reserved_tokens + reserved.tokens,
+            reserved_cost=self.reserved_cost + reserved.cost,
+            reserved_price=self.reserved_price + marked_up(reserved.cost, record.intent.markup),
         )
 
 

@@ -3,16 +3,18 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from control_plane.clock import Clock
+from control_plane.credits import risk_store
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
-from control_plane.errors import CallsInFlight, JobClosed, JobNotFound, JobNotOwned
+from control_plane.credits.reservations import Caps
+from control_plane.errors import CallsInFlight, JobCapReached, JobClosed, JobNotFound, JobNotOwned
 from control_plane.ids import JobId, TeamId, new_id
-from control_plane.jobs import calls_store, store
+from control_plane.jobs import calls_store, days_store, store
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.plans import plan_of, read_plan, usage_of, write_plan
 from control_plane.jobs.rules import OPEN_JOB, JobStatus, merged_metadata
@@ -35,6 +37,7 @@ class NewJob:
     metadata: Mapping[str, Any] | None = None
     model_group: str | None = None
     ttl: timedelta = timedelta(hours=24)
+    caps: Caps = field(default_factory=Caps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +77,22 @@ class JobService:
     async def create(self, who: Principal, new: NewJob) -> Job:
         """Opens a job and holds what it needs, in one transaction.
 
-        Raises: InsufficientCredits, TeamSuspended; ModelGroupNotAllowed and ModelGroupNotFound for its default group.
+        Raises: InsufficientCredits, JobCapReached, TeamSuspended; ModelGroupNotAllowed and ModelGroupNotFound for its default group.
         """
         team_id = who.active_team()
         if new.model_group is not None:
             await self._groups.choose(team_id, new.model_group, ())
         now = self._clock()
         async with self._db.transaction() as tx:
-            plan = plan_of(await tenants_store.get_team(tx, team_id))
+            plan = plan_of(await tenants_store.get_team(tx, team_id), new.job_type)
             job = _new_job(new, team_id, plan, now=now, held=billing.needed_hold(plan, billing.JobUsage()))
-            hold = billing.hold(job.credits_held)
-            await credits_store.post(tx, team_id, hold, ref=str(job.id), now=now, actor=who.actor)
+            if new.caps.max_credits is not None and job.credits_held > new.caps.max_credits:
+                raise JobCapReached(affordable_max_tokens=0, credits_needed=job.credits_held)
+            if job.credits_held:
+                hold = billing.hold(job.credits_held)
+                await credits_store.post(tx, team_id, hold, ref=str(job.id), now=now, actor=who.actor)
             await store.add(tx, job)
+            await days_store.count_created(tx, job)
         return job
 
     async def complete(self, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls:
@@ -183,14 +190,14 @@ class JobService:
 
     async def usage(
         self, who: Principal, team_ids: Sequence[TeamId], start: datetime, end: datetime
-    ) -> Sequence[store.UsageOfType]:
-        """What the jobs created in [start, end) used, by type and status. Raises: TeamNotOwned, TeamNotFound."""
+    ) -> Sequence[days_store.UsageOfType]:
+        """What the jobs created in [start, end), whole days in UTC, used, by type. Raises: TeamNotOwned, TeamNotFound."""
         for team_id in team_ids:
             who.may_read(team_id)
         async with self._db.reader() as reader:
             for team_id in team_ids:
                 await tenants_store.get_team(reader, team_id)
-            return await store.sum_usage(reader, team_ids, start, end)
+            return await days_store.sum_usage(reader, team_ids, start.date(), end.date())
 
     async def _calls(self, job: Job) -> Sequence[Call]:
         async with self._db.reader() as reader:
@@ -203,13 +210,17 @@ class JobService:
         charged = billing.bill(
             read_plan(job.plan), is_completed=closing.status is JobStatus.COMPLETED, usage=usage_of(job)
         )
-        balances = [
-            await credits_store.post(tx, team_id, movement, ref=str(job.id), now=now, actor=actor)
-            for movement in billing.settle(charged, job.credits_held)
-        ]
-        assert balances, "every job holds something, and what is held is deducted or released"
+        balance = None
+        for movement in billing.settle(charged, job.credits_held):
+            balance = await credits_store.post(tx, team_id, movement, ref=str(job.id), now=now, actor=actor)
+        if balance is None:  # a job of a free type holds nothing
+            balance = await credits_store.find_balance(tx, team_id)
+        assert balance is not None, "a team with jobs has a balance"
+        total_cost = job.cost_nano_usd + job.unbilled_nano_usd
+        await risk_store.close_costs(tx, team_id, total_cost, unbilled_at=None if charged else now)
+        await days_store.count_closed(tx, job, closing.status, charged)
         job.credits_charged = charged
-        job.credits_remaining = balances[-1].remaining
+        job.credits_remaining = balance.remaining
         job.credits_held = 0
         job.metadata_ = merged_metadata(job.metadata_, closing.metadata or {})
         job.error_message = closing.error_message or _said_error(closing.metadata)
@@ -227,6 +238,9 @@ def _new_job(new: NewJob, team_id: TeamId, plan: billing.Plan, *, now: datetime,
         default_model_group=new.model_group,
         metadata_=dict(new.metadata or {}),
         credits_held=held,
+        max_credits=new.caps.max_credits,
+        max_cost_nano_usd=new.caps.max_cost,
+        is_clamped=new.caps.is_clamped,
         day=now.astimezone(UTC).date(),
         created_at=now,
         expires_at=now + new.ttl,

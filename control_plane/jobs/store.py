@@ -6,11 +6,14 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, bindparam, func, insert, select, text, tuple_, update
+from sqlalchemy import Executable, bindparam, insert, select, text, tuple_, update
 from sqlmodel import col
 
+from control_plane.credits.reservations import Standing
 from control_plane.ids import JobId, TeamId
+from control_plane.jobs import calls_store
 from control_plane.jobs.models import IS_OPEN, Job
+from control_plane.jobs.plans import standing_of
 from control_plane.jobs.rules import OPEN_JOB, JobStatus
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import columns_of, every, many, one, values_of
@@ -132,46 +135,17 @@ async def list_jobs(
     return many(Job, await reader.execute(statement))
 
 
-@dataclass(frozen=True, slots=True)
-class UsageOfType:
-    """What jobs of one type and status used in a period."""
-
-    job_type: str
-    status: JobStatus
-    jobs: int
-    tokens: int
-    cost: int
-    credits: int
-
-
-async def sum_usage(
-    reader: Reader, team_ids: Sequence[TeamId], start: datetime, end: datetime
-) -> Sequence[UsageOfType]:
-    """Usage by job type and status of the jobs created in [start, end)."""
-    statement = (
-        select(
-            col(Job.job_type),
-            col(Job.status),
-            func.count().label("jobs"),
-            func.sum(col(Job.prompt_tokens) + col(Job.completion_tokens)).label("tokens"),
-            func.sum(col(Job.cost_nano_usd)).label("cost"),
-            func.coalesce(func.sum(col(Job.credits_charged)), 0).label("credits"),
-        )
-        .where(col(Job.team_id).in_(team_ids), col(Job.created_at) >= start, col(Job.created_at) < end)
-        .group_by(col(Job.job_type), col(Job.status))
-        .order_by(col(Job.job_type), col(Job.status))
-    )
-    return [
-        UsageOfType(row.job_type, JobStatus(row.status), row.jobs, int(row.tokens), int(row.cost), int(row.credits))
-        for row in await reader.execute(statement)
-    ]
-
-
 async def has_jobs(reader: Reader, team_id: TeamId) -> bool:
     """Whether the team ever created a job."""
     return (await reader.execute(select(col(Job.id)).where(col(Job.team_id) == team_id).limit(1))).first() is not None
 
 
+async def find_standings(tx: Tx, job_ids: Sequence[JobId]) -> Mapping[JobId, Standing]:
+    """Where jobs stand that this transaction has locked."""
+    statement = select(col(Job.id), *calls_store.standing_columns()).where(col(Job.id).in_(job_ids))
+    return {JobId(row.id): standing_of(row) for row in await tx.execute(statement)}
+
+
 async def add_hold(tx: Tx, job_id: JobId, more: int) -> None:
-    """Notes that more credits are held for the job."""
+    """Notes that more credits, or fewer, are held for the job."""
     await tx.execute(update(Job).where(col(Job.id) == job_id).values(credits_held=Job.credits_held + more))

@@ -1,18 +1,18 @@
 """SQL of the workers: their signs of life, and the calls they left behind."""
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import delete, insert, select
 from sqlmodel import col
 
-from control_plane.ids import CallId, JobId
+from control_plane.ids import JobId
 from control_plane.jobs.calls_store import lock_jobs
-from control_plane.jobs.models import Call, Job, Worker
+from control_plane.jobs.models import Call, Worker
 from control_plane.jobs.rules import CallStatus
 from control_plane.storage.database import Tx
+from control_plane.storage.rows import every, many
 from control_plane.storage.upsert import upsert
 
 
@@ -45,30 +45,11 @@ async def list_silent(tx: Tx, asking: UUID, *, since: datetime) -> Sequence[UUID
     return list({*(await tx.execute(silent)).scalars(), *(await tx.execute(gone)).scalars()})
 
 
-async def give_up_calls(tx: Tx, worker_ids: Sequence[UUID], now: datetime) -> Sequence[CallId]:
-    """Declares the open calls of dead workers lost and takes them out of their jobs; returns them."""
+async def list_left_open(tx: Tx, worker_ids: Sequence[UUID]) -> Sequence[Call]:
+    """The open calls of dead workers. Their jobs are locked."""
     if not worker_ids:
         return []
     left_open = (col(Call.worker_id).in_(worker_ids), col(Call.status) == CallStatus.OPEN.value)
     jobs = (await tx.execute(select(col(Call.job_id)).where(*left_open).distinct())).scalars()
     await lock_jobs(tx, {JobId(job_id) for job_id in jobs})
-    statement = (
-        update(Call)
-        .where(*left_open)
-        .values(status=CallStatus.LOST.value, error_code="call_lost", ended_at=now)
-        .returning(col(Call.id), col(Call.job_id))
-    )
-    lost = (await tx.execute(statement)).all()
-    if lost:
-        of_job = (
-            update(Job)
-            .where(col(Job.id) == bindparam("job"))
-            .values(
-                calls_open=Job.calls_open - bindparam("lost"),
-                calls_total=Job.calls_total + bindparam("lost"),
-                calls_failed=Job.calls_failed + bindparam("lost"),
-            )
-        )
-        per_job = Counter(row.job_id for row in lost)
-        await tx.execute(of_job, [{"job": job, "lost": count} for job, count in per_job.items()])
-    return [CallId(row.id) for row in lost]
+    return many(Call, await tx.execute(every(Call).where(*left_open)))

@@ -66,8 +66,8 @@ def choose(
         if name not in usable:
             raise ModelGroupNotAllowed(group=name, team=team)
         group = catalog.groups[name]
-        return Target(group=name, models=group.models, defaults=group.defaults)
+        return Target(name, group.models, group.defaults, group.markup_bps)
     for holder in (catalog.groups[usable_name] for usable_name in usable):
         if name in holder.models:
-            return Target(group=holder.name, models=(name,), defaults=holder.defaults)
+            return Target(holder.name, (name,), holder.defaults, holder.markup_bps)
     raise ModelGroupNotFound(group=name, known=usable)

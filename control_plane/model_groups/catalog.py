@@ -15,7 +15,7 @@ class ModelGroup:
     """A name a client asks for, and the models behind it: the first is primary, the rest are tried in this order.
 
     `models` are `model_name`s of `model_list`. `teams` are patterns (`acme-*`) of the teams that may use the group, apart
-    from grants. `defaults` are chat parameters for calls that do not set them; only names of `chat.CHAT_PARAMETERS`.
+    from grants. `markup_bps` takes the place of the team's markup. `defaults` are chat parameters for calls that do not set them; only names of `chat.CHAT_PARAMETERS`.
     """
 
     name: str
@@ -23,15 +23,17 @@ class ModelGroup:
     models: tuple[str, ...]
     teams: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    markup_bps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a call runs on: the group's name for the records, the models to try in order, the group's defaults."""
+    """What a call runs on: the group's name for the records, the models to try in order, the group's defaults, markup."""
 
     group: str
     models: tuple[str, ...]
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    markup_bps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

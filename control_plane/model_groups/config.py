@@ -113,6 +113,7 @@ def _groups(values: Mapping[str, Any], problems: Problems) -> dict[str, ModelGro
             models=tuple(entry.models),
             teams=tuple(entry.teams),
             defaults=entry.defaults.model_dump(exclude_unset=True),
+            markup_bps=entry.markup_bps,
         )
     return groups
 

@@ -68,6 +68,12 @@ class ModelGroupEntry(_Strict):
         default=[], description="Patterns (acme-*) of the teams that may use it. None: only grants."
     )
     defaults: Defaults = Field(default_factory=Defaults)
+    markup_bps: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="Added to what its calls cost, in hundredths of a percent, in the place of the team's markup.",
+    )
 
 
 Parameters = optional_keys(

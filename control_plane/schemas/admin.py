@@ -6,8 +6,16 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from control_plane.names import NAME_RULE, is_name
-from control_plane.schemas.base import Answer, Body, GivenMoment, Json, Moment, Text
-from control_plane.schemas.credits import MAX_CREDITS, BudgetModeName, ChargeRuleName, CreditsAnswer, Rate
+from control_plane.schemas.base import Answer, Body, GivenMoment, Json, Moment, Text, Usd
+from control_plane.schemas.credits import (
+    MAX_CREDITS,
+    BudgetModeName,
+    ChargeRuleName,
+    CreditsAnswer,
+    JobTypePrices,
+    Markup,
+    Rate,
+)
 from control_plane.schemas.jobs import TypeUsage, UsageSummary
 from control_plane.schemas.metadata import Metadata
 
@@ -74,6 +82,9 @@ class CreateTeam(Body):
     credits_per_dollar: Rate = 10
     tokens_per_credit: Rate = 10_000
     charge_rule: ChargeRuleName = "any_call_succeeded"
+    markup_bps: Markup = 0
+    job_type_prices: JobTypePrices = Field(default_factory=dict)
+    at_risk_limit_usd: Usd | None = Field(default=None, description="null: the default of the house")
     rpm: Limit | None = None
     tpm: Limit | None = None
     metadata: Metadata = Field(default_factory=dict)
@@ -81,8 +92,8 @@ class CreateTeam(Body):
 
 
 class ChangeTeam(Body):
-    """Sets what is given and leaves the rest. null empties the alias and the default group and puts `rpm` and `tpm` back
-    to their defaults.
+    """Sets what is given and leaves the rest. null empties the alias and the default group and puts `rpm`, `tpm` and
+    `at_risk_limit_usd` back to their defaults.
     """
 
     team_alias: Label | None = None
@@ -93,11 +104,17 @@ class ChangeTeam(Body):
     credits_per_dollar: Rate | None = None
     tokens_per_credit: Rate | None = None
     charge_rule: ChargeRuleName | None = None
+    markup_bps: Markup | None = None
+    job_type_prices: JobTypePrices | None = Field(default=None, description="replaces all of them")
+    at_risk_limit_usd: Usd | None = None
     metadata: Metadata | None = Field(default=None, description="replaces all of it; at most 10 KB")
 
     @model_validator(mode="after")
     def _says_how_to_bill(self) -> Self:
-        for field in ("budget_mode", "credits_per_dollar", "tokens_per_credit", "charge_rule", "metadata"):
+        for field in (
+            *("budget_mode", "credits_per_dollar", "tokens_per_credit", "charge_rule"),
+            *("markup_bps", "job_type_prices", "metadata"),
+        ):
             if field in self.model_fields_set and getattr(self, field) is None:
                 raise ValueError(f"{field} must not be null; leave it out to keep it")
         return self
@@ -122,7 +139,10 @@ class GroupAccess(Answer):
 
 
 class TeamAnswer(CreditsAnswer):
-    """A team. `model_groups` are those it may use now, `access` says why."""
+    """A team. `model_groups` are those it may use now, `access` says why.
+
+    `at_risk_usd` is the provider cost of its open jobs and of those that lately ended without a charge.
+    """
 
     organization_id: str | None
     team_alias: str | None
@@ -134,6 +154,10 @@ class TeamAnswer(CreditsAnswer):
     credits_per_dollar: int
     tokens_per_credit: int
     charge_rule: ChargeRuleName
+    markup_bps: int
+    job_type_prices: dict[str, int]
+    at_risk_usd: float
+    at_risk_limit_usd: float
     rpm: int
     tpm: int
     metadata: Json

@@ -4,7 +4,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, PlainSerializer, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
 ignored_fields: ContextVar[list[str] | None] = ContextVar("ignored_fields", default=None)
 """Names of request fields nobody knows, collected while a body is read; the server reports them in a header."""
@@ -43,6 +43,9 @@ Moment = Annotated[
     AwareDatetime, PlainSerializer(lambda moment: moment.isoformat().replace("+00:00", "Z"), return_type=str)
 ]
 """A time in RFC 3339, in UTC."""
+
+Usd = Annotated[float, Field(gt=0, le=1_000_000)]
+"""US dollars from a client."""
 
 Json = dict[str, Any]
 """A JSON object that only its sender understands."""

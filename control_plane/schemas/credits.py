@@ -17,6 +17,17 @@ Amount = Annotated[int, Field(strict=True, gt=0, le=MAX_CREDITS)]
 
 Rate = Annotated[int, Field(strict=True, gt=0, le=10**9)]
 
+Markup = Annotated[int, Field(strict=True, ge=0, le=1_000_000)]
+"""Hundredths of a percent of the provider's cost: 2000 adds 20 %."""
+
+JobTypePrices = Annotated[
+    dict[
+        Annotated[Text, Field(min_length=1, max_length=200)], Annotated[int, Field(strict=True, ge=0, le=MAX_CREDITS)]
+    ],
+    Field(max_length=1000),
+]
+"""Credits for a job of a type, whatever its calls cost; other types cost what the budget mode says."""
+
 Reason = Annotated[Text, Field(min_length=1, max_length=500)]
 
 
@@ -93,6 +104,8 @@ class BillingPlan(Answer):
     credits_per_dollar: int
     tokens_per_credit: int
     charge_rule: ChargeRuleName
+    markup_bps: int
+    job_type_prices: dict[str, int]
 
 
 class ChangeBudgetMode(Body):

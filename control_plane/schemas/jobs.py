@@ -5,12 +5,22 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from control_plane.schemas.base import Answer, Body, GivenMoment, Json, Moment, Text
+from control_plane.schemas.base import Answer, Body, GivenMoment, Json, Moment, Text, Usd
 from control_plane.schemas.chat import ChatMessage, ChatParameters
+from control_plane.schemas.credits import MAX_CREDITS
 from control_plane.schemas.metadata import Metadata
 
 JobType = Annotated[Text, Field(min_length=1, max_length=200)]
 Label = Annotated[Text, Field(max_length=200)]
+
+
+MaxCredits = Annotated[int, Field(strict=True, gt=0, le=MAX_CREDITS)]
+OnCap = Annotated[
+    Literal["refuse", "clamp"],
+    Field(
+        description="a call that does not fit into a cap or the credits: refuse it, or cut its max_tokens to what fits"
+    ),
+]
 
 
 class CreateJob(Body):
@@ -22,6 +32,9 @@ class CreateJob(Body):
     metadata: Metadata | None = None
     model_group: Label | None = Field(default=None, description="what the job's calls use when they name none")
     ttl_seconds: Annotated[int, Field(gt=0, le=31 * 86_400)] | None = None
+    max_credits: MaxCredits | None = Field(default=None, description="the most the job may be charged")
+    max_cost_usd: Usd | None = Field(default=None, description="the most its calls may cost at the providers")
+    on_cap: OnCap = "refuse"
 
 
 class JobCreated(Answer):
@@ -63,6 +76,7 @@ class CallMetadata(Answer):
     model: str
     cached: bool
     cost_usd: float
+    unpriced: bool = Field(exclude_if=lambda unpriced: not unpriced, description="nobody knows the cost; it is not 0")
 
 
 class CallResult(Answer):
@@ -86,13 +100,14 @@ class CompleteJob(Body):
 
 
 class JobCosts(Answer):
-    """What a job took, and what it was charged."""
+    """What a job took, and what it was charged. The cost is the providers', the price is the cost with the markup."""
 
     total_calls: int
     successful_calls: int
     failed_calls: int
     total_tokens: int
     total_cost_usd: float
+    total_price_usd: float
     avg_latency_ms: int
     credit_applied: bool
     credits_charged: int
@@ -135,6 +150,9 @@ class JobView(Answer):
     model_groups_used: Sequence[str]
     credit_applied: bool
     credits_charged: int
+    credits_held: int
+    max_credits: int | None
+    max_cost_usd: float | None
     metadata: Json
     error_message: str | None
 
@@ -177,7 +195,9 @@ class CallCost(Answer):
     completion_tokens: int
     estimated: bool
     cached: bool
+    unpriced: bool
     cost_usd: float
+    price_usd: float
     latency_ms: int
     error: str | None
     created_at: Moment
@@ -188,6 +208,8 @@ class CostBreakdown(Answer):
     """Costs of a job, call by call. A failed call's cost is shown but not part of the total."""
 
     total_cost_usd: float
+    total_price_usd: float
+    unbilled_cost_usd: float
     breakdown: Sequence[CallCost]
 
 
@@ -205,6 +227,9 @@ class CreateAndCall(CallBody):
     team_id: str | None = None
     user_id: Label | None = None
     job_metadata: Metadata | None = None
+    max_credits: MaxCredits | None = None
+    max_cost_usd: Usd | None = None
+    on_cap: OnCap = "refuse"
 
 
 class CreateAndCallResult(Answer):
@@ -247,6 +272,7 @@ class UsageSummary(Answer):
     successful_jobs: int
     failed_jobs: int
     total_cost_usd: float
+    total_price_usd: float
     total_tokens: int
     avg_cost_per_job: float
 
@@ -258,6 +284,7 @@ class TypeUsage(Answer):
     successful_jobs: int
     failed_jobs: int
     cost_usd: float
+    price_usd: float
     tokens: int
     credits_charged: int
 

@@ -6,7 +6,6 @@ durable, and not before (D4).
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import assert_never
@@ -14,16 +13,15 @@ from uuid import UUID
 
 from control_plane.chat import SpendReport
 from control_plane.clock import Clock
-from control_plane.credits import rules as billing
-from control_plane.credits import store as credits_store
-from control_plane.errors import DatabaseUnavailable, HouseError, InsufficientCredits
-from control_plane.ids import CallId, JobId
-from control_plane.jobs import calls_store
-from control_plane.jobs import store as jobs_store
-from control_plane.jobs.rules import Intent, Record
+from control_plane.credits import risk_store
+from control_plane.errors import DatabaseUnavailable, HouseError
+from control_plane.ids import CallId
+from control_plane.jobs import admission, calls_store
+from control_plane.jobs.admission import Admitted, RiskPolicy
+from control_plane.jobs.rules import Intent, Record, not_made
 from control_plane.spend import store as spend_store
 from control_plane.storage.batching import Batcher
-from control_plane.storage.database import Database, Tx
+from control_plane.storage.database import Database
 
 log = logging.getLogger(__name__)
 
@@ -40,11 +38,11 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a caller learns of its item. `credits_remaining` is known for intents; `is_first` for records: whether
-    this record ended the call (False: it had ended before, as when it was declared lost).
+    """What a caller learns of its item. `opened` is known for intents; `is_first` for records: whether this record
+    ended the call (False: it had ended before, as when it was declared lost).
     """
 
-    credits_remaining: int = 0
+    opened: Admitted | None = None
     is_first: bool = True
 
 
@@ -54,7 +52,8 @@ Item = Intent | Withdrawal | Record | SpendReport
 class SpendWriter:
     """Group commit for calls. Run `run()` and `write_kept()` as tasks; `drain()` before stopping them."""
 
-    def __init__(self, db: Database, worker_id: UUID, *, clock: Clock) -> None:
+    def __init__(self, db: Database, worker_id: UUID, *, clock: Clock, risk: RiskPolicy | None = None) -> None:
+        self._risk = risk or RiskPolicy()
         self._db = db
         self._worker_id = worker_id
         self._clock = clock
@@ -64,17 +63,19 @@ class SpendWriter:
         self._retrying = asyncio.Lock()
         self.run = self._batcher.run
 
-    async def open(self, intent: Intent) -> Written:
-        """Makes the intent durable and holds what the job needs.
+    async def open(self, intent: Intent) -> Admitted:
+        """Makes the intent durable and holds what the job needs; returns the intent as it was written.
 
-        Raises: JobNotFound, JobNotOwned, JobClosed, InsufficientCredits; DatabaseUnavailable, and then, should the intent
+        Raises: JobNotFound, JobNotOwned, JobClosed, AtRiskLimit, JobCapReached, InsufficientCredits; DatabaseUnavailable, and then, should the intent
         be written all the same (its acknowledgement was lost), it is withdrawn when the database is back.
         """
         try:
-            return await self._batcher.put(intent)
+            written = await self._batcher.put(intent)
         except DatabaseUnavailable:
             self._kept.append(Withdrawal(intent))
             raise
+        assert written.opened is not None, "an intent is opened or refused"
+        return written.opened
 
     async def finish(self, record: Record) -> Written:
         """Makes the record durable. A caller cancelled while it waits leaves it to be written.
@@ -165,49 +166,24 @@ class SpendWriter:
         async with self._db.transaction() as tx:
             touched = [*intents, *withdrawn, *(record.intent for record in records.values())]
             await calls_store.lock_jobs(tx, {intent.job_id for intent in touched})
-            if records:
-                first = await calls_store.finish(tx, list(records.values()), self._worker_id)
-                results |= {id(record): Written(is_first=call_id in first) for call_id, record in records.items()}
+            await risk_store.lock_balances(tx, {intent.team_id for intent in touched})
+            now = self._clock()
             if withdrawn:
-                await calls_store.withdraw(tx, withdrawn, self._clock())
+                open_calls = await calls_store.find_open(tx, [intent.call_id for intent in withdrawn])
+                records |= {CallId(call.id): not_made(calls_store.intent_of(call), now) for call in open_calls}
+            if records:
+                first = await admission.end_calls(tx, list(records.values()), self._worker_id, now=now)
+                results |= {id(record): Written(is_first=call_id in first) for call_id, record in records.items()}
             if reports:
                 await spend_store.add_reports(tx, reports)
             if intents:
-                results |= await self._open(tx, intents)
+                opened = await admission.open_calls(tx, intents, self._worker_id, now=now, risk=self._risk)
+                results |= {id(intent): _written(opened[intent.call_id]) for intent in intents}
         return [results.get(id(item), Written(is_first=False)) for item in items]
 
-    async def _open(self, tx: Tx, intents: Sequence[Intent]) -> dict[int, Written | Exception]:
-        entered = await calls_store.enter_jobs(tx, intents, self._clock())
-        results: dict[int, Written | Exception] = {}
-        opened: list[Intent] = []
-        held_more: Counter[JobId] = Counter()
-        for intent in sorted(intents, key=lambda each: each.team_id):  # balances are locked in one order, too (D16)
-            job = entered.get(intent.job_id)
-            if job is None:
-                results[id(intent)] = await calls_store.why_not(tx, intent)
-                continue
-            missing = billing.needed_hold(job.plan, job.usage) - job.credits_held - held_more[intent.job_id]
-            refusal = await self._hold(tx, intent, missing) if missing > 0 else None
-            if refusal is None:
-                held_more[intent.job_id] += max(missing, 0)
-                opened.append(intent)
-                results[id(intent)] = Written(credits_remaining=job.credits_remaining)
-            else:
-                results[id(intent)] = refusal
-        if opened:
-            await calls_store.add_intents(tx, opened, self._worker_id)
-        return results
 
-    async def _hold(self, tx: Tx, intent: Intent, missing: int) -> HouseError | None:
-        """Lets the job's hold grow with what its calls have cost; a call that cannot be held leaves the job again."""
-        hold = billing.hold(missing)
-        try:
-            await credits_store.post(tx, intent.team_id, hold, ref=str(intent.call_id), now=self._clock(), actor="call")
-        except InsufficientCredits as refusal:
-            await calls_store.leave_job(tx, intent.job_id)
-            return refusal
-        await jobs_store.add_hold(tx, intent.job_id, missing)
-        return None
+def _written(result: Admitted | HouseError) -> Written | Exception:
+    return result if isinstance(result, HouseError) else Written(opened=result)
 
 
 def _named(item: Withdrawal | Record | SpendReport) -> dict[str, object]:

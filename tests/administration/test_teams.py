@@ -74,7 +74,7 @@ async def test_a_new_team_has_its_credits_groups_and_key(rooms: Rooms) -> None:
     assert list(made.view.usable) == ["ChatAgent", "ForAcme"]
     assert made.view.access["ForAcme"].patterns == ("acme*",)
     assert made.view.access["ChatAgent"].is_granted
-    assert plan_of(made.view.team) == plan
+    assert plan_of(made.view.team, "report") == plan
     who = await rooms.who(made)
     assert (who.team_id, who.team_model_group) == (ACME, "ChatAgent")
     assert made.issued.secret.startswith(made.issued.key.prefix)

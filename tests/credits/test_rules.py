@@ -1,6 +1,6 @@
 """What jobs hold and cost, case by case; and that no order of holds and settlements makes or loses a credit."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
@@ -33,14 +33,14 @@ ALL_MUST_SUCCEED = Plan(BudgetMode.JOB_BASED, charge_rule=ChargeRule.ALL_CALLS_S
     ("plan", "usage", "credits_"),
     [
         (JOBS, JobUsage(), 1),
-        (JOBS, JobUsage(calls=500, succeeded=500, tokens=10**9, cost=1000 * DOLLAR), 1),
-        (DOLLARS, JobUsage(cost=0), 0),
-        (DOLLARS, JobUsage(cost=1), 1),  # what is begun is paid
-        (DOLLARS, JobUsage(cost=DOLLAR // 10), 1),
-        (DOLLARS, JobUsage(cost=DOLLAR // 10 + 1), 2),
-        (DOLLARS, JobUsage(cost=DOLLAR), 10),
-        (Plan(BudgetMode.CONSUMPTION_USD, credits_per_dollar=1), JobUsage(cost=3 * DOLLAR - 1), 3),
-        (Plan(BudgetMode.CONSUMPTION_USD, credits_per_dollar=10**9), JobUsage(cost=7), 7),
+        (JOBS, JobUsage(calls=500, succeeded=500, tokens=10**9, price=1000 * DOLLAR), 1),
+        (DOLLARS, JobUsage(price=0), 0),
+        (DOLLARS, JobUsage(price=1), 1),  # what is begun is paid
+        (DOLLARS, JobUsage(price=DOLLAR // 10), 1),
+        (DOLLARS, JobUsage(price=DOLLAR // 10 + 1), 2),
+        (DOLLARS, JobUsage(price=DOLLAR), 10),
+        (Plan(BudgetMode.CONSUMPTION_USD, credits_per_dollar=1), JobUsage(price=3 * DOLLAR - 1), 3),
+        (Plan(BudgetMode.CONSUMPTION_USD, credits_per_dollar=10**9), JobUsage(price=7), 7),
         (TOKENS, JobUsage(tokens=0), 0),
         (TOKENS, JobUsage(tokens=1), 1),
         (TOKENS, JobUsage(tokens=10_000), 1),
@@ -55,19 +55,19 @@ def test_the_price_is_rounded_up_once(plan: Plan, usage: JobUsage, credits_: int
 @pytest.mark.parametrize(
     ("plan", "is_completed", "usage", "credits_"),
     [
-        (JOBS, True, JobUsage(calls=1, succeeded=1), 1),
-        (JOBS, True, JobUsage(calls=3, succeeded=1), 1),
+        (JOBS, True, JobUsage(calls=1, succeeded=1, delivered=1), 1),
+        (JOBS, True, JobUsage(calls=3, succeeded=1, delivered=1), 1),
         (JOBS, True, JobUsage(calls=3, succeeded=0), 0),
         (JOBS, True, JobUsage(), 0),
-        (JOBS, True, JobUsage(calls=1, succeeded=0, tokens=7), 1),  # a stream the client cut off
-        (TOKENS, True, JobUsage(calls=1, succeeded=0, tokens=7), 1),
-        (JOBS, False, JobUsage(calls=3, succeeded=3), 0),
-        (ALL_MUST_SUCCEED, True, JobUsage(calls=3, succeeded=3), 1),
-        (ALL_MUST_SUCCEED, True, JobUsage(calls=3, succeeded=2), 0),
+        (JOBS, True, JobUsage(calls=1, succeeded=0, delivered=1, tokens=7), 1),  # a stream the client cut off
+        (TOKENS, True, JobUsage(calls=1, succeeded=0, delivered=1, tokens=7), 1),
+        (JOBS, False, JobUsage(calls=3, succeeded=3, delivered=3), 0),
+        (ALL_MUST_SUCCEED, True, JobUsage(calls=3, succeeded=3, delivered=3), 1),
+        (ALL_MUST_SUCCEED, True, JobUsage(calls=3, succeeded=2, delivered=2), 0),
         (ALL_MUST_SUCCEED, True, JobUsage(), 0),
-        (DOLLARS, True, JobUsage(calls=2, succeeded=1, cost=DOLLAR), 10),
-        (DOLLARS, False, JobUsage(calls=2, succeeded=1, cost=DOLLAR), 0),
-        (TOKENS, True, JobUsage(calls=1, succeeded=1, tokens=20_001), 3),
+        (DOLLARS, True, JobUsage(calls=2, succeeded=1, delivered=1, price=DOLLAR), 10),
+        (DOLLARS, False, JobUsage(calls=2, succeeded=1, delivered=1, price=DOLLAR), 0),
+        (TOKENS, True, JobUsage(calls=1, succeeded=1, delivered=1, tokens=20_001), 3),
     ],
 )
 def test_only_a_completed_job_with_a_success_is_charged(
@@ -80,13 +80,18 @@ def test_only_a_completed_job_with_a_success_is_charged(
     ("plan", "usage", "credits_"),
     [
         (JOBS, JobUsage(), 1),
-        (JOBS, JobUsage(calls=9, tokens=10**6, cost=DOLLAR), 1),
+        (JOBS, JobUsage(calls=9, tokens=10**6, price=DOLLAR), 1),
         (DOLLARS, JobUsage(), 1),
-        (DOLLARS, JobUsage(cost=DOLLAR), 11),
-        (TOKENS, JobUsage(tokens=25_000), 4),
+        (DOLLARS, JobUsage(price=DOLLAR), 10),
+        (TOKENS, JobUsage(), 1),
+        (TOKENS, JobUsage(tokens=25_000), 3),
+        (replace(DOLLARS, fixed_credits=7), JobUsage(price=DOLLAR), 7),
+        (replace(JOBS, fixed_credits=0), JobUsage(), 0),
     ],
 )
-def test_a_job_holds_its_price_so_far_and_one_credit_for_what_comes(plan: Plan, usage: JobUsage, credits_: int) -> None:
+def test_a_job_holds_the_price_of_what_was_used_and_may_be_used_at_most_and_at_least_one_credit(
+    plan: Plan, usage: JobUsage, credits_: int
+) -> None:
     assert needed_hold(plan, usage) == credits_
 
 
@@ -189,7 +194,7 @@ def test_settling_returns_the_hold_and_takes_exactly_the_charge(charged: int, he
         calls=st.integers(min_value=0, max_value=100),
         succeeded=st.integers(min_value=0, max_value=100),
         tokens=st.integers(min_value=0, max_value=10**12),
-        cost=st.integers(min_value=0, max_value=10**15),
+        price=st.integers(min_value=0, max_value=10**15),
     ),
     is_completed=st.booleans(),
 )

@@ -153,7 +153,7 @@ async def test_a_demo_deployment_answers_offline_with_usage_and_a_cost(gateway_f
     answer = await gateway.complete(make_call("demo"))
     assert answer.content == "Hello from the demo model"
     assert answer.usage.total_tokens > 0
-    assert answer.cost > 0
+    assert answer.cost
     # and the fallback demo
     assert (await gateway.complete(make_call("broken", "demo"))).served.deployment_id == "demo#1"
     with pytest.raises(LlmCallFailed):

@@ -87,7 +87,7 @@ async def test_a_demo_deployment_streams_offline(gateway_for: Opener) -> None:
     assert text(chunks) == "Hello from the demo model"
     usage, cost = await stream.settle()
     assert usage.completion_tokens > 0
-    assert cost > 0
+    assert cost
 
 
 # Failures before the first piece: the client never learns of them.

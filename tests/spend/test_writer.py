@@ -13,11 +13,10 @@ from control_plane.calls.live import InFlight, LiveCall, Outcome
 from control_plane.chat import ChatRequest, ProviderCall, SpendReport, Usage
 from control_plane.errors import DatabaseUnavailable, JobNotFound
 from control_plane.ids import CallId, JobId, new_id
-from control_plane.jobs import calls_store
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
 from control_plane.jobs.service import Closing, NewJob
 from control_plane.spend.service import SpendService
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import SpendWriter, Withdrawal
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.units import NanoUsd
@@ -180,7 +179,6 @@ async def test_a_call_that_was_not_made_is_withdrawn_whether_its_intent_was_writ
         written = await customer.intent()
         unwritten = await customer.intent(written.job_id)
         await writer.open(written)
-        async with db.transaction() as tx:
-            await calls_store.withdraw(tx, [written, unwritten], NOW)
-            await calls_store.withdraw(tx, [written], NOW)
+        for withdrawn in ([written, unwritten], [written]):
+            await writer._write([Withdrawal(intent) for intent in withdrawn])
         assert await customer.bill(written.job_id) == (1, 0)

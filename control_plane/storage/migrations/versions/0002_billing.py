@@ -45,6 +45,7 @@ def _add_columns() -> None:
         ],
         "ledger_entries": [sa.Column("hash", sa.String(), server_default=sa.text("''"), nullable=False)],
         "jobs": [
+            sa.Column("calls_delivered", sa.Integer(), server_default=sa.text("0"), nullable=False),
             _number("price_nano_usd"),
             _number("unbilled_nano_usd"),
             _number("reserved_tokens"),
@@ -59,7 +60,7 @@ def _add_columns() -> None:
             sa.Column("is_unpriced", sa.Boolean(), server_default=sa.false(), nullable=False),
             _number("price_nano_usd"),
             sa.Column("markup_bps", sa.Integer(), server_default=sa.text("0"), nullable=False),
-            sa.Column("reserved_tokens", sa.Integer(), server_default=sa.text("0"), nullable=False),
+            _number("reserved_tokens"),
             _number("reserved_cost_nano_usd"),
         ],
     }
@@ -210,6 +211,7 @@ def _fill() -> None:
         "UPDATE calls SET price_nano_usd = cost_nano_usd",
         f"""UPDATE jobs SET unbilled_nano_usd = COALESCE((SELECT SUM(c.cost_nano_usd) FROM calls c
             WHERE c.job_id = jobs.id AND {ENDED} AND NOT {BILLABLE}), 0)""",
+        f"""UPDATE jobs SET calls_delivered = (SELECT COUNT(*) FROM calls c WHERE c.job_id = jobs.id AND {BILLABLE})""",
         """UPDATE credit_balances SET open_cost_nano_usd = COALESCE((SELECT SUM(j.cost_nano_usd + j.unbilled_nano_usd)
             FROM jobs j WHERE j.team_id = credit_balances.team_id AND j.status IN ('pending', 'in_progress')), 0)""",
         f"""INSERT INTO unbilled_costs SELECT team_id, {hour}, SUM(cost_nano_usd + unbilled_nano_usd) FROM jobs

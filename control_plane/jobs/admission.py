@@ -1,0 +1,141 @@
+"""What lets calls into jobs and out again, inside a transaction: what is at risk, caps, holds. One rule for every door.
+
+A call that may be made holds its worst case, where its job's price depends on its calls; when it has ended, the job
+holds what its calls have cost and the worst case of those still open (D6).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from control_plane.chat import Demand
+from control_plane.credits import rules as billing
+from control_plane.credits import store as credits_store
+from control_plane.credits.reservations import Standing, affordable_max_tokens
+from control_plane.errors import AtRiskLimit, HouseError, InsufficientCredits, JobCapReached
+from control_plane.ids import CallId, JobId
+from control_plane.jobs import calls_store, store
+from control_plane.jobs.rules import Intent, Record, Reserved
+from control_plane.storage.database import Tx
+from control_plane.units import NANO_PER_USD, NanoUsd, usd
+
+
+@dataclass(frozen=True, slots=True)
+class RiskPolicy:
+    """How much provider cost a team may have open or unbilled (nano-USD), and for how long unbilled jobs count."""
+
+    limit: NanoUsd = NanoUsd(100 * NANO_PER_USD)  # noqa: RUF009 - an int
+    window: timedelta = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A call that may be made: its intent as written, with what its job filled in."""
+
+    intent: Intent
+    credits_remaining: int
+
+
+async def open_calls(
+    tx: Tx, intents: Sequence[Intent], worker_id: UUID, *, now: datetime, risk: RiskPolicy
+) -> Mapping[CallId, Admitted | HouseError]:
+    """Lets the calls into their jobs, holds what they need, and writes them as open; or says why not, call by call.
+
+    The jobs' rows are locked, and the balances' when they are of several teams.
+    """
+    entered = await calls_store.enter_jobs(tx, intents, now=now, risk_since=now - risk.window)
+    standings = {job_id: job.standing for job_id, job in entered.items()}
+    results: dict[CallId, Admitted | HouseError] = {}
+    opened: list[Intent] = []
+    for intent in sorted(intents, key=lambda each: each.team_id):
+        job = entered.get(intent.job_id)
+        if job is None:
+            results[intent.call_id] = await calls_store.why_not(tx, intent)
+            continue
+        try:
+            _check_risk(job, risk)
+            let_in = await _reserve(tx, _completed(intent, job.standing), standings, now)
+        except HouseError as refusal:
+            await calls_store.leave_job(tx, intent.job_id)
+            results[intent.call_id] = refusal
+        else:
+            opened.append(let_in)
+            results[intent.call_id] = Admitted(let_in, job.credits_remaining)
+    if opened:
+        await calls_store.add_intents(tx, opened, worker_id)
+    return results
+
+
+async def end_calls(tx: Tx, records: Sequence[Record], worker_id: UUID, *, now: datetime) -> set[CallId]:
+    """Writes how calls ended, adds them up, and releases what their jobs no longer need; returns those still open till now."""
+    finished = await calls_store.finish(tx, records, worker_id)
+    last_of: dict[JobId, Intent] = {}
+    for record in records:
+        if record.intent.call_id in finished and record.intent.reserved != Reserved():
+            last_of[record.intent.job_id] = record.intent
+    if last_of:
+        standings = await store.find_standings(tx, list(last_of))
+        for intent in sorted(last_of.values(), key=lambda each: each.team_id):
+            excess = -standings[intent.job_id].missing
+            if excess > 0:
+                release = billing.release(excess)
+                await credits_store.post(tx, intent.team_id, release, ref=str(intent.call_id), now=now, actor="call")
+                await store.add_hold(tx, intent.job_id, -excess)
+    return finished
+
+
+def _completed(intent: Intent, standing: Standing) -> Intent:
+    """The intent with the plan's markup, if its group has none."""
+    return intent if intent.markup_bps is not None else replace(intent, markup_bps=standing.plan.markup_bps)
+
+
+def _check_risk(job: calls_store.EnteredJob, risk: RiskPolicy) -> None:
+    limit = risk.limit if job.at_risk_limit is None else job.at_risk_limit
+    if job.at_risk >= limit:
+        raise AtRiskLimit(at_risk_usd=usd(job.at_risk), limit_usd=usd(limit))
+
+
+async def _reserve(tx: Tx, intent: Intent, standings: dict[JobId, Standing], now: datetime) -> Intent:
+    """Fits the call into its job's caps and the team's credits. Raises: JobCapReached, InsufficientCredits."""
+    standing = standings[intent.job_id]
+    if not standing.is_reserving:
+        return intent
+    if not standing.plus(intent.demand, intent.markup).is_within_caps:
+        intent = _cut(intent, standing)
+    try:
+        held = await _hold(tx, intent, standing, now)
+    except InsufficientCredits as refusal:
+        intent = _cut(intent, standing, available=refusal.available)
+        held = await _hold(tx, intent, standing, now)
+    intent = replace(intent, reserved=Reserved(intent.demand.tokens, intent.demand.cost))
+    await calls_store.reserve(tx, intent, held_more=held)
+    standings[intent.job_id] = replace(standing.plus(intent.demand, intent.markup), held=standing.held + held)
+    return intent
+
+
+async def _hold(tx: Tx, intent: Intent, standing: Standing, now: datetime) -> int:
+    missing = max(0, standing.plus(intent.demand, intent.markup).missing)
+    if missing:
+        hold = billing.hold(missing)
+        await credits_store.post(tx, intent.team_id, hold, ref=str(intent.call_id), now=now, actor="call")
+    return missing
+
+
+def _cut(intent: Intent, standing: Standing, *, available: int | None = None) -> Intent:
+    """The call with as many tokens as fit, when the client wants that and any do; else the refusal.
+
+    `available`: the team's credits, when it is these that are too few.
+    """
+
+    def fits(demand: Demand) -> bool:
+        then = standing.plus(demand, intent.markup)
+        return then.is_within_caps and (available is None or then.missing <= available)
+
+    affordable = affordable_max_tokens(intent.demand, fits)
+    if affordable and standing.caps.is_clamped:
+        return replace(intent, demand=replace(intent.demand, max_tokens=affordable))
+    if available is None:
+        raise JobCapReached(affordable_max_tokens=affordable)
+    needed = standing.plus(intent.demand, intent.markup).missing
+    raise InsufficientCredits(needed=needed, available=available, affordable_max_tokens=affordable)
