@@ -27,6 +27,9 @@ COST_NANO_USD = 11 * 1000 + 10 * 2000
 """What the provider's usual answer costs: 11 prompt and 10 completion tokens."""
 COST_USD = COST_NANO_USD / 1e9
 
+LONG_ANSWERS = {"long200": 400}
+"""Tokens that answers may have, where they are more than the usual 10."""
+
 FALLBACKS = {"Falling": ["e500", "ok"], "FallingTwice": ["e500", "e429", "ok"], "Breaking": ["break4", "ok"]}
 """Groups of more than one model. Every behaviour of the provider is also a group of its own, under its own name."""
 
@@ -76,6 +79,7 @@ def config_for(provider: Provider, **more: Any) -> dict[str, Any]:
                 "id": f"{behaviour}-1",
                 "input_cost_per_token": INPUT_PRICE,
                 "output_cost_per_token": OUTPUT_PRICE,
+                "max_output_tokens": LONG_ANSWERS.get(behaviour, 10),
             },
         }
         for behaviour in BEHAVIOURS
