@@ -88,6 +88,7 @@ def config_of_acme(provider: Provider, models: dict[str, str]) -> dict[str, Any]
                 "id": f"{name}-1",
                 "input_cost_per_token": INPUT_PRICE,
                 "output_cost_per_token": OUTPUT_PRICE,
+                "max_output_tokens": 10,
             },
         }
         for name, behaviour in behaviours.items()

@@ -276,8 +276,8 @@ async def test_an_unknown_job_is_told_apart(acme: Acme) -> None:
 
 
 async def test_credits_that_run_out_are_told_apart(start_acme: StartAcme) -> None:
-    # given one credit for ten tokens, three credits, and a job whose first call took 21 tokens
-    acme = await start_acme(budget_mode="consumption_tokens", tokens_per_credit=10, credits_allocated=3)
+    # given one credit for ten tokens, four credits, and a job whose first call took 21 tokens
+    acme = await start_acme(budget_mode="consumption_tokens", tokens_per_credit=10, credits_allocated=4)
     job_id = await acme.team.create_job()
     await acme.run("non_streaming_calls/error_handling.py", job_id=job_id)
     ran = await acme.run("non_streaming_calls/error_handling.py", job_id=job_id, status=1)

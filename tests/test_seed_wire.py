@@ -329,13 +329,13 @@ async def test_no_credits_are_403(start_acme: StartAcme) -> None:
 @ROUTES
 async def test_credits_that_run_out_are_403(start_acme: StartAcme, route: str) -> None:
     # V10: at a call, where the job's calls have used what there was
-    acme = await start_acme(budget_mode="consumption_tokens", tokens_per_credit=10, credits_allocated=3)
+    acme = await start_acme(budget_mode="consumption_tokens", tokens_per_credit=10, credits_allocated=4)
     job_id = await acme.team.create_job()
-    await post(acme, job_id, CALL)
-    assert_insufficient(await post(acme, job_id, CALL, route), needed=3, available=2)
+    assert (await post(acme, job_id, CALL)).status_code == 200
+    assert_insufficient(await post(acme, job_id, CALL, route), needed=2, available=1, affordable_max_tokens=1)
 
 
-def assert_insufficient(answer: httpx.Response, *, needed: int, available: int) -> None:
+def assert_insufficient(answer: httpx.Response, *, needed: int, available: int, **facts: int) -> None:
     assert answer.status_code == 403
     sentence = f"Insufficient credits: {needed} needed, {available} available."
     assert answer.json() == {
@@ -345,6 +345,7 @@ def assert_insufficient(answer: httpx.Response, *, needed: int, available: int) 
             "message": sentence,
             "credits_needed": needed,
             "credits_available": available,
+            **facts,
         },
     }
 

@@ -44,7 +44,6 @@ def costs(job: Job) -> wire.JobCosts:
         failed_calls=job.calls_failed,
         total_tokens=job.prompt_tokens + job.completion_tokens,
         total_cost_usd=usd(job.cost_nano_usd),
-        total_price_usd=usd(job.price_nano_usd),
         avg_latency_ms=round(job.latency_ms / job.calls_total) if job.calls_total else 0,
         credit_applied=bool(job.credits_charged),
         credits_charged=job.credits_charged or 0,

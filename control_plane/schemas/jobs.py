@@ -100,14 +100,13 @@ class CompleteJob(Body):
 
 
 class JobCosts(Answer):
-    """What a job took, and what it was charged. The cost is the providers', the price is the cost with the markup."""
+    """What a job took, and what it was charged."""
 
     total_calls: int
     successful_calls: int
     failed_calls: int
     total_tokens: int
     total_cost_usd: float
-    total_price_usd: float
     avg_latency_ms: int
     credit_applied: bool
     credits_charged: int

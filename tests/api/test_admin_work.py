@@ -257,6 +257,8 @@ async def test_the_plan_is_changed_under_both_addresses(team: Team) -> None:
         "credits_per_dollar": 10,
         "tokens_per_credit": 5,
         "charge_rule": "any_call_succeeded",
+        "markup_bps": 0,
+        "job_type_prices": {},
     }
     rates = await team.admin.patch(f"/api/teams/{team.id}/conversion-rates", json={"credits_per_dollar": 7})
     assert rates.json() == mode.json() | {"credits_per_dollar": 7}

@@ -118,6 +118,9 @@ async def test_create_holds_a_credit_and_get_shows_every_field(team: Team) -> No
         "model_groups_used": [],
         "credit_applied": False,
         "credits_charged": 0,
+        "credits_held": 1,
+        "max_credits": None,
+        "max_cost_usd": None,
         "metadata": {"a": [1, None]},
         "error_message": None,
     }
@@ -562,6 +565,7 @@ async def test_usage_of_a_month_in_sum_and_by_type(team: Team, other_team: Team)
         "successful_jobs": 2,
         "failed_jobs": 1,
         "total_cost_usd": pytest.approx(4 * COST_USD),
+        "total_price_usd": pytest.approx(4 * COST_USD),
         "total_tokens": 4 * TOKENS,
         "avg_cost_per_job": pytest.approx(4 * COST_USD / 5, abs=1e-9),
     }
@@ -570,6 +574,7 @@ async def test_usage_of_a_month_in_sum_and_by_type(team: Team, other_team: Team)
         "successful_jobs": 1,
         "failed_jobs": 1,
         "cost_usd": pytest.approx(3 * COST_USD),
+        "price_usd": pytest.approx(3 * COST_USD),
         "tokens": 3 * TOKENS,
         "credits_charged": 1,
     }

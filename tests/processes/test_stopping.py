@@ -144,7 +144,12 @@ async def test_what_a_killed_server_was_doing_is_lost_listed_and_billable(
             ("lost", "call_lost"),
             ("lost", "call_lost"),
         ]
+        lost = listed[1:]
+        assert all(call["estimated"] and 0 < call["cost_usd"] < COST_USD for call in lost), (
+            "the provider read the prompt"
+        )
         bill = (await team.complete(job_id)).json()["costs"]
-        assert (bill["total_calls"], bill["failed_calls"], bill["total_cost_usd"]) == (3, 2, COST_USD)
+        assert (bill["total_calls"], bill["failed_calls"]) == (3, 2)
+        assert bill["total_cost_usd"] == pytest.approx(sum(call["cost_usd"] for call in listed))
         assert bill["credits_charged"] == 1
         (await Books.of(team)).check()
