@@ -6,7 +6,7 @@ from control_plane.calls.service import AnsweredCall
 from control_plane.chat import Answer
 from control_plane.ids import CallId
 from control_plane.jobs.models import Call, Job
-from control_plane.jobs.rules import CallStatus
+from control_plane.jobs.rules import CallStatus, is_billable
 from control_plane.jobs.service import JobWithCalls
 from control_plane.schemas import jobs as wire
 from control_plane.spend.models import SpendLog
@@ -104,9 +104,7 @@ def call_metadata(answered: AnsweredCall) -> wire.CallMetadata:
 
 
 def _summary(call: Call) -> wire.CallSummary:
-    is_billed = call.status in (CallStatus.SUCCEEDED, CallStatus.LOST) or (
-        call.status == CallStatus.CANCELLED and call.first_chunk_ms is not None
-    )
+    is_billed = is_billable(CallStatus(call.status), call.first_chunk_ms)
     return wire.CallSummary(
         call_id=str(call.id),
         purpose=call.purpose,

@@ -26,7 +26,7 @@ from control_plane.units import nano_usd
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=StrictRoute)
 
-ONE_CALL_TTL = timedelta(minutes=15)
+ONE_CALL_TTL = timedelta(hours=1)
 """How long a one-call job whose server died holds its credits; one whose call still runs does not expire."""
 
 JobPath = Annotated[str, Path(alias="job_id", description="as given by create")]

@@ -41,6 +41,20 @@ class CallStatus(StrEnum):
     """The process died after the provider may have been reached; always listed, never hidden."""
 
 
+def is_delivered(status: CallStatus, first_chunk_ms: int | None) -> bool:
+    """Whether a call said something to the client: it came to its end, or was broken off after its first piece."""
+    return status is CallStatus.SUCCEEDED or (status is CallStatus.CANCELLED and first_chunk_ms is not None)
+
+
+def is_billable(status: CallStatus, first_chunk_ms: int | None) -> bool:
+    """Whether an ended call counts towards the bill: not when it failed, or ended before its first piece.
+
+    Who got nothing pays nothing, so that asking again is always safe; the cost stays visible on the call (D12). A lost
+    call counts with what the policy for lost calls left of it (D24).
+    """
+    return is_delivered(status, first_chunk_ms) or status is CallStatus.LOST
+
+
 @dataclass(frozen=True, slots=True)
 class Reserved:
     """What is kept free in a job for an open call: its worst case. Cost in nano-USD, without the markup."""
@@ -102,18 +116,13 @@ class Record:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether it said something to the client: it came to its end, or was broken off after its first piece."""
-        is_begun = self.status is CallStatus.CANCELLED and self.first_chunk_ms is not None
-        return self.status is CallStatus.SUCCEEDED or is_begun
+        """Whether it said something to the client."""
+        return is_delivered(self.status, self.first_chunk_ms)
 
     @property
     def is_billable(self) -> bool:
-        """Whether its tokens and cost count towards the bill: not when it failed, or ended before its first piece.
-
-        Who got nothing pays nothing, so that asking again is always safe; the cost stays visible on the call (D12). A
-        lost call counts with what the policy for lost calls left of it (D24).
-        """
-        return self.is_delivered or self.status is CallStatus.LOST
+        """Whether its tokens and cost count towards the bill."""
+        return is_billable(self.status, self.first_chunk_ms)
 
     def to_be_kept(self) -> Self:
         """The record of a call whose client is told 503 because the database is away, to be written later.

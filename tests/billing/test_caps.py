@@ -61,6 +61,20 @@ async def test_a_job_whose_type_costs_more_than_its_cap_is_not_created(server: S
         assert (await team.credits())["credits_held"] == 0
 
 
+async def test_an_answer_beyond_its_worst_case_is_billed_in_full_and_nothing_more_is_held(server: Server) -> None:
+    """The bound of overspending: what providers take beyond what was held for calls that ran at once, here one."""
+    async with new_team(server, budget_mode="consumption_tokens", tokens_per_credit=1, credits_allocated=20) as team:
+        job_id = await team.create_job()
+        answer = await team.call(job_id, max_tokens=1)  # the provider answers 10 all the same
+        used = answer.json()["metadata"]["tokens_used"]
+        assert used == 21
+        assert (await team.call(job_id)).json()["error"]["code"] == "insufficient_credits"
+        bill = (await team.complete(job_id)).json()["costs"]
+        assert bill["credits_charged"] == used
+        assert bill["credits_remaining"] == 20 - used
+        (await Books.of(team)).check()
+
+
 async def test_what_open_and_failed_jobs_cost_is_limited_until_it_is_billed(server: Server, provider: Provider) -> None:
     """Failed jobs are free: without a limit a team could have all its work done in jobs that it calls failed."""
     async with new_team(server, at_risk_limit_usd=2 * COST_USD) as team:

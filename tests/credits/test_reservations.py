@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from control_plane.chat import Demand, Rate
 from control_plane.credits.reservations import Caps, Standing, affordable_max_tokens
-from control_plane.credits.rules import BudgetMode, JobUsage, Plan
+from control_plane.credits.rules import BudgetMode, JobUsage, Plan, bill
+from control_plane.units import marked_up
 
 DOLLARS = Plan(BudgetMode.CONSUMPTION_USD, credits_per_dollar=1000)
 TOKENS = Plan(BudgetMode.CONSUMPTION_TOKENS, tokens_per_credit=10)
@@ -104,6 +105,24 @@ def test_the_affordable_answer_fits_and_a_longer_one_does_not(call: Demand, cap:
         assert fits(replace(call, max_tokens=affordable))
     if affordable < call.max_tokens:
         assert not fits(replace(call, max_tokens=affordable + 1))
+
+
+@given(
+    call=CALLS,
+    plan=st.sampled_from([DOLLARS, TOKENS, replace(DOLLARS, markup_bps=3333), JOBS]),
+    data=st.data(),
+)
+def test_a_call_within_its_worst_case_never_costs_more_than_was_held(
+    call: Demand, plan: Plan, data: st.DataObject
+) -> None:
+    held = standing(plan).plus(call, plan.markup_bps).needed
+    prompt = data.draw(st.integers(0, call.prompt_tokens))
+    answer = data.draw(st.integers(0, call.max_tokens))
+    actual = replace(call, prompt_tokens=prompt, max_tokens=answer)
+    usage = JobUsage(
+        calls=1, succeeded=1, delivered=1, tokens=actual.tokens, price=marked_up(actual.cost, plan.markup_bps)
+    )
+    assert bill(plan, is_completed=True, usage=usage) <= held
 
 
 @given(calls=st.lists(CALLS, max_size=5), markup_bps=st.integers(0, 20_000))
