@@ -12,9 +12,10 @@
     │   │   ├── JobNotFound  TeamNotFound  OrganizationNotFound  KeyNotFound  ModelGroupNotFound
     │   ├── Conflict                                                          409
     │   │   ├── JobClosed  CallsInFlight  AlreadyExists  TeamHasHistory
+    │   │   └── IdempotencyInFlight  IdempotencyAnswerSecret
     │   ├── TooLarge                                                          413
     │   └── Unprocessable                                                     422
-    │       └── ModelGroupMissing  InvalidConfig
+    │       └── ModelGroupMissing  InvalidConfig  IdempotencyKeyReused
     ├── ProviderError                what a provider did, after retries and fallbacks, logged at WARNING
     │   ├── ProviderRefused  ContextLengthExceeded  ContentPolicyViolated     400
     │   ├── ProviderRateLimited                                               429
@@ -247,6 +248,21 @@ class TeamHasHistory(Conflict):
     code = "team_has_history"
 
 
+class IdempotencyInFlight(Conflict):
+    """The first request with this Idempotency-Key is still running. Ask again in a moment."""
+
+    code = "idempotency_in_flight"
+
+    def __init__(self) -> None:
+        super().__init__(retry_after_s=1)
+
+
+class IdempotencyAnswerSecret(Conflict):
+    """The first request with this Idempotency-Key was done; its answer held a key that is shown once. Rotate the key."""
+
+    code = "idempotency_answer_secret"
+
+
 class TooLarge(Refused):
     """The request is too large."""
 
@@ -259,6 +275,12 @@ class Unprocessable(Refused):
 
     code = "unprocessable"
     status = 422
+
+
+class IdempotencyKeyReused(Unprocessable):
+    """This Idempotency-Key was used for another request. Use a new key for each."""
+
+    code = "idempotency_key_reused"
 
 
 class ModelGroupMissing(Unprocessable):

@@ -7,6 +7,7 @@ from control_plane.calls.one_call import OneCallJobs
 from control_plane.calls.service import CallService
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
+from control_plane.idempotency.service import IdempotencyService
 from control_plane.jobs.service import JobService
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.settings import Settings
@@ -29,4 +30,5 @@ class House:
     administration: AdministrationService
     spend: SpendService
     calls: CallService
+    idempotency: IdempotencyService
     one_call_jobs: OneCallJobs

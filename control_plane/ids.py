@@ -1,5 +1,6 @@
 """The names of things. Ids are UUIDv7, made by the service that creates the thing, opaque to clients."""
 
+from hashlib import sha256
 from typing import NewType
 from uuid import UUID
 
@@ -13,6 +14,11 @@ KeyId = NewType("KeyId", UUID)
 JobId = NewType("JobId", UUID)
 CallId = NewType("CallId", UUID)
 EntryId = NewType("EntryId", UUID)
+
+
+def following_id(before: UUID) -> UUID:
+    """The id of what is made in the place of something that turned out to be of no use: always the same one."""
+    return UUID(bytes=sha256(before.bytes).digest()[:16], version=5)
 
 
 def new_id() -> UUID:

@@ -20,6 +20,7 @@ from control_plane.credits.service import CreditService
 from control_plane.errors import InvalidConfig
 from control_plane.gateway.router import open_gateway
 from control_plane.house import House
+from control_plane.idempotency.service import IdempotencyService
 from control_plane.ids import new_id
 from control_plane.jobs.admission import RiskPolicy
 from control_plane.jobs.lost import LostCallPolicy
@@ -33,7 +34,7 @@ from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import pending
 from control_plane.storage.single_process import only_process
-from control_plane.sweeper import Sweeper
+from control_plane.sweeper import Chore, Sweeper
 from control_plane.tenants.service import KeyService
 from control_plane.units import nano_usd
 
@@ -73,9 +74,15 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
                 spend=SpendService(db),
                 calls=calls,
+                idempotency=IdempotencyService(db, worker_id, clock=clock),
                 one_call_jobs=OneCallJobs(jobs, calls),
             )
-            sweeper = Sweeper(db, {"lost_calls": lease.give_up_dead, "expired_jobs": jobs.expire_due})
+            chores: dict[str, Chore] = {
+                "lost_calls": lease.give_up_dead,
+                "expired_jobs": jobs.expire_due,
+                "expired_idempotency_keys": house.idempotency.purge,
+            }
+            sweeper = Sweeper(db, chores)
             await lease.start()
             # The writer outlives the others: when one of them dies, the calls still running are recorded all the same.
             async with (
@@ -85,6 +92,7 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                     kept_closings=house.one_call_jobs.close_kept(),
                     lease=lease.run(),
                     sweeper=sweeper.run(),
+                    kept_answers=house.idempotency.run(),
                 ),
             ):
                 try:

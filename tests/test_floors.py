@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "control_plane"
 
 GROUND = ("units", "clock", "ids", "errors", "chat", "names", "settings", "schemas")
 MACHINES = ("logs", "metrics", "storage", "gateway")
-ROOMS = ("tenants", "idempotency", "model_groups", "credits", "jobs", "administration", "limits", "spend", "calls")
+ROOMS = ("tenants", "model_groups", "credits", "jobs", "administration", "limits", "spend", "calls", "idempotency")
 DOORS = ("api", "web", "cli")
 ROOF = ("master_key", "sweeper", "runtime", "app")
 

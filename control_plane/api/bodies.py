@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from control_plane.api.deps import principal
+from control_plane.api.idempotency import HEADER, answer_once
 
 
 class StrictRequest(Request):
@@ -31,8 +32,13 @@ class StrictRoute(APIRoute):
         """FastAPI's handler, given our request."""
         handle = super().get_route_handler()
 
+        has_secret = "virtual_key" in getattr(self.response_model, "model_fields", ())
+
         async def handle_strictly(request: Request) -> Response:
-            await principal(request)  # a stranger's body is not even read
-            return await handle(StrictRequest(request.scope, request.receive))
+            who = await principal(request)  # a stranger's body is not even read
+            strict = StrictRequest(request.scope, request.receive)
+            if request.method == "POST" and HEADER in request.headers:
+                return await answer_once(strict, who, handle, has_secret=has_secret)
+            return await handle(strict)
 
         return handle_strictly

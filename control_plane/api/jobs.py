@@ -10,6 +10,7 @@ from control_plane.api.answers import call_headers, rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.call_orders import from_wire
 from control_plane.api.deps import Caller, House
+from control_plane.api.idempotency import NewSubject, Subject
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
 from control_plane.api.sse import OpenAiChunks, SseResponse, Stream
@@ -41,7 +42,7 @@ def job_id_of(text: str) -> JobId:
 
 
 @router.post("/create", response_model=wire.JobCreated, summary="Create a job")
-async def create(body: wire.CreateJob, who: Caller, house: House) -> Response:
+async def create(body: wire.CreateJob, who: Caller, house: House, subject: NewSubject) -> Response:
     """Opens a job and holds the credits it needs: 403 `insufficient_credits` when the team has too few available."""
     own_team(who, body.team_id)
     new = NewJob(
@@ -51,6 +52,7 @@ async def create(body: wire.CreateJob, who: Caller, house: House) -> Response:
         model_group=body.model_group,
         ttl=timedelta(seconds=body.ttl_seconds or house.settings.job_ttl_s),
         caps=_caps(body),
+        id=JobId(subject.id),
     )
     job = await house.jobs.create(who, new)
     return rendered(
@@ -122,10 +124,10 @@ async def get_costs(job_id: JobPath, who: Caller, house: House) -> Response:
     responses=CALL_ERRORS,
     summary="A job of one call",
 )
-async def create_and_call(body: wire.CreateAndCall, who: Caller, house: House) -> Response:
+async def create_and_call(body: wire.CreateAndCall, who: Caller, house: House, subject: NewSubject) -> Response:
     """Opens a job, makes one call and completes the job. When the call fails, so does the job, and nothing is charged."""
     order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars)
-    done = await house.one_call_jobs.call(who, _new_one_call_job(body, who), order)
+    done = await house.one_call_jobs.call(who, _new_one_call_job(body, who, subject), order)
     job = done.bill.job
     assert job.completed_at is not None, "a closed job says when"
     result = wire.CreateAndCallResult(
@@ -140,10 +142,12 @@ async def create_and_call(body: wire.CreateAndCall, who: Caller, house: House) -
 
 
 @router.post("/create-and-call-stream", responses={**CALL_ERRORS, **SSE}, summary="A job of one streaming call")
-async def create_and_call_stream(body: wire.CreateAndCall, who: Caller, house: House, request: Request) -> Response:
+async def create_and_call_stream(
+    body: wire.CreateAndCall, who: Caller, house: House, request: Request, subject: NewSubject
+) -> Response:
     """As `llm-call-stream`; the job is completed before `[DONE]`."""
     order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars)
-    new = _new_one_call_job(body, who)
+    new = _new_one_call_job(body, who, subject)
     stream = await unless_client_leaves(request, house.one_call_jobs.stream(who, new, order))
     return _streamed(stream, stream.call, house)
 
@@ -154,7 +158,7 @@ def own_team(who: Principal, team_id: str | None) -> None:
         raise TeamNotOwned(f"The key does not belong to team '{team_id}'.")
 
 
-def _new_one_call_job(body: wire.CreateAndCall, who: Principal) -> NewJob:
+def _new_one_call_job(body: wire.CreateAndCall, who: Principal, subject: Subject) -> NewJob:
     own_team(who, body.team_id)
     return NewJob(
         job_type=body.job_type,
@@ -162,6 +166,8 @@ def _new_one_call_job(body: wire.CreateAndCall, who: Principal) -> NewJob:
         metadata=body.job_metadata,
         ttl=ONE_CALL_TTL,
         caps=_caps(body),
+        id=JobId(subject.id),
+        is_retaken=subject.is_retaken,
     )
 
 

@@ -56,7 +56,7 @@ class Wire(Protocol):
 
 
 class SseResponse(Response):
-    """Writes a stream to a client. Three tasks: one writes, one keeps the connection alive, one sees the client leave."""
+    """Writes a stream to a client. `is_whole`: its answer came to its end, and the record is durable. Three tasks: one writes, one keeps the connection alive, one sees the client leave."""
 
     media_type = "text/event-stream"
 
@@ -69,6 +69,7 @@ class SseResponse(Response):
         self._written_at = time.monotonic()
         self._is_writing = False
         self._is_complete = False
+        self.is_whole = False
         self._send: Send
         self._scope: anyio.CancelScope
 
@@ -96,6 +97,7 @@ class SseResponse(Response):
             async for chunk in self._stream:
                 await self._write(self._wire.chunk(chunk))
             last = self._wire.ending(*await self._stream.end())
+            self.is_whole = True
         except HouseError as error:
             log.log(error.level, "stream_failed", extra={"code": error.code})
             last = await self._failed(error)

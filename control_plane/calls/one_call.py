@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from control_plane.calls.service import AnsweredCall, CallOrder, CallService
 from control_plane.calls.stream import LiveStream
 from control_plane.chat import Chunk, FinishReason, Served, Usage
-from control_plane.errors import CallsInFlight, DatabaseUnavailable, HouseError, JobClosed, error_code_of
-from control_plane.ids import JobId
+from control_plane.errors import CallLost, CallsInFlight, DatabaseUnavailable, HouseError, JobClosed, error_code_of
+from control_plane.ids import JobId, following_id
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.service import Closing, JobService, JobWithCalls, NewJob
 from control_plane.tenants.principal import Principal
@@ -105,12 +105,26 @@ class OneCallJobs:
                 log.warning("job_not_closed", extra={"job_id": str(job_id), "reason": error.code})
             self._kept.pop(job_id, None)
 
+    async def _unused(self, who: Principal, job_id: JobId) -> JobId:
+        """An id for a job that is made again because the answer of the first was lost with its server.
+
+        What the first was charged is refunded: its client never heard the answer, and pays for the one it hears.
+        """
+        while (job := await self._jobs.find(job_id)) is not None:
+            await self.fail(who, job_id, CallLost.code)
+            closed = await self._jobs.get(who, job_id)
+            await self._jobs.take_back_charge(closed, reason="its answer was lost with the server and asked for again")
+            job_id = JobId(following_id(job.id))
+        return job_id
+
     async def _create(self, who: Principal, new: NewJob, order: CallOrder) -> JobId:
         """A job whose id we know: a client that leaves between the two would leave it open.
 
         What the call runs on is decided first: a group that may not be used must not leave a failed job behind.
         """
         await self._calls.choose(who, order)
+        if new.is_retaken and new.id is not None:
+            new = replace(new, id=await self._unused(who, new.id))
         return JobId((await self._to_its_end(self._jobs.create(who, new))).id)
 
 

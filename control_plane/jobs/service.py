@@ -12,7 +12,8 @@ from control_plane.credits import risk_store
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.reservations import Caps
-from control_plane.errors import CallsInFlight, JobCapReached, JobClosed, JobNotFound, JobNotOwned
+from control_plane.credits.rules import EntryKind, Movement
+from control_plane.errors import AlreadyExists, CallsInFlight, JobCapReached, JobClosed, JobNotFound, JobNotOwned
 from control_plane.ids import JobId, TeamId, new_id
 from control_plane.jobs import calls_store, days_store, store
 from control_plane.jobs.models import Call, Job
@@ -30,7 +31,10 @@ DUE_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """What a client says about the job it opens."""
+    """What a client says about the job it opens. `id`: what it will be called, or is already if it was made before.
+
+    `is_retaken`: a process that died may have made it.
+    """
 
     job_type: str
     user_id: str | None = None
@@ -38,6 +42,8 @@ class NewJob:
     model_group: str | None = None
     ttl: timedelta = timedelta(hours=24)
     caps: Caps = field(default_factory=Caps)
+    id: JobId | None = None
+    is_retaken: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,21 @@ class JobService:
         self._clock = clock
 
     async def create(self, who: Principal, new: NewJob) -> Job:
-        """Opens a job and holds what it needs, in one transaction.
+        """Opens a job and holds what it needs, in one transaction. The second time with the same id, it is the first.
 
         Raises: InsufficientCredits, JobCapReached, TeamSuspended; ModelGroupNotAllowed and ModelGroupNotFound for its default group.
         """
         team_id = who.active_team()
         if new.model_group is not None:
             await self._groups.choose(team_id, new.model_group, ())
+        try:
+            return await self._create(who, team_id, new)
+        except AlreadyExists:
+            if new.id is None:
+                raise
+            return await self.get(who, new.id)
+
+    async def _create(self, who: Principal, team_id: TeamId, new: NewJob) -> Job:
         now = self._clock()
         async with self._db.transaction() as tx:
             plan = plan_of(await tenants_store.get_team(tx, team_id), new.job_type)
@@ -116,6 +130,25 @@ class JobService:
             if asyncio.get_running_loop().time() >= deadline:
                 raise CallsInFlight(calls=job.calls_open)
             await asyncio.sleep(COMPLETION_POLL_S)
+
+    async def find(self, job_id: JobId) -> Job | None:
+        """One job, whoever's it is, or None."""
+        async with self._db.reader() as reader:
+            return await store.find(reader, job_id)
+
+    async def take_back_charge(self, job: Job, *, reason: str) -> None:
+        """Refunds all that a job was charged, once."""
+        if not job.credits_charged:
+            return
+        movement = Movement(EntryKind.REFUND, available=job.credits_charged)
+        try:
+            async with self._db.transaction() as tx:
+                team_id = TeamId(job.team_id)
+                await credits_store.post(
+                    tx, team_id, movement, ref=str(job.id), now=self._clock(), actor="idempotency", reason=reason
+                )
+        except AlreadyExists:
+            return
 
     async def expire_due(self) -> int:
         """Closes jobs that nobody closed in time and releases their holds; returns how many. Costs them nothing.
@@ -229,7 +262,7 @@ class JobService:
 
 def _new_job(new: NewJob, team_id: TeamId, plan: billing.Plan, *, now: datetime, held: int) -> Job:
     return Job(
-        id=new_id(),
+        id=new.id or new_id(),
         team_id=team_id,
         job_type=new.job_type,
         user_id=new.user_id,

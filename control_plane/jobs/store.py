@@ -7,9 +7,11 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Executable, bindparam, insert, select, text, tuple_, update
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
 from control_plane.credits.reservations import Standing
+from control_plane.errors import AlreadyExists
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs import calls_store
 from control_plane.jobs.models import IS_OPEN, Job
@@ -20,8 +22,11 @@ from control_plane.storage.rows import columns_of, every, many, one, values_of
 
 
 async def add(tx: Tx, job: Job) -> None:
-    """Inserts a new job."""
-    await tx.execute(insert(Job), values_of(job))
+    """Inserts a new job. Raises: AlreadyExists."""
+    try:
+        await tx.execute(insert(Job), values_of(job))
+    except IntegrityError as error:
+        raise AlreadyExists("There is a job with this id already.") from error
 
 
 async def find(reader: Reader, job_id: JobId) -> Job | None:

@@ -11,7 +11,7 @@ from control_plane.ids import JobId
 from control_plane.jobs.calls_store import lock_jobs
 from control_plane.jobs.models import Call, Worker
 from control_plane.jobs.rules import CallStatus
-from control_plane.storage.database import Tx
+from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many
 from control_plane.storage.upsert import upsert
 
@@ -25,6 +25,12 @@ async def renew(tx: Tx, worker_id: UUID, now: datetime) -> None:
     """A process lives; one that was taken for dead is written down again."""
     statement = upsert(tx.dialect.name, Worker).on_conflict_do_update(index_elements=["id"], set_={"seen_at": now})
     await tx.execute(statement, {"id": worker_id, "started_at": now, "seen_at": now})
+
+
+async def is_alive(reader: Reader, worker_id: UUID, *, since: datetime) -> bool:
+    """Whether a process has said since then that it lives."""
+    statement = select(col(Worker.id)).where(col(Worker.id) == worker_id, col(Worker.seen_at) > since)
+    return (await reader.execute(statement)).first() is not None
 
 
 async def remove(tx: Tx, worker_ids: Sequence[UUID]) -> None:

@@ -255,7 +255,7 @@ def _grant_what_is_left() -> None:
     for row in rows:
         remaining = max(0, row.remaining)
         grant = {
-            "id": UUID(bytes=hashlib.sha256(f"grant of {row.team_id}".encode()).digest()[:16], version=8),
+            "id": UUID(bytes=hashlib.sha256(f"grant of {row.team_id}".encode()).digest()[:16], version=5),
             "team_id": row.team_id,
             "amount": max(row.allocated, remaining),
             "remaining": remaining,

@@ -1,0 +1,135 @@
+"""The `Idempotency-Key` of a POST: the first answer is given again, byte for byte, streams too."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from control_plane.api.deps import house_of
+from control_plane.api.sse import KEEP_ALIVE, SseResponse
+from control_plane.errors import IdempotencyAnswerSecret, Unprocessable
+from control_plane.house import House
+from control_plane.idempotency.service import Claim, KeptAnswer
+from control_plane.ids import new_id
+from control_plane.tenants.principal import Principal
+
+HEADER = "idempotency-key"
+MAX_KEY_CHARS = 255
+NOT_KEPT = frozenset({"content-length", "x-request-id", "connection"})
+"""Headers that belong to one delivery of an answer."""
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The id of what a request makes. `is_retaken`: it may exist already, made by a process that died."""
+
+    id: UUID
+    is_retaken: bool = False
+
+
+def subject(request: Request) -> Subject:
+    """A new id, or that of the request's idempotency key."""
+    claim: Claim | None = getattr(request.state, "claim", None)
+    return Subject(new_id()) if claim is None else Subject(claim.subject_id, claim.is_retaken)
+
+
+NewSubject = Annotated[Subject, Depends(subject)]
+
+
+async def answer_once(request: Request, who: Principal, handle: Handler, *, has_secret: bool) -> Response:
+    """The answer to a POST with a key: that of the first request, if there was one.
+
+    `has_secret`: the answer shows something that is shown once, and is not kept.
+    Raises: IdempotencyInFlight, IdempotencyKeyReused, IdempotencyAnswerSecret, Unprocessable; what the handler raises.
+    """
+    house = house_of(request)
+    scope = "admin" if who.team_id is None else f"team:{who.team_id}"
+    found = await house.idempotency.claim(scope, _key(request), _fingerprint(request, await request.body()))
+    if isinstance(found, KeptAnswer):
+        return _again(found)
+    request.state.claim = found
+    pending = _Pending(house, found, has_secret=has_secret)
+    try:
+        response = await handle(request)
+    except BaseException:
+        await pending.settle(None)
+        raise
+    if isinstance(response, SseResponse):
+        return _KeptStream(response, pending)
+    await pending.settle(response, response.body)
+    return response
+
+
+def _key(request: Request) -> str:
+    key = request.headers[HEADER]
+    if not 0 < len(key) <= MAX_KEY_CHARS or not key.isascii() or not key.isprintable():
+        raise Unprocessable(f"Idempotency-Key must be 1 to {MAX_KEY_CHARS} printable ASCII characters.")
+    return key
+
+
+def _fingerprint(request: Request, body: bytes) -> str:
+    asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    return hashlib.sha256(asked + body).hexdigest()
+
+
+def _again(kept: KeptAnswer) -> Response:
+    if kept.body is None:
+        raise IdempotencyAnswerSecret
+    headers = {**kept.headers, "Idempotency-Replayed": "true"}
+    return Response(kept.body, status_code=kept.status, headers=headers)
+
+
+class _Pending:
+    """A claimed request that is settled once: its answer is kept, or its key is free again."""
+
+    def __init__(self, house: House, claim: Claim, *, has_secret: bool) -> None:
+        self._house = house
+        self._claim = claim
+        self._has_secret = has_secret
+        self._is_settled = False
+
+    async def settle(self, response: Response | None, body: bytes | memoryview = b"") -> None:
+        """Keeps the answer if it says success; None, or an error: nothing was done, and the key is free again."""
+        if self._is_settled:
+            return
+        self._is_settled = True
+        answer = None
+        if response is not None and response.status_code < HTTPStatus.MULTIPLE_CHOICES:
+            headers = {name: value for name, value in response.headers.items() if name not in NOT_KEPT}
+            answer = KeptAnswer(response.status_code, headers, None if self._has_secret else bytes(body))
+        work = self._house.idempotency.settle(self._claim, answer)
+        await self._house.calls.in_flight.to_its_end(work)
+
+
+class _KeptStream(Response):
+    """A stream that is kept as it is sent, before its last event goes out."""
+
+    def __init__(self, stream: SseResponse, pending: _Pending) -> None:
+        self._stream = stream
+        self._pending = pending
+        self._sent: list[bytes] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As the stream. One that failed or was left before its end frees its key."""
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.body" and message["body"] != KEEP_ALIVE:
+                self._sent.append(message["body"])
+                if not message["more_body"]:
+                    await self._settle()
+            await send(message)
+
+        try:
+            await self._stream(scope, receive, sending)
+        finally:
+            await self._settle()
+
+    async def _settle(self) -> None:
+        await self._pending.settle(self._stream if self._stream.is_whole else None, b"".join(self._sent))

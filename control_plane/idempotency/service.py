@@ -1,0 +1,126 @@
+"""A request that is sent again with the same key is answered as the first time, and nothing is done twice.
+
+Only answers of success are kept: whatever else a client hears, nothing was done, and asking again must be able to
+succeed. A request whose process died is taken up by the next with its key, under the same `subject_id`: the id of what
+it makes, so that what the dead process had made is found instead of made again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID
+
+from control_plane.calls.lease import LEASE
+from control_plane.clock import Clock
+from control_plane.errors import DatabaseUnavailable, IdempotencyInFlight, IdempotencyKeyReused
+from control_plane.idempotency import store
+from control_plane.idempotency.models import IdempotencyKey
+from control_plane.ids import new_id
+from control_plane.jobs import workers_store
+from control_plane.storage.database import Database
+
+log = logging.getLogger(__name__)
+
+KEPT_FOR = timedelta(hours=24)
+PURGED_AT_ONCE = 1000
+RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A request to be done now. `is_retaken`: a process that died may have done some of it."""
+
+    row: IdempotencyKey
+    is_retaken: bool = False
+
+    @property
+    def subject_id(self) -> UUID:
+        """The id of what the request makes."""
+        return self.row.subject_id
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """What the first request was answered. Without a body: it held a secret, which is shown once."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+class IdempotencyService:
+    """The keys of all teams. Run `run()` as a task: it keeps answers that the database would not take at once."""
+
+    def __init__(self, db: Database, worker_id: UUID, *, clock: Clock) -> None:
+        self._db = db
+        self._worker_id = worker_id
+        self._clock = clock
+        self._unkept: list[tuple[Claim, KeptAnswer | None]] = []
+
+    async def claim(self, scope: str, key: str, fingerprint: str) -> Claim | KeptAnswer:
+        """The request is the caller's to do, or was done before.
+
+        Raises: IdempotencyInFlight while the first is running, IdempotencyKeyReused for another request with this key.
+        """
+        now = self._clock()
+        new = IdempotencyKey(
+            scope=scope,
+            key=key,
+            fingerprint=fingerprint,
+            subject_id=new_id(),
+            worker_id=self._worker_id,
+            status=None,
+            headers=None,
+            body=None,
+            created_at=now,
+            expires_at=now + KEPT_FOR,
+        )
+        async with self._db.transaction() as tx:
+            if await store.claim(tx, new):
+                return Claim(new)
+            row = await store.find(tx, scope, key)
+            if row is None:  # released this moment
+                raise IdempotencyInFlight
+            if row.fingerprint != fingerprint:
+                raise IdempotencyKeyReused
+            if row.status is not None:
+                return KeptAnswer(row.status, row.headers or {}, row.body)
+            is_running = await workers_store.is_alive(tx, row.worker_id, since=now - LEASE)
+            if is_running or not await store.take_over(tx, row, self._worker_id):
+                raise IdempotencyInFlight
+            return Claim(row, is_retaken=True)
+
+    async def settle(self, claim: Claim, answer: KeptAnswer | None) -> None:
+        """Keeps the answer of a request that was done; None forgets one that came to nothing."""
+        try:
+            await self._write(claim, answer)
+        except DatabaseUnavailable:
+            log.warning("idempotency_kept_later", extra={"status": answer.status if answer else None})
+            self._unkept.append((claim, answer))
+
+    async def run(self) -> None:
+        """Writes what the database would not take before, until cancelled."""
+        while True:
+            await asyncio.sleep(RETRY_S)
+            for item in list(self._unkept):
+                try:
+                    await self._write(*item)
+                except DatabaseUnavailable:
+                    break
+                self._unkept.remove(item)
+
+    async def purge(self) -> None:
+        """Forgets keys after a day; a chore of the sweeper."""
+        while True:
+            async with self._db.transaction() as tx:
+                if await store.purge(tx, self._clock(), limit=PURGED_AT_ONCE) < PURGED_AT_ONCE:
+                    return
+
+    async def _write(self, claim: Claim, answer: KeptAnswer | None) -> None:
+        async with self._db.transaction() as tx:
+            if answer is None:
+                await store.release(tx, claim.row)
+            else:
+                await store.keep(tx, claim.row, status=answer.status, headers=dict(answer.headers), body=answer.body)

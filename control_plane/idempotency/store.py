@@ -1,0 +1,69 @@
+"""SQL of the idempotency keys."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select, update
+from sqlmodel import col
+
+from control_plane.idempotency.models import IdempotencyKey
+from control_plane.storage.database import Reader, Tx
+from control_plane.storage.rows import every, one, values_of
+from control_plane.storage.upsert import upsert
+
+
+async def claim(tx: Tx, new: IdempotencyKey) -> bool:
+    """Whether the key is this request's now: of any number at once, one gets it. A key that has expired is a new one."""
+    values = values_of(new)
+    added = upsert(tx.dialect.name, IdempotencyKey).values(values)
+    statement = added.on_conflict_do_update(
+        index_elements=["scope", "key"], set_=values, where=col(IdempotencyKey.expires_at) <= new.created_at
+    ).returning(col(IdempotencyKey.key))
+    return (await tx.execute(statement)).first() is not None
+
+
+async def find(reader: Reader, scope: str, key: str) -> IdempotencyKey | None:
+    """What is known of a key."""
+    statement = every(IdempotencyKey).where(col(IdempotencyKey.scope) == scope, col(IdempotencyKey.key) == key)
+    return one(IdempotencyKey, await reader.execute(statement))
+
+
+async def take_over(tx: Tx, row: IdempotencyKey, worker_id: UUID) -> bool:
+    """Whether this process goes on with a request that a dead one left; of several one does."""
+    statement = (
+        update(IdempotencyKey)
+        .where(*_is(row), col(IdempotencyKey.worker_id) == row.worker_id, col(IdempotencyKey.status).is_(None))
+        .values(worker_id=worker_id)
+        .returning(col(IdempotencyKey.key))
+    )
+    return (await tx.execute(statement)).first() is not None
+
+
+async def keep(tx: Tx, row: IdempotencyKey, *, status: int, headers: dict[str, str], body: bytes | None) -> None:
+    """Keeps the answer to a claimed request."""
+    values: dict[str, Any] = {"status": status, "headers": headers, "body": body}
+    await tx.execute(update(IdempotencyKey).where(*_is(row)).values(values))
+
+
+async def release(tx: Tx, row: IdempotencyKey) -> None:
+    """Forgets a claimed request that came to nothing."""
+    await tx.execute(delete(IdempotencyKey).where(*_is(row), col(IdempotencyKey.status).is_(None)))
+
+
+async def purge(tx: Tx, now: datetime, *, limit: int) -> int:
+    """Forgets keys that have expired; returns how many."""
+    keys = select(col(IdempotencyKey.subject_id)).where(col(IdempotencyKey.expires_at) <= now).limit(limit)
+    statement = delete(IdempotencyKey).where(
+        col(IdempotencyKey.expires_at) <= now, col(IdempotencyKey.subject_id).in_(keys)
+    )
+    return (await tx.execute(statement)).rowcount
+
+
+def _is(row: IdempotencyKey) -> "list[Any]":
+    """This claim of the key, and no later one."""
+    return [
+        col(IdempotencyKey.scope) == row.scope,
+        col(IdempotencyKey.key) == row.key,
+        col(IdempotencyKey.subject_id) == row.subject_id,
+    ]
