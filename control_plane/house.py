@@ -11,6 +11,7 @@ from control_plane.idempotency.service import IdempotencyService
 from control_plane.jobs.service import JobService
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.settings import Settings
+from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.service import SpendService
 from control_plane.storage.database import Database
 from control_plane.tenants.service import KeyService
@@ -29,6 +30,7 @@ class House:
     jobs: JobService
     administration: AdministrationService
     spend: SpendService
+    reconciliation: ReconcileService
     calls: CallService
     idempotency: IdempotencyService
     one_call_jobs: OneCallJobs

@@ -1,5 +1,6 @@
 """The names of things. Ids are UUIDv7, made by the service that creates the thing, opaque to clients."""
 
+from datetime import datetime
 from hashlib import sha256
 from typing import NewType
 from uuid import UUID
@@ -24,6 +25,12 @@ def following_id(before: UUID) -> UUID:
 def new_id() -> UUID:
     """A fresh UUIDv7: ids made later sort later, which keeps index writes together."""
     return uuid7()
+
+
+def first_id_at(moment: datetime) -> UUID:
+    """The least id that `new_id` can make at a time: ids of before are smaller."""
+    milliseconds = max(0, int(moment.timestamp() * 1000))
+    return UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62))
 
 
 def parse_id(text: str) -> UUID | None:

@@ -29,6 +29,7 @@ from control_plane.master_key import find_master_key
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.settings import Settings
+from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.service import SpendService
 from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
@@ -73,6 +74,9 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 jobs=jobs,
                 administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
                 spend=SpendService(db),
+                reconciliation=ReconcileService(
+                    db, clock=clock, kept_for=settings.spend_logs_kept_for, price=gateway.price
+                ),
                 calls=calls,
                 idempotency=IdempotencyService(db, worker_id, clock=clock),
                 one_call_jobs=OneCallJobs(jobs, calls),
@@ -81,6 +85,8 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 "lost_calls": lease.give_up_dead,
                 "expired_jobs": jobs.expire_due,
                 "expired_idempotency_keys": house.idempotency.purge,
+                "reconciliation": house.reconciliation.reconcile_hourly,
+                "old_spend_logs": house.reconciliation.drop_old_logs,
             }
             sweeper = Sweeper(db, chores)
             await lease.start()

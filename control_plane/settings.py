@@ -2,6 +2,7 @@
 in `litellm_config.yaml` and nowhere else.
 """
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -51,6 +52,17 @@ class Settings(BaseSettings):
         description="Provider cost of open and unbilled jobs at which a team's calls are refused; a team may differ.",
     )
     at_risk_window_h: int = Field(default=24, gt=0, description="How long an unbilled job counts as at risk, in hours.")
+    spend_log_retention_days: int = Field(
+        default=0, ge=0, description="Spend logs older than this are dropped, which changes no bill; 0 keeps them."
+    )
+    proxy_database_url: SecretStr | None = Field(
+        default=None,
+        description="The Postgres of a LiteLLM proxy, whose spend logs `spend reconcile --source proxy` reads.",
+    )
+    proxy_url: str | None = Field(
+        default=None, description="The address of a LiteLLM proxy, when its logs are read over its API instead."
+    )
+    proxy_key: SecretStr | None = Field(default=None, description="A key of that proxy which may read its spend logs.")
     shutdown_grace_s: float = Field(
         default=20.0,
         ge=0,
@@ -67,3 +79,8 @@ class Settings(BaseSettings):
     log_format: Literal["json", "text"] = Field(
         default="json", description="One JSON object a line, or text for people."
     )
+
+    @property
+    def spend_logs_kept_for(self) -> timedelta | None:
+        """How long spend logs are kept; None: for ever."""
+        return timedelta(days=self.spend_log_retention_days) if self.spend_log_retention_days else None

@@ -62,7 +62,7 @@ class CallService:
     ) -> None:
         """`refuses_unpriced`: whether groups with a model of unknown price are refused."""
         self._refuses_unpriced = refuses_unpriced
-        self._gateway = gateway
+        self.gateway = gateway
         self._groups = groups
         self._jobs = jobs
         self._writer = writer
@@ -73,14 +73,14 @@ class CallService:
     async def call(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall:
         """One buffered call. Raises: what `_open` raises, and ProviderError when no model of the group answered."""
         live = await self._open(who, job_id, order, is_stream=False)
-        answer = await self._from_provider(live, self._gateway.complete)
+        answer = await self._from_provider(live, self.gateway.complete)
         await live.finish(Outcome.of(answer))
         return AnsweredCall(live, answer)
 
     async def stream(self, who: Principal, job_id: JobId, order: CallOrder) -> LiveStream:
         """One streamed call, its first chunk already here. Raises as `call`: a failure before that is no stream."""
         live = await self._open(who, job_id, order, is_stream=True)
-        upstream = await self._from_provider(live, self._gateway.stream)
+        upstream = await self._from_provider(live, self.gateway.stream)
         live.first_chunk_ms = live.elapsed_ms()
         return LiveStream(live, upstream)
 
@@ -122,7 +122,7 @@ class CallService:
             purpose=order.purpose,
             metadata=order.metadata or {},
             created_at=self._clock(),
-            demand=self._gateway.demand(target.models, request),
+            demand=self.gateway.demand(target.models, request),
             markup_bps=target.markup_bps,
         )
         if self._refuses_unpriced and not intent.demand.rate.is_known:
@@ -162,7 +162,7 @@ class CallService:
     async def _record_cancelled(self, live: LiveCall, reason: str, *, is_asked: bool) -> None:
         """What an answer nobody waits for any more has cost: the prompt, if the provider has it."""
         if is_asked:
-            usage, cost = await self._gateway.estimate(live.to_provider)
+            usage, cost = await self.gateway.estimate(live.to_provider)
             await live.record(Outcome(CallStatus.CANCELLED, usage=usage, cost=cost, error_code=reason))
         else:
             await live.record(Outcome(CallStatus.CANCELLED, error_code=reason))

@@ -4,6 +4,7 @@ LiteLLM's callbacks are global to the process. Each gateway writes its own mark 
 only the reports that carry it. A stream the client abandons is never reported: LiteLLM is silent about those.
 """
 
+import json
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -59,6 +60,20 @@ def spend_report(payload: Mapping[str, Any]) -> SpendReport:
     )
 
 
+def proxy_headers(kwargs: Mapping[str, Any]) -> dict[str, str]:
+    """What a LiteLLM proxy writes into its own spend log, so that a fleet of them is reconciled by call and job.
+
+    Only proxies are told; to other providers our ids are none of their business.
+    """
+    call_id = str(kwargs["litellm_call_id"])
+    ours = {**kwargs["litellm_metadata"]["spend_logs_metadata"], "call_id": call_id}
+    return {
+        **(kwargs.get("extra_headers") or {}),
+        "x-litellm-call-id": call_id,
+        "x-litellm-spend-logs-metadata": json.dumps(ours),
+    }
+
+
 def spend_reporter(mark: str, report: Callable[[SpendReport], None]) -> Any:
     """A LiteLLM callback that hands every report carrying `mark` to `report`, which must not block."""
     from litellm.integrations.custom_logger import CustomLogger  # noqa: PLC0415  # see library.py
@@ -70,11 +85,19 @@ def spend_reporter(mark: str, report: Callable[[SpendReport], None]) -> Any:
             super().__init__()
             self.mark = mark  # LiteLLM drops a callback whose class and public attributes it has seen before
 
-        async def async_pre_call_deployment_hook(self, kwargs: Mapping[str, Any], call_type: Any) -> None:  # noqa: ARG002
-            attempt = (kwargs.get("litellm_metadata") or {}).get(ATTEMPT)
+        async def async_pre_call_deployment_hook(
+            self,
+            kwargs: Mapping[str, Any],
+            call_type: Any,  # noqa: ARG002
+        ) -> dict[str, Any] | None:
+            metadata = kwargs.get("litellm_metadata") or {}
+            attempt = metadata.get(ATTEMPT)
             deployment_id = (kwargs.get("model_info") or {}).get("id")
             if attempt is not None and deployment_id is not None:  # it has none inside LiteLLM's bridges between APIs
                 attempt.deployment_id = deployment_id
+            if metadata.get(MARK) == mark and str(kwargs.get("model")).startswith("litellm_proxy/"):
+                return {**kwargs, "extra_headers": proxy_headers(kwargs)}
+            return None
 
         async def async_log_success_event(
             self,

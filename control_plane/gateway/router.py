@@ -162,6 +162,11 @@ class Gateway:
             rate = self._rates[tuple(models)] = dearest(self._dearest[model] for model in models)
         return demand(request, rate)
 
+    def price(self, deployment_id: str, usage: Usage) -> NanoUsd | None:
+        """What plain tokens cost at a deployment. None when nobody knows, or for a deployment that is not there."""
+        serving = self._servings.get(deployment_id)
+        return None if serving is None else prices.cost_of_tokens(serving.tag, usage)
+
     async def estimate(self, call: ProviderCall) -> tuple[Usage, NanoUsd | None]:
         """Prompt tokens and their price at the primary model, for a call whose client left before the first piece."""
         tag = self._primaries[call.models[0]].tag

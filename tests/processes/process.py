@@ -5,7 +5,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,8 +35,13 @@ class Run:
 
 async def run(command: str, folder: Path, **settings: object) -> Run:
     """Runs a command to its end."""
+    return await run_arguments([command], folder, **settings)
+
+
+async def run_arguments(arguments: Sequence[str], folder: Path, **settings: object) -> Run:
+    """Runs a command of several words to its end."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "control_plane.cli", command),
+        *(sys.executable, "-m", "control_plane.cli", *arguments),
         cwd=folder,
         env=environment(folder, **settings),
         stdout=asyncio.subprocess.PIPE,

@@ -1,0 +1,75 @@
+"""What was reported against what was recorded, and the calls that were lost: for the administrator."""
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from control_plane.api.admin_shared import ADMIN_ERRORS, PageLimit
+from control_plane.api.answers import rendered
+from control_plane.api.bodies import StrictRoute
+from control_plane.api.deps import Caller, House
+from control_plane.errors import Unprocessable
+from control_plane.ids import parse_id
+from control_plane.jobs.models import Call
+from control_plane.schemas import spend as wire
+from control_plane.schemas.base import GivenMoment
+from control_plane.spend.models import Reconciliation
+from control_plane.units import usd
+
+router = APIRouter(prefix="/api/spend", tags=["operations"], responses=ADMIN_ERRORS, route_class=StrictRoute)
+
+LOST_SINCE = timedelta(days=30)
+
+
+@router.get("/reconciliations", response_model=wire.ReconciliationList, summary="The last reconciliations")
+async def reconciliations(who: Caller, house: House, limit: PageLimit = 24) -> Response:
+    """How LiteLLM's reports fitted our records, once an hour and whenever `spend reconcile` was run."""
+    made = await house.reconciliation.made(who, limit=limit)
+    return rendered(wire.ReconciliationList(reconciliations=[_view(each) for each in made]))
+
+
+@router.get("/lost", response_model=wire.LostCallList, summary="Lost calls")
+async def lost(
+    who: Caller,
+    house: House,
+    since: Annotated[GivenMoment | None, Query(description="30 days ago if left out")] = None,
+    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    limit: PageLimit = 100,
+) -> Response:
+    """Calls whose server died after the provider may have been reached, and what they count as."""
+    before = None if cursor is None else parse_id(cursor)
+    if cursor is not None and before is None:
+        raise Unprocessable("cursor must be the next_cursor of the page before.")
+    start = since or house.clock() - LOST_SINCE
+    calls = await house.reconciliation.lost(who, start, before=before, limit=limit + 1)
+    page = calls[:limit]
+    following = str(page[-1].id) if len(calls) > limit else None
+    return rendered(wire.LostCallList(calls=[_lost(call) for call in page], next_cursor=following))
+
+
+def _view(made: Reconciliation) -> wire.ReconciliationView:
+    return wire.ReconciliationView(
+        reconciliation_id=str(made.id),
+        source=made.source,
+        since=made.since,
+        until=made.until,
+        findings={name: wire.FindingSum(**each) for name, each in made.counts.items()},
+        drift_nano_usd=made.drift_nano_usd,
+        unexplained=made.unexplained,
+        created_at=made.created_at,
+    )
+
+
+def _lost(call: Call) -> wire.LostCall:
+    return wire.LostCall(
+        call_id=str(call.id),
+        job_id=str(call.job_id),
+        team_id=call.team_id,
+        model_group=call.model_group,
+        purpose=call.purpose,
+        is_stream=call.is_stream,
+        tokens=call.prompt_tokens + call.completion_tokens,
+        cost_usd=usd(call.cost_nano_usd),
+        created_at=call.created_at,
+    )

@@ -1,0 +1,219 @@
+"""`control-plane spend`: does what LiteLLM reported fit what was billed? Which calls were lost? Old logs dropped."""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from control_plane.clock import now
+from control_plane.errors import Unprocessable
+from control_plane.gateway.router import open_gateway
+from control_plane.jobs.models import Call
+from control_plane.model_groups.config import load_catalog
+from control_plane.settings import Settings
+from control_plane.spend.models import ProxySpendLog
+from control_plane.spend.proxies import logs_in_database, logs_over_api
+from control_plane.spend.reconcile import Price, ReconcileService, Source
+from control_plane.spend.reconciling import Reconciled, Sum
+from control_plane.storage.database import Database
+from control_plane.tenants.principal import Principal
+from control_plane.units import usd
+
+spend_app = typer.Typer(name="spend", help="Compare spend logs with bills; list lost calls.", no_args_is_help=True)
+
+ADMIN = Principal(team_id=None)
+MOST_LOST = 10_000
+_DURATION = re.compile(r"([0-9]+)([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+Since = Annotated[str, typer.Option(help="A time (2026-11-01, 2026-11-01T12:00Z) or how long ago: 90m, 24h, 7d.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@spend_app.command()
+def reconcile(
+    since: Since = "24h",
+    source: Annotated[
+        Literal["embedded", "proxy"], typer.Option(help="The embedded Router's reports, or a LiteLLM proxy's logs.")
+    ] = "embedded",
+    *,
+    prices: Annotated[
+        bool, typer.Option(help="Ask the price list, too: a third witness, which takes some seconds to load.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Compare, call by call, what was recorded with what was reported. Exits with 1 if something is unexplained."""
+    found = asyncio.run(_reconcile(Settings(), source, moment_of(since, now()), has_prices=prices))
+    if as_json:
+        typer.echo(json.dumps(_as_json(found), indent=2))
+    else:
+        _show(found)
+    if found.unexplained:
+        raise typer.Exit(1)
+
+
+@spend_app.command()
+def lost(since: Since = "30d", *, as_json: AsJson = False) -> None:
+    """List the calls whose server died, with what is known of them."""
+    calls = asyncio.run(_lost(Settings(), moment_of(since, now())))
+    if as_json:
+        typer.echo(json.dumps([_lost_call(call) for call in calls], indent=2))
+        return
+    table = Table("when", "call", "job", "team", "group", "tokens", "cost USD")
+    for call in calls:
+        known = _lost_call(call)
+        table.add_row(*(str(known[name]) for name in LOST_COLUMNS))
+    Console().print(table)
+
+
+@spend_app.command()
+def prune(
+    older_than_days: Annotated[int, typer.Option(min=1, help="Drop spend logs older than this.")],
+) -> None:
+    """Drop old spend logs. No bill, no usage and no call changes."""
+    dropped = asyncio.run(_prune(Settings(), now() - timedelta(days=older_than_days)))
+    typer.echo(f"{dropped} spend logs dropped.")
+
+
+LOST_COLUMNS = ("created_at", "call_id", "job_id", "team_id", "model_group", "tokens", "cost_usd")
+
+
+def moment_of(text: str, present: datetime) -> datetime:
+    """A time, or how long ago. Raises: Unprocessable."""
+    if match := _DURATION.fullmatch(text):
+        return present - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise Unprocessable(f"{text!r} is no time: write 2026-11-01, 2026-11-01T12:00Z, or 90m, 24h, 7d.") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+
+
+async def _reconcile(settings: Settings, source: Source, since: datetime, *, has_prices: bool) -> Reconciled:
+    async with _prices(settings, is_wanted=has_prices) as price, _service(settings, price) as service:
+        deployments: Collection[str] | None = None
+        if source == "proxy":
+            deployments = _proxied(settings)
+            async for logs in _proxy_logs(settings, since):
+                await service.import_logs(logs)
+        with Progress(console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task("calls", total=None)
+            return await service.reconcile(
+                source,
+                since,
+                deployments=deployments,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )
+
+
+@asynccontextmanager
+async def _prices(settings: Settings, *, is_wanted: bool) -> AsyncIterator[Price | None]:
+    if not is_wanted:
+        yield None
+        return
+    catalog = load_catalog(settings.config, os.environ)
+    os.environ.update(catalog.environment)
+    gateway = await open_gateway(catalog.router, lambda _report: None)
+    try:
+        yield gateway.price
+    finally:
+        await gateway.aclose()
+
+
+def _proxied(settings: Settings) -> Collection[str]:
+    """The deployments that are LiteLLM proxies."""
+    catalog = load_catalog(settings.config, os.environ)
+    return [each.id for each in catalog.router.deployments if str(each.params["model"]).startswith("litellm_proxy/")]
+
+
+def _proxy_logs(settings: Settings, since: datetime) -> AsyncIterator[Sequence[ProxySpendLog]]:
+    if settings.proxy_database_url is not None:
+        return logs_in_database(settings.proxy_database_url.get_secret_value(), since)
+    if settings.proxy_url is not None and settings.proxy_key is not None:
+        return logs_over_api(settings.proxy_url, settings.proxy_key.get_secret_value(), since, now())
+    raise Unprocessable(
+        "Where are the proxy's logs? Set CONTROL_PLANE_PROXY_DATABASE_URL, or CONTROL_PLANE_PROXY_URL and _PROXY_KEY."
+    )
+
+
+async def _lost(settings: Settings, since: datetime) -> Sequence[Call]:
+    async with _service(settings) as service:
+        return await service.lost(ADMIN, since, before=None, limit=MOST_LOST)
+
+
+async def _prune(settings: Settings, before: datetime) -> int:
+    async with _service(settings) as service:
+        return await service.drop_logs(before)
+
+
+@asynccontextmanager
+async def _service(settings: Settings, price: Price | None = None) -> AsyncIterator[ReconcileService]:
+    db = Database(settings.database_url)
+    try:
+        yield ReconcileService(db, clock=now, kept_for=settings.spend_logs_kept_for, price=price)
+    finally:
+        await db.aclose()
+
+
+def _lost_call(call: Call) -> dict[str, object]:
+    return {
+        "created_at": call.created_at.isoformat(),
+        "call_id": str(call.id),
+        "job_id": str(call.job_id),
+        "team_id": call.team_id,
+        "model_group": call.model_group,
+        "is_stream": call.is_stream,
+        "tokens": call.prompt_tokens + call.completion_tokens,
+        "cost_usd": usd(call.cost_nano_usd),
+    }
+
+
+def _as_json(found: Reconciled) -> dict[str, object]:
+    return {
+        "source": found.source,
+        "since": found.since.isoformat(),
+        "until": found.until.isoformat(),
+        "unexplained": found.unexplained,
+        "drift_nano_usd": found.drift,
+        "by_finding": {finding.value: asdict(each) for finding, each in found.by_finding.items()},
+        "by_team": _sums(found.by_team),
+        "by_model": _sums(found.by_model),
+        "by_day": _sums(found.by_day),
+        "by_job": _sums(found.by_job),
+        "examples": found.examples,
+    }
+
+
+def _sums(sums: dict[str, Sum]) -> dict[str, object]:
+    return {name: asdict(each) for name, each in sums.items()}
+
+
+def _show(found: Reconciled) -> None:
+    console = Console()
+    table = Table("", "calls", "recorded USD", "reported USD", "by price list", "difference", "unexplained")
+    findings = {finding.value.replace("_", " "): each for finding, each in found.by_finding.items()}
+    for title, sums in (("", findings), ("team", found.by_team), ("model", found.by_model), ("day", found.by_day)):
+        for name, each in sums.items():
+            difference = usd_signed(each.reported - each.recorded)
+            amounts = (f"{usd(each.recorded):.9f}", f"{usd(each.reported):.9f}", f"{usd(each.priced):.9f}", difference)
+            table.add_row(f"{title} {name}".strip(), str(each.calls), *amounts, str(each.unexplained))
+        table.add_section()
+    console.print(table)
+    for example in found.examples:
+        console.print(" ".join(f"{name}={value}" for name, value in example.items()), soft_wrap=True)
+    console.print(f"{found.unexplained} unexplained")
+
+
+def usd_signed(amount: int) -> str:
+    """A difference in dollars."""
+    return f"{'-' if amount < 0 else '+' if amount else ''}{usd(abs(amount)):.9f}"

@@ -1,0 +1,74 @@
+"""Fetches the spend logs of a LiteLLM proxy: from its database, or over its API."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from control_plane.errors import Unavailable
+from control_plane.spend import proxy_store
+from control_plane.spend.models import ProxySpendLog
+from control_plane.storage.database import Database
+
+PAGE = 1000
+OVERLAP = timedelta(minutes=10)
+"""Rows arrive late and out of order: what is a little older is read again."""
+
+
+class ProxyUnreachable(Unavailable):
+    """The LiteLLM proxy did not give its spend logs."""
+
+    code = "proxy_unreachable"
+
+
+async def logs_in_database(url: str, since: datetime) -> AsyncIterator[Sequence[ProxySpendLog]]:
+    """Pages of the logs in a proxy's own Postgres. Raises: DatabaseUnavailable, InvalidConfig."""
+    db = Database(url, pool_size=2)
+    try:
+        after = None
+        while True:
+            async with db.reader() as reader:
+                rows = await proxy_store.list_logs(reader, since=since - OVERLAP, after=after, limit=PAGE)
+            if not rows:
+                return
+            yield [proxy_store.log_of(row) for row in rows]
+            after = (rows[-1]["startTime"], rows[-1]["request_id"])
+    finally:
+        await db.aclose()
+
+
+async def logs_over_api(url: str, key: str, since: datetime, until: datetime) -> AsyncIterator[Sequence[ProxySpendLog]]:
+    """Pages of the logs as `GET /spend/logs/v2` gives them. Raises: ProxyUnreachable."""
+    headers = {"Authorization": f"Bearer {key}"}
+    page = 1
+    async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
+        while True:
+            answer = await _page(http, page, since - OVERLAP, until)
+            yield [proxy_store.log_of(row) for row in answer["data"]]
+            if page >= answer["total_pages"]:
+                return
+            page += 1
+
+
+async def _page(http: httpx.AsyncClient, page: int, since: datetime, until: datetime) -> Mapping[str, Any]:
+    asked: dict[str, str | int] = {
+        "start_date": _said(since),
+        "end_date": _said(until),
+        "page": page,
+        "page_size": PAGE,
+        "sort_by": "startTime",
+        "sort_order": "asc",
+    }
+    try:
+        answer = await http.get("/spend/logs/v2", params=asked)
+    except httpx.HTTPError as error:
+        raise ProxyUnreachable(f"The LiteLLM proxy cannot be reached: {type(error).__name__}.") from error
+    if answer.status_code != httpx.codes.OK:
+        raise ProxyUnreachable(f"The LiteLLM proxy answered {answer.status_code} to /spend/logs/v2.")
+    found: Mapping[str, Any] = answer.json()
+    return found
+
+
+def _said(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,0 +1,149 @@
+"""SQL of the reconciliation: calls and what was reported of them, page by page; proxies' logs; the comparisons made."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Select, delete, func, insert, select
+from sqlmodel import col
+
+from control_plane.chat import Usage
+from control_plane.jobs.models import Call
+from control_plane.jobs.rules import CallStatus
+from control_plane.spend.models import ProxySpendLog, Reconciliation, SpendLog
+from control_plane.spend.reconciling import RecordedCall, ReportedAttempt
+from control_plane.storage.database import Reader, Tx
+from control_plane.storage.rows import every, many, values_of
+from control_plane.storage.upsert import upsert
+
+
+async def count_calls(reader: Reader, since: UUID) -> int:
+    """How many calls there are from an id on."""
+    return int((await reader.execute(select(func.count()).where(col(Call.id) >= since))).scalar_one())
+
+
+async def list_ended(
+    reader: Reader, *, after: UUID, since: datetime, deployments: Collection[str] | None, limit: int
+) -> Sequence[RecordedCall]:
+    """The next calls behind an id that have ended, in the order of their ids; of some deployments, or of all."""
+    statement = (
+        select(
+            col(Call.id),
+            col(Call.job_id),
+            col(Call.team_id),
+            col(Call.model_group),
+            col(Call.model),
+            col(Call.deployment_id),
+            col(Call.status),
+            col(Call.prompt_tokens),
+            col(Call.completion_tokens),
+            col(Call.is_estimated),
+            col(Call.cost_nano_usd),
+            col(Call.is_unpriced),
+            col(Call.ended_at),
+        )
+        .where(col(Call.id) > after, col(Call.status) != CallStatus.OPEN.value, col(Call.created_at) >= since)
+        .order_by(col(Call.id))
+        .limit(limit)
+    )
+    if deployments is not None:
+        statement = statement.where(col(Call.deployment_id).in_(deployments))
+    return [
+        RecordedCall(
+            call_id=row.id,
+            job_id=row.job_id,
+            team_id=row.team_id,
+            model=row.model or row.model_group,
+            deployment_id=row.deployment_id,
+            status=CallStatus(row.status),
+            usage=Usage(row.prompt_tokens, row.completion_tokens, is_estimated=row.is_estimated),
+            cost=row.cost_nano_usd,
+            is_unpriced=row.is_unpriced,
+            ended_at=row.ended_at,
+        )
+        for row in await reader.execute(statement)
+    ]
+
+
+async def list_attempts(
+    reader: Reader, table: type[SpendLog] | type[ProxySpendLog], call_ids: Collection[UUID]
+) -> Mapping[UUID, Sequence[ReportedAttempt]]:
+    """What was reported of some calls."""
+    attempts: defaultdict[UUID, list[ReportedAttempt]] = defaultdict(list)
+    for row in await reader.execute(_attempts(table).where(col(table.call_id).in_(call_ids))):
+        attempts[row.call_id].append(_attempt(row))
+    return attempts
+
+
+async def list_strays(
+    reader: Reader, table: type[SpendLog] | type[ProxySpendLog], *, since: datetime, limit: int
+) -> Sequence[ReportedAttempt]:
+    """Reports of calls that do not exist."""
+    statement = (
+        _attempts(table)
+        .outerjoin(Call, col(Call.id) == col(table.call_id))
+        .where(col(Call.id).is_(None), col(table.started_at) >= since)
+        .limit(limit)
+    )
+    return [_attempt(row) for row in await reader.execute(statement)]
+
+
+async def import_logs(tx: Tx, logs: Sequence[ProxySpendLog]) -> None:
+    """Keeps a proxy's logs; those that are known already are brought up to date."""
+    if not logs:
+        return
+    added = upsert(tx.dialect.name, ProxySpendLog)
+    changing = [column.name for column in added.table.columns if column.name != "request_id"]
+    statement = added.on_conflict_do_update(
+        index_elements=["request_id"], set_={name: added.excluded[name] for name in changing}
+    )
+    await tx.execute(statement, [values_of(log) for log in logs])
+
+
+async def drop_logs(tx: Tx, *, before: UUID, limit: int) -> int:
+    """Drops spend logs with ids before that one; returns how many."""
+    oldest = select(col(SpendLog.id)).where(col(SpendLog.id) < before).order_by(col(SpendLog.id)).limit(limit)
+    return (await tx.execute(delete(SpendLog).where(col(SpendLog.id).in_(oldest)))).rowcount
+
+
+async def add(tx: Tx, made: Reconciliation) -> None:
+    """Keeps a comparison."""
+    await tx.execute(insert(Reconciliation), values_of(made))
+
+
+async def list_made(reader: Reader, *, limit: int) -> Sequence[Reconciliation]:
+    """The last comparisons, newest first."""
+    return many(
+        Reconciliation, await reader.execute(every(Reconciliation).order_by(col(Reconciliation.id).desc()).limit(limit))
+    )
+
+
+async def list_lost(reader: Reader, *, since: datetime, before: UUID | None, limit: int) -> Sequence[Call]:
+    """Lost calls of all teams, newest first; `before` is the id of the last one seen."""
+    statement = (
+        every(Call)
+        .where(col(Call.status) == CallStatus.LOST.value, col(Call.created_at) >= since)
+        .order_by(col(Call.id).desc())
+        .limit(limit)
+    )
+    if before is not None:
+        statement = statement.where(col(Call.id) < before)
+    return many(Call, await reader.execute(statement))
+
+
+def _attempts(table: type[SpendLog] | type[ProxySpendLog]) -> Select[*tuple[Any, ...]]:
+    return select(
+        col(table.call_id), col(table.status), col(table.cost_nano_usd), col(table.started_at), col(table.model)
+    )
+
+
+def _attempt(row: Any) -> ReportedAttempt:
+    return ReportedAttempt(
+        call_id=row.call_id,
+        is_success=row.status == "success",
+        cost=row.cost_nano_usd,
+        started_at=row.started_at,
+        model=row.model,
+    )

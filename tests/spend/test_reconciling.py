@@ -1,0 +1,70 @@
+"""What is thought of a call and everything that was reported of it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from control_plane.chat import Usage
+from control_plane.ids import new_id
+from control_plane.jobs.rules import CallStatus
+from control_plane.spend.reconciling import LATE, Finding, RecordedCall, ReportedAttempt, judge
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+OK, FAILED, CANCELLED, LOST = CallStatus.SUCCEEDED, CallStatus.FAILED, CallStatus.CANCELLED, CallStatus.LOST
+
+
+def call(status: CallStatus, cost: int, *, is_estimated: bool = False, is_unpriced: bool = False) -> RecordedCall:
+    ended_at = NOW - timedelta(hours=1)
+    return RecordedCall(
+        new_id(), new_id(), "acme", "gpt", "gpt-1", status, Usage(1, 1, is_estimated), cost, is_unpriced, ended_at
+    )
+
+
+def attempts(*costs: int) -> list[ReportedAttempt]:
+    return [ReportedAttempt(new_id(), cost > 0, cost, NOW, "gpt") for cost in costs]
+
+
+@pytest.mark.parametrize(
+    ("recorded", "reported", "finding", "is_unexplained"),
+    [
+        (call(OK, 7), attempts(7), Finding.MATCHED, False),
+        (call(OK, 7), attempts(0, 0, 7), Finding.MATCHED, False),  # two fell over before it
+        (call(OK, 0), attempts(0), Finding.MATCHED, False),
+        (call(OK, 7), attempts(8), Finding.COST_DIFFERS, True),
+        (call(OK, 7), attempts(7, 7), Finding.COST_DIFFERS, True),  # reported twice
+        (call(OK, 7), attempts(0), Finding.COST_DIFFERS, True),
+        (call(OK, 7, is_estimated=True), attempts(0), Finding.COST_DIFFERS, False),
+        (call(OK, 7, is_estimated=True), attempts(6), Finding.COST_DIFFERS, True),
+        (call(OK, 0, is_unpriced=True), attempts(7), Finding.COST_DIFFERS, False),
+        (call(OK, 7), [], Finding.CALL_WITHOUT_LOG, True),
+        (call(CANCELLED, 7), [], Finding.CALL_WITHOUT_LOG, False),
+        (call(LOST, 7, is_estimated=True), [], Finding.CALL_WITHOUT_LOG, False),
+        (call(FAILED, 0), [], Finding.CALL_WITHOUT_LOG, False),
+        (call(FAILED, 0), attempts(0), Finding.MATCHED, False),
+        (call(FAILED, 0), attempts(7), Finding.BILLED_BUT_FAILED, False),
+        (call(CANCELLED, 5, is_estimated=True), attempts(6), Finding.COST_DIFFERS, False),
+    ],
+)
+def test_every_pair_of_record_and_report_has_one_finding(
+    recorded: RecordedCall, reported: list[ReportedAttempt], finding: Finding, *, is_unexplained: bool
+) -> None:
+    verdict = judge(recorded, reported, now=NOW)
+    assert verdict.finding is finding
+    assert verdict.is_unexplained is is_unexplained
+    assert verdict.difference == sum(each.cost for each in reported) - recorded.cost
+
+
+def test_what_was_never_reported_must_not_cost_more_than_price_times_usage() -> None:
+    left = call(CANCELLED, 7, is_estimated=True)
+    assert not judge(left, [], now=NOW, priced=7).is_unexplained
+    assert not judge(left, [], now=NOW, priced=8).is_unexplained, "cached tokens are cheaper"
+    assert judge(left, [], now=NOW, priced=6).is_unexplained
+    assert not judge(call(OK, 7), attempts(7), now=NOW, priced=6).is_unexplained, "two agree"
+
+
+def test_a_report_may_still_come_and_old_ones_are_dropped() -> None:
+    made = call(OK, 7)
+    assert not judge(made, [], now=made.ended_at + LATE - timedelta(seconds=1)).is_unexplained
+    assert judge(made, [], now=made.ended_at + LATE).is_unexplained
+    assert not judge(made, [], now=NOW, logs_since=made.ended_at + timedelta(seconds=1)).is_unexplained
+    assert judge(made, [], now=NOW, logs_since=made.ended_at).is_unexplained
