@@ -81,6 +81,8 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 "lost_calls": lease.give_up_dead,
                 "expired_jobs": jobs.expire_due,
                 "expired_idempotency_keys": house.idempotency.purge,
+                "refills": house.credits.refills.refill_due,
+                "expired_credits": house.credits.expire_grants,
             }
             sweeper = Sweeper(db, chores)
             await lease.start()
