@@ -2,8 +2,8 @@
 
 from fastapi import FastAPI
 
-from control_plane.api import credits as credit_accounts
 from control_plane.api import credit_sources, health, jobs, keys, model_groups, organizations, team_jobs, teams
+from control_plane.api import credits as credit_accounts
 from control_plane.api.entrance import Entrance
 from control_plane.api.errors import add_error_handlers
 from control_plane.house import House
