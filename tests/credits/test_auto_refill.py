@@ -1,6 +1,7 @@
 """Teams are refilled once for each period, whoever sweeps, however late, and whatever is reconfigured meanwhile."""
 
 import asyncio
+import itertools
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -19,6 +20,8 @@ from tests.credits.ledgers import check_ledger, post
 from tests.rooms import ACME, ADMIN, Rooms
 
 DAY = timedelta(days=1)
+NUMBERS = itertools.count()
+"""Of teams: the examples of a property share a database."""
 DAILY = NewRefill(10, Period.DAILY)
 
 
@@ -155,7 +158,7 @@ async def test_a_team_that_cannot_be_refilled_keeps_no_other_from_it(rooms: Room
 async def test_however_irregularly_it_is_swept_every_day_is_refilled_once(
     rooms: Rooms, pauses: list[int], timezone: str, start: datetime
 ) -> None:
-    team_id = TeamId(f"team-{id(pauses)}-{sum(pauses)}-{len(rooms.keys.__dict__)}-{start.month}-{len(pauses)}")
+    team_id = TeamId(f"team-{next(NUMBERS)}")
     rooms.clock.now = start
     await rooms.team(team_id, credits_allocated=0)
     first = await rooms.credits.refills.configure(ADMIN, team_id, NewRefill(1, Period.DAILY, timezone))
