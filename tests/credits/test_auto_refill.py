@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import update
+from sqlmodel import col
 
 from control_plane.credits.auto_refill import NewRefill
 from control_plane.credits.models import CreditRefill
@@ -138,7 +139,7 @@ async def test_a_team_that_cannot_be_refilled_keeps_no_other_from_it(rooms: Room
         await rooms.team(team_id, credits_allocated=credits_)
         await rooms.credits.refills.configure(ADMIN, TeamId(team_id), DAILY)
     async with rooms.db.transaction() as tx:
-        await tx.execute(update(CreditRefill).where(CreditRefill.team_id == "lost").values(timezone="No/Where"))
+        await tx.execute(update(CreditRefill).where(col(CreditRefill.team_id) == "lost").values(timezone="No/Where"))
     rooms.clock.move(2 * DAY)
     await rooms.credits.refills.refill_due()
     assert await available(rooms, other) == 20

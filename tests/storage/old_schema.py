@@ -143,7 +143,7 @@ def _job(
     created_at: datetime = NOW,
     closed_at: datetime | None = None,
 ) -> None:
-    row = {
+    row: dict[str, Any] = {
         "id": job_id,
         "team_id": team_id,
         "job_type": job_type,

@@ -17,7 +17,6 @@ from sqlmodel import SQLModel
 
 from control_plane.administration.audit import LedgerAudit
 from control_plane.credits import models as credit_tables
-from control_plane.credits.grants import DEFAULT_PRIORITY
 from control_plane.credits.models import UnbilledCost
 from control_plane.idempotency import models as idempotency_tables
 from control_plane.ids import JobId, TeamId
@@ -25,6 +24,7 @@ from control_plane.jobs import models as job_tables
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.service import Closing, NewJob
 from control_plane.model_groups import models as grant_tables
+from control_plane.schemas.credits import DEFAULT_PRIORITY
 from control_plane.spend import models as spend_tables
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate, pending
