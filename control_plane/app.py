@@ -2,13 +2,23 @@
 
 from fastapi import FastAPI
 
+from control_plane.api import (
+    credit_sources,
+    health,
+    jobs,
+    keys,
+    model_groups,
+    organizations,
+    spend,
+    team_jobs,
+    teams,
+)
 from control_plane.api import credits as credit_accounts
-from control_plane.api import health, jobs, keys, model_groups, organizations, spend, team_jobs, teams
 from control_plane.api.entrance import Entrance
 from control_plane.api.errors import add_error_handlers
 from control_plane.house import House
 
-ROUTERS = (health, jobs, team_jobs, organizations, teams, keys, credit_accounts, model_groups, spend)
+ROUTERS = (health, jobs, team_jobs, organizations, teams, keys, credit_accounts, credit_sources, model_groups, spend)
 
 
 def create_app(house: House) -> FastAPI:

@@ -87,6 +87,8 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 "expired_idempotency_keys": house.idempotency.purge,
                 "reconciliation": house.reconciliation.reconcile_hourly,
                 "old_spend_logs": house.reconciliation.drop_old_logs,
+                "refills": house.credits.refills.refill_due,
+                "expired_credits": house.credits.expire_grants,
             }
             sweeper = Sweeper(db, chores)
             await lease.start()

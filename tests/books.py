@@ -20,6 +20,7 @@ class Books:
     ledger: list[Json]
     jobs: list[Json]
     calls: list[Json]
+    grants: list[Json]
 
     @classmethod
     async def of(cls, team: Team) -> "Books":
@@ -31,7 +32,8 @@ class Books:
             for call in (await team.costs(job["job_id"]))["breakdown"]
         ]
         ledger = await _pages(team, "credits/transactions", "transactions")
-        return cls(await team.credits(), ledger[::-1], jobs, calls)
+        grants = await team.http.get(f"/api/teams/{team.id}/credits/grants", params={"limit": 1000})
+        return cls(await team.credits(), ledger[::-1], jobs, calls, grants.json()["grants"])
 
     @classmethod
     async def of_closed_jobs(cls, team: Team, *, timeout_s: float = 10) -> "Books":
@@ -54,10 +56,17 @@ class Books:
         now = self.credits
         assert (now["credits_available"], now["credits_held"]) == (available, held)
         assert now["credits_remaining"] == now["credits_allocated"] - now["credits_used"] == available + held
-        assert now["credits_used"] == sum(job["credits_charged"] for job in self.jobs)
+        charged = sum(job["credits_charged"] for job in self.jobs)
+        assert now["credits_used"] == charged - self.sum_of("refund")
+        assert now["credits_allocated"] == self.sum_of("grant", "refill", "adjustment", "expiry")
+        assert sum(grant["credits_left"] for grant in self.grants) == max(0, available + held)
         if all(job["completed_at"] for job in self.jobs):
             assert held == 0, "credits are held for nothing"
             assert not [call for call in self.calls if call["status"] == "open"]
+
+    def sum_of(self, *kinds: str) -> int:
+        """What movements of these kinds changed in all."""
+        return sum(entry["available_delta"] + entry["held_delta"] for entry in self.ledger if entry["kind"] in kinds)
 
     def of_kind(self, kind: str) -> list[Json]:
         return [entry for entry in self.ledger if entry["kind"] == kind]

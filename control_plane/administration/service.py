@@ -15,7 +15,7 @@ from control_plane.administration.values import (
     view_of,
 )
 from control_plane.clock import Clock
-from control_plane.credits import risk_store
+from control_plane.credits import refills_store, risk_store
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.store import Balance
@@ -189,17 +189,19 @@ class AdministrationService:
             if balance.available:
                 taken_back = Movement(EntryKind.ADJUSTMENT, available=-balance.available)
                 await self._post(tx, who, team_id, taken_back, reason="taken back when the team was deleted")
+            await credits_store.set_low_balance(tx, team_id, None)
+            await refills_store.remove(tx, team_id)
             await groups_store.replace_grants(tx, team_id, (), self._clock())
             await tenants_store.delete_team(tx, team_id)
         self._principals.forget()
         self._groups.forget()
 
     async def refund_job(
-        self, who: Principal, team_id: TeamId, job_id: JobId, credits_: int, *, reason: str
+        self, who: Principal, team_id: TeamId, job_id: JobId, credits_: int, *, reason: str, force: bool = False
     ) -> Balance:
-        """Gives back what a job was charged, or part of it; once for each job.
+        """Gives back what a job was charged, or part of it: once, or with `force` again, never more than it was charged.
 
-        Raises: JobNotFound (also another team's job), Conflict above what it was charged, AlreadyExists.
+        Raises: JobNotFound (also another team's job), Conflict above what is left of the charge, AlreadyExists.
         """
         who.may_administer()
         async with self._db.transaction() as tx:
@@ -207,14 +209,23 @@ class AdministrationService:
             if job is None or job.team_id != team_id:
                 raise JobNotFound
             await credits_store.lock_balance(tx, team_id)
-            if await credits_store.has_entry(tx, EntryKind.REFUND, str(job_id)):
-                raise AlreadyExists("This job was refunded before.")
-            charged = job.credits_charged or 0
-            if credits_ > charged:
-                raise Conflict(f"The job was charged {charged} credits; more cannot be refunded.")
+            before = await credits_store.list_refunds(tx, str(job_id))
+            if before and not force:
+                raise AlreadyExists(
+                    "This job was refunded before. With `force` the rest of its charge can be refunded."
+                )
+            charged, refunded = job.credits_charged or 0, sum(before)
+            if credits_ > charged - refunded:
+                said = f", and {refunded} were refunded" if refunded else ""
+                raise Conflict(
+                    f"The job was charged {charged} credits{said}; more cannot be refunded.",
+                    credits_charged=charged,
+                    credits_refunded=refunded,
+                )
+            ref = f"{job_id}:{len(before) + 1}" if before else str(job_id)
             movement = Movement(EntryKind.REFUND, available=credits_)
             return await credits_store.post(
-                tx, team_id, movement, ref=str(job_id), now=self._clock(), actor=who.actor, reason=reason
+                tx, team_id, movement, ref=ref, now=self._clock(), actor=who.actor, reason=reason
             )
 
     async def _set_suspended(self, who: Principal, team_id: TeamId, moment: datetime | None) -> TeamView:

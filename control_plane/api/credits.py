@@ -10,6 +10,7 @@ from control_plane.api.admin_shared import ADMIN_ERRORS
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
+from control_plane.credits.grants import Terms
 from control_plane.credits.rules import BudgetMode
 from control_plane.errors import JobNotFound
 from control_plane.ids import JobId, TeamId, parse_id
@@ -47,15 +48,15 @@ async def transactions(
 @router.post("/teams/{team_id}/credits/add", response_model=wire.CreditsAnswer, summary="Add credits")
 async def add(team_id: str, body: wire.AddCredits, who: Caller, house: House) -> Response:
     """Gives the team credits; answers with where it stands then."""
-    return rendered(
-        views.balance(team_id, await house.credits.add(who, TeamId(team_id), body.credits, reason=body.reason))
-    )
+    terms = Terms(body.priority, body.expires_at)
+    stands = await house.credits.add(who, TeamId(team_id), body.credits, reason=body.reason, terms=terms)
+    return rendered(views.balance(team_id, stands))
 
 
 @router.post("/credits/teams/{team_id}/refund", response_model=wire.CreditsAnswer, summary="Refund credits")
 @router.post("/teams/{team_id}/credits/refund", response_model=wire.CreditsAnswer, summary="Refund credits")
 async def refund(team_id: str, body: wire.RefundCredits, who: Caller, house: House) -> Response:
-    """Gives back credits that were used; with `job_id` at most what that job was charged, and once.
+    """Gives back credits that were used; with `job_id` at most what that job was charged, and once unless forced.
 
     409 `conflict` when fewer were used or charged, `already_exists` when the job was refunded before.
     """
@@ -65,7 +66,7 @@ async def refund(team_id: str, body: wire.RefundCredits, who: Caller, house: Hou
         balance_ = await house.credits.refund(who, team, body.credits, reason=body.reason)
     else:
         balance_ = await house.administration.refund_job(
-            who, team, _job_id(body.job_id), body.credits, reason=body.reason
+            who, team, _job_id(body.job_id), body.credits, reason=body.reason, force=body.force
         )
     return rendered(views.balance(team_id, balance_))
 

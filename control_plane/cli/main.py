@@ -1,4 +1,4 @@
-"""The command line: `control-plane serve | migrate | demo | config … | spend …`."""
+"""The command line: `control-plane serve | migrate | demo | config … | ledger … | spend …`."""
 
 import sys
 
@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from control_plane.cli import server
 from control_plane.cli.config import config_app
 from control_plane.cli.demo import demo as run_demo
+from control_plane.cli.ledger import ledger_app
 from control_plane.cli.spend import spend_app
 from control_plane.errors import HouseError
 from control_plane.settings import Settings
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(config_app, name="config")
+app.add_typer(ledger_app, name="ledger")
 app.add_typer(spend_app, name="spend")
 
 

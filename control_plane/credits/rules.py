@@ -63,11 +63,30 @@ class EntryKind(StrEnum):
     """Movements of credits; the ledger knows no others."""
 
     GRANT = "grant"
+    REFILL = "refill"
     ADJUSTMENT = "adjustment"
+    EXPIRY = "expiry"
     REFUND = "refund"
     HOLD = "hold"
     RELEASE = "release"
     DEDUCTION = "deduction"
+
+
+ALLOCATING = frozenset({EntryKind.GRANT, EntryKind.REFILL, EntryKind.ADJUSTMENT, EntryKind.EXPIRY})
+"""Movements that change what a team was given; the others say what became of it."""
+
+
+class Limit(StrEnum):
+    """What a balance must allow for a movement to happen."""
+
+    MAX_CREDITS = "max_credits"
+    """Nobody is given more than that in all."""
+    AVAILABLE = "available"
+    """What is held or taken back must be available."""
+    USED = "used"
+    """What is refunded must have been used."""
+    NONE = "none"
+    """A finished job is billed in full (D6), and what is held can always be given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +100,39 @@ class Movement:
     @property
     def allocated(self) -> int:
         """How much the team's allocation changes: what it was given or what was taken back."""
-        return self.available if self.kind in (EntryKind.GRANT, EntryKind.ADJUSTMENT) else 0
+        return self.available if self.kind in ALLOCATING else 0
 
     @property
     def used(self) -> int:
         """How much the team's use changes: what leaves the balance was used, a refund gives it back."""
         return self.allocated - self.available - self.held
+
+    @property
+    def remaining(self) -> int:
+        """How much what the team has not used changes; setting aside and giving back does not."""
+        return self.available + self.held
+
+    @property
+    def is_giving(self) -> bool:
+        """Whether it gives the team credits to use: a grant comes of it."""
+        return self.available > 0 and self.kind is not EntryKind.RELEASE
+
+    @property
+    def limit(self) -> Limit:
+        """What the balance must allow."""
+        match self.kind:
+            case EntryKind.GRANT | EntryKind.REFILL:
+                return Limit.MAX_CREDITS
+            case EntryKind.ADJUSTMENT:
+                return Limit.MAX_CREDITS if self.available > 0 else Limit.AVAILABLE
+            case EntryKind.HOLD | EntryKind.EXPIRY:
+                return Limit.AVAILABLE
+            case EntryKind.REFUND:
+                return Limit.USED
+            case EntryKind.RELEASE | EntryKind.DEDUCTION:
+                return Limit.NONE
+            case _:
+                assert_never(self.kind)
 
 
 def price(plan: Plan, usage: JobUsage) -> Credits:

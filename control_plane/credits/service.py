@@ -1,17 +1,22 @@
-"""What is done with a team's credits: look, add, refund, adjust. Jobs hold and settle them on their own."""
+"""What is done with a team's credits: look, add, refund, adjust, expire. Jobs hold and settle them on their own."""
 
 from collections.abc import Sequence
+from uuid import UUID
 
 from control_plane.clock import Clock
-from control_plane.credits import store
-from control_plane.credits.models import LedgerEntry
+from control_plane.credits import events_store, grants_store, store
+from control_plane.credits.auto_refill import AutoRefill
+from control_plane.credits.grants import Terms
+from control_plane.credits.models import CreditEvent, CreditGrant, LedgerEntry
 from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.store import Balance
-from control_plane.errors import TeamNotFound
+from control_plane.errors import TeamNotFound, Unprocessable
 from control_plane.ids import TeamId, new_id
 from control_plane.storage.database import Database
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
+
+TEAMS_AT_ONCE = 100
 
 
 class CreditService:
@@ -20,6 +25,7 @@ class CreditService:
     def __init__(self, db: Database, *, clock: Clock) -> None:
         self._db = db
         self._clock = clock
+        self.refills = AutoRefill(db, clock=clock)
 
     async def balance(self, who: Principal, team_id: TeamId) -> Balance:
         """Where the team stands. Raises: TeamNotOwned, TeamNotFound."""
@@ -43,9 +49,67 @@ class CreditService:
             await tenants_store.get_team(reader, team_id)
             return await store.list_entries(reader, team_id, limit=limit, before=before)
 
-    async def add(self, who: Principal, team_id: TeamId, credits_: int, *, reason: str) -> Balance:
-        """Gives the team credits (more than 0). Raises: AdminOnly, TeamNotFound, Conflict above MAX_CREDITS."""
-        return await self._post(who, team_id, Movement(EntryKind.GRANT, available=credits_), reason)
+    async def grants(self, who: Principal, team_id: TeamId, *, limit: int) -> Sequence[CreditGrant]:
+        """What is left of what the team was given, in the order in which it is used up.
+
+        Raises: TeamNotOwned, TeamNotFound.
+        """
+        who.may_read(team_id)
+        async with self._db.reader() as reader:
+            await tenants_store.get_team(reader, team_id)
+            return await grants_store.list_left(reader, team_id, limit=limit)
+
+    async def events(
+        self, who: Principal, team_id: TeamId, *, limit: int, before: UUID | None = None
+    ) -> Sequence[CreditEvent]:
+        """What happened to the team's credits that somebody should hear of, newest first.
+
+        Raises: TeamNotOwned, TeamNotFound.
+        """
+        who.may_read(team_id)
+        async with self._db.reader() as reader:
+            await tenants_store.get_team(reader, team_id)
+            return await events_store.list_events(reader, team_id, limit=limit, before=before)
+
+    async def set_low_balance(self, who: Principal, team_id: TeamId, threshold: int | None) -> Balance:
+        """From now on an event is written when what the team has not used falls below the threshold; None: never.
+
+        What is held counts as not used, so that jobs that come and go do not repeat the event.
+        Raises: AdminOnly, TeamNotFound.
+        """
+        who.may_administer()
+        async with self._db.transaction() as tx:
+            await tenants_store.get_team(tx, team_id)
+            balance = await store.set_low_balance(tx, team_id, threshold)
+            await tenants_store.get_team(tx, team_id)  # as in _post
+        return balance
+
+    async def expire_grants(self) -> int:
+        """Takes back what is left of expired grants, as far as no job holds it; returns of how many teams.
+
+        At most TEAMS_AT_ONCE: the next sweep goes on. Any number of servers may do it at once.
+        """
+        now = self._clock()
+        async with self._db.reader() as reader:
+            team_ids = await grants_store.list_teams_with_expired(reader, now, limit=TEAMS_AT_ONCE)
+        for team_id in team_ids:
+            async with self._db.transaction() as tx:
+                balance = await store.lock_balance(tx, team_id)
+                if balance is not None:
+                    await store.expire(tx, team_id, balance, now)
+        return len(team_ids)
+
+    async def add(
+        self, who: Principal, team_id: TeamId, credits_: int, *, reason: str, terms: Terms = store.FOREVER
+    ) -> Balance:
+        """Gives the team credits (more than 0).
+
+        Raises: AdminOnly, TeamNotFound, Unprocessable when they would have expired, Conflict above MAX_CREDITS.
+        """
+        who.may_administer()
+        if terms.expires_at is not None and terms.expires_at <= self._clock():
+            raise Unprocessable("expires_at must lie in the future.")
+        return await self._post(who, team_id, Movement(EntryKind.GRANT, available=credits_), reason, terms)
 
     async def refund(self, who: Principal, team_id: TeamId, credits_: int, *, reason: str) -> Balance:
         """Gives back credits that were used. Raises: AdminOnly, TeamNotFound, Conflict when fewer were used.
@@ -61,12 +125,15 @@ class CreditService:
         """
         return await self._post(who, team_id, Movement(EntryKind.ADJUSTMENT, available=credits_), reason)
 
-    async def _post(self, who: Principal, team_id: TeamId, movement: Movement, reason: str) -> Balance:
+    async def _post(
+        self, who: Principal, team_id: TeamId, movement: Movement, reason: str, terms: Terms = store.FOREVER
+    ) -> Balance:
         who.may_administer()
         async with self._db.transaction() as tx:
             await tenants_store.get_team(tx, team_id)
+            ref, now = str(new_id()), self._clock()
             balance = await store.post(
-                tx, team_id, movement, ref=str(new_id()), now=self._clock(), actor=who.actor, reason=reason
+                tx, team_id, movement, ref=ref, now=now, actor=who.actor, reason=reason, terms=terms
             )
             await tenants_store.get_team(
                 tx, team_id

@@ -1,23 +1,55 @@
-"""SQL of the credits. A movement changes the balance and writes its ledger entry in the same transaction."""
+"""SQL of the credits. A movement changes the balance and the grants, and writes its ledger entry, in one transaction."""
 
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from functools import cache
+from typing import Any, assert_never
 
-from sqlalchemy import ColumnElement, insert, select, true, update
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Executable,
+    bindparam,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
+from control_plane.credits import events_store, grants_store
+from control_plane.credits.chain import BEGINNING, entry_hash
+from control_plane.credits.events_store import LOW_BALANCE
+from control_plane.credits.grants import Terms, left
 from control_plane.credits.models import CreditBalance, LedgerEntry
-from control_plane.credits.rules import EntryKind, Movement
+from control_plane.credits.rules import EntryKind, Limit, Movement
 from control_plane.errors import AlreadyExists, Conflict, HouseError, InsufficientCredits, TeamNotFound
 from control_plane.ids import TeamId, new_id
 from control_plane.storage.database import Reader, Tx
-from control_plane.storage.rows import every, many
+from control_plane.storage.rows import every, many, one_or_many
 from control_plane.storage.upsert import upsert
 
 MAX_CREDITS = 10**15  # what a team may be given in all: JSON clients count exactly up to 2^53, about 9 * 10^15
+
+FOREVER = Terms()
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Author:
+    """Who moves credits, when and why. `ref` is what the movement is about."""
+
+    ref: str
+    now: datetime
+    actor: str
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,54 +82,121 @@ async def post(
     now: datetime,
     actor: str,
     reason: str | None = None,
+    terms: Terms = FOREVER,
 ) -> Balance:
-    """Moves credits and writes the entry, if the balance allows it: one statement decides and moves.
+    """`post_all` of one movement. `terms`: those of the grant, if it gives credits."""
+    return await post_all(tx, team_id, [movement], ref=ref, now=now, actor=actor, reason=reason, terms=terms)
 
-    What is held or taken back must be available, what is refunded must have been used, and nobody is given more than
-    MAX_CREDITS in all. Releases and deductions are unconditional: a finished job is billed in full (D6).
+
+async def post_all(
+    tx: Tx,
+    team_id: TeamId,
+    movements: Sequence[Movement],
+    *,
+    ref: str,
+    now: datetime,
+    actor: str,
+    reason: str | None = None,
+    terms: Terms = FOREVER,
+) -> Balance:
+    """Moves credits and writes the entries, if the balance allows it: one statement decides and moves.
+
+    The movements happen together or not at all; there is at least one. What is given becomes a grant, what is charged
+    or taken back is taken from the grants in their turn.
     Raises: InsufficientCredits, Conflict, TeamNotFound; AlreadyExists for a second movement of a kind for one `ref`.
     """
-    statement = (
-        update(CreditBalance)
-        .where(col(CreditBalance.team_id) == team_id, _allows(movement))
-        .values(
-            allocated=CreditBalance.allocated + movement.allocated,
-            used=CreditBalance.used + movement.used,
-            available=CreditBalance.available + movement.available,
-            held=CreditBalance.held + movement.held,
-            entries=CreditBalance.entries + 1,
-        )
-        .returning(
-            col(CreditBalance.allocated),
-            col(CreditBalance.used),
-            col(CreditBalance.available),
-            col(CreditBalance.held),
-            col(CreditBalance.entries),
-        )
-    )
-    row = (await tx.execute(statement)).one_or_none()
-    if row is None:
-        balance = await find_balance(tx, team_id)
-        raise TeamNotFound if balance is None else _refusal(movement, balance)
-    entry = {
-        "id": new_id(),
-        "team_id": team_id,
-        "number": row.entries,
-        "kind": movement.kind.value,
-        "ref": ref,
-        "available_delta": movement.available,
-        "held_delta": movement.held,
-        "available_after": row.available,
-        "held_after": row.held,
-        "reason": reason,
-        "actor": actor,
-        "created_at": now,
+    balance = await _move(tx, team_id, movements, Author(ref, now, actor, reason))
+    gained = left(balance.remaining) - left(balance.remaining - sum(movement.remaining for movement in movements))
+    given = sum(movement.available for movement in movements if movement.is_giving)
+    if given:
+        await grants_store.add(tx, team_id, given, max(0, gained), terms, now)
+    elif gained < 0:
+        await grants_store.take(tx, team_id, -gained)
+    return balance
+
+
+async def expire(tx: Tx, team_id: TeamId, balance: Balance, now: datetime) -> Balance:
+    """Takes back what is left of the team's expired grants, as far as it is available; what is held stays until its job
+    is closed. The balance is locked. Returns where the team stands then.
+    """
+    for grant in await grants_store.list_expired(tx, team_id, now):
+        lost = min(grant.remaining, balance.available)
+        if lost <= 0:
+            break
+        author = Author(f"{grant.id}:{grant.remaining}", now, "expiry", None)
+        balance = await _move(tx, team_id, [Movement(EntryKind.EXPIRY, available=-lost)], author)
+        await grants_store.set_remaining(tx, {grant.id: grant.remaining - lost})
+    return balance
+
+
+async def _move(tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: Author) -> Balance:
+    """Balance, entries and the event of a low balance; not the grants."""
+    change: dict[str, Any] = {
+        "team": team_id,
+        "allocated": sum(movement.allocated for movement in movements),
+        "used": sum(movement.used for movement in movements),
+        "available": sum(movement.available for movement in movements),
+        "held": sum(movement.held for movement in movements),
+        "entries": len(movements),
     }
+    limits = frozenset(movement.limit for movement in movements)
+    row = (await tx.execute(_change_balance(limits), change)).one_or_none()
+    if row is None:
+        found = await find_balance(tx, team_id)
+        raise TeamNotFound if found is None else _refusal(limits, change, found)
+    balance = Balance(row.allocated, row.used, row.available, row.held)
+    before = Balance(
+        balance.allocated - change["allocated"],
+        balance.used - change["used"],
+        balance.available - change["available"],
+        balance.held - change["held"],
+    )
+    await _write(tx, team_id, movements, author, before=before, number=row.entries - len(movements))
+    threshold = row.low_balance_threshold
+    if threshold is not None and balance.remaining < threshold <= before.remaining:
+        await events_store.add(tx, team_id, LOW_BALANCE, balance.remaining, threshold, author.now)
+        log.warning(LOW_BALANCE, extra={"team": team_id, "remaining": balance.remaining, "threshold": threshold})
+    return balance
+
+
+async def _write(
+    tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: Author, *, before: Balance, number: int
+) -> None:
+    """Writes the entries after the one numbered `number`, each chained to the one before."""
+    previous = BEGINNING if number == 0 else await _hash_of(tx, team_id, number)
+    available, held = before.available, before.held
+    entries = []
+    for movement in movements:
+        number, available, held = number + 1, available + movement.available, held + movement.held
+        entry = {
+            "id": new_id(),
+            "team_id": team_id,
+            "number": number,
+            "kind": movement.kind.value,
+            "ref": author.ref,
+            "available_delta": movement.available,
+            "held_delta": movement.held,
+            "available_after": available,
+            "held_after": held,
+            "reason": author.reason,
+            "actor": author.actor,
+            "created_at": author.now,
+        }
+        previous = entry_hash(previous, entry)
+        entries.append(entry | {"hash": previous})
     try:
-        await tx.execute(insert(LedgerEntry), entry)
+        await tx.execute(_insert_entries(), one_or_many(entries))
     except IntegrityError as error:
-        raise AlreadyExists(f"There is a {movement.kind} for {ref} already.") from error
-    return Balance(row.allocated, row.used, row.available, row.held)
+        kinds = " and ".join(movement.kind for movement in movements)
+        raise AlreadyExists(f"There is a {kinds} for {author.ref} already.") from error
+
+
+async def _hash_of(tx: Tx, team_id: TeamId, number: int) -> str:
+    """The hash of an entry. A statement of its own: in the one that locked the balance, Postgres would still see the
+    ledger as it was before it waited for the lock.
+    """
+    found: str | None = await tx.scalar(_find_hash(), {"team": team_id, "number": number})
+    return BEGINNING if found is None else found
 
 
 async def lock_balance(tx: Tx, team_id: TeamId) -> Balance | None:
@@ -105,6 +204,16 @@ async def lock_balance(tx: Tx, team_id: TeamId) -> Balance | None:
     locked = select(col(CreditBalance.team_id)).where(col(CreditBalance.team_id) == team_id).with_for_update()
     await tx.execute(locked)
     return await find_balance(tx, team_id)
+
+
+async def set_low_balance(tx: Tx, team_id: TeamId, threshold: int | None) -> Balance:
+    """Sets below which balance an event is written. Raises: TeamNotFound."""
+    statement = update(CreditBalance).where(col(CreditBalance.team_id) == team_id)
+    await tx.execute(statement.values(low_balance_threshold=threshold))
+    balance = await find_balance(tx, team_id)
+    if balance is None:
+        raise TeamNotFound
+    return balance
 
 
 async def find_balance(reader: Reader, team_id: TeamId) -> Balance | None:
@@ -144,6 +253,16 @@ async def has_entry(reader: Reader, kind: EntryKind, ref: str) -> bool:
     return (await reader.execute(statement)).first() is not None
 
 
+async def list_refunds(reader: Reader, job_ref: str) -> Sequence[int]:
+    """The refunds of a job, in credits: the first has the job as its `ref`, those after it are numbered."""
+    ref = col(LedgerEntry.ref)
+    statement = select(col(LedgerEntry.available_delta)).where(
+        col(LedgerEntry.kind) == EntryKind.REFUND.value,
+        or_(ref == job_ref, ref.startswith(f"{job_ref}:", autoescape=True)),
+    )
+    return [row.available_delta for row in await reader.execute(statement)]
+
+
 async def has_other_entries(reader: Reader, team_id: TeamId, prefix: str) -> bool:
     """Whether credits ever moved for anything whose `ref` does not begin with `prefix`."""
     statement = (
@@ -154,28 +273,65 @@ async def has_other_entries(reader: Reader, team_id: TeamId, prefix: str) -> boo
     return (await reader.execute(statement)).first() is not None
 
 
-def _allows(movement: Movement) -> ColumnElement[bool]:
-    """What the balance must be for the movement to happen."""
-    match movement.kind:
-        case EntryKind.GRANT:
-            return col(CreditBalance.allocated) <= MAX_CREDITS - movement.available
-        case EntryKind.ADJUSTMENT if movement.available > 0:
-            return col(CreditBalance.allocated) <= MAX_CREDITS - movement.available
-        case EntryKind.HOLD | EntryKind.ADJUSTMENT:
-            return col(CreditBalance.available) >= -movement.available
-        case EntryKind.REFUND:
-            return col(CreditBalance.used) >= movement.available
-        case EntryKind.RELEASE | EntryKind.DEDUCTION:
+@cache
+def _change_balance(limits: frozenset[Limit]) -> Executable:
+    """Moves the balance as the parameters say, if every limit allows it. Locks the row until the transaction ends."""
+    return (
+        update(CreditBalance)
+        .where(col(CreditBalance.team_id) == bindparam("team"), *(_allows(limit) for limit in sorted(limits)))
+        .values(
+            allocated=CreditBalance.allocated + _number("allocated"),
+            used=CreditBalance.used + _number("used"),
+            available=CreditBalance.available + _number("available"),
+            held=CreditBalance.held + _number("held"),
+            entries=CreditBalance.entries + _number("entries"),
+        )
+        .returning(
+            col(CreditBalance.allocated),
+            col(CreditBalance.used),
+            col(CreditBalance.available),
+            col(CreditBalance.held),
+            col(CreditBalance.entries),
+            col(CreditBalance.low_balance_threshold),
+        )
+    )
+
+
+def _allows(limit: Limit) -> ColumnElement[bool]:
+    match limit:
+        case Limit.MAX_CREDITS:
+            return col(CreditBalance.allocated) + _number("allocated") <= MAX_CREDITS
+        case Limit.AVAILABLE:
+            return col(CreditBalance.available) + _number("available") >= 0
+        case Limit.USED:
+            return col(CreditBalance.used) + _number("used") >= 0
+        case Limit.NONE:
             return true()
         case _:
-            assert_never(movement.kind)
+            assert_never(limit)
 
 
-def _refusal(movement: Movement, balance: Balance) -> HouseError:
-    """Why the balance did not allow the movement."""
-    if movement.available < 0:
-        return InsufficientCredits(needed=-movement.available, available=balance.available)
-    if movement.kind is EntryKind.REFUND:
+def _number(name: str) -> BindParameter[int]:
+    return bindparam(name, type_=BigInteger())
+
+
+@cache
+def _find_hash() -> Executable:
+    return select(col(LedgerEntry.hash)).where(
+        col(LedgerEntry.team_id) == bindparam("team"), col(LedgerEntry.number) == bindparam("number")
+    )
+
+
+@cache
+def _insert_entries() -> Executable:
+    return insert(LedgerEntry)
+
+
+def _refusal(limits: AbstractSet[Limit], change: Mapping[str, Any], balance: Balance) -> HouseError:
+    """Why the balance did not allow the movements."""
+    if Limit.AVAILABLE in limits:
+        return InsufficientCredits(needed=-change["available"], available=balance.available)
+    if Limit.USED in limits:
         return Conflict(
             f"The team has used {balance.used} credits; more cannot be refunded.", credits_used=balance.used
         )

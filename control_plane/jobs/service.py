@@ -243,11 +243,12 @@ class JobService:
         charged = billing.bill(
             read_plan(job.plan), is_completed=closing.status is JobStatus.COMPLETED, usage=usage_of(job)
         )
-        balance = None
-        for movement in billing.settle(charged, job.credits_held):
-            balance = await credits_store.post(tx, team_id, movement, ref=str(job.id), now=now, actor=actor)
-        if balance is None:  # a job of a free type holds nothing
-            balance = await credits_store.find_balance(tx, team_id)
+        movements = billing.settle(charged, job.credits_held)
+        balance = (
+            await credits_store.post_all(tx, team_id, movements, ref=str(job.id), now=now, actor=actor)
+            if movements
+            else await credits_store.find_balance(tx, team_id)  # a job of a free type holds nothing
+        )
         assert balance is not None, "a team with jobs has a balance"
         total_cost = job.cost_nano_usd + job.unbilled_nano_usd
         await risk_store.close_costs(tx, team_id, total_cost, unbilled_at=None if charged else now)

@@ -1,15 +1,19 @@
 """The wire of the credits: where a team stands, its ledger, its billing plan, and what an administrator changes."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from datetime import date
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from control_plane.schemas.base import Answer, Body, Moment, Text
+from control_plane.schemas.base import Answer, Body, GivenMoment, Moment, Text
 
 MAX_CREDITS = 10**15
+MAX_PRIORITY = 1000
+DEFAULT_PRIORITY = 100
 
 BudgetModeName = Literal["job_based", "consumption_usd", "consumption_tokens"]
+PeriodName = Literal["daily", "weekly", "monthly"]
 ChargeRuleName = Literal["any_call_succeeded", "all_calls_succeeded"]
 
 Amount = Annotated[int, Field(strict=True, gt=0, le=MAX_CREDITS)]
@@ -49,18 +53,24 @@ class CreditsAnswer(Answer):
 
 
 class AddCredits(Body):
-    """Gives a team credits."""
+    """Gives a team credits. Those of a lower priority are used up first, then those that expire sooner, then the older."""
 
     credits: Amount
     reason: Reason
+    priority: Annotated[int, Field(strict=True, ge=0, le=MAX_PRIORITY)] = DEFAULT_PRIORITY
+    expires_at: GivenMoment | None = None
 
 
 class RefundCredits(Body):
-    """Gives back credits that were used: of one job (at most what it was charged, and once), or in general."""
+    """Gives back credits that were used: of one job, or in general.
+
+    A job is refunded once, in full or in part; with `force` again, but never more in all than it was charged.
+    """
 
     credits: Amount
     reason: Reason
     job_id: str | None = None
+    force: bool = False
 
 
 class AdjustCredits(Body):
@@ -93,6 +103,90 @@ class TransactionList(Answer):
     team_id: str
     transactions: Sequence[TransactionAnswer]
     limit: int
+    next_cursor: str | None
+
+
+class GrantAnswer(Answer):
+    """Credits given at once, and how many of them are left."""
+
+    grant_id: str
+    credits_granted: int
+    credits_left: int
+    priority: int
+    expires_at: Moment | None
+    created_at: Moment
+
+
+class GrantList(Answer):
+    """The grants of which something is left, in the order in which they are used up."""
+
+    team_id: str
+    grants: Sequence[GrantAnswer]
+
+
+class ConfigureAutoRefill(Body):
+    """Gives the team credits at the beginning of every period, from the next one on; `enabled: false` ends that.
+
+    Periods are counted from the local date `starts_on` (default: today): monthly from the 31st means the last day of
+    shorter months. Without `rollover`, what is left of a refill expires with the next.
+    """
+
+    enabled: bool = True
+    refill_amount: Amount | None = None
+    refill_period: PeriodName | None = None
+    timezone: Annotated[Text, Field(max_length=64)] = "UTC"
+    starts_on: Annotated[date, Field(ge=date(2000, 1, 1), le=date(2200, 1, 1))] | None = None
+    rollover: bool = True
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.enabled and (self.refill_amount is None or self.refill_period is None):
+            raise ValueError("an automatic refill needs refill_amount and refill_period")
+        return self
+
+
+class AutoRefillAnswer(Answer):
+    """How a team is refilled. Everything but `enabled` is null when it is not."""
+
+    team_id: str
+    enabled: bool
+    refill_amount: int | None
+    refill_period: PeriodName | None
+    timezone: str | None
+    starts_on: date | None
+    rollover: bool | None
+    next_refill_at: Moment | None
+
+
+class SetLowBalance(Body):
+    """Sets below how many remaining credits an event is written; null: never."""
+
+    threshold: Amount | None
+
+
+class LowBalanceAnswer(Answer):
+    """Below how many remaining credits (available and held) an event is written; null: never."""
+
+    team_id: str
+    low_balance_threshold: int | None
+    credits_remaining: int
+
+
+class EventAnswer(Answer):
+    """Something about a team's credits: `low_balance` when what remained fell below the threshold."""
+
+    event_id: str
+    kind: str
+    credits_remaining: int
+    threshold: int
+    created_at: Moment
+
+
+class EventList(Answer):
+    """A team's events, newest first. `next_cursor` leads to the next page; null on the last."""
+
+    team_id: str
+    events: Sequence[EventAnswer]
     next_cursor: str | None
 
 

@@ -68,10 +68,21 @@ class Database:
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[Reader]:
-        """A consistent look that changes nothing. Raises: DatabaseUnavailable."""
+        """A look that changes nothing. Raises: DatabaseUnavailable."""
         with _unavailable():
             async with self._reader.begin() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Reader]:
+        """A reader that sees one moment, however many statements it asks. Raises: DatabaseUnavailable.
+
+        On SQLite every reader does; on Postgres it keeps old rows from being cleaned up: not for long.
+        """
+        async with self.reader() as reader:
+            if not self.is_sqlite:
+                await reader.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
+            yield reader
 
     @asynccontextmanager
     async def alone(self, work: str) -> AsyncIterator[bool]:

@@ -251,6 +251,18 @@ async def test_a_job_is_refunded_once_and_at_most_what_it_was_charged(rooms: Roo
     assert (newest.kind, newest.ref) == ("refund", str(job_id))
 
 
+async def test_forced_refunds_at_once_never_give_back_more_than_the_charge(rooms: Rooms) -> None:
+    who = await rooms.who(await rooms.team(credits_allocated=10))
+    job_id = await charged_job(rooms, who, charged=4)
+    refund = rooms.administration.refund_job
+    results = await asyncio.gather(
+        *(refund(ADMIN, ACME, job_id, 1, reason="sorry", force=True) for _ in range(8)), return_exceptions=True
+    )
+    assert sum(isinstance(result, Balance) for result in results) == 4
+    assert sum(isinstance(result, Conflict) for result in results) == 4
+    assert await rooms.credits.balance(ADMIN, ACME) == Balance(allocated=10, used=0, available=10, held=0)
+
+
 async def test_an_organization_has_its_teams_and_their_usage(rooms: Rooms) -> None:
     organization = await make_organization(rooms)
     with pytest.raises(AlreadyExists):

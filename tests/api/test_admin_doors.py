@@ -42,6 +42,14 @@ ROUTES: list[tuple[str, str, Any]] = [
         for address in ("/api/teams/{team}", "/api/credits/teams/{team}")
         for action, body in (("budget-mode", {"budget_mode": "job_based"}), ("conversion-rates", {}))
     ),
+    *(
+        ("POST", f"{address}/configure-auto-refill", {"refill_amount": 1, "refill_period": "daily"})
+        for address in ("/api/teams/{team}", "/api/credits/teams/{team}")
+    ),
+    *(
+        ("PATCH", f"{address}/low-balance-threshold", {"threshold": 5})
+        for address in ("/api/teams/{team}/credits", "/api/credits/teams/{team}")
+    ),
 ]
 """What only the administrator may do."""
 
@@ -51,6 +59,12 @@ READABLE = [
     "/api/teams/{team}/credits/transactions",
     "/api/credits/teams/{team}/balance",
     "/api/credits/teams/{team}/transactions",
+    "/api/teams/{team}/credits/grants",
+    "/api/credits/teams/{team}/grants",
+    "/api/teams/{team}/credits/events",
+    "/api/credits/teams/{team}/events",
+    "/api/teams/{team}/auto-refill",
+    "/api/credits/teams/{team}/auto-refill",
     "/api/teams/{team}/conversion-rates",
     "/api/credits/teams/{team}/conversion-rates",
     "/api/model-groups/ok/resolve?team_id={team}",

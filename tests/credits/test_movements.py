@@ -4,18 +4,13 @@ import asyncio
 
 import pytest
 
-from control_plane.credits import store
 from control_plane.credits.rules import EntryKind, Movement, hold, settle
 from control_plane.credits.store import MAX_CREDITS, Balance
 from control_plane.errors import AdminOnly, AlreadyExists, Conflict, InsufficientCredits, TeamNotFound, TeamNotOwned
 from control_plane.ids import TeamId
 from control_plane.units import Credits
+from tests.credits.ledgers import post
 from tests.rooms import ACME, ADMIN, Rooms
-
-
-async def post(rooms: Rooms, movement: Movement, ref: str) -> Balance:
-    async with rooms.db.transaction() as tx:
-        return await store.post(tx, ACME, movement, ref=ref, now=rooms.clock(), actor="test")
 
 
 async def test_every_movement_is_in_the_ledger_with_who_and_why(rooms: Rooms) -> None:

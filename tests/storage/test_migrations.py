@@ -1,18 +1,39 @@
-"""The migrations lead to the schema the code expects, and can be run again."""
+"""The migrations lead to the schema the code expects, can be run again, and take along what was there."""
 
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection
+from psycopg import sql
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DatabaseError
 from sqlmodel import SQLModel
 
+from control_plane.administration.audit import LedgerAudit
 from control_plane.credits import models as credit_tables
+from control_plane.credits.models import UnbilledCost
 from control_plane.idempotency import models as idempotency_tables
+from control_plane.ids import JobId, TeamId
 from control_plane.jobs import models as job_tables
+from control_plane.jobs.rules import JobStatus
+from control_plane.jobs.service import Closing, NewJob
 from control_plane.model_groups import models as grant_tables
+from control_plane.schemas.credits import DEFAULT_PRIORITY
 from control_plane.spend import models as spend_tables
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate, pending
+from control_plane.storage.rows import every, many
 from control_plane.tenants import models as tenant_tables
+from control_plane.tenants.principal import Principal
+from tests.databases import Postgres
+from tests.rooms import ACME, ADMIN, Rooms
+from tests.storage.old_schema import BILLED, LEDGER, make_first_schema
 
 TABLES = (
     tenant_tables,
@@ -46,3 +67,105 @@ async def test_an_empty_database_says_which_migrations_it_lacks(tmp_path: object
         assert (await pending(db))[0] == "0001"
     finally:
         await db.aclose()
+
+
+@pytest_asyncio.fixture(params=["sqlite", "postgres"])
+async def old_db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """A database of the first schema, with LEDGER and jobs in it."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/old.db"
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        name = sql.Identifier(f"test_{uuid4().hex}")
+        await postgres.execute(sql.SQL("CREATE DATABASE {}").format(name))
+        url = postgres.url_of(name.as_string().strip('"'))
+    database = Database(url)
+    await make_first_schema(database)
+    yield database
+    await database.aclose()
+    if request.param == "postgres":
+        await postgres.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+async def rows_of(db: Database, query: str) -> list[tuple[Any, ...]]:
+    """What a query finds; days as text, as SQLite has them."""
+    async with db.transaction() as tx:
+        rows = await tx.execute(text(query))
+        return [tuple(str(value) if isinstance(value, date) else value for value in row) for row in rows]
+
+
+async def test_the_books_of_the_first_schema_are_in_order_after_the_migration(old_db: Database) -> None:
+    before = await rows_of(old_db, "SELECT * FROM credit_balances ORDER BY team_id")
+    await migrate(old_db)
+    columns = "team_id, allocated, used, available, held, entries"
+    assert await rows_of(old_db, f"SELECT {columns} FROM credit_balances ORDER BY team_id") == before
+    found = await LedgerAudit(old_db).run()
+    assert found.misfits == []
+    assert (found.teams, found.entries, found.jobs) == (4, sum(len(moves) for moves in LEDGER.values()), 6)
+    with pytest.raises(DatabaseError, match="append-only"):
+        await rows_of(old_db, "DELETE FROM ledger_entries")
+
+
+async def test_what_was_left_before_the_migration_is_a_grant_that_never_expires(old_db: Database) -> None:
+    await migrate(old_db)
+    query = "SELECT team_id, amount, remaining, priority, expires_at FROM credit_grants ORDER BY team_id"
+    assert await rows_of(old_db, query) == [
+        ("acme", 92, 90, DEFAULT_PRIORITY, None),
+        ("broke", 5, 0, DEFAULT_PRIORITY, None),  # overdrawn
+        ("large", 2100, 2100, DEFAULT_PRIORITY, None),
+    ]
+
+
+async def test_a_migrated_team_goes_on_where_it_stood(old_db: Database) -> None:
+    await migrate(old_db)
+    rooms = Rooms.on(old_db)
+    who = Principal(team_id=ACME)
+    closed = await rooms.jobs.complete(
+        who, JobId((await rooms.jobs.create(who, NewJob("report"))).id), Closing(JobStatus.CANCELLED)
+    )
+    assert (closed.job.credits_charged, closed.job.credits_remaining) == (0, 90)
+    await rooms.credits.adjust(ADMIN, ACME, -20, reason="less")
+    await rooms.credits.add(ADMIN, TeamId("broke"), 10, reason="paid")
+    await rooms.administration.refund_job(ADMIN, ACME, JobId(BILLED), 2, reason="the rest", force=True)
+    assert (await LedgerAudit(old_db).run()).misfits == []
+
+
+async def test_usage_before_the_migration_is_summed_up_by_day(old_db: Database) -> None:
+    await migrate(old_db)
+    assert await rows_of(old_db, "SELECT * FROM job_days ORDER BY team_id, day, job_type") == [
+        # team, day, type, jobs, completed, failed, cancelled, expired, charged
+        ("acme", "2026-02-28", "chat", 1, 0, 0, 0, 1, 0),
+        ("acme", "2026-02-28", "report", 3, 2, 1, 0, 0, 3),
+        ("acme", "2026-03-01", "report", 1, 0, 0, 0, 0, 0),
+        ("broke", "2026-02-28", "report", 1, 1, 0, 0, 0, 12),
+    ]
+    assert await rows_of(old_db, "SELECT * FROM usage_days ORDER BY team_id, day, job_type, model_group") == [
+        # team, day, type, group, calls, succeeded, failed, prompt tokens, completion tokens, cost, price, unbilled
+        ("acme", "2026-02-28", "report", "ChatAgent", 5, 2, 3, 22, 220, 1500, 1500, 90),
+        ("acme", "2026-02-28", "report", "Other", 1, 0, 1, 0, 0, 0, 0, 0),
+        ("acme", "2026-03-01", "report", "ChatAgent", 1, 1, 0, 9, 90, 90, 90, 0),
+        ("broke", "2026-02-28", "report", "ChatAgent", 1, 1, 0, 12, 120, 1200, 1200, 0),
+    ]
+
+
+async def test_costs_before_the_migration_are_where_the_new_rules_look_for_them(old_db: Database) -> None:
+    await migrate(old_db)
+    assert await rows_of(old_db, "SELECT team_id, open_cost_nano_usd FROM credit_balances ORDER BY team_id") == [
+        ("acme", 90),
+        ("broke", 0),
+        ("large", 0),
+        ("zero", 0),
+    ]
+    async with old_db.reader() as reader:
+        [unbilled] = many(UnbilledCost, await reader.execute(every(UnbilledCost)))
+    assert (unbilled.team_id, unbilled.cost_nano_usd) == ("acme", 860)
+    assert unbilled.hour == datetime(2026, 3, 1, tzinfo=UTC)
+    columns = "day, cost_nano_usd, price_nano_usd, unbilled_nano_usd, calls_delivered"
+    assert await rows_of(old_db, f"SELECT {columns} FROM jobs ORDER BY id") == [
+        ("2026-02-28", 700, 700, 30, 2),
+        ("2026-02-28", 0, 0, 60, 0),
+        ("2026-02-28", 800, 800, 0, 1),
+        ("2026-02-28", 0, 0, 0, 0),
+        ("2026-03-01", 90, 90, 0, 1),
+        ("2026-02-28", 1200, 1200, 0, 1),
+    ]

@@ -259,7 +259,7 @@ def _grant_what_is_left() -> None:
             "team_id": row.team_id,
             "amount": max(row.allocated, remaining),
             "remaining": remaining,
-            "priority": 0,
+            "priority": 100,
             "expires_at": None,
             "created_at": now,
         }

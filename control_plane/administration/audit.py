@@ -1,0 +1,87 @@
+"""The audit: reads every ledger from its beginning and says whether everything follows from it. Changes nothing."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from control_plane.administration import audit_store
+from control_plane.credits.verify import Kept, Misfit, Standing, job_misfit
+from control_plane.errors import TeamNotFound
+from control_plane.ids import TeamId
+from control_plane.storage.database import Database, Reader
+
+ROWS_AT_ONCE = 1000
+FIRST_ID = UUID(int=0)
+NOTHING = Kept(0, 0, 0, 0, 0, 0, 0, 0)
+
+
+@dataclass(slots=True)
+class Findings:
+    """What an audit has read so far, and the first misfit of each team."""
+
+    teams: int = 0
+    entries: int = 0
+    jobs: int = 0
+    misfits: list[Misfit] = field(default_factory=list)
+
+    @property
+    def rows(self) -> int:
+        """Entries and jobs read."""
+        return self.entries + self.jobs
+
+
+class LedgerAudit:
+    """Recomputes numbers, balances, hashes and bills. Each team is read as it was at one moment, while others work."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._findings = Findings()
+        self._tell: Callable[[Findings], None] = lambda _: None
+
+    async def count(self, team_id: TeamId | None = None) -> int:
+        """How many rows there are to be read, for who wants to show how far it has come."""
+        async with self._db.reader() as reader:
+            return await audit_store.count_rows(reader, team_id)
+
+    async def run(self, team_id: TeamId | None = None, *, tell: Callable[[Findings], None] | None = None) -> Findings:
+        """Audits one team, or all. `tell` hears of every page that was read. Raises: TeamNotFound, DatabaseUnavailable."""
+        self._findings = Findings()
+        self._tell = tell or self._tell
+        async with self._db.reader() as reader:
+            teams = await audit_store.list_all_teams_with_credits(reader)
+        if team_id is not None and team_id not in teams:
+            raise TeamNotFound(f"There is no ledger of a team '{team_id}'.")
+        for each in teams if team_id is None else [team_id]:
+            async with self._db.snapshot() as reader:
+                misfit = await self._audit(reader, each)
+            self._findings.teams += 1
+            if misfit is not None:
+                self._findings.misfits.append(misfit)
+        return self._findings
+
+    async def _audit(self, reader: Reader, team_id: TeamId) -> Misfit | None:
+        """The first row of the team that does not fit."""
+        standing = Standing(team_id)
+        while page := await audit_store.list_entries_after(reader, team_id, standing.entries, limit=ROWS_AT_ONCE):
+            for entry in page:
+                then = standing.followed_by(entry)
+                if isinstance(then, Misfit):
+                    return then
+                standing = then
+            self._findings.entries += len(page)
+            self._tell(self._findings)
+        return await self._audit_jobs(reader, team_id) or next(
+            standing.misfits(await audit_store.find_kept(reader, team_id) or NOTHING), None
+        )
+
+    async def _audit_jobs(self, reader: Reader, team_id: TeamId) -> Misfit | None:
+        last = FIRST_ID
+        while page := await audit_store.list_charges_after(reader, team_id, last, limit=ROWS_AT_ONCE):
+            deducted = await audit_store.find_deductions(reader, team_id, [job.id for job in page])
+            for job in page:
+                if misfit := job_misfit(team_id, job.id, job.charged, deducted.get(job.id, 0)):
+                    return misfit
+            last = page[-1].id
+            self._findings.jobs += len(page)
+            self._tell(self._findings)
+        return None

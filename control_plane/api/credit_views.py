@@ -1,0 +1,64 @@
+"""Grants, automatic refills and events as the wire says them."""
+
+from collections.abc import Sequence
+
+from control_plane.credits.models import CreditEvent, CreditGrant, CreditRefill
+from control_plane.credits.refills import Period
+from control_plane.credits.store import Balance
+from control_plane.schemas import credits as wire
+
+
+def grants(team_id: str, rows: Sequence[CreditGrant]) -> wire.GrantList:
+    """What is left, in the order in which it is used up."""
+    return wire.GrantList(
+        team_id=team_id,
+        grants=[
+            wire.GrantAnswer(
+                grant_id=str(row.id),
+                credits_granted=row.amount,
+                credits_left=row.remaining,
+                priority=row.priority,
+                expires_at=row.expires_at,
+                created_at=row.created_at,
+            )
+            for row in rows
+        ],
+    )
+
+
+def auto_refill(team_id: str, row: CreditRefill | None) -> wire.AutoRefillAnswer:
+    """How a team is refilled, if it is."""
+    return wire.AutoRefillAnswer(
+        team_id=team_id,
+        enabled=row is not None,
+        refill_amount=row and row.credits,
+        refill_period=row and Period(row.period).value,
+        timezone=row and row.timezone,
+        starts_on=row and row.starts_on,
+        rollover=row and row.is_rollover,
+        next_refill_at=row and row.next_at,
+    )
+
+
+def low_balance(team_id: str, threshold: int | None, stands: Balance) -> wire.LowBalanceAnswer:
+    """When the team is told."""
+    return wire.LowBalanceAnswer(team_id=team_id, low_balance_threshold=threshold, credits_remaining=stands.remaining)
+
+
+def events(team_id: str, rows: Sequence[CreditEvent], limit: int) -> wire.EventList:
+    """A page of events; of `limit + 1` rows the last only says that there are more."""
+    page = rows[:limit]
+    return wire.EventList(
+        team_id=team_id,
+        events=[
+            wire.EventAnswer(
+                event_id=str(row.id),
+                kind=row.kind,
+                credits_remaining=row.remaining,
+                threshold=row.threshold,
+                created_at=row.created_at,
+            )
+            for row in page
+        ],
+        next_cursor=str(page[-1].id) if len(rows) > limit else None,
+    )

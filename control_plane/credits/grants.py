@@ -1,0 +1,50 @@
+"""Which grants pay for what is charged, and how much of a new grant is left at once. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from control_plane.schemas.credits import DEFAULT_PRIORITY
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How credits are given: a lower priority is used up first; `expires_at` None: they do not expire."""
+
+    priority: int = DEFAULT_PRIORITY
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Credits given at once, and how many of them are left (at least 0)."""
+
+    id: UUID
+    remaining: int
+    priority: int
+    expires_at: datetime | None
+    created_at: datetime
+
+    @property
+    def turn(self) -> tuple[int, datetime, datetime, UUID]:
+        """Grants are used up in the order of this: priority, expiry (soonest first, never last), age."""
+        return (self.priority, self.expires_at or NEVER, self.created_at, self.id)
+
+
+def left(remaining: int) -> int:
+    """What the grants of a team hold together, when the team has not used `remaining`: nothing when it is overdrawn."""
+    return max(0, remaining)
+
+
+def burn(grants: Iterable[Grant], amount: int) -> Mapping[UUID, int]:
+    """What is left of each grant that is touched when `amount` is taken; everything, if they hold less than that."""
+    touched = {}
+    for grant in sorted(grants, key=lambda each: each.turn):
+        taken = min(grant.remaining, amount)
+        if taken:
+            touched[grant.id] = grant.remaining - taken
+            amount -= taken
+    return touched

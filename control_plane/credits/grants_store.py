@@ -1,0 +1,114 @@
+"""SQL of the grants. Whoever changes them has locked the team's balance."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Executable, Select, bindparam, insert, select, update
+from sqlmodel import col
+
+from control_plane.credits.grants import Grant, Terms, burn
+from control_plane.credits.models import IS_LEFT, CreditBalance, CreditGrant
+from control_plane.ids import TeamId, new_id
+from control_plane.storage.database import Reader, Tx
+from control_plane.storage.rows import every, many, one_or_many
+
+GRANTS_AT_ONCE = 50
+
+
+async def add(tx: Tx, team_id: TeamId, amount: int, remaining: int, terms: Terms, now: datetime) -> None:
+    """Credits given to a team, of which so many are left."""
+    grant = {
+        "id": new_id(),
+        "team_id": team_id,
+        "amount": amount,
+        "remaining": remaining,
+        "priority": terms.priority,
+        "expires_at": terms.expires_at,
+        "created_at": now,
+    }
+    await tx.execute(insert(CreditGrant), grant)
+
+
+async def take(tx: Tx, team_id: TeamId, amount: int) -> None:
+    """Takes credits from the team's grants in their turn."""
+    while amount > 0:
+        grants = [_grant(row) for row in await tx.execute(_next_in_turn(), {"team": team_id})]
+        if not grants:
+            return  # `ledger verify` says so
+        touched = burn(grants, amount)
+        await set_remaining(tx, touched)
+        amount -= sum(grant.remaining - touched[grant.id] for grant in grants if grant.id in touched)
+
+
+async def set_remaining(tx: Tx, remaining: Mapping[UUID, int]) -> None:
+    """Notes what is left of grants."""
+    await tx.execute(_set_remaining(), one_or_many([{"grant": id_, "left": left} for id_, left in remaining.items()]))
+
+
+async def list_expired(tx: Tx, team_id: TeamId, now: datetime) -> Sequence[Grant]:
+    """The team's grants whose time is over and of which something is left, the oldest first."""
+    statement = (
+        _of_team()
+        .where(col(CreditGrant.expires_at) <= now)
+        .order_by(col(CreditGrant.expires_at), col(CreditGrant.created_at), col(CreditGrant.id))
+    )
+    return [_grant(row) for row in await tx.execute(statement, {"team": team_id})]
+
+
+async def list_teams_with_expired(reader: Reader, now: datetime, *, limit: int) -> Sequence[TeamId]:
+    """Teams that have credits to lose: of a grant whose time is over, and available."""
+    statement = (
+        select(col(CreditGrant.team_id))
+        .join(CreditBalance, col(CreditBalance.team_id) == col(CreditGrant.team_id))
+        .where(IS_LEFT, col(CreditGrant.expires_at) <= now, col(CreditBalance.available) > 0)
+        .distinct()
+        .order_by(col(CreditGrant.team_id))
+        .limit(limit)
+    )
+    return [TeamId(row.team_id) for row in await reader.execute(statement)]
+
+
+async def list_left(reader: Reader, team_id: TeamId, *, limit: int) -> Sequence[CreditGrant]:
+    """The team's grants of which something is left, in the order in which they are used up."""
+    statement = every(CreditGrant).where(col(CreditGrant.team_id) == team_id, IS_LEFT)
+    return many(CreditGrant, await reader.execute(statement.order_by(*_turn()).limit(limit)))
+
+
+def _turn() -> Sequence[Any]:
+    """`grants.Grant.turn`, for the database."""
+    expires_at = col(CreditGrant.expires_at)
+    return (
+        col(CreditGrant.priority),
+        expires_at.is_(None),
+        expires_at,
+        col(CreditGrant.created_at),
+        col(CreditGrant.id),
+    )
+
+
+def _grant(row: Any) -> Grant:
+    return Grant(row.id, row.remaining, row.priority, row.expires_at, row.created_at)
+
+
+@cache
+def _of_team() -> Select[*tuple[Any, ...]]:
+    return select(
+        col(CreditGrant.id),
+        col(CreditGrant.remaining),
+        col(CreditGrant.priority),
+        col(CreditGrant.expires_at),
+        col(CreditGrant.created_at),
+    ).where(col(CreditGrant.team_id) == bindparam("team"), IS_LEFT)
+
+
+@cache
+def _next_in_turn() -> Executable:
+    return _of_team().order_by(*_turn()).limit(GRANTS_AT_ONCE)
+
+
+@cache
+def _set_remaining() -> Executable:
+    return update(CreditGrant).where(col(CreditGrant.id) == bindparam("grant")).values(remaining=bindparam("left"))

@@ -1,0 +1,303 @@
+"""`ledger verify`: the database refuses to change what was written, and whoever gets around it is found out."""
+
+import asyncio
+import json
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DatabaseError
+
+from control_plane.administration.audit import LedgerAudit
+from control_plane.credits import store
+from control_plane.credits.chain import entry_hash
+from control_plane.credits.grants import Terms
+from control_plane.credits.rules import EntryKind, settle
+from control_plane.credits.verify import Entry, Kept, Misfit, Standing, job_misfit
+from control_plane.errors import TeamNotFound
+from control_plane.ids import JobId, TeamId
+from control_plane.jobs.rules import JobStatus
+from control_plane.jobs.service import Closing, NewJob
+from control_plane.storage.database import Database
+from control_plane.tenants.principal import Principal
+from control_plane.units import Credits
+from tests.books import Books
+from tests.credits.ledgers import audit
+from tests.house import Team
+from tests.processes.process import environment
+from tests.rooms import ACME, ADMIN, Rooms
+
+OTHER = TeamId("other")
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+def chain(*moves: tuple[EntryKind, int, int]) -> list[Entry]:
+    """A ledger that fits."""
+    entries: list[Entry] = []
+    available = held = 0
+    previous = ""
+    for number, (kind, available_delta, held_delta) in enumerate(moves, start=1):
+        available, held = available + available_delta, held + held_delta
+        entry = Entry(
+            UUID(int=number), ACME, number, kind.value, f"ref {number}",
+            available_delta, held_delta, available, held, None, "test", NOW, "",
+        )  # fmt: skip
+        previous = entry_hash(previous, entry.columns)
+        entries.append(replace(entry, hash=previous))
+    return entries
+
+
+LEDGER = chain(
+    (EntryKind.GRANT, 10, 0),
+    (EntryKind.HOLD, -4, 4),
+    (EntryKind.DEDUCTION, 0, -3),
+    (EntryKind.RELEASE, 1, -1),
+    (EntryKind.EXPIRY, -2, 0),
+    (EntryKind.REFUND, 1, 0),
+)
+LEADS_TO = Kept(allocated=8, used=2, available=6, held=0, entries=6, granted_left=6, jobs_held=0, jobs_charged=3)
+
+
+def read(entries: list[Entry]) -> Standing | Misfit:
+    standing: Standing | Misfit = Standing(ACME)
+    for entry in entries:
+        assert isinstance(standing, Standing)
+        standing = standing.followed_by(entry)
+        if isinstance(standing, Misfit):
+            break
+    return standing
+
+
+def test_a_ledger_that_fits_leads_to_what_is_kept_beside_it() -> None:
+    standing = read(LEDGER)
+    assert isinstance(standing, Standing)
+    assert list(standing.misfits(LEADS_TO)) == []
+
+
+@pytest.mark.parametrize("column", Kept.__slots__)
+def test_anything_else_beside_it_does_not_follow(column: str) -> None:
+    standing = read(LEDGER)
+    assert isinstance(standing, Standing)
+    wrong = replace(LEADS_TO, **{column: getattr(LEADS_TO, column) + 1})
+    [misfit] = standing.misfits(wrong)
+    assert int(misfit.found) == int(misfit.expected) + 1
+    assert column.removeprefix("jobs_").removeprefix("granted_") in misfit.what.replace("remaining", "left")
+
+
+@pytest.mark.parametrize(
+    ("change", "column"),
+    [
+        ({"kind": "gift"}, "kind"),
+        ({"kind": "refund"}, "hash"),
+        ({"number": 9}, "number"),
+        ({"available_delta": 7}, "available_after"),
+        ({"held_delta": 1}, "held_after"),
+        ({"available_after": 7}, "available_after"),
+        ({"held_after": 1}, "held_after"),
+        ({"ref": "other"}, "hash"),
+        ({"reason": "because"}, "hash"),
+        ({"actor": "nobody"}, "hash"),
+        ({"created_at": NOW.replace(microsecond=1)}, "hash"),
+        ({"id": UUID(int=99)}, "hash"),
+        ({"team_id": "other"}, "hash"),
+        ({"hash": ""}, "hash"),
+        ({"available_delta": 11, "available_after": 11}, "hash"),
+    ],
+)
+def test_an_entry_that_was_changed_is_named(change: dict[str, Any], column: str) -> None:
+    misfit = read([replace(LEDGER[0], **change), *LEDGER[1:]])
+    assert isinstance(misfit, Misfit)
+    assert misfit.what == f"ledger_entries.{column}"
+
+
+@pytest.mark.parametrize("position", range(len(LEDGER) - 1))
+def test_an_entry_that_was_removed_leaves_a_gap(position: int) -> None:
+    misfit = read([*LEDGER[:position], *LEDGER[position + 1 :]])
+    assert isinstance(misfit, Misfit)
+    assert (misfit.what, misfit.number, misfit.expected) == ("ledger_entries.number", position + 2, str(position + 1))
+
+
+def test_a_job_and_its_deduction_say_the_same() -> None:
+    assert job_misfit(ACME, UUID(int=1), None, 0) is None
+    assert job_misfit(ACME, UUID(int=1), 3, 3) is None
+    assert job_misfit(ACME, UUID(int=1), 3, 0) == Misfit(ACME, "jobs.credits_charged", "0", "3", id=str(UUID(int=1)))
+
+
+async def history(rooms: Rooms, team_id: TeamId) -> list[JobId]:
+    """A team with grants, jobs of three fates, a refund and an expiry; one job is still open."""
+    who = Principal(team_id=team_id)
+    await rooms.team(team_id, credits_allocated=10)
+    soon = Terms(priority=5, expires_at=rooms.clock().replace(hour=23))
+    await rooms.credits.add(ADMIN, team_id, 7, reason="trial", terms=soon)
+    jobs = [JobId((await rooms.jobs.create(who, NewJob("test"))).id) for _ in range(4)]
+    async with rooms.db.transaction() as tx:  # a call that was delivered
+        await tx.execute(text("UPDATE jobs SET calls_delivered = 1, calls_succeeded = 1, calls_total = 1"))
+    for job_id, status in zip(jobs, (JobStatus.COMPLETED, JobStatus.COMPLETED, JobStatus.FAILED), strict=False):
+        await rooms.jobs.complete(who, job_id, Closing(status))
+    await rooms.administration.refund_job(ADMIN, team_id, jobs[0], 1, reason="sorry")
+    rooms.clock.now = rooms.clock().replace(hour=23)
+    await rooms.credits.expire_grants()
+    rooms.clock.now = rooms.clock().replace(hour=12)
+    return jobs
+
+
+async def unlock(db: Database) -> None:
+    """As somebody with all rights would, who wants to change the books."""
+    async with db.transaction() as tx:
+        if db.is_sqlite:
+            for change in ("update", "delete"):
+                await tx.execute(text(f"DROP TRIGGER ledger_entries_no_{change}"))
+        else:
+            await tx.execute(text("DROP TRIGGER ledger_entries_append_only ON ledger_entries"))
+
+
+async def change(db: Database, statement: str) -> None:
+    async with db.transaction() as tx:
+        assert (await tx.execute(text(statement))).rowcount > 0
+
+
+async def test_the_database_refuses_to_change_what_was_written(rooms: Rooms) -> None:
+    await history(rooms, ACME)
+    statements = [
+        "UPDATE ledger_entries SET available_delta = 1000 WHERE number = 1",
+        "UPDATE ledger_entries SET reason = NULL",
+        "DELETE FROM ledger_entries WHERE number = 3",
+    ]
+    if not rooms.db.is_sqlite:
+        statements += ["TRUNCATE ledger_entries", "DELETE FROM ledger_entries WHERE number = 1000000"]
+    before = await rooms.credits.transactions(ADMIN, ACME, limit=1000, before=None)
+    for statement in statements:
+        with pytest.raises(DatabaseError, match="append-only"):
+            async with rooms.db.transaction() as tx:
+                await tx.execute(text(statement))
+    assert await rooms.credits.transactions(ADMIN, ACME, limit=1000, before=None) == before
+
+
+async def test_books_that_nobody_touched_are_in_order(rooms: Rooms) -> None:
+    await history(rooms, ACME)
+    await history(rooms, OTHER)
+    await rooms.team("new", credits_allocated=0)
+    found = await audit(rooms)
+    assert found.misfits == []
+    assert (found.teams, found.jobs) == (3, 8)
+    assert found.rows == await LedgerAudit(rooms.db).count()
+    assert (await LedgerAudit(rooms.db).run(ACME)).teams == 1
+    with pytest.raises(TeamNotFound):
+        await LedgerAudit(rooms.db).run(TeamId("nobody"))
+
+
+@pytest.mark.parametrize(
+    ("tampering", "what", "number"),
+    [
+        ("UPDATE ledger_entries SET available_delta = 11 WHERE number = 1 AND team_id = 'acme'", "available_after", 1),
+        ("UPDATE ledger_entries SET reason = 'paid' WHERE number = 2 AND team_id = 'acme'", "hash", 2),
+        ("UPDATE ledger_entries SET actor = 'you' WHERE number = 9 AND team_id = 'acme'", "hash", 9),
+        ("DELETE FROM ledger_entries WHERE number = 4 AND team_id = 'acme'", "number", 5),
+    ],
+)
+async def test_an_entry_changed_behind_our_back_is_named_and_the_other_teams_are_not(
+    rooms: Rooms, tampering: str, what: str, number: int
+) -> None:
+    await history(rooms, ACME)
+    await history(rooms, OTHER)
+    await unlock(rooms.db)
+    await change(rooms.db, tampering)
+    [misfit] = (await audit(rooms)).misfits
+    assert (misfit.team_id, misfit.what, misfit.number) == (ACME, f"ledger_entries.{what}", number)
+    entries = await rooms.credits.transactions(ADMIN, ACME, limit=1000, before=None)
+    assert misfit.id == str(next(entry.id for entry in entries if entry.number == number))
+
+
+@pytest.mark.parametrize(
+    ("tampering", "what"),
+    [
+        (
+            "UPDATE credit_balances SET allocated = allocated + 5, available = available + 5",
+            "credit_balances.allocated",
+        ),
+        ("UPDATE credit_balances SET used = used - 1, available = available + 1", "credit_balances.used"),
+        ("UPDATE credit_balances SET entries = entries + 1", "credit_balances.entries"),
+        ("DELETE FROM credit_balances", "credit_balances.entries"),
+        ("UPDATE credit_grants SET remaining = 0", "credit_grants.remaining, in all"),
+        ("UPDATE jobs SET credits_held = 7 WHERE completed_at IS NULL", "jobs.credits_held, in all"),
+        ("UPDATE jobs SET credits_charged = 2 WHERE status = 'completed'", "jobs.credits_charged"),
+        ("UPDATE jobs SET credits_charged = 1 WHERE status = 'failed'", "jobs.credits_charged"),
+        ("DELETE FROM jobs WHERE status = 'completed'", "jobs.credits_charged, in all"),
+    ],
+)
+async def test_what_is_kept_beside_the_ledger_is_checked_against_it(rooms: Rooms, tampering: str, what: str) -> None:
+    await history(rooms, ACME)
+    await change(rooms.db, tampering)
+    [misfit] = (await audit(rooms)).misfits
+    assert misfit.what == what
+    assert misfit.expected != misfit.found
+
+
+async def test_an_audit_beside_work_finds_nothing_wrong(rooms: Rooms) -> None:
+    """Each team is read as it was at one moment, or an entry of a moment later would not be in the balance yet."""
+    await history(rooms, ACME)
+    who = Principal(team_id=ACME)
+
+    async def work() -> None:
+        for _ in range(15):
+            job = await rooms.jobs.create(who, NewJob("test"))
+            await rooms.credits.add(ADMIN, ACME, 3, reason="more")
+            await rooms.jobs.complete(who, JobId(job.id), Closing(JobStatus.CANCELLED))
+
+    async def look() -> None:
+        while not working.done():
+            assert (await audit(rooms)).misfits == []
+
+    working = asyncio.gather(work(), work())
+    await asyncio.gather(look(), working)
+
+
+async def test_deduction_and_release_of_a_job_are_two_entries_of_one_chain(rooms: Rooms) -> None:
+    await rooms.team(credits_allocated=10)
+    async with rooms.db.transaction() as tx:
+        movements = settle(Credits(2), 0)
+        await store.post_all(tx, ACME, movements, ref="first", now=rooms.clock(), actor="test")
+    [misfit] = (await audit(rooms)).misfits
+    assert misfit.what == "jobs.credits_charged, in all", "the deduction belongs to no job"
+
+
+async def verify(db: Database, folder: Path, *more: str) -> tuple[int, str, str]:
+    url = db.url.set(drivername=db.url.get_backend_name()).render_as_string(hide_password=False)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "control_plane.cli", "ledger", "verify", *more),
+        cwd=folder,
+        env=environment(folder, database_url=url),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    said, shown = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode(), shown.decode()
+
+
+async def test_the_command_reads_beside_a_running_server(team: Team, server: Any, tmp_path: Path) -> None:
+    job_id = await team.create_job()
+    assert (await team.call(job_id)).status_code == 200
+    await team.complete(job_id)
+    await team.create_job()
+    (await Books.of(team)).check()
+    db: Database = server.house.db
+    code, said, shown = await verify(db, tmp_path)
+    assert (code, said) == (0, "OK: 4 entries and 2 jobs of 1 team(s) fit together.\n"), shown
+    assert "6/6" in shown
+    await unlock(db)
+    await change(db, "UPDATE ledger_entries SET available_after = 42 WHERE number = 2")
+    code, said, _ = await verify(db, tmp_path, "--team", team.id)
+    assert code == 1
+    assert said.startswith(f"{team.id}: ledger_entries.available_after (entry 2, id ")
+    assert ": expected 99, found 42\n" in said
+    code, said, _ = await verify(db, tmp_path, "--json")
+    found = json.loads(said)
+    assert (code, found["is_in_order"], found["misfits"][0]["number"]) == (1, False, 2)
+    code, _, shown = await verify(db, tmp_path, "--team", "nobody")
+    assert (code, "no ledger of a team 'nobody'" in shown) == (1, True)
