@@ -10,6 +10,7 @@ from control_plane.api.admin_shared import ADMIN_ERRORS
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
+from control_plane.api.idempotency import NewSubject
 from control_plane.credits.grants import Terms
 from control_plane.credits.rules import BudgetMode
 from control_plane.errors import JobNotFound
@@ -46,16 +47,18 @@ async def transactions(
 
 @router.post("/credits/teams/{team_id}/add", response_model=wire.CreditsAnswer, summary="Add credits")
 @router.post("/teams/{team_id}/credits/add", response_model=wire.CreditsAnswer, summary="Add credits")
-async def add(team_id: str, body: wire.AddCredits, who: Caller, house: House) -> Response:
+async def add(team_id: str, body: wire.AddCredits, who: Caller, house: House, subject: NewSubject) -> Response:
     """Gives the team credits; answers with where it stands then."""
     terms = Terms(body.priority, body.expires_at)
-    stands = await house.credits.add(who, TeamId(team_id), body.credits, reason=body.reason, terms=terms)
+    stands = await house.credits.add(
+        who, TeamId(team_id), body.credits, reason=body.reason, terms=terms, ref=subject.id
+    )
     return rendered(views.balance(team_id, stands))
 
 
 @router.post("/credits/teams/{team_id}/refund", response_model=wire.CreditsAnswer, summary="Refund credits")
 @router.post("/teams/{team_id}/credits/refund", response_model=wire.CreditsAnswer, summary="Refund credits")
-async def refund(team_id: str, body: wire.RefundCredits, who: Caller, house: House) -> Response:
+async def refund(team_id: str, body: wire.RefundCredits, who: Caller, house: House, subject: NewSubject) -> Response:
     """Gives back credits that were used; with `job_id` at most what that job was charged, and once unless forced.
 
     409 `conflict` when fewer were used or charged, `already_exists` when the job was refunded before.
@@ -63,7 +66,7 @@ async def refund(team_id: str, body: wire.RefundCredits, who: Caller, house: Hou
     who.may_administer()
     team = TeamId(team_id)
     if body.job_id is None:
-        balance_ = await house.credits.refund(who, team, body.credits, reason=body.reason)
+        balance_ = await house.credits.refund(who, team, body.credits, reason=body.reason, ref=subject.id)
     else:
         balance_ = await house.administration.refund_job(
             who, team, _job_id(body.job_id), body.credits, reason=body.reason, force=body.force
@@ -73,11 +76,10 @@ async def refund(team_id: str, body: wire.RefundCredits, who: Caller, house: Hou
 
 @router.post("/credits/teams/{team_id}/adjust", response_model=wire.CreditsAnswer, summary="Adjust an allocation")
 @router.post("/teams/{team_id}/credits/adjust", response_model=wire.CreditsAnswer, summary="Adjust an allocation")
-async def adjust(team_id: str, body: wire.AdjustCredits, who: Caller, house: House) -> Response:
+async def adjust(team_id: str, body: wire.AdjustCredits, who: Caller, house: House, subject: NewSubject) -> Response:
     """Corrects what the team was given, upwards or downwards; 403 `insufficient_credits` when less is available."""
-    return rendered(
-        views.balance(team_id, await house.credits.adjust(who, TeamId(team_id), body.credits, reason=body.reason))
-    )
+    stands = await house.credits.adjust(who, TeamId(team_id), body.credits, reason=body.reason, ref=subject.id)
+    return rendered(views.balance(team_id, stands))
 
 
 @router.get("/credits/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="A team's plan")

@@ -99,8 +99,17 @@ class CreditService:
                     await store.expire(tx, team_id, balance, now)
         return len(team_ids)
 
+    # `ref` names one request: the second time it moves nothing, and the answer is where the team stands.
+
     async def add(
-        self, who: Principal, team_id: TeamId, credits_: int, *, reason: str, terms: Terms = store.FOREVER
+        self,
+        who: Principal,
+        team_id: TeamId,
+        credits_: int,
+        *,
+        reason: str,
+        terms: Terms = store.FOREVER,
+        ref: UUID | None = None,
     ) -> Balance:
         """Gives the team credits (more than 0).
 
@@ -109,33 +118,47 @@ class CreditService:
         who.may_administer()
         if terms.expires_at is not None and terms.expires_at <= self._clock():
             raise Unprocessable("expires_at must lie in the future.")
-        return await self._post(who, team_id, Movement(EntryKind.GRANT, available=credits_), reason, terms)
+        return await self._post(who, team_id, Movement(EntryKind.GRANT, available=credits_), reason, terms, ref)
 
-    async def refund(self, who: Principal, team_id: TeamId, credits_: int, *, reason: str) -> Balance:
+    async def refund(
+        self, who: Principal, team_id: TeamId, credits_: int, *, reason: str, ref: UUID | None = None
+    ) -> Balance:
         """Gives back credits that were used. Raises: AdminOnly, TeamNotFound, Conflict when fewer were used.
 
         A refund of one job is the administration's: it looks at the job's bill.
         """
-        return await self._post(who, team_id, Movement(EntryKind.REFUND, available=credits_), reason)
+        return await self._post(who, team_id, Movement(EntryKind.REFUND, available=credits_), reason, ref=ref)
 
-    async def adjust(self, who: Principal, team_id: TeamId, credits_: int, *, reason: str) -> Balance:
+    async def adjust(
+        self, who: Principal, team_id: TeamId, credits_: int, *, reason: str, ref: UUID | None = None
+    ) -> Balance:
         """Corrects the allocation upwards or downwards; what is held or used cannot be taken.
 
         Raises: AdminOnly, TeamNotFound, InsufficientCredits when less is available, Conflict above MAX_CREDITS.
         """
-        return await self._post(who, team_id, Movement(EntryKind.ADJUSTMENT, available=credits_), reason)
+        return await self._post(who, team_id, Movement(EntryKind.ADJUSTMENT, available=credits_), reason, ref=ref)
 
     async def _post(
-        self, who: Principal, team_id: TeamId, movement: Movement, reason: str, terms: Terms = store.FOREVER
+        self,
+        who: Principal,
+        team_id: TeamId,
+        movement: Movement,
+        reason: str,
+        terms: Terms = store.FOREVER,
+        ref: UUID | None = None,
     ) -> Balance:
         who.may_administer()
+        name, now = str(ref or new_id()), self._clock()
+        if ref is not None and await self._has_moved(movement, name):
+            return await self.balance(who, team_id)
         async with self._db.transaction() as tx:
             await tenants_store.get_team(tx, team_id)
-            ref, now = str(new_id()), self._clock()
             balance = await store.post(
-                tx, team_id, movement, ref=ref, now=now, actor=who.actor, reason=reason, terms=terms
+                tx, team_id, movement, ref=name, now=now, actor=who.actor, reason=reason, terms=terms
             )
-            await tenants_store.get_team(
-                tx, team_id
-            )  # the balance of a team deleted a moment ago is still there, and is now ours
+            await tenants_store.get_team(tx, team_id)  # a team deleted a moment ago has a balance, too
         return balance
+
+    async def _has_moved(self, movement: Movement, ref: str) -> bool:
+        async with self._db.reader() as reader:
+            return await store.has_entry(reader, movement.kind, ref)

@@ -219,6 +219,20 @@ async def test_a_job_whose_creation_was_cut_off_is_found_and_holds_once(server: 
     assert (await team.credits())["credits_held"] == 1
 
 
+@pytest.mark.parametrize("route", ["add", "refund", "adjust"])
+async def test_credits_whose_movement_was_cut_off_are_moved_once(server: Server, team: Team, route: str) -> None:
+    used = await team.create_job()
+    await team.call(used)
+    await team.complete(used)
+    path, body = f"/api/teams/{team.id}/credits/{route}", {"credits": 1, "reason": "paid"}
+    first = await team.admin.post(path, json=body, headers=with_key())
+    assert first.status_code == 200
+    await left_by_a_dead_server(server, "admin", nothing)
+    again = await team.admin.post(path, json=body, headers=with_key())
+    assert again.json() == first.json()
+    assert (await Books.of(team)).credits["credits_available"] == 100
+
+
 async def test_a_one_call_job_whose_answer_was_lost_is_made_again_and_paid_once(server: Server, team: Team) -> None:
     first = await post(team, "/api/jobs/create-and-call", ONE_CALL)
     for _ in range(2):  # and the second server dies, too
