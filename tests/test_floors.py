@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "control_plane"
 
-GROUND = ("units", "clock", "ids", "errors", "chat", "names", "settings", "schemas")
+GROUND = ("units", "clock", "failpoints", "ids", "errors", "chat", "names", "settings", "schemas")
 MACHINES = ("logs", "metrics", "storage", "gateway")
 ROOMS = ("tenants", "model_groups", "credits", "jobs", "administration", "limits", "spend", "calls", "idempotency")
 DOORS = ("api", "web", "cli")

@@ -74,6 +74,6 @@ class Lease:
             lost = [lost_record(call, self._policy, now) for call in left]
             if lost:
                 await admission.end_calls(tx, lost, self._worker_id, now=now)
-            await workers_store.remove(tx, dead)
+            await workers_store.bury(tx, dead, now)
         for record in lost:
             log.error("call_lost", extra={"call_id": str(record.intent.call_id), "cost_nano_usd": record.cost})

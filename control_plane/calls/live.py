@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import anyio
 
+from control_plane import failpoints
 from control_plane.chat import Answer, FinishReason, ProviderCall, Served, Usage
 from control_plane.clock import Clock
 from control_plane.errors import CallLost, DatabaseUnavailable, HouseError
@@ -161,6 +162,7 @@ class LiveCall:
         )
         try:
             written = await self._writer.finish(record)
+            failpoints.reach("record_committed")
         except DatabaseUnavailable as error:
             raise DatabaseUnavailable(
                 "The database went away during the call; its record is kept and written when the database is back.",

@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Self
 
+from control_plane import failpoints
 from control_plane.calls.service import AnsweredCall, CallOrder, CallService
 from control_plane.calls.stream import LiveStream
 from control_plane.chat import Chunk, FinishReason, Served, Usage
@@ -45,6 +46,7 @@ class OneCallJobs:
         job_id = await self._create(who, new, order)
         try:
             answered = await self._calls.call(who, job_id, order)
+            failpoints.reach("one_call_recorded")
             bill = await self._to_its_end(self.bill(who, job_id))
         except BaseException as error:
             await self._to_its_end(self.fail(who, job_id, _code_of(error)))
@@ -167,6 +169,7 @@ class OneCallStream:
 
     async def _record_and_bill(self) -> tuple[FinishReason, Usage]:
         ending = await self._stream.end()
+        failpoints.reach("one_call_recorded")
         await self._one_call_jobs.bill(self._who, self.call.intent.job_id)
         self._is_closed = True
         return ending

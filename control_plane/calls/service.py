@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import anyio.lowlevel
 
+from control_plane import failpoints
 from control_plane.calls.live import InFlight, LiveCall, Outcome
 from control_plane.calls.rules import cut_to, fill_in
 from control_plane.calls.stream import LiveStream
@@ -74,6 +75,7 @@ class CallService:
         """One buffered call. Raises: what `_open` raises, and ProviderError when no model of the group answered."""
         live = await self._open(who, job_id, order, is_stream=False)
         answer = await self._from_provider(live, self.gateway.complete)
+        failpoints.reach("provider_answered")
         await live.finish(Outcome.of(answer))
         return AnsweredCall(live, answer)
 
@@ -82,6 +84,7 @@ class CallService:
         live = await self._open(who, job_id, order, is_stream=True)
         upstream = await self._from_provider(live, self.gateway.stream)
         live.first_chunk_ms = live.elapsed_ms()
+        failpoints.reach("stream_begun")
         return LiveStream(live, upstream)
 
     async def choose(self, who: Principal, order: CallOrder, job_group: str | None = None) -> Target:
@@ -133,6 +136,7 @@ class CallService:
     async def _admit(self, intent: Intent, to_provider: ProviderCall) -> LiveCall:
         """A durable intent and the LiveCall that will finish it: both or neither."""
         opened = await self._writer.open(intent)
+        failpoints.reach("intent_committed")
         if opened.intent.demand.max_tokens < intent.demand.max_tokens:
             to_provider = replace(to_provider, request=cut_to(to_provider.request, opened.intent.demand.max_tokens))
         return LiveCall(

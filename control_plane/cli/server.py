@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
+from control_plane import failpoints
 from control_plane.errors import HouseError
 from control_plane.logs import configure_logging
 from control_plane.master_key import find_master_key
@@ -77,6 +79,7 @@ def serve(settings: Settings) -> None:
     Raises: InvalidConfig, DatabaseUnavailable, CannotListen when it cannot start.
     """
     configure_logging(settings.log_level, settings.log_format)
+    failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     show_new_master_key(settings)
 
     async def serve_until_stopped() -> None:

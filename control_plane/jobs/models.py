@@ -147,10 +147,14 @@ class UsageDay(SQLModel, table=True):
 
 
 class Worker(SQLModel, table=True):
-    """A server process. It says every few seconds that it lives; open calls of one that went silent are lost."""
+    """A server process. It says every few seconds that it lives; open calls of one that went silent are lost.
+
+    One that took its leave is removed; one that was found dead keeps its row, which explains what it never reported.
+    """
 
     __tablename__ = "workers"
 
     id: UUID = Field(primary_key=True)
     started_at: datetime = Field(sa_type=UtcDateTime)
     seen_at: datetime = Field(sa_type=UtcDateTime)
+    died_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from control_plane import failpoints
 from control_plane.clock import Clock
 from control_plane.credits import risk_store
 from control_plane.credits import rules as billing
@@ -107,6 +108,7 @@ class JobService:
                 await credits_store.post(tx, team_id, hold, ref=str(job.id), now=now, actor=who.actor)
             await store.add(tx, job)
             await days_store.count_created(tx, job)
+        failpoints.reach("job_created")
         return job
 
     async def complete(self, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls:
@@ -121,6 +123,7 @@ class JobService:
                 job = await store.claim(tx, who.team(), job_id, closing.status, self._clock())
                 if job is not None:
                     await self._settle(tx, job, closing, actor=who.actor)
+            failpoints.reach("bill_committed")
             if job is None:
                 job = await self.get(who, job_id)
             if JobStatus(job.status) is closing.status:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, insert, select, update
 from sqlmodel import col
 
 from control_plane.ids import JobId
@@ -22,14 +22,21 @@ async def add(tx: Tx, worker_id: UUID, now: datetime) -> None:
 
 
 async def renew(tx: Tx, worker_id: UUID, now: datetime) -> None:
-    """A process lives; one that was taken for dead is written down again."""
-    statement = upsert(tx.dialect.name, Worker).on_conflict_do_update(index_elements=["id"], set_={"seen_at": now})
+    """A process lives, also one that was taken for dead."""
+    alive = {"seen_at": now, "died_at": None}
+    statement = upsert(tx.dialect.name, Worker).on_conflict_do_update(index_elements=["id"], set_=alive)
     await tx.execute(statement, {"id": worker_id, "started_at": now, "seen_at": now})
+
+
+async def bury(tx: Tx, worker_ids: Sequence[UUID], now: datetime) -> None:
+    """Processes that were found dead."""
+    await tx.execute(update(Worker).where(col(Worker.id).in_(worker_ids)).values(died_at=now))
 
 
 async def is_alive(reader: Reader, worker_id: UUID, *, since: datetime) -> bool:
     """Whether a process has said since then that it lives."""
-    statement = select(col(Worker.id)).where(col(Worker.id) == worker_id, col(Worker.seen_at) > since)
+    living = (col(Worker.id) == worker_id, col(Worker.seen_at) > since, col(Worker.died_at).is_(None))
+    statement = select(col(Worker.id)).where(*living)
     return (await reader.execute(statement)).first() is not None
 
 
@@ -40,8 +47,10 @@ async def remove(tx: Tx, worker_ids: Sequence[UUID]) -> None:
 
 async def list_silent(tx: Tx, asking: UUID, *, since: datetime) -> Sequence[UUID]:
     """Workers with open calls or a row of their own that have not been heard of since then, but for the one asking."""
-    living = select(col(Worker.id)).where(col(Worker.seen_at) > since)
-    silent = select(col(Worker.id)).where(col(Worker.seen_at) <= since, col(Worker.id) != asking)
+    living = select(col(Worker.id)).where(col(Worker.seen_at) > since, col(Worker.died_at).is_(None))
+    silent = select(col(Worker.id)).where(
+        col(Worker.seen_at) <= since, col(Worker.died_at).is_(None), col(Worker.id) != asking
+    )
     gone = (
         select(col(Call.worker_id))
         .where(col(Call.status) == CallStatus.OPEN.value, col(Call.worker_id) != asking)

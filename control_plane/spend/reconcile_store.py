@@ -2,21 +2,24 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, delete, func, insert, select
+from sqlalchemy import Select, and_, delete, func, insert, select
 from sqlmodel import col
 
 from control_plane.chat import Usage
-from control_plane.jobs.models import Call
+from control_plane.jobs.models import Call, Worker
 from control_plane.jobs.rules import CallStatus
 from control_plane.spend.models import ProxySpendLog, Reconciliation, SpendLog
 from control_plane.spend.reconciling import RecordedCall, ReportedAttempt
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, values_of
 from control_plane.storage.upsert import upsert
+
+LAST_MOMENTS = timedelta(minutes=1)
+"""Before a server's last sign of life: what it had not reported then, it never did."""
 
 
 async def count_calls(reader: Reader, since: UUID) -> int:
@@ -43,7 +46,9 @@ async def list_ended(
             col(Call.cost_nano_usd),
             col(Call.is_unpriced),
             col(Call.ended_at),
+            col(Worker.seen_at).label("server_seen_at"),
         )
+        .outerjoin(Worker, and_(col(Worker.id) == col(Call.worker_id), col(Worker.died_at).is_not(None)))
         .where(col(Call.id) > after, col(Call.status) != CallStatus.OPEN.value, col(Call.created_at) >= since)
         .order_by(col(Call.id))
         .limit(limit)
@@ -62,6 +67,7 @@ async def list_ended(
             cost=row.cost_nano_usd,
             is_unpriced=row.is_unpriced,
             ended_at=row.ended_at,
+            server_died=row.server_seen_at is not None and row.ended_at > row.server_seen_at - LAST_MOMENTS,
         )
         for row in await reader.execute(statement)
     ]

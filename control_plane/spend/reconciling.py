@@ -40,7 +40,7 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """What our record says of an ended call. `cost` in nano-USD."""
+    """What our record says of an ended call. `cost` in nano-USD. `server_died`: around the time the call ended."""
 
     call_id: UUID
     job_id: UUID
@@ -52,6 +52,7 @@ class RecordedCall:
     cost: int
     is_unpriced: bool
     ended_at: datetime
+    server_died: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,8 @@ def stray(attempt: ReportedAttempt) -> Verdict:
 def _why_silent(call: RecordedCall, now: datetime, logs_since: datetime | None) -> str | None:
     if call.status is not CallStatus.SUCCEEDED:
         return "LiteLLM does not report calls that were broken off"
+    if call.server_died:
+        return "its server died before LiteLLM's report was written"
     if logs_since is not None and call.ended_at < logs_since:
         return "logs of that time were dropped"
     if now - call.ended_at < LATE:

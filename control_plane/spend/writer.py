@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import assert_never
 from uuid import UUID
 
+from control_plane import failpoints
 from control_plane.chat import SpendReport
 from control_plane.clock import Clock
 from control_plane.credits import risk_store
@@ -179,6 +180,7 @@ class SpendWriter:
             if intents:
                 opened = await admission.open_calls(tx, intents, self._worker_id, now=now, risk=self._risk)
                 results |= {id(intent): _written(opened[intent.call_id]) for intent in intents}
+            failpoints.reach("in_flush")
         return [results.get(id(item), Written(is_first=False)) for item in items]
 
 

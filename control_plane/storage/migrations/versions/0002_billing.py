@@ -43,6 +43,7 @@ def _add_columns() -> None:
             _number("open_cost_nano_usd"),
             sa.Column("low_balance_threshold", sa.BigInteger(), nullable=True),
         ],
+        "workers": [sa.Column("died_at", sa.DateTime(timezone=True), nullable=True)],
         "ledger_entries": [sa.Column("hash", sa.String(), server_default=sa.text("''"), nullable=False)],
         "jobs": [
             sa.Column("calls_delivered", sa.Integer(), server_default=sa.text("0"), nullable=False),

@@ -1,0 +1,40 @@
+"""Places at which a server can be told to die, for the tests that kill it: `CONTROL_PLANE_FAILPOINT=name` or `name:count`.
+
+Between two of them lies each promise that a crash could break. Nothing is armed unless the environment says so.
+"""
+
+import os
+import signal
+from typing import Literal
+
+Name = Literal[
+    "job_created",
+    "intent_committed",
+    "in_flush",
+    "stream_begun",
+    "provider_answered",
+    "record_committed",
+    "one_call_recorded",
+    "bill_committed",
+]
+
+VARIABLE = "CONTROL_PLANE_FAILPOINT"
+
+_armed = ""
+_left = 0
+
+
+def arm(spec: str) -> None:
+    """Makes this process die, as by `kill -9`, when it reaches a place for the nth time: `in_flush:3`."""
+    global _armed, _left  # noqa: PLW0603 - one process, one death
+    _armed, _, count = spec.partition(":")
+    _left = int(count or 1)
+
+
+def reach(name: Name) -> None:
+    """This is that place."""
+    global _left  # noqa: PLW0603 - as above
+    if name == _armed:
+        _left -= 1
+        if _left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)

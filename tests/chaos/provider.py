@@ -1,0 +1,80 @@
+"""A model provider that survives the server and writes down every request it was asked, by the token in its prompt."""
+
+import asyncio
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aiohttp import web
+
+TOKEN = re.compile(r"token-[0-9a-f]+")
+WORDS = ["There ", "was ", "once ", "a ", "bill ", "that ", "nobody ", "could ", "break."]
+USAGE = {"prompt_tokens": 11, "completion_tokens": 9, "total_tokens": 20}
+
+
+@dataclass
+class ChaosProvider:
+    """`served` counts requests by token; a path of `bad` refuses, whatever it is asked."""
+
+    port: int = 0
+    served: Counter[str] = field(default_factory=Counter)
+
+    @classmethod
+    @asynccontextmanager
+    async def start(cls) -> AsyncIterator[Self]:
+        provider = cls()
+        app = web.Application()
+        app.router.add_post("/{behaviour}/v1/chat/completions", provider.answer)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            provider.port = runner.addresses[0][1]
+            yield provider
+        finally:
+            await runner.cleanup()
+
+    def url(self, behaviour: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{behaviour}/v1"
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        asked = await request.json()
+        match = TOKEN.search(json.dumps(asked["messages"]))
+        assert match is not None, "a request without a token"
+        self.served[match.group()] += 1
+        await asyncio.sleep(random.uniform(0, 0.1))
+        if request.match_info["behaviour"] == "bad":
+            return web.json_response({"error": {"message": "broken"}}, status=500)
+        if not asked.get("stream"):
+            message = {"role": "assistant", "content": "".join(WORDS)}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            return web.json_response(self._body("chat.completion", choice) | {"usage": USAGE})
+        return await self._stream(request)
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        try:
+            for word in WORDS:
+                await self._event(response, {"index": 0, "delta": {"content": word}, "finish_reason": None})
+                await asyncio.sleep(random.uniform(0, 0.02))
+            await self._event(response, {"index": 0, "delta": {}, "finish_reason": "stop"})
+            await response.write(
+                b"data: " + json.dumps(self._body("chat.completion.chunk") | {"usage": USAGE}).encode()
+            )
+            await response.write(b"\n\ndata: [DONE]\n\n")
+        except ConnectionError:
+            pass  # the server was killed, or its client left
+        return response
+
+    async def _event(self, response: web.StreamResponse, choice: dict[str, Any]) -> None:
+        body = json.dumps(self._body("chat.completion.chunk", choice))
+        await response.write(f"data: {body}\n\n".encode())
+
+    def _body(self, kind: str, *choices: dict[str, Any]) -> dict[str, Any]:
+        return {"id": "chatcmpl-1", "object": kind, "created": 1, "model": "m", "choices": list(choices)}
