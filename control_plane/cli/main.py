@@ -21,8 +21,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(config_app, name="config")
-app.add_typer(ledger_app, name="ledger")
 app.add_typer(spend_app, name="spend")
+app.add_typer(ledger_app, name="ledger")
 
 
 @app.command()

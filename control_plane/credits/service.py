@@ -81,7 +81,7 @@ class CreditService:
         async with self._db.transaction() as tx:
             await tenants_store.get_team(tx, team_id)
             balance = await store.set_low_balance(tx, team_id, threshold)
-            await tenants_store.get_team(tx, team_id)  # as in _post
+            await tenants_store.get_team(tx, team_id)  # that of a team deleted a moment ago is still there
         return balance
 
     async def expire_grants(self) -> int:
@@ -99,8 +99,6 @@ class CreditService:
                     await store.expire(tx, team_id, balance, now)
         return len(team_ids)
 
-    # `ref` names one request: the second time it moves nothing, and the answer is where the team stands.
-
     async def add(
         self,
         who: Principal,
@@ -111,32 +109,34 @@ class CreditService:
         terms: Terms = store.FOREVER,
         ref: UUID | None = None,
     ) -> Balance:
-        """Gives the team credits (more than 0).
+        """Gives the team credits (more than 0). `ref`: the same one gives them once.
 
         Raises: AdminOnly, TeamNotFound, Unprocessable when they would have expired, Conflict above MAX_CREDITS.
         """
         who.may_administer()
         if terms.expires_at is not None and terms.expires_at <= self._clock():
             raise Unprocessable("expires_at must lie in the future.")
-        return await self._post(who, team_id, Movement(EntryKind.GRANT, available=credits_), reason, terms, ref)
+        movement = Movement(EntryKind.GRANT, available=credits_)
+        return await self._post(who, team_id, movement, reason, ref, terms)
 
     async def refund(
         self, who: Principal, team_id: TeamId, credits_: int, *, reason: str, ref: UUID | None = None
     ) -> Balance:
-        """Gives back credits that were used. Raises: AdminOnly, TeamNotFound, Conflict when fewer were used.
+        """Gives back credits that were used; once for the same `ref`.
 
         A refund of one job is the administration's: it looks at the job's bill.
+        Raises: AdminOnly, TeamNotFound, Conflict when fewer were used.
         """
-        return await self._post(who, team_id, Movement(EntryKind.REFUND, available=credits_), reason, ref=ref)
+        return await self._post(who, team_id, Movement(EntryKind.REFUND, available=credits_), reason, ref)
 
     async def adjust(
         self, who: Principal, team_id: TeamId, credits_: int, *, reason: str, ref: UUID | None = None
     ) -> Balance:
-        """Corrects the allocation upwards or downwards; what is held or used cannot be taken.
+        """Corrects the allocation upwards or downwards, once for the same `ref`; what is held or used cannot be taken.
 
         Raises: AdminOnly, TeamNotFound, InsufficientCredits when less is available, Conflict above MAX_CREDITS.
         """
-        return await self._post(who, team_id, Movement(EntryKind.ADJUSTMENT, available=credits_), reason, ref=ref)
+        return await self._post(who, team_id, Movement(EntryKind.ADJUSTMENT, available=credits_), reason, ref)
 
     async def _post(
         self,
@@ -144,21 +144,23 @@ class CreditService:
         team_id: TeamId,
         movement: Movement,
         reason: str,
+        ref: UUID | None,
         terms: Terms = store.FOREVER,
-        ref: UUID | None = None,
     ) -> Balance:
         who.may_administer()
-        name, now = str(ref or new_id()), self._clock()
-        if ref is not None and await self._has_moved(movement, name):
-            return await self.balance(who, team_id)
         async with self._db.transaction() as tx:
             await tenants_store.get_team(tx, team_id)
-            balance = await store.post(
-                tx, team_id, movement, ref=name, now=now, actor=who.actor, reason=reason, terms=terms
+            balance = await store.lock_balance(tx, team_id)
+            await tenants_store.get_team(tx, team_id)  # that of a team deleted a moment ago is still there
+            if ref is not None and balance is not None and await store.has_entry(tx, movement.kind, str(ref)):
+                return balance
+            return await store.post(
+                tx,
+                team_id,
+                movement,
+                ref=str(ref or new_id()),
+                now=self._clock(),
+                actor=who.actor,
+                reason=reason,
+                terms=terms,
             )
-            await tenants_store.get_team(tx, team_id)  # a team deleted a moment ago has a balance, too
-        return balance
-
-    async def _has_moved(self, movement: Movement, ref: str) -> bool:
-        async with self._db.reader() as reader:
-            return await store.has_entry(reader, movement.kind, ref)

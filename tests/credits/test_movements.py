@@ -7,9 +7,9 @@ import pytest
 from control_plane.credits.rules import EntryKind, Movement, hold, settle
 from control_plane.credits.store import MAX_CREDITS, Balance
 from control_plane.errors import AdminOnly, AlreadyExists, Conflict, InsufficientCredits, TeamNotFound, TeamNotOwned
-from control_plane.ids import TeamId
+from control_plane.ids import TeamId, new_id
 from control_plane.units import Credits
-from tests.credits.ledgers import post
+from tests.credits.ledgers import check_ledger, post
 from tests.rooms import ACME, ADMIN, Rooms
 
 
@@ -79,6 +79,16 @@ async def test_a_movement_of_a_kind_happens_once_for_a_ref(rooms: Rooms) -> None
     with pytest.raises(AlreadyExists):
         await post(rooms, Movement(EntryKind.GRANT, available=5), "order 7")
     assert (await rooms.credits.balance(ADMIN, ACME)).available == 15
+
+
+async def test_a_request_taken_up_again_moves_its_credits_once(rooms: Rooms) -> None:
+    await rooms.team(credits_allocated=10)
+    ref = new_id()
+    balances = await asyncio.gather(*(rooms.credits.add(ADMIN, ACME, 5, reason="paid", ref=ref) for _ in range(4)))
+    assert {balance.available for balance in balances} == {15}
+    assert (await rooms.credits.adjust(ADMIN, ACME, -15, reason="all", ref=ref)).available == 0
+    assert (await rooms.credits.adjust(ADMIN, ACME, -15, reason="all", ref=ref)).available == 0
+    await check_ledger(rooms)
 
 
 async def test_a_team_reads_its_own_credits_and_moves_none(rooms: Rooms) -> None:
