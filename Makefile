@@ -9,7 +9,7 @@ SOURCES := control_plane tests
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: help install install-dev demo run test check format bench lock clean
+.PHONY: help install install-dev demo run test check format bench chaos lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ format: install-dev ## Let ruff format and mend what it can
 
 bench: install-dev ## Compare CPU per call with a bare Router in the same run (about 3 minutes)
 	@$(BIN)/python -m tests.bench
+
+chaos: install-dev ## Kill a server 52 times under load and check every call, job and credit (about 5 minutes)
+	@$(BIN)/python -m tests.chaos
 
 lock: ## Renew the lock files in deploy/, leaving out releases younger than a week
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip --disable-pip-version-check --quiet install uv

@@ -58,8 +58,8 @@ class ChaosProvider:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
         try:
+            await response.prepare(request)
             for word in WORDS:
                 await self._event(response, {"index": 0, "delta": {"content": word}, "finish_reason": None})
                 await asyncio.sleep(random.uniform(0, 0.02))
