@@ -7,6 +7,7 @@ from control_plane.api import (
     health,
     jobs,
     keys,
+    metrics,
     model_groups,
     organizations,
     spend,
@@ -18,7 +19,10 @@ from control_plane.api.entrance import Entrance
 from control_plane.api.errors import add_error_handlers
 from control_plane.house import House
 
-ROUTERS = (health, jobs, team_jobs, organizations, teams, keys, credit_accounts, credit_sources, model_groups, spend)
+ROUTERS = (
+    *(jobs, team_jobs, organizations, teams, keys, credit_accounts, credit_sources),
+    *(model_groups, spend, metrics, health),
+)
 
 
 def create_app(house: House) -> FastAPI:

@@ -9,6 +9,7 @@ from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
 from control_plane.idempotency.service import IdempotencyService
 from control_plane.jobs.service import JobService
+from control_plane.metrics import Metrics
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.settings import Settings
 from control_plane.spend.reconcile import ReconcileService
@@ -22,6 +23,7 @@ class House:
     """One running product."""
 
     settings: Settings
+    metrics: Metrics
     clock: Clock
     db: Database
     keys: KeyService

@@ -26,6 +26,7 @@ from control_plane.jobs.admission import RiskPolicy
 from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.service import JobService
 from control_plane.master_key import find_master_key
+from control_plane.metrics import Metrics
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.settings import Settings
@@ -55,17 +56,19 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
         with only_process(db):
             await _check_schema(db)
             worker_id = new_id()
+            metrics = Metrics()
             risk = RiskPolicy(nano_usd(settings.at_risk_limit_usd), timedelta(hours=settings.at_risk_window_h))
-            writer = SpendWriter(db, worker_id, clock=clock, risk=risk)
-            lease = Lease(db, worker_id, clock=clock, policy=LostCallPolicy(settings.lost_calls))
+            writer = SpendWriter(db, worker_id, clock=clock, metrics=metrics, risk=risk)
+            lease = Lease(db, worker_id, clock=clock, metrics=metrics, policy=LostCallPolicy(settings.lost_calls))
             os.environ.update(catalog.environment)
             gateway = await open_gateway(catalog.router, writer.report)
             keys = KeyService(db, master_key=key, clock=clock)
             groups = ModelGroupService(db, catalog)
-            jobs = JobService(db, groups, clock=clock)
+            jobs = JobService(db, groups, clock=clock, metrics=metrics)
             calls = CallService(gateway, groups, jobs, writer, clock=clock, refuses_unpriced=settings.refuse_unpriced)
             house = House(
                 settings=settings,
+                metrics=metrics,
                 clock=clock,
                 db=db,
                 keys=keys,

@@ -15,6 +15,8 @@ from control_plane.errors import DatabaseUnavailable
 from control_plane.ids import TeamId
 from control_plane.jobs import admission, workers_store
 from control_plane.jobs.lost import LostCallPolicy, lost_record
+from control_plane.jobs.rules import counted
+from control_plane.metrics import Metrics
 from control_plane.storage.database import Database
 
 log = logging.getLogger(__name__)
@@ -27,8 +29,15 @@ class Lease:
     """The sign of life of one process. `start()`, then `run()` as a task, then `end()`."""
 
     def __init__(
-        self, db: Database, worker_id: UUID, *, clock: Clock, policy: LostCallPolicy = LostCallPolicy.ESTIMATE
+        self,
+        db: Database,
+        worker_id: UUID,
+        *,
+        clock: Clock,
+        metrics: Metrics | None = None,
+        policy: LostCallPolicy = LostCallPolicy.ESTIMATE,
     ) -> None:
+        self._metrics = metrics or Metrics()
         self._policy = policy
         self._db = db
         self._worker_id = worker_id
@@ -76,4 +85,5 @@ class Lease:
                 await admission.end_calls(tx, lost, self._worker_id, now=now)
             await workers_store.bury(tx, dead, now)
         for record in lost:
+            self._metrics.call_ended(**counted(record))
             log.error("call_lost", extra={"call_id": str(record.intent.call_id), "cost_nano_usd": record.cost})

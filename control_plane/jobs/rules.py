@@ -135,6 +135,20 @@ class Record:
         return replace(self, status=CallStatus.FAILED, error_code=DatabaseUnavailable.code)
 
 
+def counted(record: Record) -> dict[str, Any]:
+    """What the metrics count of an ended call."""
+    return {
+        "status": record.status.value,
+        "model_group": record.intent.model_group,
+        "cost": record.cost,
+        "price": record.price,
+        "prompt_tokens": record.usage.prompt_tokens,
+        "completion_tokens": record.usage.completion_tokens,
+        "is_billable": record.is_billable,
+        "is_unpriced": record.is_unpriced,
+    }
+
+
 def not_made(intent: Intent, now: datetime) -> Record:
     """The record of a call that was not made, because the database broke off while its intent was written."""
     return Record(intent, CallStatus.FAILED, Usage(), NanoUsd(0), 0, now, error_code=DatabaseUnavailable.code)

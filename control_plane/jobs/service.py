@@ -20,6 +20,7 @@ from control_plane.jobs import calls_store, days_store, store
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.plans import plan_of, read_plan, usage_of, write_plan
 from control_plane.jobs.rules import OPEN_JOB, JobStatus, merged_metadata
+from control_plane.metrics import Metrics
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.storage.database import Database, Tx
 from control_plane.tenants import store as tenants_store
@@ -76,7 +77,10 @@ class JobPage:
 class JobService:
     """The jobs of all teams."""
 
-    def __init__(self, db: Database, groups: ModelGroupService, *, clock: Clock) -> None:
+    def __init__(
+        self, db: Database, groups: ModelGroupService, *, clock: Clock, metrics: Metrics | None = None
+    ) -> None:
+        self._metrics = metrics or Metrics()
         self._db = db
         self._groups = groups
         self._clock = clock
@@ -124,7 +128,9 @@ class JobService:
                 if job is not None:
                     await self._settle(tx, job, closing, actor=who.actor)
             failpoints.reach("bill_committed")
-            if job is None:
+            if job is not None:
+                self._metrics.job_closed(status=job.status, charged=job.credits_charged or 0)
+            else:
                 job = await self.get(who, job_id)
             if JobStatus(job.status) is closing.status:
                 return JobWithCalls(job, await self._calls(job))
@@ -169,7 +175,9 @@ class JobService:
                 job = await store.claim(tx, team_id, job_id, closing.status, self._clock())
                 if job is not None:
                     await self._settle(tx, job, closing, actor="expiry")
-                    expired += 1
+            if job is not None:
+                expired += 1
+                self._metrics.job_closed(status=job.status, charged=0)
         return expired
 
     async def get(self, who: Principal, job_id: JobId) -> Job:

@@ -19,7 +19,8 @@ from control_plane.errors import DatabaseUnavailable, HouseError
 from control_plane.ids import CallId
 from control_plane.jobs import admission, calls_store
 from control_plane.jobs.admission import Admitted, RiskPolicy
-from control_plane.jobs.rules import Intent, Record, not_made
+from control_plane.jobs.rules import Intent, Record, counted, not_made
+from control_plane.metrics import Metrics
 from control_plane.spend import store as spend_store
 from control_plane.storage.batching import Batcher
 from control_plane.storage.database import Database
@@ -53,7 +54,16 @@ Item = Intent | Withdrawal | Record | SpendReport
 class SpendWriter:
     """Group commit for calls. Run `run()` and `write_kept()` as tasks; `drain()` before stopping them."""
 
-    def __init__(self, db: Database, worker_id: UUID, *, clock: Clock, risk: RiskPolicy | None = None) -> None:
+    def __init__(
+        self,
+        db: Database,
+        worker_id: UUID,
+        *,
+        clock: Clock,
+        metrics: Metrics | None = None,
+        risk: RiskPolicy | None = None,
+    ) -> None:
+        self._metrics = metrics or Metrics()
         self._risk = risk or RiskPolicy()
         self._db = db
         self._worker_id = worker_id
@@ -147,41 +157,61 @@ class SpendWriter:
 
     async def _write_together(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
         """One transaction: records first, since they may release what an intent of the same batch needs."""
-        intents: list[Intent] = []
-        withdrawn: list[Intent] = []
-        records: dict[CallId, Record] = {}
-        reports: list[SpendReport] = []
-        for item in items:
-            match item:
-                case Intent():
-                    intents.append(item)
-                case Withdrawal():
-                    withdrawn.append(item.intent)
-                case Record():
-                    records.setdefault(item.intent.call_id, item)  # a call ends once, also within one statement
-                case SpendReport():
-                    reports.append(item)
-                case _:
-                    assert_never(item)
+        batch = _Batch.of(items)
         results: dict[int, Written | Exception] = {}
+        first: set[CallId] = set()
         async with self._db.transaction() as tx:
-            touched = [*intents, *withdrawn, *(record.intent for record in records.values())]
-            await calls_store.lock_jobs(tx, {intent.job_id for intent in touched})
-            await risk_store.lock_balances(tx, {intent.team_id for intent in touched})
+            await calls_store.lock_jobs(tx, {intent.job_id for intent in batch.touched})
+            await risk_store.lock_balances(tx, {intent.team_id for intent in batch.touched})
             now = self._clock()
-            if withdrawn:
-                open_calls = await calls_store.find_open(tx, [intent.call_id for intent in withdrawn])
+            records = batch.records
+            if batch.withdrawn:
+                open_calls = await calls_store.find_open(tx, [intent.call_id for intent in batch.withdrawn])
                 records |= {CallId(call.id): not_made(calls_store.intent_of(call), now) for call in open_calls}
             if records:
                 first = await admission.end_calls(tx, list(records.values()), self._worker_id, now=now)
-                results |= {id(record): Written(is_first=call_id in first) for call_id, record in records.items()}
-            if reports:
-                await spend_store.add_reports(tx, reports)
-            if intents:
-                opened = await admission.open_calls(tx, intents, self._worker_id, now=now, risk=self._risk)
-                results |= {id(intent): _written(opened[intent.call_id]) for intent in intents}
+            if batch.reports:
+                await spend_store.add_reports(tx, batch.reports)
+            if batch.intents:
+                opened = await admission.open_calls(tx, batch.intents, self._worker_id, now=now, risk=self._risk)
+                results |= {id(intent): _written(opened[intent.call_id]) for intent in batch.intents}
             failpoints.reach("in_flush")
+        for call_id in first:
+            self._metrics.call_ended(**counted(records[call_id]))
+        results |= {id(record): Written(is_first=call_id in first) for call_id, record in records.items()}
         return [results.get(id(item), Written(is_first=False)) for item in items]
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Items by what is done with them. A call ends once, also within one batch."""
+
+    intents: list[Intent]
+    withdrawn: list[Intent]
+    records: dict[CallId, Record]
+    reports: list[SpendReport]
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> "_Batch":
+        batch = cls([], [], {}, [])
+        for item in items:
+            match item:
+                case Intent():
+                    batch.intents.append(item)
+                case Withdrawal():
+                    batch.withdrawn.append(item.intent)
+                case Record():
+                    batch.records.setdefault(item.intent.call_id, item)
+                case SpendReport():
+                    batch.reports.append(item)
+                case _:
+                    assert_never(item)
+        return batch
+
+    @property
+    def touched(self) -> Sequence[Intent]:
+        """The calls whose jobs and balances are written."""
+        return [*self.intents, *self.withdrawn, *(record.intent for record in self.records.values())]
 
 
 def _written(result: Admitted | HouseError) -> Written | Exception:
