@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import sys
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -19,6 +20,7 @@ from control_plane.clock import now
 from control_plane.errors import Unprocessable
 from control_plane.gateway.router import open_gateway
 from control_plane.jobs.models import Call
+from control_plane.logs import configure_logging
 from control_plane.model_groups.config import load_catalog
 from control_plane.settings import Settings
 from control_plane.spend.models import ProxySpendLog
@@ -33,6 +35,7 @@ spend_app = typer.Typer(name="spend", help="Compare spend logs with bills; list 
 
 ADMIN = Principal(team_id=None)
 MOST_LOST = 10_000
+WIDE = 160
 _DURATION = re.compile(r"([0-9]+)([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -73,7 +76,7 @@ def lost(since: Since = "30d", *, as_json: AsJson = False) -> None:
     for call in calls:
         known = _lost_call(call)
         table.add_row(*(str(known[name]) for name in LOST_COLUMNS))
-    Console().print(table)
+    _console().print(table)
 
 
 @spend_app.command()
@@ -121,6 +124,7 @@ async def _prices(settings: Settings, *, is_wanted: bool) -> AsyncIterator[Price
     if not is_wanted:
         yield None
         return
+    configure_logging("ERROR", "text")
     catalog = load_catalog(settings.config, os.environ)
     os.environ.update(catalog.environment)
     gateway = await open_gateway(catalog.router, lambda _report: None)
@@ -199,7 +203,7 @@ def _sums(sums: dict[str, Sum]) -> dict[str, object]:
 
 
 def _show(found: Reconciled) -> None:
-    console = Console()
+    console = _console()
     table = Table("", "calls", "recorded USD", "reported USD", "by price list", "difference", "unexplained")
     findings = {finding.value.replace("_", " "): each for finding, each in found.by_finding.items()}
     for title, sums in (("", findings), ("team", found.by_team), ("model", found.by_model), ("day", found.by_day)):
@@ -212,6 +216,11 @@ def _show(found: Reconciled) -> None:
     for example in found.examples:
         console.print(" ".join(f"{name}={value}" for name, value in example.items()), soft_wrap=True)
     console.print(f"{found.unexplained} unexplained")
+
+
+def _console() -> Console:
+    """As wide as the terminal; wide enough for whole numbers where there is none, as in a log or a pipe."""
+    return Console(width=None if sys.stdout.isatty() else WIDE)
 
 
 def usd_signed(amount: int) -> str:

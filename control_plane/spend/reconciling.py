@@ -5,7 +5,7 @@ matched               reported = recorded                                       
 cost differs          reported ≠ recorded                                         the provider gave no usage, which
                                                                                   LiteLLM prices 0 and we count; or
                                                                                   nobody knows the price
-call without log      we recorded a call, nothing was reported                    it did not succeed: LiteLLM does not
+call without log      we recorded a call, its answer was not reported              it did not succeed: LiteLLM does not
                                                                                   report what is broken off; its
                                                                                   report may still come, or was dropped
                                                                                   with old logs; but not if it cost
@@ -109,9 +109,10 @@ def judge(
 def _judge(
     call: RecordedCall, attempts: Sequence[ReportedAttempt], now: datetime, logs_since: datetime | None
 ) -> Verdict:
-    if not attempts:
-        return Verdict(Finding.CALL_WITHOUT_LOG, recorded=call.cost, explanation=_why_silent(call, now, logs_since))
     reported = sum(attempt.cost for attempt in attempts)
+    is_answered = any(attempt.is_success for attempt in attempts)
+    if not attempts or (call.status is CallStatus.SUCCEEDED and not is_answered):
+        return Verdict(Finding.CALL_WITHOUT_LOG, call.cost, reported, _why_silent(call, now, logs_since))
     if call.status is CallStatus.FAILED and reported > call.cost:
         return Verdict(Finding.BILLED_BUT_FAILED, call.cost, reported, "a failed call costs its team nothing")
     if reported == call.cost:

@@ -1,5 +1,6 @@
 """What is thought of a call and everything that was reported of it."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,7 +22,11 @@ def call(status: CallStatus, cost: int, *, is_estimated: bool = False, is_unpric
 
 
 def attempts(*costs: int) -> list[ReportedAttempt]:
-    return [ReportedAttempt(new_id(), cost > 0, cost, NOW, "gpt") for cost in costs]
+    """The last one answered."""
+    return [ReportedAttempt(new_id(), number == len(costs), cost, NOW, "gpt") for number, cost in enumerate(costs, 1)]
+
+
+FAILURE = ReportedAttempt(new_id(), is_success=False, cost=0, started_at=NOW, model="gpt")
 
 
 @pytest.mark.parametrize(
@@ -37,10 +42,11 @@ def attempts(*costs: int) -> list[ReportedAttempt]:
         (call(OK, 7, is_estimated=True), attempts(6), Finding.COST_DIFFERS, True),
         (call(OK, 0, is_unpriced=True), attempts(7), Finding.COST_DIFFERS, False),
         (call(OK, 7), [], Finding.CALL_WITHOUT_LOG, True),
+        (call(OK, 7), [FAILURE], Finding.CALL_WITHOUT_LOG, True),  # it fell over, and the answer was not reported
         (call(CANCELLED, 7), [], Finding.CALL_WITHOUT_LOG, False),
         (call(LOST, 7, is_estimated=True), [], Finding.CALL_WITHOUT_LOG, False),
         (call(FAILED, 0), [], Finding.CALL_WITHOUT_LOG, False),
-        (call(FAILED, 0), attempts(0), Finding.MATCHED, False),
+        (call(FAILED, 0), [FAILURE], Finding.MATCHED, False),
         (call(FAILED, 0), attempts(7), Finding.BILLED_BUT_FAILED, False),
         (call(CANCELLED, 5, is_estimated=True), attempts(6), Finding.COST_DIFFERS, False),
     ],
@@ -60,6 +66,13 @@ def test_what_was_never_reported_must_not_cost_more_than_price_times_usage() -> 
     assert not judge(left, [], now=NOW, priced=8).is_unexplained, "cached tokens are cheaper"
     assert judge(left, [], now=NOW, priced=6).is_unexplained
     assert not judge(call(OK, 7), attempts(7), now=NOW, priced=6).is_unexplained, "two agree"
+
+
+def test_a_server_that_died_explains_what_it_never_reported() -> None:
+    made = replace(call(OK, 7), server_died=True)
+    assert not judge(made, [], now=NOW).is_unexplained
+    assert not judge(made, [FAILURE], now=NOW).is_unexplained
+    assert judge(made, attempts(8), now=NOW).is_unexplained
 
 
 def test_a_report_may_still_come_and_old_ones_are_dropped() -> None:
