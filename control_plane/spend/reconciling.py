@@ -111,7 +111,7 @@ def _judge(
 ) -> Verdict:
     reported = sum(attempt.cost for attempt in attempts)
     is_answered = any(attempt.is_success for attempt in attempts)
-    if not attempts or (call.status is CallStatus.SUCCEEDED and not is_answered):
+    if not attempts or (call.status is not CallStatus.FAILED and not is_answered):
         return Verdict(Finding.CALL_WITHOUT_LOG, call.cost, reported, _why_silent(call, now, logs_since))
     if call.status is CallStatus.FAILED and reported > call.cost:
         return Verdict(Finding.BILLED_BUT_FAILED, call.cost, reported, "a failed call costs its team nothing")

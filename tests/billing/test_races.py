@@ -83,6 +83,15 @@ async def test_200_jobs_at_once_on_100_credits_are_100_jobs(crowd: Team) -> None
     assert (books.credits["credits_available"], books.credits["credits_used"]) == (100, 0)
 
 
+async def test_1000_jobs_at_once_on_10_credits_are_10_jobs(server: Server) -> None:
+    async with new_team(server, credits_allocated=10) as team, crowd_of(server, team) as crowd:
+        answers = await at_once(1000, lambda: crowd.http.post("/api/jobs/create", json={"job_type": "race"}))
+        assert statuses(answers)[200] == 10
+        assert statuses(answers).keys() <= {200, 403, 503}, "503: refused for now, and nothing was done"
+        assert (await crowd.credits())["credits_available"] == 0
+        (await Books.of(crowd)).check()
+
+
 async def test_20_calls_at_once_add_up(crowd: Team) -> None:
     job_id = await crowd.create_job()
     answers = await at_once(20, lambda: crowd.call(job_id))

@@ -44,6 +44,7 @@ FAILURE = ReportedAttempt(new_id(), is_success=False, cost=0, started_at=NOW, mo
         (call(OK, 7), [], Finding.CALL_WITHOUT_LOG, True),
         (call(OK, 7), [FAILURE], Finding.CALL_WITHOUT_LOG, True),  # it fell over, and the answer was not reported
         (call(CANCELLED, 7), [], Finding.CALL_WITHOUT_LOG, False),
+        (call(CANCELLED, 7), [FAILURE], Finding.CALL_WITHOUT_LOG, False),  # left after it had fallen over
         (call(LOST, 7, is_estimated=True), [], Finding.CALL_WITHOUT_LOG, False),
         (call(FAILED, 0), [], Finding.CALL_WITHOUT_LOG, False),
         (call(FAILED, 0), [FAILURE], Finding.MATCHED, False),
