@@ -3,18 +3,19 @@
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
 from control_plane.api.deps import house_of
 from control_plane.api.sse import KEEP_ALIVE, SseResponse
-from control_plane.errors import IdempotencyAnswerSecret, Unprocessable
+from control_plane.errors import IdempotencyAnswerSecret, Refused, Unprocessable
 from control_plane.house import House
-from control_plane.idempotency.service import Claim, KeptAnswer
+from control_plane.idempotency.service import Claim, KeptAnswer, Undone
 from control_plane.ids import new_id
 from control_plane.tenants.principal import Principal
 
@@ -58,12 +59,15 @@ async def answer_once(request: Request, who: Principal, handle: Handler, *, has_
     pending = _Pending(house, found, has_secret=has_secret)
     try:
         response = await handle(request)
+    except (Refused, HTTPException, RequestValidationError):
+        await pending.settle(Undone.NOTHING)
+        raise
     except BaseException:
-        await pending.settle(None)
+        await pending.settle(Undone.UNKNOWN)
         raise
     if isinstance(response, SseResponse):
         return _KeptStream(response, pending)
-    await pending.settle(response, response.body)
+    await pending.keep(response, response.body)
     return response
 
 
@@ -87,7 +91,7 @@ def _again(kept: KeptAnswer) -> Response:
 
 
 class _Pending:
-    """A claimed request that is settled once: its answer is kept, or its key is free again."""
+    """A claimed request that is settled once: its answer is kept, or the next with its key begins."""
 
     def __init__(self, house: House, claim: Claim, *, has_secret: bool) -> None:
         self._house = house
@@ -95,16 +99,17 @@ class _Pending:
         self._has_secret = has_secret
         self._is_settled = False
 
-    async def settle(self, response: Response | None, body: bytes | memoryview = b"") -> None:
-        """Keeps the answer if it says success; None, or an error: nothing was done, and the key is free again."""
+    async def keep(self, response: Response, body: bytes | memoryview) -> None:
+        """Keeps an answer of success."""
+        headers = {name: value for name, value in response.headers.items() if name not in NOT_KEPT}
+        await self.settle(KeptAnswer(response.status_code, headers, None if self._has_secret else bytes(body)))
+
+    async def settle(self, outcome: KeptAnswer | Undone) -> None:
+        """The first time; then nothing."""
         if self._is_settled:
             return
         self._is_settled = True
-        answer = None
-        if response is not None and response.status_code < HTTPStatus.MULTIPLE_CHOICES:
-            headers = {name: value for name, value in response.headers.items() if name not in NOT_KEPT}
-            answer = KeptAnswer(response.status_code, headers, None if self._has_secret else bytes(body))
-        work = self._house.idempotency.settle(self._claim, answer)
+        work = self._house.idempotency.settle(self._claim, outcome)
         await self._house.calls.in_flight.to_its_end(work)
 
 
@@ -132,4 +137,7 @@ class _KeptStream(Response):
             await self._settle()
 
     async def _settle(self) -> None:
-        await self._pending.settle(self._stream if self._stream.is_whole else None, b"".join(self._sent))
+        if self._stream.is_whole:
+            await self._pending.keep(self._stream, b"".join(self._sent))
+        else:
+            await self._pending.settle(Undone.UNKNOWN)

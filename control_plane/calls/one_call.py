@@ -75,12 +75,10 @@ class OneCallJobs:
             return await self._jobs.complete(who, job_id, closing)
 
     async def fail(self, who: Principal, job_id: JobId, error_code: str) -> None:
-        """Closes the job as failed, now or when the database is back; does nothing to one that is closed."""
+        """Closes the job as failed, now or when the database is back; one that is closed costs nothing from then on."""
         closing = Closing(JobStatus.FAILED, error_message=error_code)
         try:
-            await self._jobs.complete(who, job_id, closing)
-        except JobClosed:
-            return
+            await self._close(who, job_id, closing)
         except (DatabaseUnavailable, CallsInFlight) as error:
             log.warning("job_closed_later", extra={"job_id": str(job_id), "reason": error.code})
             self._kept[job_id] = (who, closing)
@@ -97,10 +95,18 @@ class OneCallJobs:
         for job_id in self._kept:
             log.error("job_left_open", extra={"job_id": str(job_id)})
 
+    async def _close(self, who: Principal, job_id: JobId, closing: Closing) -> None:
+        """A job whose client hears of a failure is not paid, also when its bill was written and nobody knew."""
+        try:
+            await self._jobs.complete(who, job_id, closing)
+        except JobClosed:
+            closed = await self._jobs.get(who, job_id)
+            await self._jobs.take_back_charge(closed, reason="its answer was never delivered")
+
     async def _retry(self) -> None:
         for job_id, (who, closing) in list(self._kept.items()):
             try:
-                await self._jobs.complete(who, job_id, closing)
+                await self._close(who, job_id, closing)
             except (DatabaseUnavailable, CallsInFlight):
                 continue
             except HouseError as error:
@@ -113,9 +119,7 @@ class OneCallJobs:
         What the first was charged is refunded: its client never heard the answer, and pays for the one it hears.
         """
         while (job := await self._jobs.find(job_id)) is not None:
-            await self.fail(who, job_id, CallLost.code)
-            closed = await self._jobs.get(who, job_id)
-            await self._jobs.take_back_charge(closed, reason="its answer was lost with the server and asked for again")
+            await self._close(who, job_id, Closing(JobStatus.FAILED, error_message=CallLost.code))
             job_id = JobId(following_id(job.id))
         return job_id
 

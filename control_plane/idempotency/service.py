@@ -1,8 +1,8 @@
 """A request that is sent again with the same key is answered as the first time, and nothing is done twice.
 
-Only answers of success are kept: whatever else a client hears, nothing was done, and asking again must be able to
-succeed. A request whose process died is taken up by the next with its key, under the same `subject_id`: the id of what
-it makes, so that what the dead process had made is found instead of made again.
+Only answers of success are kept: whatever else a client hears, asking again must be able to succeed. A request that
+failed, or whose process died, is taken up by the next with its key, under the same `subject_id`: the id of what it makes,
+so that what had been made is found instead of made again.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 from uuid import UUID
 
 from control_plane.calls.lease import LEASE
@@ -50,6 +51,18 @@ class KeptAnswer:
     body: bytes | None
 
 
+class Undone(Enum):
+    """How a request ended that has no answer to keep."""
+
+    NOTHING = "nothing"
+    """It was refused: nothing was done, and the key is as if it had never been used."""
+    UNKNOWN = "unknown"
+    """It failed: some of it may have been done. The next with its key takes it up, as one that a dead process left."""
+
+
+Outcome = KeptAnswer | Undone
+
+
 class IdempotencyService:
     """The keys of all teams. Run `run()` as a task: it keeps answers that the database would not take at once."""
 
@@ -57,7 +70,7 @@ class IdempotencyService:
         self._db = db
         self._worker_id = worker_id
         self._clock = clock
-        self._unkept: list[tuple[Claim, KeptAnswer | None]] = []
+        self._unkept: list[tuple[Claim, Outcome]] = []
 
     async def claim(self, scope: str, key: str, fingerprint: str) -> Claim | KeptAnswer:
         """The request is the caller's to do, or was done before.
@@ -92,13 +105,13 @@ class IdempotencyService:
                 raise IdempotencyInFlight
             return Claim(row, is_retaken=True)
 
-    async def settle(self, claim: Claim, answer: KeptAnswer | None) -> None:
-        """Keeps the answer of a request that was done; None forgets one that came to nothing."""
+    async def settle(self, claim: Claim, outcome: Outcome) -> None:
+        """Keeps the answer of a request that was done, or lets the next one with its key begin."""
         try:
-            await self._write(claim, answer)
+            await self._write(claim, outcome)
         except DatabaseUnavailable:
-            log.warning("idempotency_kept_later", extra={"status": answer.status if answer else None})
-            self._unkept.append((claim, answer))
+            log.warning("idempotency_settled_later", extra={"subject_id": str(claim.subject_id)})
+            self._unkept.append((claim, outcome))
 
     async def run(self) -> None:
         """Writes what the database would not take before, until cancelled."""
@@ -118,9 +131,11 @@ class IdempotencyService:
                 if await store.purge(tx, self._clock(), limit=PURGED_AT_ONCE) < PURGED_AT_ONCE:
                     return
 
-    async def _write(self, claim: Claim, answer: KeptAnswer | None) -> None:
+    async def _write(self, claim: Claim, outcome: Outcome) -> None:
         async with self._db.transaction() as tx:
-            if answer is None:
+            if outcome is Undone.NOTHING:
                 await store.release(tx, claim.row)
+            elif outcome is Undone.UNKNOWN:
+                await store.let_go(tx, claim.row)
             else:
-                await store.keep(tx, claim.row, status=answer.status, headers=dict(answer.headers), body=answer.body)
+                await store.keep(tx, claim.row, status=outcome.status, headers=dict(outcome.headers), body=outcome.body)

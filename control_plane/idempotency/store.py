@@ -12,6 +12,9 @@ from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, one, values_of
 from control_plane.storage.upsert import upsert
 
+NOBODY = UUID(int=0)
+"""The worker of a request that nobody is doing."""
+
 
 async def claim(tx: Tx, new: IdempotencyKey) -> bool:
     """Whether the key is this request's now: of any number at once, one gets it. A key that has expired is a new one."""
@@ -49,6 +52,13 @@ async def keep(tx: Tx, row: IdempotencyKey, *, status: int, headers: dict[str, s
 async def release(tx: Tx, row: IdempotencyKey) -> None:
     """Forgets a claimed request that came to nothing."""
     await tx.execute(delete(IdempotencyKey).where(*_is(row), col(IdempotencyKey.status).is_(None)))
+
+
+async def let_go(tx: Tx, row: IdempotencyKey) -> None:
+    """Leaves a claimed request, some of which may have been done, to the next with its key."""
+    await tx.execute(
+        update(IdempotencyKey).where(*_is(row), col(IdempotencyKey.status).is_(None)).values(worker_id=NOBODY)
+    )
 
 
 async def purge(tx: Tx, now: datetime, *, limit: int) -> int:

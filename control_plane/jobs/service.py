@@ -154,7 +154,7 @@ class JobService:
             async with self._db.transaction() as tx:
                 team_id = TeamId(job.team_id)
                 await credits_store.post(
-                    tx, team_id, movement, ref=str(job.id), now=self._clock(), actor="idempotency", reason=reason
+                    tx, team_id, movement, ref=str(job.id), now=self._clock(), actor="server", reason=reason
                 )
         except AlreadyExists:
             return

@@ -40,6 +40,11 @@ MUST_BE_EMPTY = {
         LEFT JOIN (SELECT ref, count(*) entries, sum(-available_delta - held_delta) credits FROM ledger_entries
             WHERE kind = 'deduction' GROUP BY ref) l ON replace(l.ref, '-', '') = replace(CAST(j.id AS text), '-', '')
         WHERE coalesce(l.credits, 0) <> coalesce(j.credits_charged, 0) OR coalesce(l.entries, 0) > 1""",
+    "one-call jobs that were asked for again are charged twice": """SELECT c.purpose FROM calls c
+        JOIN jobs j ON j.id = c.job_id LEFT JOIN ledger_entries l
+            ON l.kind = 'refund' AND replace(l.ref, '-', '') = replace(CAST(j.id AS text), '-', '')
+        WHERE c.purpose LIKE 'token-%' AND j.job_type = 'single' AND j.credits_charged > 0 AND l.id IS NULL
+        GROUP BY c.purpose HAVING count(*) > 1""",
     "balances are not the sums of their ledgers": """SELECT b.team_id FROM credit_balances b
         WHERE available <> (SELECT coalesce(sum(available_delta), 0) FROM ledger_entries l WHERE l.team_id = b.team_id)
             OR held <> (SELECT coalesce(sum(held_delta), 0) FROM ledger_entries l WHERE l.team_id = b.team_id)""",
