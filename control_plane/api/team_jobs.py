@@ -11,7 +11,7 @@ from control_plane.api import job_views as views
 from control_plane.api.answers import rendered
 from control_plane.api.deps import Caller, House
 from control_plane.api.responses import AUTH_ERRORS
-from control_plane.api.usage import month_of, summarize
+from control_plane.api.usage import month_of, parts, summarize
 from control_plane.errors import Unprocessable
 from control_plane.ids import JobId, TeamId, parse_id
 from control_plane.jobs.models import Job
@@ -48,10 +48,21 @@ async def usage(
     house: House,
     period: Annotated[str | None, Query(description="YYYY-MM in UTC; this month if left out")] = None,
 ) -> Response:
-    """What the jobs created in that month used, in sum and by job type."""
+    """What the jobs created in that month used: in sum, by job type, by model group, by day."""
     month = month_of(period, house.clock())
-    total, by_type = summarize(await house.jobs.usage(who, [TeamId(team_id)], month.start, month.end))
-    return rendered(wire.TeamUsage(team_id=team_id, period=month.name, summary=total, job_types=by_type))
+    team = TeamId(team_id)
+    total, by_type = summarize(await house.jobs.usage(who, [team], month.start, month.end))
+    groups = await house.jobs.usage_by(who, team, month.start, month.end, by="model_group")
+    days = await house.jobs.usage_by(who, team, month.start, month.end, by="day")
+    answer = wire.TeamUsage(
+        team_id=team_id,
+        period=month.name,
+        summary=total,
+        job_types=by_type,
+        model_groups=parts(groups),
+        days=parts(days),
+    )
+    return rendered(answer)
 
 
 def _status_of(text: str | None) -> JobStatus | None:

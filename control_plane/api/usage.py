@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from control_plane.errors import Unprocessable
-from control_plane.jobs.days_store import UsageOfType
-from control_plane.schemas.jobs import TypeUsage, UsageSummary
+from control_plane.jobs.days_store import UsageOfPart, UsageOfType
+from control_plane.schemas.jobs import PartUsage, TypeUsage, UsageSummary
 from control_plane.units import usd
 
 _MONTH = re.compile(r"(2[0-9]{3})-(0[1-9]|1[0-2])")
@@ -36,6 +36,14 @@ def month_of(period: str | None, now: datetime) -> Month:
 def summarize(rows: Sequence[UsageOfType]) -> tuple[UsageSummary, dict[str, TypeUsage]]:
     """Usage in sum and by job type. A job that still runs counts as a job, neither as successful nor as failed."""
     return _summary(rows), {row.job_type: _type_usage(row) for row in rows}
+
+
+def parts(rows: Sequence[UsageOfPart]) -> dict[str, PartUsage]:
+    """Usage of days or model groups, by their names."""
+    return {
+        row.name: PartUsage(calls=row.calls, tokens=row.tokens, cost_usd=usd(row.cost), price_usd=usd(row.price))
+        for row in rows
+    }
 
 
 def _summary(rows: Sequence[UsageOfType]) -> UsageSummary:

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import BigInteger, Executable, String, bindparam, func, select
+from sqlalchemy import BigInteger, Executable, Select, String, bindparam, func, select
 from sqlmodel import SQLModel, col
 
 from control_plane.ids import JobId
@@ -107,6 +107,40 @@ async def sum_usage(reader: Reader, team_ids: Sequence[str], start: date, end: d
             )
         )
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class UsageOfPart:
+    """What the calls of one day, or of one model group, used. Cost and price in nano-USD."""
+
+    name: str
+    calls: int
+    tokens: int
+    cost: int
+    price: int
+
+
+async def sum_parts(
+    reader: Reader, team_ids: Sequence[str], start: date, end: date, *, by: Literal["day", "model_group"]
+) -> Sequence[UsageOfPart]:
+    """Usage by day or by model group of the jobs created in [start, end), UTC days."""
+    part = col(UsageDay.day) if by == "day" else col(UsageDay.model_group)
+    statement = (
+        select(
+            part.label("part"),
+            func.sum(col(UsageDay.calls)).label("calls"),
+            func.sum(col(UsageDay.prompt_tokens) + col(UsageDay.completion_tokens)).label("tokens"),
+            func.sum(col(UsageDay.cost_nano_usd)).label("cost"),
+            func.sum(col(UsageDay.price_nano_usd)).label("price"),
+        )
+        .where(col(UsageDay.team_id).in_(team_ids), col(UsageDay.day) >= start, col(UsageDay.day) < end)
+        .group_by(part)
+        .order_by(part)
+    )
+    return [
+        UsageOfPart(str(row.part), int(row.calls), int(row.tokens), int(row.cost), int(row.price))
+        for row in await reader.execute(statement)
+    ]
 
 
 async def _count(tx: Tx, job: Job, **counts: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from control_plane import failpoints
 from control_plane.clock import Clock
@@ -242,6 +242,15 @@ class JobService:
             for team_id in team_ids:
                 await tenants_store.get_team(reader, team_id)
             return await days_store.sum_usage(reader, team_ids, start.date(), end.date())
+
+    async def usage_by(
+        self, who: Principal, team_id: TeamId, start: datetime, end: datetime, *, by: Literal["day", "model_group"]
+    ) -> Sequence[days_store.UsageOfPart]:
+        """What the jobs created in [start, end) used, by day or model group. Raises: TeamNotOwned, TeamNotFound."""
+        who.may_read(team_id)
+        async with self._db.reader() as reader:
+            await tenants_store.get_team(reader, team_id)
+            return await days_store.sum_parts(reader, [team_id], start.date(), end.date(), by=by)
 
     async def _calls(self, job: Job) -> Sequence[Call]:
         async with self._db.reader() as reader:

@@ -288,6 +288,15 @@ class TypeUsage(Answer):
     credits_charged: int
 
 
+class PartUsage(Answer):
+    """What the calls of a day, or of a model group, used; a call counts on the day its job was created."""
+
+    calls: int
+    tokens: int
+    cost_usd: float
+    price_usd: float
+
+
 class TeamUsage(Answer):
     """Usage of a month."""
 
@@ -295,3 +304,5 @@ class TeamUsage(Answer):
     period: str
     summary: UsageSummary
     job_types: dict[str, TypeUsage]
+    model_groups: dict[str, PartUsage]
+    days: dict[str, PartUsage]

@@ -134,6 +134,10 @@ async def told_by(team: Team) -> Counter[str]:
     assert nano(summary["total_price_usd"]) == told["price"]
     assert summary["total_tokens"] == told["tokens"]
     assert sum(each["credits_charged"] for each in by_type) == told["charged"]
+    for part in ("model_groups", "days"):
+        assert sum(nano(each["cost_usd"]) for each in usage[part].values()) == told["cost"]
+        assert sum(nano(each["price_usd"]) for each in usage[part].values()) == told["price"]
+        assert sum(each["tokens"] for each in usage[part].values()) == told["tokens"]
     deducted = sum(-entry["available_delta"] - entry["held_delta"] for entry in books.of_kind("deduction"))
     assert deducted == told["charged"] == books.credits["credits_used"]
     return told
