@@ -9,7 +9,7 @@ from datetime import date
 from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import BigInteger, Executable, Select, String, bindparam, func, select
+from sqlalchemy import BigInteger, Executable, String, bindparam, func, select
 from sqlmodel import SQLModel, col
 
 from control_plane.ids import JobId
@@ -124,7 +124,7 @@ async def sum_parts(
     reader: Reader, team_ids: Sequence[str], start: date, end: date, *, by: Literal["day", "model_group"]
 ) -> Sequence[UsageOfPart]:
     """Usage by day or by model group of the jobs created in [start, end), UTC days."""
-    part = col(UsageDay.day) if by == "day" else col(UsageDay.model_group)
+    part: Any = col(UsageDay.day) if by == "day" else col(UsageDay.model_group)
     statement = (
         select(
             part.label("part"),
