@@ -84,16 +84,17 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 idempotency=IdempotencyService(db, worker_id, clock=clock),
                 one_call_jobs=OneCallJobs(jobs, calls),
             )
-            chores: dict[str, Chore] = {
+            due: dict[str, Chore] = {
                 "lost_calls": lease.give_up_dead,
                 "expired_jobs": jobs.expire_due,
-                "expired_idempotency_keys": house.idempotency.purge,
-                "reconciliation": house.reconciliation.reconcile_hourly,
-                "old_spend_logs": house.reconciliation.drop_old_logs,
                 "refills": house.credits.refills.refill_due,
                 "expired_credits": house.credits.expire_grants,
+                "expired_idempotency_keys": house.idempotency.purge,
             }
-            sweeper = Sweeper(db, chores)
+            slow: dict[str, Chore] = {
+                "reconciliation": house.reconciliation.reconcile_hourly,
+                "old_spend_logs": house.reconciliation.drop_old_logs,
+            }
             await lease.start()
             # The writer outlives the others: when one of them dies, the calls still running are recorded all the same.
             async with (
@@ -102,7 +103,8 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                     kept_writes=writer.write_kept(),
                     kept_closings=house.one_call_jobs.close_kept(),
                     lease=lease.run(),
-                    sweeper=sweeper.run(),
+                    sweeper=Sweeper(db, "due", due).run(),
+                    slow_sweeper=Sweeper(db, "slow", slow).run(),
                     kept_answers=house.idempotency.run(),
                 ),
             ):

@@ -16,10 +16,14 @@ Chore = Callable[[], Awaitable[object]]
 
 
 class Sweeper:
-    """Runs every chore in turn. Any number of processes may sweep; on Postgres one of them does it at a time."""
+    """Runs every chore in turn. Any number of processes may sweep; on Postgres one of them does it at a time.
 
-    def __init__(self, db: Database, chores: Mapping[str, Chore]) -> None:
+    `name` tells sweepers apart: what takes minutes must not keep waiting what is due every few seconds.
+    """
+
+    def __init__(self, db: Database, name: str, chores: Mapping[str, Chore]) -> None:
         self._db = db
+        self._name = name
         self._chores = chores
 
     async def run(self) -> None:
@@ -36,7 +40,7 @@ class Sweeper:
 
         A chore that fails is logged and does not keep the others from being done.
         """
-        async with self._db.alone("sweep") as is_mine:
+        async with self._db.alone(self._name) as is_mine:
             if is_mine:
                 for name, chore in self._chores.items():
                     await self._do(name, chore)

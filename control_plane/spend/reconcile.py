@@ -51,9 +51,13 @@ class ReconcileService:
         since: datetime,
         *,
         deployments: Collection[str] | None = None,
+        prices_all: bool = True,
         progress: Progress = lambda _done, _all: None,
     ) -> Reconciled:
-        """Compares every call since then, of some deployments or of all, and keeps the sums."""
+        """Compares every call since then, of some deployments or of all, and keeps the sums.
+
+        `prices_all`: asks the price list about every call, or only about those that nothing was reported of.
+        """
         now = self._clock()
         table: type[SpendLog | ProxySpendLog] = SpendLog if source == "embedded" else ProxySpendLog
         found = Reconciled(source, since, now)
@@ -70,7 +74,8 @@ class ReconcileService:
                 break
             for call in calls:
                 reported = attempts.get(call.call_id, ())
-                verdict = judge(call, reported, now=now, logs_since=logs_since, priced=self._priced(call))
+                priced = self._priced(call) if prices_all or not reported else None
+                verdict = judge(call, reported, now=now, logs_since=logs_since, priced=priced)
                 found.add_call(call, verdict)
             after = calls[-1].call_id
             done += len(calls)
@@ -82,13 +87,14 @@ class ReconcileService:
         return found
 
     async def reconcile_hourly(self) -> None:
-        """Compares the last day, once an hour; a chore of the sweeper."""
+        """Compares what came since the last time, and the hour before it, once an hour; a chore of the sweeper."""
         now = self._clock()
         async with self._db.reader() as reader:
             last = await store.list_made(reader, limit=1)
         if last and now - last[0].created_at < EVERY:
             return
-        found = await self.reconcile("embedded", now - LOOK_BACK)
+        since = max(now - LOOK_BACK, last[0].until - EVERY) if last else now - LOOK_BACK
+        found = await self.reconcile("embedded", since, prices_all=False)
         level = logging.WARNING if found.unexplained else logging.INFO
         log.log(level, "reconciled", extra={"unexplained": found.unexplained, "drift_nano_usd": found.drift})
 

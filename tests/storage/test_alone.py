@@ -31,7 +31,7 @@ async def test_a_chore_that_fails_keeps_no_other_from_being_done(
     async def works() -> None:
         done.append(1)
 
-    assert await Sweeper(db, {"breaks": breaks, "works": works}).sweep()
+    assert await Sweeper(db, "due", {"breaks": breaks, "works": works}).sweep()
     assert done == [1]
     assert "chore_failed" in caplog.text
 
@@ -41,4 +41,4 @@ async def test_a_database_that_is_away_ends_the_sweep(db: Database) -> None:
         raise DatabaseUnavailable
 
     with pytest.raises(DatabaseUnavailable):
-        await Sweeper(db, {"first": is_away}).sweep()
+        await Sweeper(db, "due", {"first": is_away}).sweep()
