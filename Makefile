@@ -54,7 +54,7 @@ format: install-dev ## Let ruff format and mend what it can
 bench: install-dev ## Compare CPU per call with a bare Router in the same run (about 3 minutes)
 	@$(BIN)/python -m tests.bench
 
-chaos: install-dev ## Kill a server 52 times under load and check every call, job and credit (about 5 minutes)
+chaos: install-dev ## Kill a server 52 times under load and check every call, job and credit (about 3 minutes)
 	@$(BIN)/python -m tests.chaos
 
 lock: ## Renew the lock files in deploy/, leaving out releases younger than a week
