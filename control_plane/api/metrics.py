@@ -5,10 +5,10 @@ from fastapi import APIRouter, Response
 from control_plane.api.deps import House
 from control_plane.metrics import CONTENT_TYPE
 
-router = APIRouter(tags=["operations"])
+router = APIRouter()
 
 
-@router.get("/metrics", summary="Metrics", response_class=Response)
+@router.get("/metrics", include_in_schema=False)
 async def metrics(house: House) -> Response:
     """Counters since the process started, in Prometheus' text format."""
     return Response(house.metrics.exposed(), media_type=CONTENT_TYPE)
