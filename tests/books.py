@@ -37,11 +37,11 @@ class Books:
 
     @classmethod
     async def of_closed_jobs(cls, team: Team, *, timeout_s: float = 10) -> "Books":
-        """The books once no job is open any more. Raises: TimeoutError."""
+        """The books once no job is open any more, nor about to be. Raises: TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while True:
                 books = await cls.of(team)
-                if all(job["completed_at"] for job in books.jobs):
+                if all(job["completed_at"] for job in books.jobs) and not books.credits["credits_held"]:
                     return books
                 await asyncio.sleep(0.02)
 

@@ -12,8 +12,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from control_plane.api.answers import json_response
-from control_plane.api.errors import error_body, house_error_response
+from control_plane.api.errors import error_response
+from control_plane.api.failures import Failure
 from control_plane.api.leaving import ClientLeft
 from control_plane.errors import HouseError, ShuttingDown
 from control_plane.ids import new_id
@@ -64,13 +64,13 @@ class Entrance:
         except asyncio.CancelledError:  # the grace after SIGTERM is over
             if not status:
                 with anyio.move_on_after(LAST_WORDS_S, shield=True):
-                    await house_error_response(ShuttingDown())(scope, receive, send_with_headers)
+                    answer = error_response(scope["path"], Failure.of(ShuttingDown()))
+                    await answer(scope, receive, send_with_headers)
             raise
         except Exception:
             log.exception("unexpected_error", extra={"path": scope["path"]})
             if not status:
-                body = error_body(HouseError.code, str(HouseError.__doc__))
-                answer = json_response(body, status=HTTPStatus.INTERNAL_SERVER_ERROR)
+                answer = error_response(scope["path"], Failure.of(HouseError()))
                 await answer(scope, receive, send_with_headers)
         finally:
             milliseconds = round((time.monotonic() - started) * 1000)

@@ -1,10 +1,9 @@
-"""Every error as the `/api` wire says it: `{"detail": sentence, "error": {"code", "message", …facts}}`.
+"""Every error as the API it belongs to says it, found by the path.
 
 Provider text, tracebacks and secrets never get here: an error carries its own message.
 """
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -14,14 +13,16 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from control_plane.api.answers import json_response
+from control_plane.api.failures import ErrorWire, Failure, job_api_error
 from control_plane.errors import HouseError, TooLarge
 
 log = logging.getLogger(__name__)
 
-DEFAULT_RETRY_AFTER_S = 1
-
 _CODES: Mapping[int, str] = {TooLarge.status: TooLarge.code}
 """Where the framework's own refusals have a name on our wire; Python renames its statuses."""
+
+ERROR_WIRES: Sequence[tuple[str, ErrorWire]] = ()
+"""Who says errors differently from `/api`, by the beginning of the path; the first that fits."""
 
 
 def add_error_handlers(app: FastAPI) -> None:
@@ -31,48 +32,37 @@ def add_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_exception)
 
 
-def error_body(code: str, message: str, facts: Mapping[str, Any] | None = None, detail: Any = None) -> dict[str, Any]:
-    """The body of an error answer; `detail` is the message unless something more precise is known."""
-    return {
-        "detail": message if detail is None else detail,
-        "error": {"code": code, "message": message, **(facts or {})},
-    }
+def error_response(path: str, failure: Failure, headers: Mapping[str, str] | None = None) -> Response:
+    """The answer to a request that failed."""
+    wire = next((wire for beginning, wire in ERROR_WIRES if path.startswith(beginning)), job_api_error)
+    status, body = wire(failure)
+    return json_response(body, status=status, headers={**failure.headers, **(headers or {})})
 
 
-def house_error_response(error: HouseError) -> Response:
-    """The answer to a request that failed with one of our errors."""
-    headers = {}
-    if error.retry_after_s is not None or error.status in (
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-    ):
-        headers["Retry-After"] = str(math.ceil(error.retry_after_s or DEFAULT_RETRY_AFTER_S))
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = "Bearer"
-    return json_response(error_body(error.code, error.message, error.facts), status=error.status, headers=headers)
-
-
-async def _house_error(_request: Request, error: Exception) -> Response:
+async def _house_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HouseError)
     log.log(error.level, "refused", extra={"code": error.code, "status": error.status}, exc_info=error.__cause__)
-    return house_error_response(error)
+    return error_response(request.url.path, Failure.of(error))
 
 
-async def _invalid_body(_request: Request, error: Exception) -> Response:
+async def _invalid_body(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems: Sequence[Mapping[str, Any]] = error.errors()
+    return error_response(request.url.path, _failure_of(error.errors()))
+
+
+def _failure_of(problems: Sequence[Mapping[str, Any]]) -> Failure:
     if any(problem["type"] == "json_invalid" for problem in problems):
-        body = error_body("invalid_json", "The body is not valid JSON.")
-        return json_response(body, status=HTTPStatus.BAD_REQUEST)
+        return Failure(HTTPStatus.BAD_REQUEST, "invalid_json", "The body is not valid JSON.")
     # What the client sent is not repeated: it may be long, hold a secret, or be a NaN that JSON cannot say.
     detail = [{"loc": problem["loc"], "msg": problem["msg"], "type": problem["type"]} for problem in problems]
     places = ", ".join(sorted({".".join(str(part) for part in problem["loc"][1:]) or "body" for problem in problems}))
-    body = error_body("invalid_request", f"The request does not fit the schema: see {places}.", detail=detail)
-    return json_response(body, status=HTTPStatus.UNPROCESSABLE_ENTITY)
+    message = f"The request does not fit the schema: see {places}."
+    return Failure(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", message, detail=detail)
 
 
-async def _http_exception(_request: Request, error: Exception) -> Response:
+async def _http_exception(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: an unknown path, a wrong method, a body over the limit."""
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).name.lower()
-    return json_response(error_body(code, str(error.detail)), status=error.status_code, headers=error.headers)
+    failure = Failure(error.status_code, code, str(error.detail))
+    return error_response(request.url.path, failure, error.headers)

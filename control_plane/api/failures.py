@@ -1,0 +1,52 @@
+"""A failure on its way to a client: what every API says of it in words of its own."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from control_plane.errors import HouseError
+
+DEFAULT_RETRY_AFTER_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong. `facts` belong to the code; `detail` is more precise than the message, where something is."""
+
+    status: int
+    code: str
+    message: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    detail: Any = None
+    retry_after_s: float | None = None
+
+    @classmethod
+    def of(cls, error: HouseError) -> "Failure":
+        """One of our errors. Who hears 429 or 503 also hears when to come back."""
+        retry_after_s = error.retry_after_s
+        if retry_after_s is None and error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
+            retry_after_s = DEFAULT_RETRY_AFTER_S
+        return cls(error.status, error.code, error.message, error.facts, retry_after_s=retry_after_s)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that go with it, whatever the API."""
+        headers = {}
+        if self.retry_after_s is not None:
+            headers["Retry-After"] = str(math.ceil(self.retry_after_s))
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
+        return headers
+
+
+ErrorWire = Callable[[Failure], tuple[int, Mapping[str, Any]]]
+"""How an API says a failure: status and body."""
+
+
+def job_api_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
+    """As `/api` says it: `{"detail": sentence, "error": {"code", "message", …facts}}`."""
+    detail = failure.message if failure.detail is None else failure.detail
+    error = {"code": failure.code, "message": failure.message, **failure.facts}
+    return failure.status, {"detail": detail, "error": error}
