@@ -1,4 +1,5 @@
-"""The words that doors, calls and the gateway share when they speak about one chat completion.
+"""The words that doors, calls and the gateway share when they speak about one call: a chat completion, or one of the
+endpoints that answer at once.
 
 What a provider or LiteLLM says is put into these words in `gateway/`; what a client says, in `api/`.
 """
@@ -28,8 +29,19 @@ CHAT_PARAMETERS = frozenset(
         "stop",
         "tools",
         "tool_choice",
+        "parallel_tool_calls",
         "response_format",
         "seed",
+        "n",
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+        "reasoning_effort",
+        "verbosity",
+        "modalities",
+        "audio",
+        "prediction",
+        "thinking",
     }
 )
 """Every parameter a client may set on a chat call. LiteLLM trusts whatever it is given (an `api_base` would send our
@@ -49,6 +61,26 @@ class ChatRequest:
             raise ValueError(f"not chat parameters: {sorted(strangers)}")
 
 
+Endpoint = Literal["embeddings", "rerank", "moderations", "ocr"]
+"""What is answered at once and whole, beside chat completions."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRequest:
+    """What the client asks of an endpoint that answers at once. `arguments` are LiteLLM's, each checked by a door.
+
+    `texts`: what of it costs tokens. `units`: what it costs beside them, as the endpoint is priced: pages, searches.
+    """
+
+    endpoint: Endpoint
+    arguments: Mapping[str, Any]
+    texts: Sequence[str] = ()
+    units: int = 0
+
+
+CallRequest = ChatRequest | PlainRequest
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderCall:
     """One call on its way to the gateway: `models` are tried in order, each a `model_name` of the YAML's `model_list`."""
@@ -57,16 +89,21 @@ class ProviderCall:
     job_id: JobId
     team_id: TeamId
     models: Sequence[str]
-    request: ChatRequest
+    request: CallRequest
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one call. `is_estimated`: counted by us, because the provider did not say."""
+    """Tokens of one call. `is_estimated`: counted by us, because the provider did not say.
+
+    `cached_tokens` are among the prompt's, `reasoning_tokens` among the completion's, where the provider says so.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     is_estimated: bool = False
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
     @property
     def total_tokens(self) -> int:
@@ -76,13 +113,15 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What a model charges at most, in nano-USD for a million tokens each way, and how long its answers can get.
+    """What a model charges at most, in nano-USD: for a million tokens each way, and for a unit of what else it counts
+    (a page, a search); and how long its answers can get.
 
     `is_known`: false when nobody says what a token costs; the prices are 0 then.
     """
 
     input: int = 0
     output: int = 0
+    unit: int = 0
     max_output_tokens: int = 0
     is_known: bool = True
 
@@ -91,52 +130,72 @@ class Rate:
 class Demand:
     """What a call may use at most: what is held for it before it is made.
 
-    `prompt_tokens` is counted generously, `likely_prompt_tokens` as prompts usually turn out. `max_tokens`: of the answer.
+    `prompt_tokens` is counted generously, `likely_prompt_tokens` as prompts usually turn out. `max_tokens`: of each of
+    the `answers` it asks for. `units`: pages or searches.
     """
 
     prompt_tokens: int = 0
     likely_prompt_tokens: int = 0
     max_tokens: int = 0
     rate: Rate = Rate()
+    answers: int = 1
+    units: int = 0
 
     @property
     def tokens(self) -> int:
-        """Prompt and answer together."""
-        return self.prompt_tokens + self.max_tokens
+        """Prompt and answers together."""
+        return self.prompt_tokens + self.max_tokens * self.answers
 
     @property
     def cost(self) -> NanoUsd:
         """What all of it would cost."""
-        return _cost(self.rate, self.prompt_tokens, self.max_tokens)
+        return self._cost(self.prompt_tokens, self.max_tokens * self.answers)
 
     @property
     def likely_prompt_cost(self) -> NanoUsd:
         """What the prompt alone usually costs: all that is known of a call that was lost."""
-        return _cost(self.rate, self.likely_prompt_tokens, 0)
+        return self._cost(self.likely_prompt_tokens, 0)
 
-
-def _cost(rate: Rate, prompt_tokens: int, completion_tokens: int) -> NanoUsd:
-    return NanoUsd(divide_up(prompt_tokens * rate.input + completion_tokens * rate.output, MILLION))
+    def _cost(self, prompt_tokens: int, completion_tokens: int) -> NanoUsd:
+        tokens = divide_up(prompt_tokens * self.rate.input + completion_tokens * self.rate.output, MILLION)
+        return NanoUsd(tokens + self.units * self.rate.unit)
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Who answered: the deployment's id in the YAML and the provider's name of its model (`gpt-4-turbo`)."""
+    """Who answered: the deployment's id in the YAML, the provider's name of its model (`gpt-4-turbo`), the provider."""
 
     deployment_id: str
     model: str
+    provider: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer. `cost` is what the provider charges, as LiteLLM prices it; a cached answer costs 0.
 
-    None: nobody knows the price.
+    None: nobody knows the price. `choices` are all that was asked for, in OpenAI's shape; what stands beside them is of
+    the first.
     """
 
     content: str | None
     tool_calls: Sequence[Mapping[str, Any]]
     finish_reason: FinishReason
+    choices: Sequence[Mapping[str, Any]]
+    usage: Usage
+    cost: NanoUsd | None
+    served: Served
+    is_cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlainAnswer:
+    """The answer of an endpoint that answers at once, in the shape of OpenAI (or, where it has none, of LiteLLM).
+
+    `cost` as of an Answer.
+    """
+
+    body: Mapping[str, Any]
     usage: Usage
     cost: NanoUsd | None
     served: Served
@@ -147,11 +206,27 @@ class Answer:
 class Chunk:
     """A piece of a streamed answer: `delta` in OpenAI's shape (role, content, tool_calls), never empty before the end.
 
-    The chunk with a `finish_reason` is the last one and has an empty delta.
+    `index`: the answer it belongs to, when several were asked for. The chunk with a `finish_reason` is the last one and
+    has an empty delta.
     """
 
     delta: Mapping[str, Any]
     finish_reason: FinishReason | None = None
+    index: int = 0
+    logprobs: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a stream ended: why each of its answers did, and what they used."""
+
+    finish_reasons: Mapping[int, FinishReason]
+    usage: Usage
+
+    @property
+    def finish_reason(self) -> FinishReason:
+        """Of the first answer."""
+        return self.finish_reasons.get(0, "stop")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from control_plane.administration.service import AdministrationService
 from control_plane.calls.one_call import OneCallJobs
+from control_plane.calls.placed import PlacedCalls
 from control_plane.calls.service import CallService
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
@@ -36,3 +37,4 @@ class House:
     calls: CallService
     idempotency: IdempotencyService
     one_call_jobs: OneCallJobs
+    placed_calls: PlacedCalls

@@ -14,6 +14,7 @@ from control_plane import clock as system_clock
 from control_plane.administration.service import AdministrationService
 from control_plane.calls.lease import Lease
 from control_plane.calls.one_call import OneCallJobs
+from control_plane.calls.placed import PlacedCalls
 from control_plane.calls.service import CallService
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
@@ -66,6 +67,7 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
             groups = ModelGroupService(db, catalog)
             jobs = JobService(db, groups, clock=clock, metrics=metrics)
             calls = CallService(gateway, groups, jobs, writer, clock=clock, refuses_unpriced=settings.refuse_unpriced)
+            one_call_jobs = OneCallJobs(jobs, calls)
             house = House(
                 settings=settings,
                 metrics=metrics,
@@ -82,7 +84,8 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 ),
                 calls=calls,
                 idempotency=IdempotencyService(db, worker_id, clock=clock),
-                one_call_jobs=OneCallJobs(jobs, calls),
+                one_call_jobs=one_call_jobs,
+                placed_calls=PlacedCalls(calls, one_call_jobs),
             )
             due: dict[str, Chore] = {
                 "lost_calls": lease.give_up_dead,

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.provider_plans import ERROR_EVENT, Plan, completion, events, plan_of
+from tests.provider_plans import ERROR_EVENT, Plan, completion, embeddings, events, plan_of
 
 
 @dataclass(slots=True)
@@ -52,6 +52,7 @@ class Provider:
         provider = cls()
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/{behaviour}/v1/chat/completions", provider.answer)
+        app.router.add_post("/{behaviour}/v1/embeddings", provider.answer)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await runner.setup()
         try:
@@ -112,7 +113,7 @@ class Provider:
             gate.set()
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """Answers one chat completion as its behaviour says."""
+        """Answers one request as its behaviour says."""
         behaviour = request.match_info["behaviour"]
         plan = plan_of(behaviour, self.count(behaviour))
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -140,7 +141,11 @@ class Provider:
 
     async def _buffered(self, plan: Plan, request: web.Request, seen: Seen) -> web.StreamResponse:
         """Holds, breaks and error events of a stream become: a late body, no body, a 500."""
-        answer = completion(plan, response_id=self._response_id(), model=seen.body["model"])
+        answer = (
+            embeddings(plan, seen.body)
+            if seen.path.endswith("/embeddings")
+            else completion(plan, seen.body, response_id=self._response_id())
+        )
         response = web.StreamResponse(
             status=200 if plan.error_at is None else 500, headers={"Content-Type": "application/json"}
         )
@@ -161,8 +166,8 @@ class Provider:
         await response.prepare(request)
         sequence = events(
             plan,
+            seen.body,
             response_id=self._response_id(),
-            model=seen.body["model"],
             include_usage=bool((seen.body.get("stream_options") or {}).get("include_usage")),
         )
         for position, event in enumerate(sequence):

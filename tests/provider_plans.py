@@ -127,8 +127,16 @@ def plan_of(behaviour: str, earlier_requests: int = 0) -> Plan:
             return replace(OK, words=tuple(f" {n}" for n in range(number)))
 
 
-def completion(plan: Plan, *, response_id: str, model: str) -> Json:
-    """The buffered answer."""
+def embeddings(plan: Plan, asked: Json) -> Json:
+    """One vector for each text."""
+    texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
+    vectors = [{"object": "embedding", "index": index, "embedding": [0.25, -0.5]} for index in range(len(texts))]
+    body: Json = {"object": "list", "model": asked["model"], "data": vectors}
+    return body if plan.usage is None else {**body, "usage": {"prompt_tokens": PROMPT_TOKENS, "total_tokens": 11}}
+
+
+def completion(plan: Plan, asked: Json, *, response_id: str) -> Json:
+    """The buffered answer, as many times as asked for."""
     text = "".join(plan.words)
     message: Json = {"role": "assistant", "content": text}
     if plan.is_tool_call:
@@ -138,19 +146,31 @@ def completion(plan: Plan, *, response_id: str, model: str) -> Json:
             "content": None,
             "tool_calls": [{"id": "call_weather", "type": "function", "function": function}],
         }
-    choice = {"index": 0, "message": message, "finish_reason": plan.finish_reason}
+    answers = asked.get("n") or 1
     body: Json = {
         "id": response_id,
         "object": "chat.completion",
         "created": 1_700_000_000,
-        "model": model,
-        "choices": [choice],
+        "model": asked["model"],
+        "choices": [
+            {"index": index, "message": message, "finish_reason": plan.finish_reason} for index in range(answers)
+        ],
     }
-    return body if plan.usage is None else {**body, "usage": plan.usage}
+    return body if plan.usage is None else {**body, "usage": _times(plan.usage, answers)}
 
 
-def events(plan: Plan, *, response_id: str, model: str, include_usage: bool) -> list[Json]:
-    """The streamed answer, without [DONE]: the role chunk, the pieces, the finish chunk and perhaps the usage chunk."""
+def _times(usage: Json, answers: int) -> Json:
+    completion_tokens = usage["completion_tokens"] * answers
+    total = {"completion_tokens": completion_tokens, "total_tokens": usage["prompt_tokens"] + completion_tokens}
+    return {**usage, **total}
+
+
+def events(plan: Plan, asked: Json, *, response_id: str, include_usage: bool) -> list[Json]:
+    """The streamed answer, without [DONE]: the role chunk, the pieces, the finish chunk and perhaps the usage chunk.
+
+    Of several answers each event comes once for each.
+    """
+    answers = asked.get("n") or 1
 
     def chunk(delta: Json, finish_reason: str | None = None) -> Json:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
@@ -158,9 +178,12 @@ def events(plan: Plan, *, response_id: str, model: str, include_usage: bool) -> 
             "id": response_id,
             "object": "chat.completion.chunk",
             "created": 1_700_000_000,
-            "model": model,
+            "model": asked["model"],
             "choices": [choice],
         }
+
+    def of(index: int, event: Json) -> Json:
+        return {**event, "choices": [{**choice, "index": index} for choice in event["choices"]]}
 
     def piece(text: str) -> Json:
         if plan.is_tool_call:
@@ -177,11 +200,11 @@ def events(plan: Plan, *, response_id: str, model: str, include_usage: bool) -> 
         }
         opening = {"role": "assistant", "content": None, "tool_calls": [call]}
     sequence = [chunk(opening), *(piece(word) for word in plan.words)]
-    if plan.is_cut:
-        return sequence
-    sequence.append(chunk({}, plan.finish_reason))
-    if include_usage and plan.usage is not None:
-        sequence.append({**chunk({}), "choices": [], "usage": plan.usage})
+    if not plan.is_cut:
+        sequence.append(chunk({}, plan.finish_reason))
+    sequence = [of(index, event) for event in sequence for index in range(answers)]
+    if not plan.is_cut and include_usage and plan.usage is not None:
+        sequence.append({**chunk({}), "choices": [], "usage": _times(plan.usage, answers)})
     return sequence
 
 

@@ -87,7 +87,7 @@ def call_answer(answer: Answer) -> wire.CallAnswer:
     )
 
 
-def call_metadata(answered: AnsweredCall) -> wire.CallMetadata:
+def call_metadata(answered: AnsweredCall[Answer]) -> wire.CallMetadata:
     """What the call took."""
     answer = answered.answer
     return wire.CallMetadata(

@@ -15,7 +15,8 @@ import orjson
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from control_plane.chat import Chunk, FinishReason, Served, Usage
+from control_plane.calls.rules import CLIENT_CLOSED, DRAINED
+from control_plane.chat import Chunk, Ending, FinishReason, Served
 from control_plane.errors import HouseError, ShuttingDown
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Stream(Protocol):
 
     async def __anext__(self) -> Chunk: ...
 
-    async def end(self) -> tuple[FinishReason, Usage]: ...  # noqa: D102
+    async def end(self) -> Ending: ...  # noqa: D102
 
     async def abandon(self, error_code: str) -> None: ...  # noqa: D102
 
@@ -48,7 +49,7 @@ class Wire(Protocol):
     def chunk(self, chunk: Chunk) -> bytes:
         """The event of a piece."""
 
-    def ending(self, finish_reason: FinishReason, usage: Usage) -> bytes:
+    def ending(self, ending: Ending) -> bytes:
         """The events after the last piece, up to `[DONE]`."""
 
     def error(self, error: HouseError) -> bytes:
@@ -76,7 +77,7 @@ class SseResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Writes until the end. The stream is abandoned, which is nothing after a proper end, whatever happens."""
         self._send = send
-        reason = "client_closed"
+        reason = CLIENT_CLOSED
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             async with anyio.create_task_group() as tasks:
@@ -86,7 +87,7 @@ class SseResponse(Response):
                 await self._write_all()
                 tasks.cancel_scope.cancel()
         except asyncio.CancelledError:
-            reason = "drained"
+            reason = DRAINED
             await self._say_goodbye()
             raise
         finally:
@@ -96,7 +97,7 @@ class SseResponse(Response):
         try:
             async for chunk in self._stream:
                 await self._write(self._wire.chunk(chunk))
-            last = self._wire.ending(*await self._stream.end())
+            last = self._wire.ending(await self._stream.end())
             self.is_whole = True
         except HouseError as error:
             log.log(error.level, "stream_failed", extra={"code": error.code})
@@ -163,14 +164,14 @@ class OpenAiChunks:
         """One piece."""
         return self._event(chunk.delta, None)
 
-    def ending(self, finish_reason: FinishReason, usage: Usage) -> bytes:
+    def ending(self, ending: Ending) -> bytes:
         """The finish with the usage, then `[DONE]`: two events, each whole."""
         counted = {
-            "prompt_tokens": usage.prompt_tokens,
-            "completion_tokens": usage.completion_tokens,
-            "total_tokens": usage.total_tokens,
+            "prompt_tokens": ending.usage.prompt_tokens,
+            "completion_tokens": ending.usage.completion_tokens,
+            "total_tokens": ending.usage.total_tokens,
         }
-        return self._event({}, finish_reason, usage=counted) + DONE
+        return self._event({}, ending.finish_reason, usage=counted) + DONE
 
     def error(self, error: HouseError) -> bytes:
         """The failure as an event, then `[DONE]`."""

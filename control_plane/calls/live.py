@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import anyio
 
 from control_plane import failpoints
-from control_plane.chat import Answer, FinishReason, ProviderCall, Served, Usage
+from control_plane.chat import Answer, FinishReason, PlainAnswer, ProviderCall, Served, Usage
 from control_plane.clock import Clock
 from control_plane.errors import CallLost, DatabaseUnavailable, HouseError
 from control_plane.jobs.rules import CallStatus, Intent, Record
@@ -35,14 +35,14 @@ class Outcome:
     is_cached: bool = False
 
     @classmethod
-    def of(cls, answer: Answer) -> "Outcome":
+    def of(cls, answer: Answer | PlainAnswer) -> "Outcome":
         """A buffered call that was answered."""
         return cls(
             CallStatus.SUCCEEDED,
             usage=answer.usage,
             cost=answer.cost,
             served=answer.served,
-            finish_reason=answer.finish_reason,
+            finish_reason=answer.finish_reason if isinstance(answer, Answer) else None,
             is_cached=answer.is_cached,
         )
 

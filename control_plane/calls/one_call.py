@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Generic, TypeVar
 
 from control_plane import failpoints
+from control_plane.calls.rules import CLIENT_CLOSED
 from control_plane.calls.service import AnsweredCall, CallOrder, CallService
-from control_plane.calls.stream import LiveStream
-from control_plane.chat import Chunk, FinishReason, Served, Usage
+from control_plane.calls.stream import JobStream
+from control_plane.chat import Answer, PlainAnswer
 from control_plane.errors import CallLost, CallsInFlight, DatabaseUnavailable, HouseError, JobClosed, error_code_of
 from control_plane.ids import JobId, following_id
 from control_plane.jobs.rules import JobStatus
@@ -20,11 +22,14 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0
 
 
+A = TypeVar("A", Answer, PlainAnswer)
+
+
 @dataclass(frozen=True, slots=True)
-class AnsweredJob:
+class AnsweredJob(Generic[A]):
     """A one-call job: the answer and the bill."""
 
-    call: AnsweredCall
+    call: AnsweredCall[A]
     bill: JobWithCalls
 
 
@@ -41,11 +46,24 @@ class OneCallJobs:
         self._to_its_end = calls.in_flight.to_its_end
         self._kept: dict[JobId, tuple[Principal, Closing]] = {}
 
-    async def call(self, who: Principal, new: NewJob, order: CallOrder) -> AnsweredJob:
-        """One buffered call in a job of its own. Raises: what creating a job and calling raise."""
+    async def call(self, who: Principal, new: NewJob, order: CallOrder) -> AnsweredJob[Answer]:
+        """One buffered chat call in a job of its own. Raises: what creating a job and calling raise."""
+        return await self._answered(who, new, order, self._calls.call)
+
+    async def ask(self, who: Principal, new: NewJob, order: CallOrder) -> AnsweredJob[PlainAnswer]:
+        """One call of an endpoint that answers at once, in a job of its own. Raises: as `call`."""
+        return await self._answered(who, new, order, self._calls.ask)
+
+    async def _answered(
+        self,
+        who: Principal,
+        new: NewJob,
+        order: CallOrder,
+        make: Callable[[Principal, JobId, CallOrder], Awaitable[AnsweredCall[A]]],
+    ) -> AnsweredJob[A]:
         job_id = await self._create(who, new, order)
         try:
-            answered = await self._calls.call(who, job_id, order)
+            answered = await make(who, job_id, order)
             failpoints.reach("one_call_recorded")
             bill = await self._to_its_end(self.bill(who, job_id))
         except BaseException as error:
@@ -53,7 +71,7 @@ class OneCallJobs:
             raise
         return AnsweredJob(answered, bill)
 
-    async def stream(self, who: Principal, new: NewJob, order: CallOrder) -> "OneCallStream":
+    async def stream(self, who: Principal, new: NewJob, order: CallOrder) -> JobStream:
         """One streamed call in a job of its own."""
         job_id = await self._create(who, new, order)
         try:
@@ -61,7 +79,18 @@ class OneCallJobs:
         except BaseException as error:
             await self._to_its_end(self.fail(who, job_id, _code_of(error)))
             raise
-        return OneCallStream(stream, who, self)
+
+        async def bill() -> None:
+            failpoints.reach("one_call_recorded")
+            await self.bill(who, job_id)
+
+        async def close(error_code: str) -> None:
+            if error_code == CLIENT_CLOSED:  # what was delivered is paid (D11)
+                await self.complete(who, job_id, error_code=error_code)
+            else:
+                await self.fail(who, job_id, error_code)
+
+        return JobStream(stream, on_end=bill, on_abandon=close)
 
     async def bill(self, who: Principal, job_id: JobId) -> JobWithCalls:
         """Completes the job. Asks twice: a bill whose acknowledgement was lost would look like a failure to the client.
@@ -76,12 +105,11 @@ class OneCallJobs:
 
     async def fail(self, who: Principal, job_id: JobId, error_code: str) -> None:
         """Closes the job as failed, now or when the database is back; one that is closed costs nothing from then on."""
-        closing = Closing(JobStatus.FAILED, error_message=error_code)
-        try:
-            await self._close(who, job_id, closing)
-        except (DatabaseUnavailable, CallsInFlight) as error:
-            log.warning("job_closed_later", extra={"job_id": str(job_id), "reason": error.code})
-            self._kept[job_id] = (who, closing)
+        await self._close_or_keep(who, job_id, Closing(JobStatus.FAILED, error_message=error_code))
+
+    async def complete(self, who: Principal, job_id: JobId, *, error_code: str | None = None) -> JobWithCalls | None:
+        """Completes a job of which something was delivered, now (then its bill) or when it can be (None)."""
+        return await self._close_or_keep(who, job_id, Closing(JobStatus.COMPLETED, error_message=error_code))
 
     async def close_kept(self) -> None:
         """Closes what could not be closed before, until cancelled."""
@@ -95,13 +123,23 @@ class OneCallJobs:
         for job_id in self._kept:
             log.error("job_left_open", extra={"job_id": str(job_id)})
 
-    async def _close(self, who: Principal, job_id: JobId, closing: Closing) -> None:
+    async def _close_or_keep(self, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls | None:
+        try:
+            return await self._close(who, job_id, closing)
+        except (DatabaseUnavailable, CallsInFlight) as error:
+            log.warning("job_closed_later", extra={"job_id": str(job_id), "reason": error.code})
+            self._kept[job_id] = (who, closing)
+        return None
+
+    async def _close(self, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls | None:
         """A job whose client hears of a failure is not paid, also when its bill was written and nobody knew."""
         try:
-            await self._jobs.complete(who, job_id, closing)
+            return await self._jobs.complete(who, job_id, closing)
         except JobClosed:
             closed = await self._jobs.get(who, job_id)
-            await self._jobs.take_back_charge(closed, reason="its answer was never delivered")
+            if closing.status is JobStatus.FAILED:
+                await self._jobs.take_back_charge(closed, reason="its answer was never delivered")
+        return None
 
     async def _retry(self) -> None:
         for job_id, (who, closing) in list(self._kept.items()):
@@ -137,49 +175,3 @@ class OneCallJobs:
 def _code_of(error: BaseException) -> str:
     """As `error_code_of`; a cancellation is a client that left, or a server that stops."""
     return "cancelled" if isinstance(error, asyncio.CancelledError) else error_code_of(error)
-
-
-class OneCallStream:
-    """A `LiveStream` whose end is also the end of its job."""
-
-    def __init__(self, stream: LiveStream, who: Principal, one_call_jobs: OneCallJobs) -> None:
-        self.call = stream.call
-        self._stream = stream
-        self._who = who
-        self._one_call_jobs = one_call_jobs
-        self._is_closed = False
-
-    @property
-    def served(self) -> Served:
-        """Who answers."""
-        return self._stream.served
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Chunk:
-        """The next chunk with content. Raises: ProviderError."""
-        return await anext(self._stream)
-
-    async def end(self) -> tuple[FinishReason, Usage]:
-        """Records the answer and bills the job, both or, when the record fails, neither."""
-        return await self.call.in_flight.to_its_end(self._record_and_bill())
-
-    async def abandon(self, error_code: str) -> None:
-        """Records what was produced and closes the job as failed. Does nothing after a proper end."""
-        if not self._is_closed:
-            self._is_closed = True
-            await self.call.in_flight.to_its_end(self._record_and_fail(error_code))
-
-    async def _record_and_bill(self) -> tuple[FinishReason, Usage]:
-        ending = await self._stream.end()
-        failpoints.reach("one_call_recorded")
-        await self._one_call_jobs.bill(self._who, self.call.intent.job_id)
-        self._is_closed = True
-        return ending
-
-    async def _record_and_fail(self, error_code: str) -> None:
-        try:
-            await self._stream.abandon(error_code)
-        finally:
-            await self._one_call_jobs.fail(self._who, self.call.intent.job_id, error_code)

@@ -3,17 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-from control_plane.chat import ChatRequest
+from control_plane.chat import CallRequest, ChatRequest, PlainRequest
 
 DEFAULT_TEMPERATURE = 0.7  # S0
 
+CLIENT_CLOSED = "client_closed"
+"""Why a call ended whose client closed the connection."""
+DRAINED = "drained"
+"""Why a call ended whose server was stopped and would not wait longer."""
 
-def fill_in(request: ChatRequest, defaults: Mapping[str, Any]) -> ChatRequest:
+
+def fill_in(request: CallRequest, defaults: Mapping[str, Any]) -> CallRequest:
     """The request as it goes to the gateway: what the client set, then the group's defaults, then ours.
 
-    Our temperature is left out beside a `top_p`, which some models refuse together; `tool_choice` without tools means
+    Defaults are chat parameters, which other endpoints do not have. Our temperature is left out beside a `top_p`, which some models refuse together; `tool_choice` without tools means
     nothing and is left out.
     """
+    if isinstance(request, PlainRequest):
+        return request
     parameters = {**defaults, **request.parameters}
     if "temperature" not in parameters and "top_p" not in parameters:
         parameters["temperature"] = DEFAULT_TEMPERATURE
@@ -23,6 +30,8 @@ def fill_in(request: ChatRequest, defaults: Mapping[str, Any]) -> ChatRequest:
     return ChatRequest(request.messages, parameters)
 
 
-def cut_to(request: ChatRequest, max_tokens: int) -> ChatRequest:
+def cut_to(request: CallRequest, max_tokens: int) -> CallRequest:
     """The request with an answer of at most so many tokens, which is all that its job's cap leaves."""
+    if isinstance(request, PlainRequest):
+        return request
     return ChatRequest(request.messages, {**request.parameters, "max_tokens": max_tokens})

@@ -5,15 +5,15 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio.lowlevel
 
 from control_plane import failpoints
 from control_plane.calls.live import InFlight, LiveCall, Outcome
-from control_plane.calls.rules import cut_to, fill_in
+from control_plane.calls.rules import CLIENT_CLOSED, DRAINED, cut_to, fill_in
 from control_plane.calls.stream import LiveStream
-from control_plane.chat import Answer, ChatRequest, ProviderCall
+from control_plane.chat import Answer, CallRequest, PlainAnswer, ProviderCall
 from control_plane.clock import Clock
 from control_plane.errors import ShuttingDown, UnpricedRefused, error_code_of
 from control_plane.gateway.router import Gateway
@@ -28,24 +28,25 @@ from control_plane.tenants.principal import Principal
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+A = TypeVar("A", Answer, PlainAnswer)
 
 
 @dataclass(frozen=True, slots=True)
 class CallOrder:
     """What a door asks for: `model_group` is a group's or model's name, or None for the default."""
 
-    request: ChatRequest
+    request: CallRequest
     model_group: str | None = None
     purpose: str | None = None
     metadata: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class AnsweredCall:
+class AnsweredCall(Generic[A]):
     """A buffered call that was answered, its record durable."""
 
     call: LiveCall
-    answer: Answer
+    answer: A
 
 
 class CallService:
@@ -71,10 +72,19 @@ class CallService:
         self.in_flight = InFlight()
         self.is_stopping = False
 
-    async def call(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall:
-        """One buffered call. Raises: what `_open` raises, and ProviderError when no model of the group answered."""
+    async def call(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[Answer]:
+        """One buffered chat call. Raises: what `_open` raises, and ProviderError when no model of the group answered."""
+        return await self._answered(who, job_id, order, self.gateway.complete)
+
+    async def ask(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[PlainAnswer]:
+        """One call of an endpoint that answers at once. Raises as `call`."""
+        return await self._answered(who, job_id, order, self.gateway.ask)
+
+    async def _answered(
+        self, who: Principal, job_id: JobId, order: CallOrder, ask: Callable[[ProviderCall], Awaitable[A]]
+    ) -> AnsweredCall[A]:
         live = await self._open(who, job_id, order, is_stream=False)
-        answer = await self._from_provider(live, self.gateway.complete)
+        answer = await self._from_provider(live, ask)
         failpoints.reach("provider_answered")
         await live.finish(Outcome.of(answer))
         return AnsweredCall(live, answer)
@@ -156,7 +166,7 @@ class CallService:
             is_asked = True
             return await ask(live.to_provider)
         except asyncio.CancelledError:
-            reason = "client_closed" if _is_scope_cancelled() else "drained"
+            reason = CLIENT_CLOSED if _is_scope_cancelled() else DRAINED
             await self.in_flight.to_its_end(self._record_cancelled(live, reason, is_asked=is_asked))
             raise
         except Exception as error:

@@ -1,10 +1,11 @@
 """A streamed call as its door sees it: chunks, then an end that is durable, or an abandonment that is recorded."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from control_plane.calls.live import LiveCall, Outcome
-from control_plane.chat import Chunk, FinishReason, Served, Usage
+from control_plane.chat import Chunk, Ending, Served, Usage
 from control_plane.errors import error_code_of
 from control_plane.gateway.streams import ProviderStream
 from control_plane.jobs.rules import CallStatus
@@ -18,7 +19,6 @@ class LiveStream:
     def __init__(self, call: LiveCall, upstream: ProviderStream) -> None:
         self.call = call
         self._upstream = upstream
-        self._finish_reason: FinishReason = "stop"
 
     @property
     def served(self) -> Served:
@@ -34,16 +34,14 @@ class LiveStream:
             async for chunk in self._upstream:
                 if chunk.finish_reason is None:
                     return chunk
-                self._finish_reason = chunk.finish_reason
         except Exception as error:
             await self._finish(CallStatus.FAILED, error_code=error_code_of(error))
             raise
         raise StopAsyncIteration
 
-    async def end(self) -> tuple[FinishReason, Usage]:
+    async def end(self) -> Ending:
         """Records the whole answer; only after this may the client be told that the stream is complete."""
-        usage = await self._finish(CallStatus.SUCCEEDED)
-        return self._finish_reason, usage
+        return self._upstream.ending(await self._finish(CallStatus.SUCCEEDED))
 
     async def abandon(self, error_code: str) -> None:
         """Closes the upstream connection at once and records what was produced, unless the call has ended before."""
@@ -65,8 +63,62 @@ class LiveStream:
                 usage=usage,
                 cost=cost,
                 served=self.served,
-                finish_reason=self._finish_reason if status is CallStatus.SUCCEEDED else None,
+                finish_reason=self._upstream.ending(usage).finish_reason if status is CallStatus.SUCCEEDED else None,
                 error_code=error_code,
             )
         )
         return usage
+
+
+class JobStream:
+    """A `LiveStream` whose end has consequences for its job: both happen, or the stream fails.
+
+    `on_end` follows the record of the whole answer, `on_abandon` that of a stream that did not come to its end.
+    """
+
+    def __init__(
+        self,
+        stream: LiveStream,
+        *,
+        on_end: Callable[[], Awaitable[None]],
+        on_abandon: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self.call = stream.call
+        self._stream = stream
+        self._on_end = on_end
+        self._on_abandon = on_abandon
+        self._is_closed = False
+
+    @property
+    def served(self) -> Served:
+        """Who answers."""
+        return self._stream.served
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        """The next chunk with content. Raises: ProviderError."""
+        return await anext(self._stream)
+
+    async def end(self) -> Ending:
+        """Records the answer and does what follows, both or, when the record fails, neither."""
+        return await self.call.in_flight.to_its_end(self._record_and_follow())
+
+    async def abandon(self, error_code: str) -> None:
+        """Records what was produced and does what follows from that. Does nothing after a proper end."""
+        if not self._is_closed:
+            self._is_closed = True
+            await self.call.in_flight.to_its_end(self._record_and_give_up(error_code))
+
+    async def _record_and_follow(self) -> Ending:
+        ending = await self._stream.end()
+        await self._on_end()
+        self._is_closed = True
+        return ending
+
+    async def _record_and_give_up(self, error_code: str) -> None:
+        try:
+            await self._stream.abandon(error_code)
+        finally:
+            await self._on_abandon(error_code)

@@ -44,7 +44,16 @@ def usage_of(reported: Any) -> Usage | None:
     completion_tokens = getattr(reported, "completion_tokens", None) or 0
     if not prompt_tokens and not completion_tokens:
         return None
-    return Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
+    return Usage(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        cached_tokens=_detail(reported, "prompt_tokens_details", "cached_tokens"),
+        reasoning_tokens=_detail(reported, "completion_tokens_details", "reasoning_tokens"),
+    )
+
+
+def _detail(reported: Any, details: str, name: str) -> int:
+    return getattr(getattr(reported, details, None), name, None) or 0
 
 
 def tool_calls_of(calls: Any) -> list[dict[str, Any]]:
@@ -69,15 +78,36 @@ def cost_of(response: Any, tag: PriceTag) -> NanoUsd | None:
 
 def answer(response: Any, *, served: Served, usage: Usage, cost: NanoUsd | None) -> Answer:
     """A whole answer. Raises: IndexError, AttributeError for a response without choices."""
-    choice = response.choices[0]
-    message = choice.message
-    calls = tool_calls_of(message.tool_calls)
+    choices = [_choice(choice) for choice in response.choices]
+    message = choices[0]["message"]
     return Answer(
-        content=message.content,
-        tool_calls=calls,
-        finish_reason=finish_reason(choice.finish_reason, has_tool_calls=bool(calls)),
+        content=message["content"],
+        tool_calls=message.get("tool_calls", ()),
+        finish_reason=choices[0]["finish_reason"],
+        choices=choices,
         usage=usage,
         cost=cost,
         served=served,
         is_cached=response._hidden_params.get("cache_hit") is True,  # noqa: SLF001  # as in cost_of
     )
+
+
+def _choice(choice: Any) -> dict[str, Any]:
+    """One of the answers that were asked for, as OpenAI writes it; `tool_calls` only where there are any."""
+    said = choice.message.model_dump(exclude_none=True, exclude={"provider_specific_fields"})
+    calls = said.get("tool_calls")
+    message = {**said, "role": "assistant", "content": choice.message.content}
+    if not calls:
+        message.pop("tool_calls", None)
+    whole = {
+        "index": choice.index,
+        "message": message,
+        "finish_reason": finish_reason(choice.finish_reason, has_tool_calls=bool(calls)),
+    }
+    logprobs = getattr(choice, "logprobs", None)
+    return whole if logprobs is None else {**whole, "logprobs": plain(logprobs)}
+
+
+def plain(value: Any) -> Any:
+    """A value of litellm's as JSON data."""
+    return value.model_dump() if hasattr(value, "model_dump") else value

@@ -7,7 +7,7 @@ holds enough for almost every text, and bounds the rest: a prompt never has more
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from control_plane.chat import ChatRequest, Demand, Rate
+from control_plane.chat import CallRequest, ChatRequest, Demand, PlainRequest, Rate
 
 BYTES_PER_TOKEN, LIKELY_BYTES_PER_TOKEN = 2, 4
 TOKENS_PER_MESSAGE = 8
@@ -16,10 +16,36 @@ TOKENS_PER_FILE = 2_000
 """A picture or a file, whatever its size: what providers charge for a picture in high resolution."""
 
 
-def demand(request: ChatRequest, rate: Rate) -> Demand:
+def demand(request: CallRequest, rate: Rate) -> Demand:
     """The worst case of a request at the dearest model it may run on. An answer is as long as asked for, or as the model
-    can make it.
+    can make it; an endpoint that answers at once writes none.
     """
+    return _plain_demand(request, rate) if isinstance(request, PlainRequest) else _chat_demand(request, rate)
+
+
+def dearest(rates: Iterable[Rate]) -> Rate:
+    """The highest price in each direction and the longest answer of several models; known if all of them are."""
+    all_rates = list(rates)
+    return Rate(
+        input=max(rate.input for rate in all_rates),
+        output=max(rate.output for rate in all_rates),
+        unit=max(rate.unit for rate in all_rates),
+        max_output_tokens=max(rate.max_output_tokens for rate in all_rates),
+        is_known=all(rate.is_known for rate in all_rates),
+    )
+
+
+def _plain_demand(request: PlainRequest, rate: Rate) -> Demand:
+    sizes = [_bytes_of(text) for text in request.texts]
+    return Demand(
+        prompt_tokens=TOKENS_PER_MESSAGE * len(sizes) + sum(sizes) // BYTES_PER_TOKEN,
+        likely_prompt_tokens=len(sizes) + sum(sizes) // LIKELY_BYTES_PER_TOKEN,
+        units=request.units,
+        rate=rate,
+    )
+
+
+def _chat_demand(request: ChatRequest, rate: Rate) -> Demand:
     size = sum(_size_of(message) for message in request.messages)
     for name in ("tools", "response_format"):
         if request.parameters.get(name):
@@ -31,18 +57,8 @@ def demand(request: ChatRequest, rate: Rate) -> Demand:
         prompt_tokens=fixed + size // BYTES_PER_TOKEN,
         likely_prompt_tokens=TOKENS_PER_FILE * files + size // LIKELY_BYTES_PER_TOKEN + len(request.messages),
         max_tokens=rate.max_output_tokens if asked is None else int(asked),
+        answers=request.parameters.get("n") or 1,
         rate=rate,
-    )
-
-
-def dearest(rates: Iterable[Rate]) -> Rate:
-    """The highest price in each direction and the longest answer of several models; known if all of them are."""
-    all_rates = list(rates)
-    return Rate(
-        input=max(rate.input for rate in all_rates),
-        output=max(rate.output for rate in all_rates),
-        max_output_tokens=max(rate.max_output_tokens for rate in all_rates),
-        is_known=all(rate.is_known for rate in all_rates),
     )
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from control_plane.chat import MILLION, ChatRequest, Rate, Usage
+from control_plane.chat import MILLION, CallRequest, ChatRequest, PlainRequest, Rate, Usage
 from control_plane.gateway.deployments import Deployment
 from control_plane.units import NanoUsd, nano_usd
 
@@ -27,6 +27,9 @@ DEFAULT_MAX_OUTPUT_TOKENS = 16_384
 """The longest answer of a model that says nothing about it: `max_output_tokens` in its `model_info` would."""
 
 LONG_CONTEXT = re.compile(r"_above_[0-9]+k_tokens")
+
+UNIT_PRICES = ("input_cost_per_query", "ocr_cost_per_page")
+"""What endpoints that are not priced by the token are priced by."""
 
 
 def money(dollars: float) -> NanoUsd:
@@ -79,12 +82,19 @@ def _rate(info: Mapping[str, Any], limit: Any) -> Rate:
     """The dearest a token can be: of a long prompt, of one that is written to the provider's cache, of reasoning."""
     inputs = [info.get("cache_creation_input_token_cost"), *_steps(info, "input_cost_per_token")]
     outputs = [info.get("output_cost_per_reasoning_token"), *_steps(info, "output_cost_per_token")]
+    units = [info.get(name) for name in UNIT_PRICES]
+    known = [*units, info.get("input_cost_per_token"), info.get("output_cost_per_token")]
     return Rate(
-        input=per_million(max((float(price) for price in inputs if price), default=0.0)),
-        output=per_million(max((float(price) for price in outputs if price), default=0.0)),
+        input=per_million(_highest(inputs)),
+        output=per_million(_highest(outputs)),
+        unit=money(_highest(units)),
         max_output_tokens=int(limit or DEFAULT_MAX_OUTPUT_TOKENS),
-        is_known=info.get("input_cost_per_token") is not None or info.get("output_cost_per_token") is not None,
+        is_known=any(price is not None for price in known),
     )
+
+
+def _highest(prices: Iterable[Any]) -> float:
+    return max((float(price) for price in prices if price), default=0.0)
 
 
 def _steps(info: Mapping[str, Any], price: str) -> list[Any]:
@@ -135,18 +145,28 @@ def warm_up(tags: Iterable[PriceTag]) -> None:
         _text_tokens(tag, "warm")
 
 
-async def estimate(tag: PriceTag, request: ChatRequest, texts: Sequence[str]) -> Usage:
+async def estimate(tag: PriceTag, request: CallRequest, texts: Sequence[str]) -> Usage:
     """Tokens of the request and of the texts answered so far, counted by us."""
     answered = "".join(texts)
-    length = len(answered) + sum(len(str(message.get("content"))) for message in request.messages)
+    length = len(answered) + _length_of(request)
     if length > LONG_TEXT:
         return await asyncio.to_thread(_estimate, tag, request, answered)
     return _estimate(tag, request, answered)
 
 
-def _estimate(tag: PriceTag, request: ChatRequest, answered: str) -> Usage:
+def _length_of(request: CallRequest) -> int:
+    if isinstance(request, PlainRequest):
+        return sum(len(text) for text in request.texts)
+    return sum(len(str(message.get("content"))) for message in request.messages)
+
+
+def _estimate(tag: PriceTag, request: CallRequest, answered: str) -> Usage:
     return Usage(
-        prompt_tokens=_prompt_tokens(tag, request),
+        prompt_tokens=(
+            sum(_text_tokens(tag, text) for text in request.texts)
+            if isinstance(request, PlainRequest)
+            else _prompt_tokens(tag, request)
+        ),
         completion_tokens=_text_tokens(tag, answered),
         is_estimated=True,
     )
@@ -167,7 +187,7 @@ def _prompt_tokens(tag: PriceTag, request: ChatRequest) -> int:
         )
     except Exception:  # noqa: BLE001  # a count may be rough but must not fail a call that was answered
         log.warning("tokens_guessed", extra={"model": tag.tokenizer_model})
-        return sum(len(str(message.get("content"))) for message in request.messages) // CHARACTERS_PER_TOKEN
+        return _length_of(request) // CHARACTERS_PER_TOKEN
 
 
 def _text_tokens(tag: PriceTag, text: str) -> int:

@@ -13,8 +13,11 @@ from uuid import uuid4
 from control_plane.chat import (
     CHAT_PARAMETERS,
     Answer,
+    CallRequest,
     ChatRequest,
     Demand,
+    PlainAnswer,
+    PlainRequest,
     ProviderCall,
     Rate,
     Served,
@@ -26,6 +29,7 @@ from control_plane.gateway import library, prices
 from control_plane.gateway.chunks import answer, cost_of, texts_of, tool_calls_of, usage_of
 from control_plane.gateway.demands import dearest, demand
 from control_plane.gateway.deployments import Deployment, RouterConfig
+from control_plane.gateway.endpoints import METHODS, plain_answer
 from control_plane.gateway.errors import translate
 from control_plane.gateway.reports import ATTEMPT, MARK, Attempt, spend_reporter
 from control_plane.gateway.settings import check_settings
@@ -76,10 +80,8 @@ def _build(config: RouterConfig, report: Callable[[SpendReport], None]) -> "Gate
 
 
 def _serving(deployment: Deployment) -> Serving:
-    return Serving(
-        served=Served(deployment_id=deployment.id, model=deployment.provider_model),
-        tag=prices.price_tag(deployment),
-    )
+    tag = prices.price_tag(deployment)
+    return Serving(Served(deployment.id, deployment.provider_model, tag.provider), tag)
 
 
 def _model_list_item(deployment: Deployment) -> dict[str, Any]:
@@ -143,6 +145,7 @@ class Gateway:
         Raises: ProviderError as `complete` does. Cancelling closes the connection to the provider. The caller closes
         the stream.
         """
+        assert isinstance(call.request, ChatRequest), "other endpoints do not stream"
         attempt = Attempt()
         arguments = self._arguments(call, attempt)
         try:
@@ -155,7 +158,22 @@ class Gateway:
         await stream.prime()
         return stream
 
-    def demand(self, models: Sequence[str], request: ChatRequest) -> Demand:
+    async def ask(self, call: ProviderCall) -> PlainAnswer:
+        """What an endpoint beside chat completions answers. Raises: as `complete`."""
+        assert isinstance(call.request, PlainRequest), "chat calls are completed or streamed"
+        attempt = Attempt()
+        arguments = {**call.request.arguments, **self._control(call, attempt)}
+        try:
+            response = await getattr(self._router, METHODS[call.request.endpoint])(**arguments)
+            serving = self._who(attempt, call)
+            usage = usage_of(getattr(response, "usage", None))
+            if usage is None:
+                usage = await prices.estimate(serving.tag, call.request, ())
+            return plain_answer(call.request, response, served=serving.served, usage=usage, tag=serving.tag)
+        except Exception as exc:  # noqa: BLE001  # as in complete
+            raise translate(exc) from None  # as in complete
+
+    def demand(self, models: Sequence[str], request: CallRequest) -> Demand:
         """What a call may use at most, at the dearest deployment of these models. No tokenizer: microseconds."""
         rate = self._rates.get(tuple(models))
         if rate is None:
@@ -207,21 +225,28 @@ class Gateway:
         return answer(response, served=serving.served, usage=usage, cost=cost)
 
     def _arguments(self, call: ProviderCall, attempt: Attempt) -> dict[str, Any]:
-        """Everything LiteLLM is told about a call, all of it fresh: the Router writes into it."""
+        """Everything LiteLLM is told about a chat call, all of it fresh: the Router writes into it."""
+        assert isinstance(call.request, ChatRequest), "other endpoints are asked"
+        parameters = call.request.parameters
+        arguments: dict[str, Any] = {name: parameters[name] for name in parameters if name in CHAT_PARAMETERS}
+        arguments["messages"] = [dict(message) for message in call.request.messages]
+        arguments["_skip_mcp_handler"] = True  # tools would make LiteLLM load and perhaps call MCP servers
+        return arguments | self._control(call, attempt)
+
+    def _control(self, call: ProviderCall, attempt: Attempt) -> dict[str, Any]:
+        """Which models a call runs on, in which order, and by what LiteLLM's reports of it are known."""
         primary, *others = call.models
         if not self._primaries.keys() >= {primary, *others}:
             raise ValueError("a model that is not in the configuration")  # a deployment's id would be taken, too
-        parameters = call.request.parameters
-        arguments: dict[str, Any] = {name: parameters[name] for name in parameters if name in CHAT_PARAMETERS}
-        arguments["model"] = primary
-        arguments["messages"] = [dict(message) for message in call.request.messages]
-        arguments["litellm_call_id"] = str(call.call_id)
-        arguments["litellm_metadata"] = {
-            "spend_logs_metadata": {"job_id": str(call.job_id), "team_id": str(call.team_id)},
-            MARK: self._mark,
-            ATTEMPT: attempt,
+        control: dict[str, Any] = {
+            "model": primary,
+            "litellm_call_id": str(call.call_id),
+            "litellm_metadata": {
+                "spend_logs_metadata": {"job_id": str(call.job_id), "team_id": str(call.team_id)},
+                MARK: self._mark,
+                ATTEMPT: attempt,
+            },
         }
-        arguments["_skip_mcp_handler"] = True  # tools would make LiteLLM load and perhaps call MCP servers
         if others:
-            arguments["fallbacks"] = others
-        return arguments
+            control["fallbacks"] = others
+        return control

@@ -5,16 +5,17 @@ piece, so whoever holds a primed stream sees one model, and every later failure 
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import anyio
 
-from control_plane.chat import ChatRequest, Chunk, Served, Usage
+from control_plane.chat import ChatRequest, Chunk, Ending, Served, Usage
 from control_plane.errors import LlmCallFailed
 from control_plane.gateway import prices
-from control_plane.gateway.chunks import finish_reason, texts_of, tool_calls_of, usage_of
+from control_plane.gateway.chunks import finish_reason, plain, texts_of, tool_calls_of, usage_of
 from control_plane.gateway.errors import translate
 from control_plane.gateway.prices import PriceTag
 from control_plane.units import NanoUsd
@@ -46,8 +47,9 @@ class ProviderStream:
         self._opened_by = self._serving
         self._first: Chunk | None = None
         self._texts: list[str] = []
-        self._has_tool_calls = False
-        self._finish_reason: str | None = None
+        self._ready: deque[Chunk] = deque()
+        self._with_tool_calls: set[int] = set()
+        self._finish_reasons: dict[int, str] = {}
         self._reported: Any = None
         self._is_over = False
         self._is_closed = False
@@ -78,6 +80,17 @@ class ProviderStream:
         if self._is_over:
             raise StopAsyncIteration
         return await self._pull()
+
+    def ending(self, usage: Usage) -> Ending:
+        """How it ended, with what was used. Of several answers LiteLLM passes on only one reason."""
+        said = self._finish_reasons
+        reasons = {
+            index: finish_reason(
+                said.get(index, next(iter(said.values()), None)), has_tool_calls=index in self._with_tool_calls
+            )
+            for index in range(self._request.parameters.get("n") or 1)
+        }
+        return Ending(reasons, usage)
 
     async def settle(self) -> tuple[Usage, NanoUsd | None]:
         """Tokens and cost of what was produced so far: the provider's numbers if they came, else counted by us.
@@ -113,45 +126,45 @@ class ProviderStream:
         chunk = await self._pull()
         self._serving = self._who()
         if chunk.finish_reason is None:
-            return Chunk({"role": "assistant", **chunk.delta})
+            return replace(chunk, delta={"role": "assistant", **chunk.delta})
         if not await self._is_an_answer():
             raise LlmCallFailed
         return chunk
 
     async def _pull(self) -> Chunk:
         """The next chunk. Runs for every piece: LiteLLM needs 420 µs for one, this a few."""
-        while True:
+        while not self._ready:
             self._is_reading = True
             try:
                 raw = await self._source.__anext__()
             except StopAsyncIteration:
                 return self._end()
             except Exception as exc:  # noqa: BLE001  # a stream's end: every failure of a provider arrives here
-                if self._finish_reason is not None:  # the answer is whole; only what comes behind it is missing
+                if self._finish_reasons:  # the answer is whole; only what comes behind it is missing
                     log.warning("stream_tail_lost", extra={"error_class": type(exc).__name__})
                     return self._end()
                 self._is_over = True
                 raise translate(exc) from None  # the provider's text stays out of tracebacks
             finally:
                 self._is_reading = False
-            if raw.choices:
-                choice = raw.choices[0]
+            for choice in raw.choices:
                 if choice.finish_reason is not None:
-                    self._finish_reason = choice.finish_reason
-                delta = self._tally(choice.delta)
+                    self._finish_reasons[choice.index] = choice.finish_reason
+                delta = self._tally(choice.delta, choice.index)
                 if delta is not None:
-                    return Chunk(delta)
+                    self._ready.append(Chunk(delta, None, choice.index, _logprobs_of(choice)))
             usage = getattr(raw, "usage", None)  # LiteLLM sends it alone, behind everything else
             if usage is not None:
                 self._reported = usage
+        return self._ready.popleft()
 
-    def _tally(self, said: Any) -> Mapping[str, Any] | None:
+    def _tally(self, said: Any, index: int) -> Mapping[str, Any] | None:
         """What a piece says to the client, counted; None when that is nothing."""
         content = said.content
         calls = said.tool_calls
         if calls:
             delta: dict[str, Any] = {"tool_calls": tool_calls_of(calls)}
-            self._has_tool_calls = True
+            self._with_tool_calls.add(index)
             self._texts += texts_of(delta["tool_calls"])
             if content:
                 delta["content"] = content
@@ -167,7 +180,7 @@ class ProviderStream:
 
     def _end(self) -> Chunk:
         self._is_over = True
-        return Chunk({}, finish_reason(self._finish_reason, has_tool_calls=self._has_tool_calls))
+        return Chunk({}, self.ending(Usage()).finish_reason)
 
     async def _is_an_answer(self) -> bool:
         """Whether an end without a piece is the provider's: to LiteLLM a body that is no stream is an empty answer."""
@@ -185,3 +198,8 @@ class ProviderStream:
             return any(getattr(kept, "usage", None) is not None for kept in reversed(self._source.chunks))
         ours = await prices.estimate(self._serving.tag, self._request, self._texts)
         return (usage.prompt_tokens, usage.completion_tokens) != (ours.prompt_tokens, ours.completion_tokens)
+
+
+def _logprobs_of(choice: Any) -> Mapping[str, Any] | None:
+    logprobs = getattr(choice, "logprobs", None)
+    return None if logprobs is None else plain(logprobs)

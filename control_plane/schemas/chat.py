@@ -135,11 +135,9 @@ class ChatParameters(Body):
     seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | None = None
 
     def given_parameters(self) -> dict[str, Any]:
-        """The parameters the client set, in OpenAI's form, without anything unknown."""
-        return {name: plain(value) for name in _PARAMETERS if (value := getattr(self, name)) is not None}
-
-
-_PARAMETERS = tuple(sorted(CHAT_PARAMETERS))
+        """The parameters the client set, in OpenAI's form, without anything this body has no field for."""
+        names = CHAT_PARAMETERS.intersection(type(self).model_fields)
+        return {name: plain(value) for name in sorted(names) if (value := getattr(self, name)) is not None}
 
 
 def plain(value: Any) -> Any:

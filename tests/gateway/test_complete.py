@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from control_plane.chat import ProviderCall, Served, Usage
+from control_plane.chat import ChatRequest, ProviderCall, Served, Usage
 from control_plane.errors import LlmCallFailed
 from control_plane.gateway.deployments import Deployment
 from tests.gateway.conftest import Deploy, Opener, make_call
@@ -22,11 +22,11 @@ async def test_an_answer_names_who_served_it_and_what_it_cost(gateway_for: Opene
     gateway = await gateway_for("ok")
     answer = await gateway.complete(make_call("ok"))
     assert answer.content == TEXT
-    assert answer.tool_calls == []
+    assert not answer.tool_calls
     assert answer.finish_reason == "stop"
     assert answer.usage == Usage(prompt_tokens=11, completion_tokens=10)
     assert answer.cost == 11 * 1_000 + 10 * 2_000
-    assert answer.served == Served(deployment_id="ok#1", model="gpt-4o")
+    assert answer.served == Served(deployment_id="ok#1", model="gpt-4o", provider="openai")
     assert not answer.is_cached
 
 
@@ -84,6 +84,7 @@ async def test_only_messages_and_chat_parameters_reach_the_provider(gateway_for:
     gateway = await gateway_for("ok", "e500")
     parameters: dict[str, Any] = {"temperature": 0.5, "max_tokens": 7, "seed": 3, "response_format": {"type": "text"}}
     call = make_call("ok", **parameters)
+    assert isinstance(call.request, ChatRequest)
     assert isinstance(call.request.parameters, dict)
     call.request.parameters.update(
         api_base=provider.url("e500"),
@@ -213,3 +214,12 @@ async def test_an_estimate_counts_tools_and_long_prompts_without_any_call(
 
 def demo(text: str, name: str = "demo") -> Deployment:
     return Deployment(f"{name}#1", name, {"model": "openai/gpt-4o", "mock_response": text}, {})
+
+
+async def test_every_answer_that_was_asked_for_arrives_and_is_paid(gateway_for: Opener) -> None:
+    gateway = await gateway_for("ok")
+    answer = await gateway.complete(make_call("ok", n=3))
+    assert [choice["index"] for choice in answer.choices] == [0, 1, 2]
+    assert {choice["message"]["content"] for choice in answer.choices} == {TEXT}
+    assert answer.usage.completion_tokens == 30
+    assert answer.cost == 11 * 1_000 + 30 * 2_000

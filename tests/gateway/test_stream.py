@@ -75,7 +75,7 @@ async def test_cached_tokens_cost_the_same_streamed(gateway_for: Opener, deploy:
     gateway = await gateway_for(deploy("cached", info=prices))
     stream = await gateway.stream(make_call("cached"))
     await read(stream)
-    assert await stream.settle() == (Usage(11, 10), 3 * 1_000 + 8 * 100 + 10 * 2_000)
+    assert await stream.settle() == (Usage(11, 10, cached_tokens=8), 3 * 1_000 + 8 * 100 + 10 * 2_000)
 
 
 async def test_a_demo_deployment_streams_offline(gateway_for: Opener) -> None:
@@ -106,7 +106,7 @@ async def test_a_failure_before_content_is_answered_by_the_next_model(
     # then one model answered, whole, at its own price
     assert_well_formed(chunks)
     assert text(chunks) == TEXT
-    assert stream.served == Served(deployment_id="ok#1", model="gpt-4o")
+    assert stream.served == Served(deployment_id="ok#1", model="gpt-4o", provider="openai")
     assert await stream.settle() == (Usage(11, 10), 310_000)
     assert [request.behaviour for request in provider.requests] == [*broken, "ok"]
 
@@ -329,3 +329,14 @@ async def one_of_each(gateway: Gateway) -> None:
     with pytest.raises(LlmCallFailed):
         await read(stream)
     await stream.aclose()
+
+
+async def test_several_answers_arrive_side_by_side(gateway_for: Opener) -> None:
+    gateway = await gateway_for("ok")
+    stream = await gateway.stream(make_call("ok", n=2))
+    pieces = [chunk for chunk in await read(stream) if chunk.finish_reason is None]
+    for index in (0, 1):
+        assert text([piece for piece in pieces if piece.index == index]) == TEXT
+    usage, cost = await stream.settle()
+    assert stream.ending(usage).finish_reasons == {0: "stop", 1: "stop"}
+    assert (usage.completion_tokens, cost) == (20, 11 * 1_000 + 20 * 2_000)

@@ -1,0 +1,86 @@
+"""Calls of the doors where a client may name a job, or none: then the call has one of its own."""
+
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from control_plane.calls.one_call import OneCallJobs
+from control_plane.calls.service import AnsweredCall, CallOrder, CallService
+from control_plane.calls.stream import JobStream, LiveStream
+from control_plane.chat import Answer, PlainAnswer
+from control_plane.ids import JobId
+from control_plane.jobs.models import Job
+from control_plane.jobs.service import NewJob
+from control_plane.tenants.principal import Principal
+
+A = TypeVar("A", Answer, PlainAnswer)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The job a call belongs to: the one with this id, or a new one of its own. `completes`: it is completed with the call."""
+
+    new: NewJob
+    job_id: JobId | None = None
+    completes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedCall(Generic[A]):
+    """A call that was answered, and the bill of its job; None: the job goes on."""
+
+    call: AnsweredCall[A]
+    bill: Job | None
+
+
+class PlacedCalls:
+    """Makes calls where they belong. A job that a call fails in goes on, so that the client can try again.
+
+    A job to be completed in which other calls are still running is completed when they have ended.
+    """
+
+    def __init__(self, calls: CallService, one_call_jobs: OneCallJobs) -> None:
+        self._calls = calls
+        self._one_call_jobs = one_call_jobs
+
+    async def call(self, who: Principal, place: Place, order: CallOrder) -> PlacedCall[Answer]:
+        """One buffered chat call. Raises: what creating a job and calling raise."""
+        if place.job_id is None:
+            done = await self._one_call_jobs.call(who, place.new, order)
+            return PlacedCall(done.call, done.bill.job)
+        return await self._in_job(who, place, place.job_id, self._calls.call(who, place.job_id, order))
+
+    async def ask(self, who: Principal, place: Place, order: CallOrder) -> PlacedCall[PlainAnswer]:
+        """One call of an endpoint that answers at once. Raises: as `call`."""
+        if place.job_id is None:
+            done = await self._one_call_jobs.ask(who, place.new, order)
+            return PlacedCall(done.call, done.bill.job)
+        return await self._in_job(who, place, place.job_id, self._calls.ask(who, place.job_id, order))
+
+    async def stream(self, who: Principal, place: Place, order: CallOrder) -> LiveStream | JobStream:
+        """One streamed call. Raises: as `call`."""
+        job_id = place.job_id
+        if job_id is None:
+            return await self._one_call_jobs.stream(who, place.new, order)
+        stream = await self._calls.stream(who, job_id, order)
+        if not place.completes:
+            return stream
+
+        async def complete() -> None:
+            await self._one_call_jobs.complete(who, job_id)
+
+        return JobStream(stream, on_end=complete, on_abandon=_go_on)
+
+    async def _in_job(
+        self, who: Principal, place: Place, job_id: JobId, calling: Awaitable[AnsweredCall[A]]
+    ) -> PlacedCall[A]:
+        answered = await calling
+        closed = None
+        if place.completes:
+            work = self._one_call_jobs.complete(who, job_id)
+            closed = await self._calls.in_flight.to_its_end(work)
+        return PlacedCall(answered, closed.job if closed else None)
+
+
+async def _go_on(_error_code: str) -> None:
+    """What follows from a stream that did not come to its end, for a job of several calls: nothing."""

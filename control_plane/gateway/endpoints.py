@@ -1,0 +1,37 @@
+"""The endpoints that answer at once, beside chat completions: how the Router is asked, and what it answered in our words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from control_plane.chat import Endpoint, PlainAnswer, PlainRequest, Served, Usage
+from control_plane.gateway.chunks import plain
+from control_plane.gateway.prices import PriceTag, cost_of_tokens, money
+from control_plane.units import NanoUsd
+
+METHODS: Mapping[Endpoint, str] = {
+    "embeddings": "aembedding",
+    "rerank": "arerank",
+    "moderations": "amoderation",
+    "ocr": "aocr",
+}
+"""What the Router calls them."""
+
+
+def plain_answer(request: PlainRequest, response: Any, *, served: Served, usage: Usage, tag: PriceTag) -> PlainAnswer:
+    """An answer with its cost as LiteLLM says it, else by the price list."""
+    hidden = getattr(response, "_hidden_params", None) or {}
+    is_cached = hidden.get("cache_hit") is True
+    return PlainAnswer(
+        body=plain(response),
+        usage=usage,
+        cost=NanoUsd(0) if is_cached else _cost(request, hidden.get("response_cost"), usage, tag),
+        served=served,
+        is_cached=is_cached,
+    )
+
+
+def _cost(request: PlainRequest, said: float | None, usage: Usage, tag: PriceTag) -> NanoUsd | None:
+    if said:
+        return money(said)
+    tokens = cost_of_tokens(tag, usage)
+    return None if tokens is None else NanoUsd(tokens + request.units * tag.rate.unit)

@@ -1,0 +1,86 @@
+"""Calls whose client may name a job: joined, completed with the call, or in a job of their own."""
+
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from control_plane.calls.placed import Place, PlacedCalls
+from control_plane.calls.service import CallOrder
+from control_plane.chat import ChatRequest, PlainRequest
+from control_plane.errors import JobClosed, LlmCallFailed
+from control_plane.ids import JobId
+from control_plane.jobs.service import NewJob
+from control_plane.tenants.principal import Principal
+from tests.books import Books
+from tests.house import Server, Team
+
+EMBEDDING = CallOrder(PlainRequest("embeddings", {"input": ["hello"]}, ["hello"]), model_group="ok")
+
+
+def chat(group: str = "ok") -> CallOrder:
+    return CallOrder(ChatRequest([{"role": "user", "content": "hi"}]), model_group=group)
+
+
+@pytest.fixture
+def placed(server: Server) -> PlacedCalls:
+    return server.house.placed_calls
+
+
+@pytest_asyncio.fixture
+async def who(server: Server, team: Team) -> Principal:
+    return await server.house.keys.principal(team.key)
+
+
+async def job_of(team: Team, *, completes: bool = False) -> Place:
+    return Place(NewJob("test"), job_id=JobId(UUID(await team.create_job())), completes=completes)
+
+
+async def test_calls_join_the_job_they_name(placed: PlacedCalls, who: Principal, team: Team) -> None:
+    place = await job_of(team)
+    assert (await placed.call(who, place, chat())).bill is None
+    assert (await placed.ask(who, place, EMBEDDING)).bill is None
+    stream = await placed.stream(who, place, chat())
+    assert [chunk.delta async for chunk in stream]
+    await stream.end()
+    bill = (await team.complete(str(place.job_id))).json()
+    assert bill["costs"]["successful_calls"] == 3
+    (await Books.of(team)).check()
+
+
+async def test_the_last_call_completes_the_job(placed: PlacedCalls, who: Principal, team: Team) -> None:
+    place = await job_of(team, completes=True)
+    done = await placed.call(who, place, chat())
+    assert done.bill is not None
+    assert (done.bill.status, done.bill.credits_charged) == ("completed", 1)
+    with pytest.raises(JobClosed):
+        await placed.call(who, place, chat())
+    assert (await team.credits())["credits_used"] == 1
+
+
+async def test_the_last_stream_completes_the_job(placed: PlacedCalls, who: Principal, team: Team) -> None:
+    place = await job_of(team, completes=True)
+    stream = await placed.stream(who, place, chat())
+    assert [chunk.delta async for chunk in stream]
+    await stream.end()
+    assert (await team.http.get(f"/api/jobs/{place.job_id}")).json()["status"] == "completed"
+    assert (await team.credits())["credits_used"] == 1
+
+
+async def test_a_call_that_fails_leaves_its_job_open(placed: PlacedCalls, who: Principal, team: Team) -> None:
+    place = await job_of(team, completes=True)
+    with pytest.raises(LlmCallFailed):
+        await placed.call(who, place, chat("e500"))
+    assert (await placed.call(who, place, chat())).bill is not None
+
+
+async def test_without_a_job_a_call_has_its_own(placed: PlacedCalls, who: Principal, team: Team) -> None:
+    alone = Place(NewJob("test"))
+    for done in (await placed.call(who, alone, chat()), await placed.ask(who, alone, EMBEDDING)):
+        assert done.bill is not None
+        assert done.bill.credits_charged == 1
+    stream = await placed.stream(who, alone, chat())
+    assert [chunk.delta async for chunk in stream]
+    await stream.end()
+    assert (await team.credits())["credits_used"] == 3
+    (await Books.of(team)).check()
