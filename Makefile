@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE := tests/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := control_plane tests
 
@@ -27,6 +28,10 @@ $(VENV)/.dev: $(VENV)/.runtime deploy/requirements-dev.lock
 	$(PIP) install --require-hashes -r deploy/requirements-dev.lock
 	@touch $@
 
+$(NODE)/node_modules/.installed: $(NODE)/package.json $(NODE)/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix $(NODE) --no-audit --no-fund --silent && touch $@; \
+	else echo "npm is not installed: the tests of JavaScript clients are skipped"; fi
+
 install: $(VENV)/.runtime ## Install the product into .venv, from the hash-pinned lock
 
 install-dev: $(VENV)/.dev ## Install what the tests and checks need, too
@@ -38,7 +43,7 @@ run: install ## Migrate the database and serve on port 8003
 	@$(BIN)/control-plane migrate
 	@exec $(BIN)/control-plane serve
 
-test: install-dev ## Run every test, on SQLite and on a real Postgres and Redis
+test: install-dev $(NODE)/node_modules/.installed ## Run every test, on SQLite and on a real Postgres and Redis
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
 check: install-dev ## Format, ruff, mypy strict, floors
@@ -65,4 +70,4 @@ lock: ## Renew the lock files in deploy/, leaving out releases younger than a we
 	@rm -rf $(VENV)-lock
 
 clean: ## Remove .venv and caches; var/ with your data stays
-	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(NODE)/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -163,11 +163,14 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Who answered: the deployment's id in the YAML, the provider's name of its model (`gpt-4-turbo`), the provider."""
+    """Who answered: the deployment's id in the YAML, the provider's name of its model (`gpt-4-turbo`), the provider, and
+    the `model_name` by which clients ask for it.
+    """
 
     deployment_id: str
     model: str
     provider: str = ""
+    model_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

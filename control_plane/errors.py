@@ -5,7 +5,7 @@
     ├── Refused                      what we say no to (4xx), logged at INFO
     │   ├── InvalidKey                                                        401
     │   ├── Forbidden                                                         403
-    │   │   ├── JobNotOwned  TeamNotOwned  AdminOnly  TeamSuspended
+    │   │   ├── JobNotOwned  TeamNotOwned  AdminOnly  TeamSuspended  OriginRefused
     │   │   ├── InsufficientCredits  JobCapReached  AtRiskLimit
     │   │   └── ModelGroupNotAllowed  UnpricedRefused
     │   ├── NotFound                                                          404
@@ -102,6 +102,12 @@ class TeamSuspended(Forbidden):
     """The team is suspended; an administrator can resume it."""
 
     code = "team_suspended"
+
+
+class OriginRefused(Forbidden):
+    """This key may not be used by pages of this origin; an administrator can register it."""
+
+    code = "origin_not_registered"
 
 
 class InsufficientCredits(Forbidden):
@@ -309,6 +315,8 @@ class ProviderError(HouseError):
     code = "llm_call_failed"
     status = 500
     level = logging.WARNING
+    provider_status: int | None = None
+    """What the provider answered; None when no answer of its came."""
 
 
 class ProviderRefused(ProviderError):

@@ -89,7 +89,7 @@ def config_for(provider: Provider, **more: Any) -> dict[str, Any]:
         "model_list": deployments,
         "model_groups": {name: {"models": models, "teams": ["*"]} for name, models in groups.items()}
         | {"Private": {"models": ["ok"], "teams": ["nobody-*"]}},
-        "router_settings": {"num_retries": 0, "timeout": 5, "disable_cooldowns": True},
+        "router_settings": {"num_retries": 0, "timeout": 30, "disable_cooldowns": True},
         "litellm_settings": {"drop_params": True},
         **more,
     }

@@ -29,11 +29,21 @@ USAGE: Json = {
 
 
 @dataclass(frozen=True, slots=True)
+class Called:
+    """A tool call, its arguments in the pieces they are streamed in."""
+
+    id: str
+    fragments: Sequence[str]
+    name: str = "get_weather"
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """How one request is answered. Positions count stream events: 0 before the role chunk, 1 after it, 4 after three words.
 
     `hold_at`: waits there until the test releases the behaviour; `break_at`: drops the connection there; `error_at`:
-    sends an error event there and ends; `is_cut`: the stream ends cleanly before its finish chunk.
+    sends an error event there and ends; `is_cut`: the stream ends cleanly before its finish chunk. `calls`: tool calls
+    after the words, streamed in turns, a piece of each.
     """
 
     status: int = 200
@@ -41,6 +51,7 @@ class Plan:
     raw: str | None = None
     words: Sequence[str] = WORDS
     is_tool_call: bool = False
+    calls: Sequence[Called] = ()
     finish_reason: str = "stop"
     usage: Json | None = None
     holds_headers: bool = False
@@ -63,6 +74,27 @@ PLANS: Mapping[str, Plan] = {
     "ok": OK,
     "json": replace(OK, words=(PERSON[:20], PERSON[20:40], PERSON[40:])),
     "tools": replace(OK, words=WEATHER_ARGUMENTS, is_tool_call=True, finish_reason="tool_calls"),
+    "tools-two": replace(
+        OK,
+        words=("Let me", " look."),
+        calls=(
+            Called("call_paris", ('{"location": ', '"Paris", "days": 12345678901234567890}')),
+            Called("call_rome", ('{"loca', 'tion": "Rome"}')),
+        ),
+        finish_reason="tool_calls",
+    ),
+    "tools-odd": replace(
+        OK,
+        words=(),
+        calls=(
+            Called("call_cut", ('{"location": "Par',)),
+            Called("call_list", ("[1, 2]",)),
+            Called("call_half", ('{"location": "\\ud800"}',)),
+            Called("call_deep", ('{"a":' * 150 + "1" + "}" * 150,)),
+            Called("call_none", ("",)),
+        ),
+        finish_reason="tool_calls",
+    ),
     "reason-length": replace(OK, finish_reason="length"),
     "filter": replace(OK, finish_reason="content_filter"),
     "cached": replace(OK, usage={**USAGE, "prompt_tokens_details": {"cached_tokens": CACHED_TOKENS}}),
@@ -105,15 +137,21 @@ PLANS: Mapping[str, Plan] = {
     ),
     "e503": _refusal(503, "server_error", "The engine is currently overloaded."),
 }
+TOOL_THEN_TEXT = replace(
+    OK, words=(), calls=(Called("call_123", ('{"location": ', '"San Francisco, CA"}')),), finish_reason="tool_calls"
+)
 NUMBERED = re.compile(r"(flaky|break|long)(\d+)")
 
 
 def plan_of(behaviour: str, earlier_requests: int = 0) -> Plan:
     """The plan of a behaviour's next request.
 
-    `flakyN` fails N times, then answers; `breakN` drops the connection after N content chunks; `longN` streams N.
+    `flakyN` fails N times, then answers; `breakN` drops the connection after N content chunks; `longN` streams N;
+    `tool-then-text` calls a tool first and answers then.
     Raises: KeyError for a behaviour nobody wrote.
     """
+    if behaviour == "tool-then-text":
+        return OK if earlier_requests else TOOL_THEN_TEXT
     numbered = NUMBERED.fullmatch(behaviour)
     if numbered is None:
         return PLANS[behaviour]
@@ -146,6 +184,8 @@ def completion(plan: Plan, asked: Json, *, response_id: str) -> Json:
             "content": None,
             "tool_calls": [{"id": "call_weather", "type": "function", "function": function}],
         }
+    if plan.calls:
+        message = {"role": "assistant", "content": text or None, "tool_calls": [_call(call) for call in plan.calls]}
     answers = asked.get("n") or 1
     body: Json = {
         "id": response_id,
@@ -157,6 +197,22 @@ def completion(plan: Plan, asked: Json, *, response_id: str) -> Json:
         ],
     }
     return body if plan.usage is None else {**body, "usage": _times(plan.usage, answers)}
+
+
+def _call(call: Called, *, is_opening: bool = False) -> Json:
+    function = {"name": call.name, "arguments": "" if is_opening else "".join(call.fragments)}
+    return {"id": call.id, "type": "function", "function": function}
+
+
+def _call_deltas(calls: Sequence[Called]) -> list[Json]:
+    openings = [{"index": index, **_call(call, is_opening=True)} for index, call in enumerate(calls)]
+    pieces = [
+        {"index": index, "function": {"arguments": call.fragments[turn]}}
+        for turn in range(max((len(call.fragments) for call in calls), default=0))
+        for index, call in enumerate(calls)
+        if turn < len(call.fragments)
+    ]
+    return [{"tool_calls": [said]} for said in [*openings, *pieces]]
 
 
 def _times(usage: Json, answers: int) -> Json:
@@ -199,7 +255,7 @@ def events(plan: Plan, asked: Json, *, response_id: str, include_usage: bool) ->
             "function": {"name": "get_weather", "arguments": ""},
         }
         opening = {"role": "assistant", "content": None, "tool_calls": [call]}
-    sequence = [chunk(opening), *(piece(word) for word in plan.words)]
+    sequence = [chunk(opening), *(piece(word) for word in plan.words), *map(chunk, _call_deltas(plan.calls))]
     if not plan.is_cut:
         sequence.append(chunk({}, plan.finish_reason))
     sequence = [of(index, event) for event in sequence for index in range(answers)]

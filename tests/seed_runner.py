@@ -144,7 +144,7 @@ class Acme:
         program = self._addressed("\n".join([head, before, *texts, after]), key or self.team.key)
         file = self.folder / f"example{kind}"
         await asyncio.to_thread(file.write_text, program, encoding="utf-8")
-        ran = await _run(PROGRAMS[kind], file)
+        ran = await run_program(PROGRAMS[kind], file)
         assert ran.status == status, ran.err
         return ran
 
@@ -159,8 +159,9 @@ class Acme:
         return text
 
 
-async def _run(program: str, file: Path) -> Ran:
-    environment = os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONIOENCODING": "utf-8"}
+async def run_program(program: str, file: Path, **environ: str) -> Ran:
+    """Runs a file, which has a minute."""
+    environment = os.environ | {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1", "PYTHONIOENCODING": "utf-8"} | environ
     process = await asyncio.create_subprocess_exec(
         program, str(file), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment
     )

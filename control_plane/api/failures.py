@@ -13,7 +13,10 @@ DEFAULT_RETRY_AFTER_S = 1
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong. `facts` belong to the code; `detail` is more precise than the message, where something is."""
+    """What went wrong. `facts` belong to the code; `detail` is more precise than the message, where something is.
+
+    `provider_status`: what the provider answered, where it did.
+    """
 
     status: int
     code: str
@@ -21,6 +24,7 @@ class Failure:
     facts: Mapping[str, Any] = field(default_factory=dict)
     detail: Any = None
     retry_after_s: float | None = None
+    provider_status: int | None = None
 
     @classmethod
     def of(cls, error: HouseError) -> "Failure":
@@ -28,7 +32,14 @@ class Failure:
         retry_after_s = error.retry_after_s
         if retry_after_s is None and error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
             retry_after_s = DEFAULT_RETRY_AFTER_S
-        return cls(error.status, error.code, error.message, error.facts, retry_after_s=retry_after_s)
+        return cls(
+            error.status,
+            error.code,
+            error.message,
+            error.facts,
+            retry_after_s=retry_after_s,
+            provider_status=getattr(error, "provider_status", None),
+        )
 
     @property
     def headers(self) -> dict[str, str]:

@@ -12,13 +12,14 @@ from control_plane.api.call_orders import from_wire
 from control_plane.api.deps import Caller, House
 from control_plane.api.idempotency import NewSubject, Subject
 from control_plane.api.leaving import unless_client_leaves
+from control_plane.api.places import ONE_CALL_TTL, job_id_of
 from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
 from control_plane.api.sse import OpenAiChunks, SseResponse, Stream
 from control_plane.calls.live import LiveCall
 from control_plane.credits.reservations import Caps
-from control_plane.errors import JobNotFound, TeamNotOwned
+from control_plane.errors import TeamNotOwned
 from control_plane.house import House as HouseType
-from control_plane.ids import JobId, parse_id
+from control_plane.ids import JobId
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.service import Closing, NewJob
 from control_plane.schemas import jobs as wire
@@ -27,18 +28,7 @@ from control_plane.units import nano_usd
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=StrictRoute)
 
-ONE_CALL_TTL = timedelta(hours=1)
-"""How long a one-call job whose server died holds its credits; one whose call still runs does not expire."""
-
 JobPath = Annotated[str, Path(alias="job_id", description="as given by create")]
-
-
-def job_id_of(text: str) -> JobId:
-    """The id in a path. Raises: JobNotFound for one that cannot be ours."""
-    parsed = parse_id(text)
-    if parsed is None:
-        raise JobNotFound
-    return JobId(parsed)
 
 
 @router.post("/create", response_model=wire.JobCreated, summary="Create a job")

@@ -47,7 +47,7 @@ class Wire(Protocol):
     """How one API writes a stream."""
 
     def chunk(self, chunk: Chunk) -> bytes:
-        """The event of a piece."""
+        """The event of a piece; nothing when it says nothing yet."""
 
     def ending(self, ending: Ending) -> bytes:
         """The events after the last piece, up to `[DONE]`."""
@@ -96,7 +96,8 @@ class SseResponse(Response):
     async def _write_all(self) -> None:
         try:
             async for chunk in self._stream:
-                await self._write(self._wire.chunk(chunk))
+                if written := self._wire.chunk(chunk):
+                    await self._write(written)
             last = self._wire.ending(await self._stream.end())
             self.is_whole = True
         except HouseError as error:

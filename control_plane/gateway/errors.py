@@ -28,6 +28,8 @@ RETRY_AFTER_S = 5.0
 
 MAX_RETRY_AFTER_S = 3600.0
 
+MIN_ERROR_STATUS = 400
+
 
 def translate(exc: Exception) -> ProviderError:
     """The provider error that stands for `exc`, which is logged without its text.
@@ -35,6 +37,7 @@ def translate(exc: Exception) -> ProviderError:
     429 and 503 always carry `retry_after_s`. 401, 402, 403 and 404 of a provider become LlmCallFailed.
     """
     error = _translated(exc)
+    error.provider_status = _provider_status(exc)
     log.warning(
         "provider_error",
         extra={
@@ -85,6 +88,13 @@ def _status(exc: Exception) -> int | None:
         return None
 
 
+def _provider_status(exc: Exception) -> int | None:
+    """What the provider itself answered: LiteLLM also gives a status to connections that failed and answers that broke off."""
+    came = not any(_is_timeout(cause) or _is_connection(cause) for cause in _causes(exc))
+    status = _status(exc)
+    return status if came and status is not None and status >= MIN_ERROR_STATUS else None
+
+
 def _where(exc: Exception) -> str | None:
     """The line that raised it, which a text we do not log would have told."""
     frames = traceback.extract_tb(exc.__traceback__, limit=-1)
@@ -126,3 +136,9 @@ def _is_timeout(cause: BaseException) -> bool:
     import httpx  # noqa: PLC0415  # litellm has loaded it; nothing else here needs it
 
     return isinstance(cause, TimeoutError | httpx.TimeoutException)
+
+
+def _is_connection(cause: BaseException) -> bool:
+    import httpx  # noqa: PLC0415  # as above
+
+    return isinstance(cause, OSError | httpx.TransportError)

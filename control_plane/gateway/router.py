@@ -54,7 +54,7 @@ async def open_gateway(config: RouterConfig, report: Callable[[SpendReport], Non
 
 
 def _build(config: RouterConfig, report: Callable[[SpendReport], None]) -> "Gateway":
-    litellm = library.load(config.litellm_settings)
+    litellm = library.load(_module_settings(config))
     try:
         servings = {deployment.id: _serving(deployment) for deployment in config.deployments}
         router = litellm.Router(
@@ -79,9 +79,16 @@ def _build(config: RouterConfig, report: Callable[[SpendReport], None]) -> "Gate
     return Gateway(router, servings, primaries, rates, mark=mark, reporter=reporter)
 
 
+def _module_settings(config: RouterConfig) -> dict[str, Any]:
+    """`litellm_settings`, with the Router's own `timeout` where they name none: ours for LiteLLM would outvote it."""
+    timeout = config.router_settings.get("timeout")
+    return {**({} if timeout is None else {"request_timeout": timeout}), **config.litellm_settings}
+
+
 def _serving(deployment: Deployment) -> Serving:
     tag = prices.price_tag(deployment)
-    return Serving(Served(deployment.id, deployment.provider_model, tag.provider), tag)
+    served = Served(deployment.id, deployment.provider_model, tag.provider, deployment.model_name)
+    return Serving(served, tag)
 
 
 def _model_list_item(deployment: Deployment) -> dict[str, Any]:

@@ -31,8 +31,9 @@ def make_deployments(values: Mapping[str, Any], problems: Problems) -> list[Depl
         _move_prices(params, info, path, problems)
         _report_model(name, params, info, path, problems)
         # "#" keeps a derived id apart from every model's name: LiteLLM keeps prices by deployment id in the same table
-        # as its price list, so an id such as gpt-4 would change the price of every other deployment of gpt-4.
-        info.setdefault("id", f"{name}#{place}")
+        # as its price list, so an id such as gpt-4 would change the price of every other deployment of gpt-4. And it
+        # looks for a provider before a "/": under meta/llama-3 it would find no price at all.
+        info.setdefault("id", f"{name.replace('/', ':')}#{place}")
         _report_id(info["id"], name, taken, (*path, "model_info", "id"), problems)
         made.append(Deployment(id=info["id"], model_name=name, params=params, info=info))
     return made
@@ -120,6 +121,12 @@ def _report_typos(keys: Mapping[str, Any], known: frozenset[str], path: Path, pr
 def _report_id(id_: str, name: str, taken: dict[str, str], path: Path, problems: Problems) -> None:
     if id_ in taken:
         problems.add(path, f"the deployment id {id_!r} is taken by a deployment {taken[id_]!r} above; ids are unique")
+    elif "/" in id_:
+        problems.add(
+            path,
+            f"the deployment id {id_!r} holds a '/': LiteLLM would take what is before it for a provider and lose the "
+            f"price; choose another id, such as {id_.replace('/', ':')!r}",
+        )
     elif is_listed(id_):
         problems.add(
             path,

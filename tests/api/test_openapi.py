@@ -38,8 +38,9 @@ async def test_every_route_says_what_it_does(api: httpx.AsyncClient) -> None:
 
 async def test_every_route_says_how_it_refuses(api: httpx.AsyncClient) -> None:
     schema = await schema_of(api)
-    error = schema["components"]["schemas"]["ErrorAnswer"]
-    assert error["properties"].keys() == {"detail", "error"}
+    schemas = schema["components"]["schemas"]
+    assert schemas["ErrorAnswer"]["properties"].keys() == {"detail", "error"}
+    assert schemas["RespondError"]["properties"].keys() == {"error"}
     for name, operation in operations(schema):
         if " /health" in name:
             continue
@@ -48,7 +49,8 @@ async def test_every_route_says_how_it_refuses(api: httpx.AsyncClient) -> None:
         for status, said in refusals.items():
             assert said["description"] not in ("", "Error", "Bad Request", "Forbidden"), (name, status)
             reference = said["content"]["application/json"]["schema"]["$ref"]
-            assert reference.endswith("/ErrorAnswer"), f"{name} {status}: {reference} is not what is sent"
+            sent = "RespondError" if name.endswith("/respond") else "ErrorAnswer"
+            assert reference.endswith(f"/{sent}"), f"{name} {status}: {reference} is not what is sent"
         if "requestBody" in operation:
             assert refusals.keys() >= {"400", "413"}, name
         if "llm-call" in name or "create-and-call" in name:

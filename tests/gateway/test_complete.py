@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from control_plane.chat import ChatRequest, ProviderCall, Served, Usage
-from control_plane.errors import LlmCallFailed
+from control_plane.errors import LlmCallFailed, ModelTimeout
 from control_plane.gateway.deployments import Deployment
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.provider import Provider
@@ -26,7 +26,7 @@ async def test_an_answer_names_who_served_it_and_what_it_cost(gateway_for: Opene
     assert answer.finish_reason == "stop"
     assert answer.usage == Usage(prompt_tokens=11, completion_tokens=10)
     assert answer.cost == 11 * 1_000 + 10 * 2_000
-    assert answer.served == Served(deployment_id="ok#1", model="gpt-4o", provider="openai")
+    assert answer.served == Served(deployment_id="ok#1", model="gpt-4o", provider="openai", model_name="ok")
     assert not answer.is_cached
 
 
@@ -139,6 +139,14 @@ async def test_a_cancelled_call_leaves_the_provider(gateway_for: Opener, provide
     with pytest.raises(asyncio.CancelledError):
         await task
     await provider.wait_closed("timeout", timeout_s=1)
+
+
+async def test_the_routers_timeout_counts_for_every_provider(gateway_for: Opener, deploy: Deploy) -> None:
+    for model in ("openai/gpt-4o", "openrouter/meta/llama-3-70b-instruct"):
+        gateway = await gateway_for(deploy("timeout", model=model), timeout=0.3)
+        async with asyncio.timeout(5):
+            with pytest.raises(ModelTimeout):
+                await gateway.complete(make_call("timeout"))
 
 
 async def test_a_deployments_id_is_not_a_models_name(gateway_for: Opener, provider: Provider) -> None:

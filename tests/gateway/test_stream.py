@@ -106,7 +106,7 @@ async def test_a_failure_before_content_is_answered_by_the_next_model(
     # then one model answered, whole, at its own price
     assert_well_formed(chunks)
     assert text(chunks) == TEXT
-    assert stream.served == Served(deployment_id="ok#1", model="gpt-4o", provider="openai")
+    assert stream.served == Served(deployment_id="ok#1", model="gpt-4o", provider="openai", model_name="ok")
     assert await stream.settle() == (Usage(11, 10), 310_000)
     assert [request.behaviour for request in provider.requests] == [*broken, "ok"]
 

@@ -1,0 +1,82 @@
+"""`POST /api/v1/llm/respond`."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from control_plane.api.answers import call_headers, rendered
+from control_plane.api.bodies import StrictRoute
+from control_plane.api.deps import Caller, House
+from control_plane.api.leaving import unless_client_leaves
+from control_plane.api.places import Placing
+from control_plane.api.respond.answers import from_answer
+from control_plane.api.respond.conversation import Conversation, conversation, tool_names
+from control_plane.api.respond.events import RespondEvents
+from control_plane.api.sse import SseResponse
+from control_plane.calls.service import CallOrder
+from control_plane.chat import ChatRequest
+from control_plane.errors import TooLarge
+from control_plane.schemas import respond as wire
+from control_plane.schemas.respond import RespondBody
+
+PATH = "/api/v1/llm/respond"
+JOB_TYPE = "respond"
+"""What the job of a request is called that names none."""
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": wire.RespondError, "description": description}
+    for status, description in (
+        (400, "`invalid_request`: unparsable JSON, or refused by the provider"),
+        (401, "`auth`: missing, unknown, expired or revoked key"),
+        (403, "`insufficient_credits`, `permission`, or `auth` for a page whose origin is not registered for the key"),
+        (404, "`not_found`: no such model or job"),
+        (409, "`conflict`: the job is closed"),
+        (413, "`invalid_request`: too large"),
+        (422, "`invalid_request`: the request does not fit the schema"),
+        (429, "`rate_limit`: ours or the provider's; see `retry_after_ms`"),
+        (500, "`provider_error`, `internal`"),
+        (503, "`provider_error`, `timeout`, `internal`; see `retry_after_ms`"),
+    )
+}
+OK: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": wire.RespondAnswer,
+        "description": "the answer, or with `stream` its events: `token`, `tool_call`, `done`, `error`, `[DONE]`",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+router = APIRouter(tags=["respond"], route_class=StrictRoute)
+
+
+@router.post(PATH, responses={**OK, **ERRORS}, summary="Respond")
+async def respond(body: RespondBody, who: Caller, house: House, request: Request, placing: Placing) -> Response:
+    """Goes on with a conversation, the same for every provider: text, files, tools, streams.
+
+    Each request is a job of its own, or a call of the job named by `X-Job-Id`. A failed call costs nothing.
+    """
+    place = placing.place(job_type=JOB_TYPE)
+    parameters = body.given_parameters()
+    talk = conversation(body.messages, recall=lambda _: None, tools=tool_names(parameters.get("tools")))
+    _bound(talk, house.settings.max_prompt_chars)
+    order = CallOrder(ChatRequest(talk.messages, parameters), model_group=body.model)
+    if body.stream:
+        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
+        events = RespondEvents(stream.served, talk.warnings)
+        headers = call_headers(stream.call)
+        return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
+    done = await house.placed_calls.call(who, place, order)
+    return rendered(from_answer(done.call.answer, talk.warnings), headers=call_headers(done.call.call))
+
+
+def _bound(talk: Conversation, max_chars: int) -> None:
+    """Raises: TooLarge."""
+    length = sum(_text_length(message) for message in talk.messages)
+    if length > max_chars:
+        raise TooLarge(f"The messages have {length} characters of text; {max_chars} are allowed.")
+
+
+def _text_length(message: dict[str, Any]) -> int:
+    content = message["content"]
+    texts = [content] if isinstance(content, str) else [part.get("text") or "" for part in content or ()]
+    return sum(map(len, texts)) + sum(len(call["function"]["arguments"]) for call in message.get("tool_calls", ()))

@@ -1,0 +1,144 @@
+"""The wire of the normalized respond API (document S4): what apps in any language send and get, whatever the provider.
+
+What comes back as `message` and `tool_calls` may be sent again as it is: so tool calls are flat (`arguments` an object),
+and a conversation is taken in every form that the document's examples make of them.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from control_plane.schemas.base import Answer, Body, GivenJson, Json, Text
+from control_plane.schemas.chat import ChatParameters, FunctionCall, MediaPart, TextPart
+
+Part = Annotated[TextPart | MediaPart, Field(discriminator="type")]
+Parts = Annotated[list[Part], Field(max_length=10_000, fail_fast=True)]
+
+
+class GivenToolCall(Body):
+    """A call of a tool by the assistant, as the answer had it (`name`, `arguments`) or as OpenAI writes it (`function`)."""
+
+    id: Annotated[str, Field(min_length=1)]
+    type: Literal["function"] = "function"
+    name: str | None = None
+    arguments: GivenJson | str | None = None
+    function: FunctionCall | None = None
+
+    @model_validator(mode="after")
+    def _is_named(self) -> "GivenToolCall":
+        if self.name is None and self.function is None:
+            raise ValueError("a tool call needs its name")
+        return self
+
+
+class Said(Body):
+    """What the developer or the user said."""
+
+    role: Literal["system", "developer", "user"]
+    content: str | Annotated[Parts, Field(min_length=1)]
+    name: str | None = None
+
+
+class AssistantSaid(Body):
+    """What the model said before: text, tool calls, or both."""
+
+    role: Literal["assistant"]
+    content: str | Parts | None = None
+    tool_calls: Annotated[list[GivenToolCall], Field(max_length=1000, fail_fast=True)] | None = None
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "AssistantSaid":
+        if self.content is None and not self.tool_calls:
+            raise ValueError("content is missing")
+        return self
+
+
+class ToolSaid(Body):
+    """What a tool answered: text, parts, or any JSON, which the model gets as text."""
+
+    role: Literal["tool"]
+    content: Any = None
+    tool_call_id: Annotated[str, Field(min_length=1)]
+    name: str | None = None
+
+
+GivenMessage = Annotated[Said | AssistantSaid | ToolSaid, Field(discriminator="role")]
+
+
+class RespondBody(ChatParameters):
+    """A conversation to go on with. `model` is a model group or a model the team may use; without it, the default."""
+
+    model: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    messages: Annotated[list[GivenMessage], Field(min_length=1, max_length=10_000, fail_fast=True)]
+    stream: bool = Field(default=False, description="server-sent events instead of one JSON answer")
+
+
+class AnsweredPart(Answer):
+    """Text."""
+
+    type: Literal["text"]
+    text: str
+
+
+class AnsweredMessage(Answer):
+    """What the model said: always a text, empty beside tool calls that came without one."""
+
+    role: Literal["assistant"]
+    content: Sequence[AnsweredPart]
+
+
+class AnsweredToolCall(Answer):
+    """A function to run. `arguments` is text only where the model wrote something that is no JSON object."""
+
+    id: str
+    name: str
+    arguments: Json | str
+
+
+class AnsweredUsage(Answer):
+    """Tokens."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class RespondAnswer(Answer):
+    """The model's answer. `provider` and `model` served it; `warnings` say what of the request could not be done."""
+
+    provider: str
+    model: str
+    finish_reason: Literal["stop", "length", "content_filter", "tool_calls"]
+    usage: AnsweredUsage
+    message: AnsweredMessage
+    tool_calls: Sequence[AnsweredToolCall]
+    warnings: Sequence[str] = Field(exclude_if=lambda warnings: not warnings)
+
+
+class ErrorFacts(Answer):
+    """What went wrong. `code` is finer than `type`; `provider_status` and `retry_after_ms` are null where unknown."""
+
+    type: Literal[
+        "rate_limit",
+        "auth",
+        "permission",
+        "invalid_request",
+        "insufficient_credits",
+        "not_found",
+        "conflict",
+        "timeout",
+        "provider_error",
+        "internal",
+    ]
+    message: str
+    provider_status: int | None
+    retry_after_ms: int | None
+    code: str
+
+
+class RespondError(Answer):
+    """Every error of this API."""
+
+    error: ErrorFacts
