@@ -18,6 +18,7 @@ from control_plane.api import credits as credit_accounts
 from control_plane.api.entrance import Entrance
 from control_plane.api.errors import add_error_handlers
 from control_plane.api.respond import route as respond
+from control_plane.api.respond.browsers import ReadableByPages
 from control_plane.house import House
 
 ROUTERS = (
@@ -43,6 +44,8 @@ def create_app(house: House) -> FastAPI:
     add_error_handlers(app)
     for door in ROUTERS:
         app.include_router(door.router)
+    app.include_router(respond.preflights)
     app.add_middleware(Entrance, max_body_bytes=house.settings.max_body_bytes)
+    app.add_middleware(ReadableByPages, house=house)
     app.state.house = house
     return app

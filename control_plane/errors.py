@@ -5,7 +5,8 @@
     ├── Refused                      what we say no to (4xx), logged at INFO
     │   ├── InvalidKey                                                        401
     │   ├── Forbidden                                                         403
-    │   │   ├── JobNotOwned  TeamNotOwned  AdminOnly  TeamSuspended  OriginRefused
+    │   │   ├── JobNotOwned  TeamNotOwned  AdminOnly  TeamSuspended
+    │   │   ├── OriginRefused  PublishableKey
     │   │   ├── InsufficientCredits  JobCapReached  AtRiskLimit
     │   │   └── ModelGroupNotAllowed  UnpricedRefused
     │   ├── NotFound                                                          404
@@ -102,6 +103,12 @@ class TeamSuspended(Forbidden):
     """The team is suspended; an administrator can resume it."""
 
     code = "team_suspended"
+
+
+class PublishableKey(Forbidden):
+    """This key is for web pages and works for POST /api/v1/llm/respond only; use a secret key (sk-…) here."""
+
+    code = "publishable_key"
 
 
 class OriginRefused(Forbidden):

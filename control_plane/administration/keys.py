@@ -5,16 +5,16 @@ from datetime import datetime, timedelta
 
 from control_plane.administration import store
 from control_plane.administration.access import check_default
-from control_plane.administration.values import IssuedKey, KeyTerms
+from control_plane.administration.values import IssuedKey, KeyTerms, KeyView
 from control_plane.clock import Clock
-from control_plane.errors import Conflict, KeyNotFound, TeamNotFound
+from control_plane.errors import Conflict, KeyNotFound, TeamNotFound, Unprocessable
 from control_plane.ids import KeyId, TeamId, new_id
 from control_plane.model_groups import store as groups_store
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.names import is_name
 from control_plane.storage.database import Database, Tx
 from control_plane.tenants import store as tenants_store
-from control_plane.tenants.keys import make_key
+from control_plane.tenants.keys import KeyKind, make_key
 from control_plane.tenants.models import VirtualKey
 from control_plane.tenants.principal import Principal
 from control_plane.tenants.service import KeyService
@@ -35,59 +35,91 @@ class KeyAdministration:
             await _lock(tx, who, team_id)
             grants = await groups_store.list_grants(tx, team_id)
             check_default(self._groups.catalog, team_id, grants, terms.default_model_group)
-            return await add_key(tx, team_id, terms, now=self._clock())
+            issued = await add_key(tx, team_id, terms, now=self._clock())
+        self._principals.forget()  # its origins may have been asked for before
+        return issued
 
-    async def list(self, who: Principal, team_id: TeamId) -> Sequence[VirtualKey]:
+    async def list(self, who: Principal, team_id: TeamId) -> Sequence[KeyView]:
         """The team's keys, oldest first, those that ended too."""
         who.may_administer()
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
-            return await tenants_store.list_keys(reader, team_id)
+            origins = await tenants_store.list_origins(reader, team_id)
+            keys = await tenants_store.list_keys(reader, team_id)
+        return [KeyView(key, origins.get(KeyId(key.id), ())) for key in keys]
+
+    async def set_origins(self, who: Principal, team_id: TeamId, key_id: KeyId, origins: Sequence[str]) -> KeyView:
+        """Makes these the origins whose pages may use the key.
+
+        Raises: KeyNotFound, Unprocessable for a publishable key without one.
+        """
+        async with self._db.transaction() as tx:
+            await _lock(tx, who, team_id)
+            key = await _get(tx, team_id, key_id)
+            check_origins(KeyKind(key.kind), origins)
+            await tenants_store.set_origins(tx, key_id, origins)
+        self._principals.forget()
+        return KeyView(key, sorted(set(origins)))
 
     async def rotate(self, who: Principal, team_id: TeamId, key_id: KeyId, *, grace: timedelta) -> IssuedKey:
         """Makes a key like this one, which ends when the grace is over. Raises: KeyNotFound, Conflict if it has ended."""
         now = self._clock()
         async with self._db.transaction() as tx:
             await _lock(tx, who, team_id)
-            known = {KeyId(key.id): key for key in await tenants_store.list_keys(tx, team_id)}
-            old = known.get(key_id)
-            if old is None:
-                raise KeyNotFound
+            old = await _get(tx, team_id, key_id)
             if has_ended(old, now):
                 raise Conflict("The key has ended; create a new one.")
             await tenants_store.end_key(tx, team_id, key_id, now + grace)
-            terms = KeyTerms(old.name, old.default_model_group, old.expires_at)
+            origins = (await tenants_store.list_origins(tx, team_id)).get(key_id, ())
+            terms = KeyTerms(old.name, old.default_model_group, old.expires_at, kind=KeyKind(old.kind), origins=origins)
             issued = await add_key(tx, team_id, terms, now=now)
         self._principals.forget()
         return issued
 
-    async def revoke(self, who: Principal, team_id: TeamId, key_id: KeyId) -> VirtualKey:
+    async def revoke(self, who: Principal, team_id: TeamId, key_id: KeyId) -> KeyView:
         """Ends a key now; one that has ended before stays as it is. Raises: KeyNotFound."""
         async with self._db.transaction() as tx:
             await _lock(tx, who, team_id)
             key = await tenants_store.end_key(tx, team_id, key_id, self._clock())
             if key is None:
                 raise KeyNotFound
+            origins = await tenants_store.list_origins(tx, team_id)
         self._principals.forget()
-        return key
+        return KeyView(key, origins.get(key_id, ()))
 
 
 async def add_key(tx: Tx, team_id: TeamId, terms: KeyTerms, *, now: datetime) -> IssuedKey:
-    """Makes and stores a key of a team that exists."""
-    made = make_key()
+    """Makes and stores a key of a team that exists. Raises: Unprocessable for a publishable key without an origin."""
+    check_origins(terms.kind, terms.origins)
+    made = make_key(terms.kind)
     key = VirtualKey(
         id=new_id(),
         team_id=team_id,
         name=terms.name,
         prefix=made.prefix,
         secret_hash=made.secret_hash,
+        kind=terms.kind,
         default_model_group=terms.default_model_group,
         created_at=now,
         expires_at=terms.expires_at,
         revoked_at=None,
     )
     await tenants_store.add(tx, key, taken="That key was made before; try again.")
-    return IssuedKey(key, made.secret)
+    await tenants_store.set_origins(tx, KeyId(key.id), terms.origins)
+    return IssuedKey(key, made.secret, sorted(set(terms.origins)))
+
+
+def check_origins(kind: KeyKind, origins: Sequence[str]) -> None:
+    """Raises Unprocessable for a publishable key that no page could use."""
+    if kind is KeyKind.PUBLISHABLE and not origins:
+        raise Unprocessable("A publishable key needs at least one origin whose pages may use it.")
+
+
+async def _get(tx: Tx, team_id: TeamId, key_id: KeyId) -> VirtualKey:
+    for key in await tenants_store.list_keys(tx, team_id):
+        if key.id == key_id:
+            return key
+    raise KeyNotFound
 
 
 def has_ended(key: VirtualKey, now: datetime) -> bool:

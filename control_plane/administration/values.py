@@ -10,6 +10,7 @@ from control_plane.credits.store import Balance
 from control_plane.ids import OrganizationId, TeamId
 from control_plane.model_groups.access import Origins, access_origins
 from control_plane.model_groups.catalog import Catalog, ModelGroup
+from control_plane.tenants.keys import KeyKind
 from control_plane.tenants.models import Team, VirtualKey
 from control_plane.units import NanoUsd
 
@@ -19,11 +20,16 @@ DEFAULT_TPM = 60_000
 
 @dataclass(frozen=True, slots=True)
 class KeyTerms:
-    """What a key is made with. `expires_at`: from then on it is refused; None: it never expires."""
+    """What a key is made with. `expires_at`: from then on it is refused; None: it never expires.
+
+    `origins`: the web pages that may use it, as `origin_of` writes them.
+    """
 
     name: str | None = None
     default_model_group: str | None = None
     expires_at: datetime | None = None
+    kind: KeyKind = KeyKind.SECRET
+    origins: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,15 @@ class IssuedKey:
 
     key: VirtualKey
     secret: str
+    origins: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """A key, and the origins whose pages may use it."""
+
+    key: VirtualKey
+    origins: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)

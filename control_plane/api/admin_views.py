@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from control_plane.administration.keys import has_ended
-from control_plane.administration.values import IssuedKey, NewTeamView, TeamView
+from control_plane.administration.values import IssuedKey, KeyView, NewTeamView, TeamView
 from control_plane.credits.models import LedgerEntry
 from control_plane.credits.store import Balance
 from control_plane.schemas import admin, credits  # noqa: A004 - the wire of the credits
@@ -30,14 +30,14 @@ def team_created(made: NewTeamView) -> admin.TeamCreated:
     return admin.TeamCreated(**_team_fields(made.view), virtual_key=made.issued.secret, key_id=str(made.issued.key.id))
 
 
-def key(row: VirtualKey, now: datetime) -> admin.KeyAnswer:
+def key(view: KeyView, now: datetime) -> admin.KeyAnswer:
     """A key, without its secret."""
-    return admin.KeyAnswer(**_key_fields(row, now))
+    return admin.KeyAnswer(**_key_fields(view.key, view.origins, now))
 
 
 def key_created(issued: IssuedKey, now: datetime) -> admin.KeyCreated:
     """A key just made, with its secret."""
-    return admin.KeyCreated(**_key_fields(issued.key, now), virtual_key=issued.secret)
+    return admin.KeyCreated(**_key_fields(issued.key, issued.origins, now), virtual_key=issued.secret)
 
 
 def balance(team_id: str, stands: Balance) -> credits.CreditsAnswer:
@@ -129,13 +129,15 @@ def _team_fields(view: TeamView) -> dict[str, Any]:
     }
 
 
-def _key_fields(row: VirtualKey, now: datetime) -> dict[str, Any]:
+def _key_fields(row: VirtualKey, origins: Sequence[str], now: datetime) -> dict[str, Any]:
     return {
         "key_id": str(row.id),
         "team_id": row.team_id,
         "name": row.name,
         "prefix": row.prefix,
         "status": _key_status(row, now),
+        "kind": row.kind,
+        "origins": origins,
         "default_model_group": row.default_model_group,
         "created_at": row.created_at,
         "expires_at": row.expires_at,

@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 
 from control_plane.api.deps import principal
 from control_plane.api.idempotency import HEADER, answer_once
+from control_plane.tenants.principal import Principal
 
 
 class StrictRequest(Request):
@@ -28,6 +29,10 @@ class StrictRequest(Request):
 class StrictRoute(APIRoute):
     """A route for holders of a key that reads their bodies strictly: `APIRouter(route_class=StrictRoute)`."""
 
+    async def identify(self, request: Request) -> Principal:
+        """Who asks. Raises: InvalidKey, Forbidden."""
+        return await principal(request)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, given our request."""
         handle = super().get_route_handler()
@@ -35,7 +40,7 @@ class StrictRoute(APIRoute):
         has_secret = "virtual_key" in getattr(self.response_model, "model_fields", ())
 
         async def handle_strictly(request: Request) -> Response:
-            who = await principal(request)  # a stranger's body is not even read
+            who = await self.identify(request)  # a stranger's body is not even read
             strict = StrictRequest(request.scope, request.receive)
             if request.method == "POST" and HEADER in request.headers:
                 return await answer_once(strict, who, handle, has_secret=has_secret)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from control_plane.errors import InvalidKey
+from control_plane.errors import InvalidKey, PublishableKey
 from control_plane.house import House as HouseType
 from control_plane.tenants.principal import Principal
 
@@ -19,18 +19,28 @@ House = Annotated[HouseType, Depends(house_of)]
 
 
 async def principal(request: Request) -> Principal:
-    """Who holds the key in `Authorization: Bearer …` or `x-api-key`. Asked once per request. Raises: InvalidKey."""
+    """Who holds the key in `Authorization: Bearer …` or `x-api-key`. Asked once per request.
+
+    Raises: InvalidKey, PublishableKey: what such a key may do has its own way in (`respond/browsers.py`).
+    """
     known: Principal | None = getattr(request.state, "principal", None)
     if known is not None:
         return known
+    found = await holder_of_key(request)
+    if found.is_publishable:
+        raise PublishableKey
+    request.state.principal = found
+    return found
+
+
+async def holder_of_key(request: Request) -> Principal:
+    """Who holds the key of a request, of whatever kind it is. Raises: InvalidKey."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
         secret = request.headers.get("x-api-key", "")
     if not secret.strip():
         raise InvalidKey
-    found = await house_of(request).keys.principal(secret.strip())
-    request.state.principal = found
-    return found
+    return await house_of(request).keys.principal(secret.strip())
 
 
 Caller = Annotated[Principal, Depends(principal)]

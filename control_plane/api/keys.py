@@ -14,6 +14,7 @@ from control_plane.errors import KeyNotFound, Unprocessable
 from control_plane.house import House as HouseType
 from control_plane.ids import KeyId, TeamId, parse_id
 from control_plane.schemas import admin as wire
+from control_plane.tenants.keys import KeyKind
 
 router = APIRouter(
     prefix="/api/teams/{team_id}/keys", tags=["administration"], responses=ADMIN_ERRORS, route_class=StrictRoute
@@ -32,24 +33,32 @@ async def create(team_id: str, who: Caller, house: House, body: wire.CreateKey |
 async def list_keys(team_id: str, who: Caller, house: House) -> Response:
     """The team's keys by what they begin with, never their secrets; those that ended too."""
     found = await house.administration.keys.list(who, TeamId(team_id))
-    return rendered(wire.KeyList(team_id=team_id, keys=[views.key(row, house.clock()) for row in found]))
+    return rendered(wire.KeyList(team_id=team_id, keys=[views.key(view, house.clock()) for view in found]))
 
 
 @router.post("/{key_id}/rotate", response_model=wire.KeyCreated, summary="Rotate a key")
 async def rotate(team_id: str, key_id: str, who: Caller, house: House, body: wire.RotateKey | None = None) -> Response:
-    """Makes a key with the same name, default and expiry; the old one works on for `grace_seconds` (0 if left out)."""
+    """Makes a key with the same name, kind, origins, default and expiry; the old one works on for `grace_seconds` (0 if left out)."""
     grace = timedelta(seconds=(body or wire.RotateKey()).grace_seconds)
     who.may_administer()
     issued = await house.administration.keys.rotate(who, TeamId(team_id), _key_id(key_id), grace=grace)
     return rendered(views.key_created(issued, house.clock()))
 
 
+@router.put("/{key_id}/origins", response_model=wire.KeyAnswer, summary="Register a key's origins")
+async def set_origins(team_id: str, key_id: str, who: Caller, house: House, body: wire.SetOrigins) -> Response:
+    """Makes exactly these the web origins whose pages may use the key; on every replica within 5 s."""
+    who.may_administer()
+    view = await house.administration.keys.set_origins(who, TeamId(team_id), _key_id(key_id), body.origins)
+    return rendered(views.key(view, house.clock()))
+
+
 @router.delete("/{key_id}", response_model=wire.KeyAnswer, summary="Revoke a key")
 async def revoke(team_id: str, key_id: str, who: Caller, house: House) -> Response:
     """Ends the key now; on every replica within 5 s. Doing it twice changes nothing."""
     who.may_administer()
-    row = await house.administration.keys.revoke(who, TeamId(team_id), _key_id(key_id))
-    return rendered(views.key(row, house.clock()))
+    view = await house.administration.keys.revoke(who, TeamId(team_id), _key_id(key_id))
+    return rendered(views.key(view, house.clock()))
 
 
 def _terms(body: wire.CreateKey, house: HouseType) -> KeyTerms:
@@ -58,7 +67,13 @@ def _terms(body: wire.CreateKey, house: HouseType) -> KeyTerms:
     ends = body.expires_at if body.ttl_seconds is None else now + timedelta(seconds=body.ttl_seconds)
     if ends is not None and ends <= now:
         raise Unprocessable("expires_at must lie in the future.")
-    return KeyTerms(name=body.name, default_model_group=body.default_model_group, expires_at=ends)
+    return KeyTerms(
+        name=body.name,
+        default_model_group=body.default_model_group,
+        expires_at=ends,
+        kind=KeyKind(body.kind),
+        origins=body.origins,
+    )
 
 
 def _key_id(text: str) -> KeyId:

@@ -18,6 +18,7 @@ from control_plane.schemas.credits import (
 )
 from control_plane.schemas.jobs import TypeUsage, UsageSummary
 from control_plane.schemas.metadata import Metadata
+from control_plane.schemas.origins import MAX_ORIGINS, origin_of
 
 YEAR_S = 365 * 86_400
 
@@ -188,10 +189,22 @@ class TeamDeleted(Answer):
     deleted: bool
 
 
+KeyKindName = Literal["secret", "publishable"]
+Origins = Annotated[
+    Sequence[Annotated[str, AfterValidator(origin_of)]],
+    Field(max_length=MAX_ORIGINS, description="web origins whose pages may use the key: `https://app.example.com`"),
+]
+
+
 class CreateKey(Body):
-    """Makes a key that never expires, or at `expires_at`, or after `ttl_seconds`."""
+    """Makes a key that never expires, or at `expires_at`, or after `ttl_seconds`.
+
+    A `publishable` key (`pk-…`) may stand in web pages: it works from its `origins` only, and only to respond.
+    """
 
     name: Label | None = None
+    kind: KeyKindName = "secret"
+    origins: Origins = ()
     default_model_group: Text | None = Field(default=None, description="what its calls use when they name none")
     expires_at: GivenMoment | None = None
     ttl_seconds: Annotated[int, Field(strict=True, gt=0, le=10 * YEAR_S)] | None = None
@@ -209,6 +222,12 @@ class RotateKey(Body):
     grace_seconds: Annotated[int, Field(strict=True, ge=0, le=30 * 86_400)] = 0
 
 
+class SetOrigins(Body):
+    """Makes exactly these the origins whose pages may use the key."""
+
+    origins: Origins
+
+
 class KeyAnswer(Answer):
     """A virtual key, without its secret. `revoked_at` may lie ahead: then the key is being rotated."""
 
@@ -217,6 +236,8 @@ class KeyAnswer(Answer):
     name: str | None
     prefix: str
     status: Literal["active", "rotating", "expired", "revoked"]
+    kind: KeyKindName
+    origins: Sequence[str]
     default_model_group: str | None
     created_at: Moment
     expires_at: Moment | None

@@ -7,13 +7,35 @@ and a conversation is taken in every form that the document's examples make of t
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from control_plane.schemas.base import Answer, Body, GivenJson, Json, Text
-from control_plane.schemas.chat import ChatParameters, FunctionCall, MediaPart, TextPart
+from control_plane.schemas.chat import ChatParameters, FunctionCall, MediaPart, TextPart, ToolDefinition
 
 Part = Annotated[TextPart | MediaPart, Field(discriminator="type")]
 Parts = Annotated[list[Part], Field(max_length=10_000, fail_fast=True)]
+
+
+def _as_object(given: Any) -> Any:
+    """PHP knows one empty array and writes it as a list."""
+    return {} if given == [] else given
+
+
+def _tools_as_objects(given: Any) -> Any:
+    """The schemas of tools, with the empty objects that PHP wrote as lists."""
+    if not isinstance(given, list):
+        return given
+    return [_tool_as_object(tool) for tool in given]
+
+
+def _tool_as_object(tool: Any) -> Any:
+    function = tool.get("function") if isinstance(tool, dict) else None
+    if not isinstance(function, dict) or "parameters" not in function:
+        return tool
+    parameters = _as_object(function["parameters"])
+    if isinstance(parameters, dict) and "properties" in parameters:
+        parameters = {**parameters, "properties": _as_object(parameters["properties"])}
+    return {**tool, "function": {**function, "parameters": parameters}}
 
 
 class GivenToolCall(Body):
@@ -22,7 +44,7 @@ class GivenToolCall(Body):
     id: Annotated[str, Field(min_length=1)]
     type: Literal["function"] = "function"
     name: str | None = None
-    arguments: GivenJson | str | None = None
+    arguments: Annotated[GivenJson | str | None, BeforeValidator(_as_object)] = None
     function: FunctionCall | None = None
 
     @model_validator(mode="after")
@@ -72,6 +94,10 @@ class RespondBody(ChatParameters):
 
     model: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
     messages: Annotated[list[GivenMessage], Field(min_length=1, max_length=10_000, fail_fast=True)]
+    tools: Annotated[
+        Annotated[list[ToolDefinition], Field(max_length=256, fail_fast=True)] | None,
+        BeforeValidator(_tools_as_objects),
+    ] = None
     stream: bool = Field(default=False, description="server-sent events instead of one JSON answer")
 
 

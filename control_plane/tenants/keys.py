@@ -4,6 +4,17 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import dataclass
+from enum import StrEnum
+
+
+class KeyKind(StrEnum):
+    """Where a key may be: on the customer's servers, or in its web pages for everybody to see."""
+
+    SECRET = "secret"  # noqa: S105 - a word
+    PUBLISHABLE = "publishable"
+
+
+PREFIXES = {KeyKind.SECRET: "sk", KeyKind.PUBLISHABLE: "pk"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +26,9 @@ class NewKey:
     secret_hash: str
 
 
-def make_key() -> NewKey:
-    """`sk-<12 public>-<48 secret>`: 192 random bits, so one round of SHA-256 hides it well enough."""
-    prefix = f"sk-{secrets.token_hex(6)}"
+def make_key(kind: KeyKind = KeyKind.SECRET) -> NewKey:
+    """`sk-<12 public>-<48 secret>`, `pk-…` for pages: 192 random bits, so one round of SHA-256 hides it well enough."""
+    prefix = f"{PREFIXES[kind]}-{secrets.token_hex(6)}"
     secret = f"{prefix}-{secrets.token_hex(24)}"
     return NewKey(secret, prefix, hash_key(secret))
 

@@ -8,6 +8,7 @@ from sqlalchemy import JSON, BigInteger, Column
 from sqlmodel import Field, SQLModel
 
 from control_plane.storage.columns import ZERO, UtcDateTime
+from control_plane.tenants.keys import KeyKind
 
 
 class Organization(SQLModel, table=True):
@@ -58,7 +59,17 @@ class VirtualKey(SQLModel, table=True):
     name: str | None
     prefix: str
     secret_hash: str = Field(unique=True)
+    kind: str = Field(default=KeyKind.SECRET, sa_column_kwargs={"server_default": KeyKind.SECRET.value})
     default_model_group: str | None
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime | None = Field(sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(sa_type=UtcDateTime)
+
+
+class KeyOrigin(SQLModel, table=True):
+    """A web origin whose pages may use a key."""
+
+    __tablename__ = "key_origins"
+
+    key_id: UUID = Field(primary_key=True, foreign_key="virtual_keys.id")
+    origin: str = Field(primary_key=True, index=True)

@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from control_plane.errors import AdminOnly, Forbidden, InvalidKey, TeamNotOwned, TeamSuspended
+from control_plane.errors import AdminOnly, Forbidden, InvalidKey, OriginRefused, TeamNotOwned, TeamSuspended
 from control_plane.ids import KeyId, TeamId
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A team through one of its keys, or the administrator (then `team_id` and `key_id` are None)."""
+    """A team through one of its keys, or the administrator (then `team_id` and `key_id` are None).
+
+    `is_publishable`: the key stands in web pages; `origins`: those whose pages may use it.
+    """
 
     team_id: TeamId | None
     key_id: KeyId | None = None
@@ -17,6 +20,8 @@ class Principal:
     team_model_group: str | None = None
     is_suspended: bool = False
     expires_at: datetime | None = None
+    is_publishable: bool = False
+    origins: frozenset[str] = frozenset()
 
     @property
     def is_admin(self) -> bool:
@@ -49,6 +54,19 @@ class Principal:
         """Raises AdminOnly unless this is the master key."""
         if not self.is_admin:
             raise AdminOnly
+
+    def may_be_used_from(self, origin: str | None) -> None:
+        """`origin`: what a browser says of the page that asks; None: no browser asks.
+
+        Raises: OriginRefused for a page that is not registered, and for a key of pages that no page uses.
+        """
+        if origin is None:
+            if self.is_publishable:
+                raise OriginRefused("This key is for web pages; servers need a secret key (sk-…).")
+        elif origin not in self.origins:
+            raise OriginRefused(
+                f"The origin '{origin}' is not registered for this key; an administrator can register it."
+            )
 
     def is_valid(self, now: datetime) -> None:
         """Raises InvalidKey once the key has expired."""

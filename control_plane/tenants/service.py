@@ -10,6 +10,7 @@ from control_plane.tenants.keys import hash_key, is_same
 from control_plane.tenants.principal import Principal
 
 PRINCIPAL_TTL_S = 4  # a revocation must hold on every replica within 5 s
+ORIGINS_KEPT = 10_000
 PRINCIPALS_KEPT = 100_000  # unknown keys are kept too, so that guessing keys does not reach the database each time
 
 
@@ -21,6 +22,7 @@ class KeyService:
         self._clock = clock
         self._master_hash = hash_key(master_key)
         self._principals: TTLCache[str, Principal | None] = TTLCache(PRINCIPALS_KEPT, PRINCIPAL_TTL_S)
+        self._origins: TTLCache[str, bool] = TTLCache(ORIGINS_KEPT, PRINCIPAL_TTL_S)
 
     async def principal(self, secret: str) -> Principal:
         """Who asks with this key. Raises: InvalidKey when it is unknown, expired or revoked."""
@@ -38,6 +40,17 @@ class KeyService:
         principal.is_valid(self._clock())
         return principal
 
+    async def is_registered(self, origin: str) -> bool:
+        """Whether pages of this origin may use some key; remembered as long as what a key stands for."""
+        try:
+            return self._origins[origin]
+        except KeyError:
+            async with self._db.reader() as reader:
+                found = await store.is_registered(reader, origin, self._clock())
+            self._origins[origin] = found
+            return found
+
     def forget(self) -> None:
         """Looks every key up again: something about a key or its team has just changed in this process."""
         self._principals.clear()
+        self._origins.clear()

@@ -1,6 +1,6 @@
 """SQL of the tenants."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +13,8 @@ from control_plane.ids import KeyId, OrganizationId, TeamId
 from control_plane.names import is_name
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, one, values_of
-from control_plane.tenants.models import Organization, Team, VirtualKey
+from control_plane.tenants.keys import KeyKind
+from control_plane.tenants.models import KeyOrigin, Organization, Team, VirtualKey
 from control_plane.tenants.principal import Principal
 
 
@@ -70,6 +71,8 @@ async def change_team(tx: Tx, team_id: TeamId, changes: Mapping[str, Any]) -> bo
 
 async def delete_team(tx: Tx, team_id: TeamId) -> None:
     """Removes the team and its keys. The caller has made sure that it has no history."""
+    keys = select(col(VirtualKey.id)).where(col(VirtualKey.team_id) == team_id)
+    await tx.execute(delete(KeyOrigin).where(col(KeyOrigin.key_id).in_(keys)))
     await tx.execute(delete(VirtualKey).where(col(VirtualKey.team_id) == team_id))
     await tx.execute(delete(Team).where(col(Team.id) == team_id))
 
@@ -96,12 +99,47 @@ async def end_key(tx: Tx, team_id: TeamId, key_id: KeyId, at: datetime) -> Virtu
     return one(VirtualKey, await tx.execute(known))
 
 
+async def list_origins(reader: Reader, team_id: TeamId) -> Mapping[KeyId, Sequence[str]]:
+    """The origins that the team's keys may be used from, of those keys that have any."""
+    statement = (
+        select(col(KeyOrigin.key_id), col(KeyOrigin.origin))
+        .join(VirtualKey, col(VirtualKey.id) == col(KeyOrigin.key_id))
+        .where(col(VirtualKey.team_id) == team_id)
+        .order_by(col(KeyOrigin.origin))
+    )
+    found: dict[KeyId, list[str]] = {}
+    for row in await reader.execute(statement):
+        found.setdefault(KeyId(row.key_id), []).append(row.origin)
+    return found
+
+
+async def set_origins(tx: Tx, key_id: KeyId, origins: Iterable[str]) -> None:
+    """Makes these the key's origins, and no others."""
+    await tx.execute(delete(KeyOrigin).where(col(KeyOrigin.key_id) == key_id))
+    rows = [{"key_id": key_id, "origin": origin} for origin in sorted(set(origins))]
+    if rows:
+        await tx.execute(insert(KeyOrigin), rows)
+
+
+async def is_registered(reader: Reader, origin: str, at: datetime) -> bool:
+    """Whether any team's key that works may be used from this origin."""
+    works = [or_(col(ends).is_(None), col(ends) > at) for ends in (VirtualKey.expires_at, VirtualKey.revoked_at)]
+    statement = (
+        select(col(KeyOrigin.key_id))
+        .join(VirtualKey, col(VirtualKey.id) == col(KeyOrigin.key_id))
+        .where(col(KeyOrigin.origin) == origin, *works)
+        .limit(1)
+    )
+    return (await reader.execute(statement)).first() is not None
+
+
 async def find_principal(reader: Reader, secret_hash: str) -> Principal | None:
     """What a key stands for. `expires_at` is the earlier of its expiry and its revocation."""
     statement: Select[*tuple[Any, ...]] = (
         select(
             col(VirtualKey.id),
             col(VirtualKey.team_id),
+            col(VirtualKey.kind),
             col(VirtualKey.default_model_group).label("key_model_group"),
             col(VirtualKey.expires_at),
             col(VirtualKey.revoked_at),
@@ -114,11 +152,14 @@ async def find_principal(reader: Reader, secret_hash: str) -> Principal | None:
     row = (await reader.execute(statement)).one_or_none()
     if row is None:
         return None
+    origins = await reader.execute(select(col(KeyOrigin.origin)).where(col(KeyOrigin.key_id) == row.id))
     return Principal(
         team_id=TeamId(row.team_id),
         key_id=KeyId(row.id),
         key_model_group=row.key_model_group,
         team_model_group=row.team_model_group,
         is_suspended=row.suspended_at is not None,
+        is_publishable=row.kind == KeyKind.PUBLISHABLE,
+        origins=frozenset(found.origin for found in origins),
         expires_at=min((moment for moment in (row.expires_at, row.revoked_at) if moment), default=None),
     )

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 
 from control_plane.administration.values import KeyTerms
-from control_plane.errors import Conflict, InvalidKey, KeyNotFound, ModelGroupNotAllowed, TeamNotFound
+from control_plane.errors import Conflict, InvalidKey, KeyNotFound, ModelGroupNotAllowed, TeamNotFound, Unprocessable
 from control_plane.ids import KeyId, TeamId, new_id
-from control_plane.tenants.keys import hash_key
+from control_plane.tenants.keys import KeyKind, hash_key
 from tests.rooms import ACME, ADMIN, Rooms
 
 
@@ -17,8 +17,8 @@ async def test_a_key_is_stored_as_a_hash_and_stands_for_its_team(rooms: Rooms) -
     who = await rooms.keys.principal(issued.secret)
     assert (who.team_id, who.key_id, who.key_model_group) == (ACME, issued.key.id, "ForAcme")
     first, second = await rooms.administration.keys.list(ADMIN, ACME)
-    assert (first.name, second.name) == (None, "app")
-    assert second.secret_hash == hash_key(issued.secret)
+    assert (first.key.name, second.key.name) == (None, "app")
+    assert second.key.secret_hash == hash_key(issued.secret)
     assert issued.secret not in repr(second)
 
 
@@ -41,7 +41,8 @@ async def test_a_revoked_key_is_refused_at_once_and_revoking_again_changes_nothi
     with pytest.raises(InvalidKey):
         await rooms.who(made)
     rooms.clock.move(timedelta(days=1))
-    assert (await rooms.administration.keys.revoke(ADMIN, ACME, key_id)).revoked_at == revoked.revoked_at
+    again = await rooms.administration.keys.revoke(ADMIN, ACME, key_id)
+    assert again.key.revoked_at == revoked.key.revoked_at
 
 
 async def test_a_rotated_key_works_through_its_grace_beside_the_new_one(rooms: Rooms) -> None:
@@ -96,3 +97,67 @@ async def test_a_key_needs_a_team_and_a_default_it_may_use(rooms: Rooms) -> None
         with pytest.raises(TeamNotFound):
             await keys.list(ADMIN, TeamId(name))
     assert len(await keys.list(ADMIN, ACME)) == 1
+
+
+# Keys for web pages.
+
+APP, SHOP = "https://app.example.com", "http://localhost:5173"
+
+
+async def test_a_publishable_key_says_what_it_is_and_keeps_its_origins_when_rotated(rooms: Rooms) -> None:
+    await rooms.team()
+    keys = rooms.administration.keys
+    issued = await keys.create(ADMIN, ACME, KeyTerms(kind=KeyKind.PUBLISHABLE, origins=[SHOP, APP, APP]))
+    assert issued.secret.startswith("pk-")
+    who = await rooms.keys.principal(issued.secret)
+    assert (who.is_publishable, who.origins) == (True, frozenset({APP, SHOP}))
+    rotated = await keys.rotate(ADMIN, ACME, KeyId(issued.key.id), grace=timedelta(0))
+    assert rotated.secret.startswith("pk-")
+    assert (await rooms.keys.principal(rotated.secret)).origins == {APP, SHOP}
+    assert [(view.key.kind, tuple(view.origins)) for view in await keys.list(ADMIN, ACME)] == [
+        ("secret", ()),
+        ("publishable", (SHOP, APP)),
+        ("publishable", (SHOP, APP)),
+    ]
+
+
+async def test_an_origin_counts_while_a_key_works_from_it(rooms: Rooms) -> None:
+    await rooms.team()
+    await rooms.team("other")
+    keys = rooms.administration.keys
+    ends = rooms.clock() + timedelta(hours=1)
+    first = await keys.create(ADMIN, ACME, KeyTerms(kind=KeyKind.PUBLISHABLE, origins=[APP], expires_at=ends))
+    second = await keys.create(ADMIN, TeamId("other"), KeyTerms(origins=[APP]))
+    assert await rooms.keys.is_registered(APP)
+    assert not await rooms.keys.is_registered(SHOP)
+    view = await keys.set_origins(ADMIN, ACME, KeyId(first.key.id), [SHOP])
+    assert view.origins == [SHOP]
+    assert (await rooms.keys.principal(first.secret)).origins == {SHOP}
+    assert await rooms.keys.is_registered(SHOP)
+    await keys.revoke(ADMIN, TeamId("other"), KeyId(second.key.id))
+    assert not await rooms.keys.is_registered(APP)
+    rooms.clock.move(timedelta(hours=1))
+    rooms.keys.forget()
+    assert not await rooms.keys.is_registered(SHOP)
+
+
+async def test_a_publishable_key_needs_an_origin(rooms: Rooms) -> None:
+    await rooms.team()
+    keys = rooms.administration.keys
+    with pytest.raises(Unprocessable):
+        await keys.create(ADMIN, ACME, KeyTerms(kind=KeyKind.PUBLISHABLE))
+    issued = await keys.create(ADMIN, ACME, KeyTerms(kind=KeyKind.PUBLISHABLE, origins=[APP]))
+    with pytest.raises(Unprocessable):
+        await keys.set_origins(ADMIN, ACME, KeyId(issued.key.id), [])
+    await rooms.team("other")
+    with pytest.raises(KeyNotFound):
+        await keys.set_origins(ADMIN, TeamId("other"), KeyId(issued.key.id), [SHOP])
+    assert (await rooms.keys.principal(issued.secret)).origins == {APP}
+
+
+async def test_a_team_without_history_is_deleted_with_the_origins_of_its_keys(rooms: Rooms) -> None:
+    await rooms.team()
+    await rooms.administration.keys.create(ADMIN, ACME, KeyTerms(kind=KeyKind.PUBLISHABLE, origins=[APP]))
+    await rooms.administration.delete_team(ADMIN, ACME)
+    rooms.keys.forget()
+    assert not await rooms.keys.is_registered(APP)

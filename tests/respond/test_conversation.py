@@ -81,6 +81,10 @@ CASES: dict[str, tuple[list[Json], list[Json]]] = {
             RESULT_1,
         ],
     ),
+    "no arguments, as PHP writes them": (
+        [USER, calling({**FLAT_2, "arguments": []}), RESULT_2],
+        [USER, calling(NESTED_2), RESULT_2],
+    ),
     "no arguments": (
         [USER, calling({"id": "call_2", "name": "get_time"}), RESULT_2],
         [USER, calling(NESTED_2), RESULT_2],

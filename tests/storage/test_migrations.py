@@ -30,6 +30,7 @@ from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate, pending
 from control_plane.storage.rows import every, many
 from control_plane.tenants import models as tenant_tables
+from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
 from tests.databases import Postgres
 from tests.rooms import ACME, ADMIN, Rooms
@@ -169,3 +170,24 @@ async def test_costs_before_the_migration_are_where_the_new_rules_look_for_them(
         ("2026-03-01", 90, 90, 0, 1),
         ("2026-02-28", 1200, 1200, 0, 1),
     ]
+
+
+async def test_keys_before_the_migration_are_secret_and_work_from_no_page(old_db: Database) -> None:
+    insert = (
+        "INSERT INTO virtual_keys (id, team_id, name, prefix, secret_hash, created_at) "
+        f"VALUES ('{'0' * 32}', 'acme', NULL, 'sk-old', 'hash-of-it', '2026-01-01 00:00:00')"
+    )
+    async with old_db.transaction() as tx:
+        await tx.execute(text(insert))
+    await migrate(old_db)
+    async with old_db.reader() as reader:
+        who = await tenants_store.find_principal(reader, "hash-of-it")
+    assert who is not None
+    assert (who.team_id, who.is_publishable, who.origins) == ("acme", False, frozenset())
+    # a server of the version before goes on inserting keys without a kind
+    async with old_db.transaction() as tx:
+        await tx.execute(text(insert.replace("0" * 32, "1" * 32).replace("hash-of-it", "hash-of-next")))
+    async with old_db.reader() as reader:
+        after = await tenants_store.find_principal(reader, "hash-of-next")
+    assert after is not None
+    assert not after.is_publishable

@@ -4,12 +4,12 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.answers import call_headers, rendered
-from control_plane.api.bodies import StrictRoute
+from control_plane.api.answers import rendered
 from control_plane.api.deps import Caller, House
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.places import Placing
 from control_plane.api.respond.answers import from_answer
+from control_plane.api.respond.browsers import PATH, BrowserRoute, headers_for, preflight
 from control_plane.api.respond.conversation import Conversation, conversation, tool_names
 from control_plane.api.respond.events import RespondEvents
 from control_plane.api.sse import SseResponse
@@ -19,7 +19,6 @@ from control_plane.errors import TooLarge
 from control_plane.schemas import respond as wire
 from control_plane.schemas.respond import RespondBody
 
-PATH = "/api/v1/llm/respond"
 JOB_TYPE = "respond"
 """What the job of a request is called that names none."""
 
@@ -46,7 +45,9 @@ OK: dict[int | str, dict[str, Any]] = {
     }
 }
 
-router = APIRouter(tags=["respond"], route_class=StrictRoute)
+router = APIRouter(tags=["respond"], route_class=BrowserRoute)
+preflights = APIRouter()
+preflights.add_api_route(PATH, preflight, methods=["OPTIONS"], include_in_schema=False)
 
 
 @router.post(PATH, responses={**OK, **ERRORS}, summary="Respond")
@@ -63,10 +64,10 @@ async def respond(body: RespondBody, who: Caller, house: House, request: Request
     if body.stream:
         stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
         events = RespondEvents(stream.served, talk.warnings)
-        headers = call_headers(stream.call)
+        headers = headers_for(who, stream.call)
         return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
     done = await house.placed_calls.call(who, place, order)
-    return rendered(from_answer(done.call.answer, talk.warnings), headers=call_headers(done.call.call))
+    return rendered(from_answer(done.call.answer, talk.warnings), headers=headers_for(who, done.call.call))
 
 
 def _bound(talk: Conversation, max_chars: int) -> None:
