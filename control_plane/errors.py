@@ -16,7 +16,7 @@
     │   │   └── IdempotencyInFlight  IdempotencyAnswerSecret
     │   ├── TooLarge                                                          413
     │   └── Unprocessable                                                     422
-    │       └── ModelGroupMissing  InvalidConfig  IdempotencyKeyReused
+    │       └── ModelGroupMissing  InvalidConfig  IdempotencyKeyReused  FileRefused
     ├── ProviderError                what a provider did, after retries and fallbacks, logged at WARNING
     │   ├── ProviderRefused  ContextLengthExceeded  ContentPolicyViolated     400
     │   ├── ProviderRateLimited                                               429
@@ -288,6 +288,12 @@ class Unprocessable(Refused):
 
     code = "unprocessable"
     status = 422
+
+
+class FileRefused(Unprocessable):
+    """A file of the request cannot be used."""
+
+    code = "file_refused"
 
 
 class IdempotencyKeyReused(Unprocessable):

@@ -8,6 +8,7 @@ from control_plane.calls.placed import PlacedCalls
 from control_plane.calls.service import CallService
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
+from control_plane.documents.service import DocumentService
 from control_plane.idempotency.service import IdempotencyService
 from control_plane.jobs.service import JobService
 from control_plane.metrics import Metrics
@@ -38,3 +39,4 @@ class House:
     idempotency: IdempotencyService
     one_call_jobs: OneCallJobs
     placed_calls: PlacedCalls
+    documents: DocumentService

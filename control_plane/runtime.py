@@ -15,10 +15,14 @@ from control_plane.administration.service import AdministrationService
 from control_plane.calls.lease import Lease
 from control_plane.calls.one_call import OneCallJobs
 from control_plane.calls.placed import PlacedCalls
+from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.service import CallService
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
+from control_plane.documents.service import DocumentService
 from control_plane.errors import InvalidConfig
+from control_plane.fetching.addresses import PrivateHosts
+from control_plane.fetching.fetcher import Fetcher
 from control_plane.gateway.router import open_gateway
 from control_plane.house import House
 from control_plane.idempotency.service import IdempotencyService
@@ -30,6 +34,7 @@ from control_plane.master_key import find_master_key
 from control_plane.metrics import Metrics
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.service import ModelGroupService
+from control_plane.pdf.reader import PdfReader
 from control_plane.settings import Settings
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.service import SpendService
@@ -66,7 +71,15 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
             keys = KeyService(db, master_key=key, clock=clock)
             groups = ModelGroupService(db, catalog)
             jobs = JobService(db, groups, clock=clock, metrics=metrics)
-            calls = CallService(gateway, groups, jobs, writer, clock=clock, refuses_unpriced=settings.refuse_unpriced)
+            fetcher = Fetcher(
+                private_hosts=PrivateHosts.listed(settings.private_file_hosts or ""),
+                max_bytes=settings.max_file_bytes,
+                timeout_s=settings.file_timeout_s,
+            )
+            files = RemoteFiles(fetcher, groups)
+            calls = CallService(
+                gateway, groups, jobs, writer, files, clock=clock, refuses_unpriced=settings.refuse_unpriced
+            )
             one_call_jobs = OneCallJobs(jobs, calls)
             house = House(
                 settings=settings,
@@ -86,6 +99,14 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 idempotency=IdempotencyService(db, worker_id, clock=clock),
                 one_call_jobs=one_call_jobs,
                 placed_calls=PlacedCalls(calls, one_call_jobs),
+                documents=DocumentService(
+                    calls,
+                    groups,
+                    fetcher,
+                    PdfReader(max_pages=settings.max_pdf_pages, timeout_s=settings.file_timeout_s),
+                    max_bytes=settings.max_file_bytes,
+                    max_chars=settings.max_prompt_chars,
+                ),
             )
             due: dict[str, Chore] = {
                 "lost_calls": lease.give_up_dead,
@@ -116,6 +137,7 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 finally:
                     await calls.land(LANDING_S)
                     await gateway.aclose()
+                    await fetcher.aclose()
                     await writer.drain()
                     await house.one_call_jobs.drain()
             await lease.end()

@@ -35,6 +35,17 @@ class Settings(BaseSettings):
     max_prompt_chars: int = Field(
         default=1_000_000, gt=0, description="Messages with more text than this get 413; files and images do not count."
     )
+    max_file_bytes: int = Field(
+        default=20_000_000, gt=0, description="The most that the files of one request may take, fetched ones too."
+    )
+    file_timeout_s: float = Field(
+        default=20.0, gt=0, description="How long fetching a file may take, and reading one, in seconds."
+    )
+    max_pdf_pages: int = Field(default=500, gt=0, description="Further pages of a PDF are not read, which is said.")
+    private_file_hosts: str | None = Field(
+        default=None,
+        description="Hosts without a public address that files may be fetched from: `host`, `host:port`, with commas.",
+    )
     job_ttl_s: int = Field(
         default=86_400, gt=0, description="How long a job lives if its creator does not say, in seconds."
     )

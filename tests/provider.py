@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.provider_plans import ERROR_EVENT, Plan, completion, embeddings, events, plan_of
+from tests.provider_plans import ERROR_EVENT, Plan, completion, embeddings, events, plan_of, scanned
 
 
 @dataclass(slots=True)
@@ -53,6 +53,7 @@ class Provider:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/{behaviour}/v1/chat/completions", provider.answer)
         app.router.add_post("/{behaviour}/v1/embeddings", provider.answer)
+        app.router.add_post("/{behaviour}/v1/ocr", provider.answer)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await runner.setup()
         try:
@@ -141,11 +142,7 @@ class Provider:
 
     async def _buffered(self, plan: Plan, request: web.Request, seen: Seen) -> web.StreamResponse:
         """Holds, breaks and error events of a stream become: a late body, no body, a 500."""
-        answer = (
-            embeddings(plan, seen.body)
-            if seen.path.endswith("/embeddings")
-            else completion(plan, seen.body, response_id=self._response_id())
-        )
+        answer = self._answer(plan, seen)
         response = web.StreamResponse(
             status=200 if plan.error_at is None else 500, headers={"Content-Type": "application/json"}
         )
@@ -160,6 +157,15 @@ class Provider:
         seen.finished = True
         await response.write_eof()
         return response
+
+    def _answer(self, plan: Plan, seen: Seen) -> dict[str, Any]:
+        match seen.path.rpartition("/")[2]:
+            case "embeddings":
+                return embeddings(plan, seen.body)
+            case "ocr":
+                return scanned(seen.body)
+            case _:
+                return completion(plan, seen.body, response_id=self._response_id())
 
     async def _stream(self, plan: Plan, request: web.Request, seen: Seen) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})

@@ -173,6 +173,16 @@ def embeddings(plan: Plan, asked: Json) -> Json:
     return body if plan.usage is None else {**body, "usage": {"prompt_tokens": PROMPT_TOKENS, "total_tokens": 11}}
 
 
+def scanned(asked: Json) -> Json:
+    """What Mistral's OCR reads on the pages it is asked for; two where it is asked for all."""
+    pages = asked.get("pages") or [0, 1]
+    return {
+        "pages": [{"index": page, "markdown": f"# Scan, page {page + 1}", "images": []} for page in pages],
+        "model": asked["model"],
+        "usage_info": {"pages_processed": len(pages), "doc_size_bytes": 1000},
+    }
+
+
 def completion(plan: Plan, asked: Json, *, response_id: str) -> Json:
     """The buffered answer, as many times as asked for."""
     text = "".join(plan.words)

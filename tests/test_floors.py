@@ -10,8 +10,19 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "control_plane"
 
 GROUND = ("units", "clock", "failpoints", "ids", "errors", "chat", "names", "settings", "schemas")
-MACHINES = ("logs", "metrics", "storage", "gateway")
-ROOMS = ("tenants", "model_groups", "credits", "jobs", "administration", "limits", "spend", "calls", "idempotency")
+MACHINES = ("logs", "metrics", "storage", "fetching", "pdf", "gateway")
+ROOMS = (
+    "tenants",
+    "model_groups",
+    "credits",
+    "jobs",
+    "administration",
+    "limits",
+    "spend",
+    "calls",
+    "documents",
+    "idempotency",
+)
 DOORS = ("api", "web", "cli")
 ROOF = ("master_key", "sweeper", "runtime", "app")
 
@@ -28,6 +39,7 @@ HOMES = {
     "litellm": ("gateway/",),
     "fastapi": ("api/", "web/", "app.py"),
     "starlette": ("api/", "web/", "app.py"),
+    "pypdf": ("pdf/",),
     "redis": ("storage/cache.py", "limits/"),
     "alembic": ("storage/",),
     "uvicorn": ("cli/",),

@@ -24,6 +24,9 @@ RETRY_S = 1.0
 
 A = TypeVar("A", Answer, PlainAnswer)
 
+Prepare = Callable[[JobId], Awaitable[CallOrder]]
+"""What has to be called in the job before a call, as to read its files; gives the call's order."""
+
 
 @dataclass(frozen=True, slots=True)
 class AnsweredJob(Generic[A]):
@@ -46,9 +49,14 @@ class OneCallJobs:
         self._to_its_end = calls.in_flight.to_its_end
         self._kept: dict[JobId, tuple[Principal, Closing]] = {}
 
-    async def call(self, who: Principal, new: NewJob, order: CallOrder) -> AnsweredJob[Answer]:
-        """One buffered chat call in a job of its own. Raises: what creating a job and calling raise."""
-        return await self._answered(who, new, order, self._calls.call)
+    async def call(
+        self, who: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None = None
+    ) -> AnsweredJob[Answer]:
+        """One buffered chat call in a job of its own, after what `prepare` calls in that job.
+
+        Raises: what creating a job and calling raise.
+        """
+        return await self._answered(who, new, order, self._calls.call, prepare)
 
     async def ask(self, who: Principal, new: NewJob, order: CallOrder) -> AnsweredJob[PlainAnswer]:
         """One call of an endpoint that answers at once, in a job of its own. Raises: as `call`."""
@@ -60,9 +68,12 @@ class OneCallJobs:
         new: NewJob,
         order: CallOrder,
         make: Callable[[Principal, JobId, CallOrder], Awaitable[AnsweredCall[A]]],
+        prepare: Prepare | None = None,
     ) -> AnsweredJob[A]:
         job_id = await self._create(who, new, order)
         try:
+            if prepare is not None:
+                order = await prepare(job_id)
             answered = await make(who, job_id, order)
             failpoints.reach("one_call_recorded")
             bill = await self._to_its_end(self.bill(who, job_id))
@@ -71,10 +82,12 @@ class OneCallJobs:
             raise
         return AnsweredJob(answered, bill)
 
-    async def stream(self, who: Principal, new: NewJob, order: CallOrder) -> JobStream:
-        """One streamed call in a job of its own."""
+    async def stream(self, who: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None = None) -> JobStream:
+        """One streamed call in a job of its own, after what `prepare` calls in that job."""
         job_id = await self._create(who, new, order)
         try:
+            if prepare is not None:
+                order = await prepare(job_id)
             stream = await self._calls.stream(who, job_id, order)
         except BaseException as error:
             await self._to_its_end(self.fail(who, job_id, _code_of(error)))

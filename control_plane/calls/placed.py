@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from control_plane.calls.one_call import OneCallJobs
+from control_plane.calls.one_call import OneCallJobs, Prepare
 from control_plane.calls.service import AnsweredCall, CallOrder, CallService
 from control_plane.calls.stream import JobStream, LiveStream
 from control_plane.chat import Answer, PlainAnswer
@@ -43,11 +43,15 @@ class PlacedCalls:
         self._calls = calls
         self._one_call_jobs = one_call_jobs
 
-    async def call(self, who: Principal, place: Place, order: CallOrder) -> PlacedCall[Answer]:
-        """One buffered chat call. Raises: what creating a job and calling raise."""
+    async def call(
+        self, who: Principal, place: Place, order: CallOrder, prepare: Prepare | None = None
+    ) -> PlacedCall[Answer]:
+        """One buffered chat call, after what `prepare` calls in its job. Raises: what creating a job and calling raise."""
         if place.job_id is None:
-            done = await self._one_call_jobs.call(who, place.new, order)
+            done = await self._one_call_jobs.call(who, place.new, order, prepare)
             return PlacedCall(done.call, done.bill.job)
+        if prepare is not None:
+            order = await prepare(place.job_id)
         return await self._in_job(who, place, place.job_id, self._calls.call(who, place.job_id, order))
 
     async def ask(self, who: Principal, place: Place, order: CallOrder) -> PlacedCall[PlainAnswer]:
@@ -57,11 +61,15 @@ class PlacedCalls:
             return PlacedCall(done.call, done.bill.job)
         return await self._in_job(who, place, place.job_id, self._calls.ask(who, place.job_id, order))
 
-    async def stream(self, who: Principal, place: Place, order: CallOrder) -> LiveStream | JobStream:
-        """One streamed call. Raises: as `call`."""
+    async def stream(
+        self, who: Principal, place: Place, order: CallOrder, prepare: Prepare | None = None
+    ) -> LiveStream | JobStream:
+        """One streamed call, after what `prepare` calls in its job. Raises: as `call`."""
         job_id = place.job_id
         if job_id is None:
-            return await self._one_call_jobs.stream(who, place.new, order)
+            return await self._one_call_jobs.stream(who, place.new, order, prepare)
+        if prepare is not None:
+            order = await prepare(job_id)
         stream = await self._calls.stream(who, job_id, order)
         if not place.completes:
             return stream

@@ -11,6 +11,7 @@ import anyio.lowlevel
 
 from control_plane import failpoints
 from control_plane.calls.live import InFlight, LiveCall, Outcome
+from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.rules import CLIENT_CLOSED, DRAINED, cut_to, fill_in
 from control_plane.calls.stream import LiveStream
 from control_plane.chat import Answer, CallRequest, PlainAnswer, ProviderCall
@@ -33,12 +34,16 @@ A = TypeVar("A", Answer, PlainAnswer)
 
 @dataclass(frozen=True, slots=True)
 class CallOrder:
-    """What a door asks for: `model_group` is a group's or model's name, or None for the default."""
+    """What a door asks for: `model_group` is a group's or model's name, or None for the default.
+
+    `only`: of the group's models, those that can do what is asked; None: all of them.
+    """
 
     request: CallRequest
     model_group: str | None = None
     purpose: str | None = None
     metadata: dict[str, Any] | None = None
+    only: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class CallService:
         groups: ModelGroupService,
         jobs: JobService,
         writer: SpendWriter,
+        files: RemoteFiles,
         *,
         clock: Clock,
         refuses_unpriced: bool = False,
@@ -68,6 +74,7 @@ class CallService:
         self._groups = groups
         self._jobs = jobs
         self._writer = writer
+        self._files = files
         self._clock = clock
         self.in_flight = InFlight()
         self.is_stopping = False
@@ -103,7 +110,17 @@ class CallService:
         Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing.
         """
         defaults = (job_group, who.key_model_group, who.team_model_group)
-        return await self._groups.choose(who.active_team(), order.model_group, defaults)
+        target = await self._groups.choose(who.active_team(), order.model_group, defaults)
+        if order.only is None:
+            return target
+        return replace(target, models=tuple(model for model in target.models if model in order.only))
+
+    async def target_in(self, who: Principal, order: CallOrder, job_id: JobId | None) -> Target:
+        """What the order would run on in that job, or in one of its own. Raises: as `choose`; JobNotFound, JobNotOwned."""
+        job_group = None
+        if job_id is not None and order.model_group is None:
+            job_group = (await self._jobs.get(who, job_id)).default_model_group
+        return await self.choose(who, order, job_group)
 
     async def land(self, timeout_s: float) -> None:
         """Takes no new calls and waits for those in flight to be recorded; logs what is left to be found as lost."""
@@ -116,16 +133,14 @@ class CallService:
         """Decides what the call runs on and makes its intent durable: the provider has not heard of it yet.
 
         Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing, JobNotFound, JobNotOwned,
-        JobClosed, AtRiskLimit, JobCapReached, InsufficientCredits, UnpricedRefused, DatabaseUnavailable, ShuttingDown.
+        JobClosed, AtRiskLimit, JobCapReached, InsufficientCredits, UnpricedRefused, FileRefused, DatabaseUnavailable,
+        ShuttingDown.
         """
         if self.is_stopping:
             raise ShuttingDown(retry_after_s=1)
         team_id = who.active_team()
-        job_group = None
-        if order.model_group is None:
-            job_group = (await self._jobs.get(who, job_id)).default_model_group
-        target = await self.choose(who, order, job_group)
-        request = fill_in(order.request, target.defaults)
+        target = await self.target_in(who, order, job_id)
+        request = await self._files.inlined(fill_in(order.request, target.defaults), target.models)
         intent = Intent(
             call_id=CallId(new_id()),
             job_id=job_id,

@@ -1,4 +1,5 @@
-"""Which models LiteLLM can price, known without importing it: the price list is a JSON file inside its package.
+"""Which models LiteLLM can price, and which read PDFs, known without importing it: the list is a JSON file inside its
+package.
 
 Reads the copy that is installed, which is also what LiteLLM uses when `LITELLM_LOCAL_MODEL_COST_MAP` is set. Only tells
 whether there is a price, never how much: money comes from LiteLLM itself, so that one number stands everywhere.
@@ -59,6 +60,21 @@ def is_listed(model: str, *, base_model: str | None = None) -> bool:
     )
 
 
+def is_listed_to_read_pdfs(model: str, *, base_model: str | None = None) -> bool:
+    """Whether LiteLLM's list says that this model, or `base_model` in its place, reads PDFs.
+
+    Not asked of LiteLLM: it keeps what deployments say of themselves in the same table, also when they are gone.
+    """
+    readers = _pdf_readers()
+    provider = provider_of(model)
+    if provider is None:
+        return False
+    return any(
+        candidate in readers and _may_use_price(provider, readers[candidate])
+        for candidate in _spellings(provider, base_model or model)
+    )
+
+
 def provider_of(model: str) -> str | None:
     """The provider in front of the model's name, or the one LiteLLM finds in its list; None when it would find none."""
     provider, slash, _ = model.partition("/")
@@ -98,12 +114,26 @@ def _may_use_price(provider: str, owner: str) -> bool:
 @lru_cache(maxsize=1)
 def _listed_providers() -> Mapping[str, str]:
     """Every priced model of LiteLLM's list with its provider. 15 ms to read, 4 000 short strings to keep."""
+    return {
+        model: str(entry.get("litellm_provider", ""))
+        for model, entry in _entries().items()
+        if any(is_price(key) for key in entry)
+    }
+
+
+@lru_cache(maxsize=1)
+def _pdf_readers() -> Mapping[str, str]:
+    """Every model that reads PDFs with its provider, likewise."""
+    return {
+        model: str(entry.get("litellm_provider", ""))
+        for model, entry in _entries().items()
+        if entry.get("supports_pdf_input")
+    }
+
+
+def _entries() -> Mapping[str, Any]:
     package = importlib.util.find_spec("litellm")  # finds the package without running it
     assert package is not None, "litellm is a dependency of this package"
     assert package.origin is not None
     entries = json.loads((Path(package.origin).parent / PRICE_LIST).read_text(encoding="utf-8"))
-    return {
-        model: str(entry.get("litellm_provider", ""))
-        for model, entry in entries.items()
-        if model != "sample_spec" and any(is_price(key) for key in entry)
-    }
+    return {model: entry for model, entry in entries.items() if model != "sample_spec"}

@@ -188,9 +188,13 @@ class Gateway:
         return demand(request, rate)
 
     def price(self, deployment_id: str, usage: Usage) -> NanoUsd | None:
-        """What plain tokens cost at a deployment. None when nobody knows, or for a deployment that is not there."""
+        """What plain tokens cost at a deployment. None when nobody knows, or for a deployment that is not there, or where
+        something else than tokens costs: pages, searches.
+        """
         serving = self._servings.get(deployment_id)
-        return None if serving is None else prices.cost_of_tokens(serving.tag, usage)
+        if serving is None or serving.tag.rate.unit:
+            return None
+        return prices.cost_of_tokens(serving.tag, usage)
 
     async def estimate(self, call: ProviderCall) -> tuple[Usage, NanoUsd | None]:
         """Prompt tokens and their price at the primary model, for a call whose client left before the first piece."""

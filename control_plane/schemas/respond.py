@@ -10,9 +10,65 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from control_plane.schemas.base import Answer, Body, GivenJson, Json, Text
-from control_plane.schemas.chat import ChatParameters, FunctionCall, MediaPart, TextPart, ToolDefinition
+from control_plane.schemas.chat import ChatParameters, FunctionCall, TextPart, ToolDefinition
 
-Part = Annotated[TextPart | MediaPart, Field(discriminator="type")]
+
+class GivenFile(Body):
+    """A file: `fileData` is its URL, `file_data` itself as a data URL. A URL in either is fetched."""
+
+    filename: str | None = None
+    fileData: str | None = None  # noqa: N815 - the document's name
+    file_data: str | None = None
+
+    @model_validator(mode="after")
+    def _has_one(self) -> "GivenFile":
+        if (self.fileData is None) == (self.file_data is None):
+            raise ValueError("a file needs fileData (a URL) or file_data (a data URL), one of them")
+        return self
+
+
+class FilePart(Body):
+    """A PDF or an image."""
+
+    type: Literal["file"]
+    file: GivenFile
+
+
+class GivenImage(Body):
+    """An image, or a PDF, by its URL or as a data URL."""
+
+    url: str
+    detail: str | None = None
+
+
+class ImagePart(Body):
+    """An image, or a PDF."""
+
+    type: Literal["image_url"]
+    image_url: str | GivenImage
+
+
+class AudioPart(Body):
+    """A sound, for models that listen: `{data, format}`, as OpenAI has it."""
+
+    type: Literal["input_audio"]
+    input_audio: GivenJson
+
+
+class PdfOptions(Body):
+    """`pdf-text` takes the text out of PDFs, `mistral-ocr` reads scans, `native` hands PDFs to models that read them."""
+
+    engine: Literal["pdf-text", "mistral-ocr", "native"] | None = None
+
+
+class Plugin(Body):
+    """What is done with the request before the model gets it. Only `file-parser` is known."""
+
+    id: Annotated[str, Field(max_length=200)]
+    pdf: PdfOptions | None = None
+
+
+Part = Annotated[TextPart | ImagePart | FilePart | AudioPart, Field(discriminator="type")]
 Parts = Annotated[list[Part], Field(max_length=10_000, fail_fast=True)]
 
 
@@ -98,6 +154,7 @@ class RespondBody(ChatParameters):
         Annotated[list[ToolDefinition], Field(max_length=256, fail_fast=True)] | None,
         BeforeValidator(_tools_as_objects),
     ] = None
+    plugins: Annotated[list[Plugin], Field(max_length=100)] | None = None
     stream: bool = Field(default=False, description="server-sent events instead of one JSON answer")
 
 

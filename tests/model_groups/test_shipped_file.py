@@ -39,6 +39,7 @@ def test_the_shipped_file_needs_no_environment() -> None:
         "AnalysisAgent",
         "SummaryAgent",
         "WritingAgent",
+        "AppAgent",
         "FallbackDemo",
     ]
     assert catalog.groups["ResumeAgent"].models == ("gpt-4-turbo", "gpt-3.5-turbo", "claude-3-sonnet")

@@ -88,6 +88,27 @@ class App:
         return self.provider.seen(behaviour)[-1].body
 
 
+OCR_PAGE_USD = 0.004
+
+
+def with_ocr(config: Json, provider: Provider, behaviour: str = "ok", teams: str = "*") -> Json:
+    """The same with an engine for scans."""
+    deployment = {
+        "model_name": "ocr-of-mistral",
+        "litellm_params": {
+            "model": "mistral/mistral-ocr-latest",
+            "api_base": provider.url(behaviour),
+            "api_key": "sk-provider-secret",
+        },
+    }
+    group = {"models": ["ocr-of-mistral"], "teams": [teams]}
+    return {
+        **config,
+        "model_list": [*config["model_list"], deployment],
+        "model_groups": {**config["model_groups"], "mistral-ocr": group},
+    }
+
+
 def hello(**more: Any) -> Json:
     return {"model": LLAMA, "messages": [{"role": "user", "content": "Hello"}], **more}
 
@@ -134,11 +155,12 @@ async def starting(database_url: str, provider: Provider, folder: Path) -> Async
             *,
             config: Json | None = None,
             group: str = "Respond",
+            team: Json | None = None,
             **settings: Any,
         ) -> App:
             file = write_config(folder, config or config_of_s4(provider, models or {}))
             server = await stack.enter_async_context(serving(settings_for(database_url, file, **settings)))
-            team = await stack.enter_async_context(new_team(server, default_model_group=group))
-            return App(server, team, provider, folder)
+            made = await stack.enter_async_context(new_team(server, default_model_group=group, **(team or {})))
+            return App(server, made, provider, folder)
 
         yield start

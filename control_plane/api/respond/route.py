@@ -1,5 +1,6 @@
 """`POST /api/v1/llm/respond`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -13,14 +14,22 @@ from control_plane.api.respond.browsers import PATH, BrowserRoute, headers_for, 
 from control_plane.api.respond.conversation import Conversation, conversation, tool_names
 from control_plane.api.respond.events import RespondEvents
 from control_plane.api.sse import SseResponse
+from control_plane.calls.placed import Place
 from control_plane.calls.service import CallOrder
+from control_plane.calls.stream import JobStream, LiveStream
 from control_plane.chat import ChatRequest
+from control_plane.documents.service import Engine
 from control_plane.errors import TooLarge
+from control_plane.house import House as HouseType
 from control_plane.schemas import respond as wire
 from control_plane.schemas.respond import RespondBody
+from control_plane.tenants.principal import Principal
 
 JOB_TYPE = "respond"
 """What the job of a request is called that names none."""
+
+FILE_PARSER = "file-parser"
+"""The plugin that says how PDFs are read."""
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": wire.RespondError, "description": description}
@@ -61,13 +70,36 @@ async def respond(body: RespondBody, who: Caller, house: House, request: Request
     talk = conversation(body.messages, recall=lambda _: None, tools=tool_names(parameters.get("tools")))
     _bound(talk, house.settings.max_prompt_chars)
     order = CallOrder(ChatRequest(talk.messages, parameters), model_group=body.model)
+    engine, warnings = _engine(body.plugins or ())
     if body.stream:
-        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
-        events = RespondEvents(stream.served, talk.warnings)
+        stream, warned = await unless_client_leaves(request, _stream(who, house, place, order, engine))
+        events = RespondEvents(stream.served, [*talk.warnings, *warnings, *warned])
         headers = headers_for(who, stream.call)
         return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
-    done = await house.placed_calls.call(who, place, order)
-    return rendered(from_answer(done.call.answer, talk.warnings), headers=headers_for(who, done.call.call))
+    ready = await house.documents.ready(who, place, order, engine)
+    done = await house.placed_calls.call(who, place, ready.order, house.documents.reading(who, ready))
+    warnings = [*talk.warnings, *warnings, *ready.warnings]
+    return rendered(from_answer(done.call.answer, warnings), headers=headers_for(who, done.call.call))
+
+
+async def _stream(
+    who: Principal, house: HouseType, place: Place, order: CallOrder, engine: Engine | None
+) -> tuple[LiveStream | JobStream, list[str]]:
+    ready = await house.documents.ready(who, place, order, engine)
+    stream = await house.placed_calls.stream(who, place, ready.order, house.documents.reading(who, ready))
+    return stream, ready.warnings
+
+
+def _engine(plugins: Sequence[wire.Plugin]) -> tuple[Engine | None, list[str]]:
+    """What PDFs are read with, and which plugins mean nothing here."""
+    engine = None
+    warnings = []
+    for plugin in plugins:
+        if plugin.id == FILE_PARSER:
+            engine = plugin.pdf.engine if plugin.pdf else None
+        else:
+            warnings.append(f"plugins: '{plugin.id}' is not known here and was ignored; '{FILE_PARSER}' is.")
+    return engine, warnings
 
 
 def _bound(talk: Conversation, max_chars: int) -> None:

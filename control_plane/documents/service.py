@@ -1,0 +1,246 @@
+"""Makes the files of a conversation readable: fetched, checked, and as text, as scans read by a model, or as they are."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from control_plane.calls.one_call import Prepare
+from control_plane.calls.placed import Place
+from control_plane.calls.service import CallOrder, CallService
+from control_plane.chat import ChatRequest, PlainRequest
+from control_plane.documents.parts import (
+    Document,
+    Part,
+    Spot,
+    documents_in,
+    image_part,
+    pdf_part,
+    replaced,
+    text_part,
+)
+from control_plane.errors import FileRefused, ModelGroupNotFound, TooLarge
+from control_plane.fetching.data_urls import content_of, data_url, is_data_url
+from control_plane.fetching.fetcher import MAX_FILES, Fetcher
+from control_plane.fetching.kinds import PDF, kind_of
+from control_plane.gateway.documents import reads_pdf
+from control_plane.ids import JobId
+from control_plane.model_groups.service import ModelGroupService
+from control_plane.pdf.reader import PdfReader
+from control_plane.tenants.principal import Principal
+
+Engine = Literal["pdf-text", "mistral-ocr", "native"]
+
+OCR_GROUP = "mistral-ocr"
+"""The model group that reads scans: whoever may use it may use the engine."""
+OCR_PURPOSE = "file-parser"
+
+
+@dataclass(slots=True)
+class Readied:
+    """An order whose files were seen to. `scans` are left to be read in the call's job, which costs money."""
+
+    order: CallOrder
+    warnings: list[str] = field(default_factory=list)
+    scans: "list[Scan]" = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """A PDF for the engine that reads scans."""
+
+    spot: Spot
+    name: str
+    url: str
+    pages: int
+
+
+class DocumentService:
+    """The files of calls. `max_chars`: of text that a call may have, files included."""
+
+    def __init__(
+        self,
+        calls: CallService,
+        groups: ModelGroupService,
+        fetcher: Fetcher,
+        pdfs: PdfReader,
+        *,
+        max_bytes: int,
+        max_chars: int,
+    ) -> None:
+        self._calls = calls
+        self._groups = groups
+        self._fetcher = fetcher
+        self._pdfs = pdfs
+        self._max_bytes = max_bytes
+        self._max_chars = max_chars
+
+    async def ready(self, who: Principal, place: Place, order: CallOrder, engine: Engine | None) -> Readied:
+        """The order with its files as its model reads them. No engine: PDFs go to models that read them.
+
+        Raises: FileRefused, TooLarge; what choosing a model raises.
+        """
+        request = order.request
+        assert isinstance(request, ChatRequest), "only chat calls have files"
+        found = documents_in(request.messages)
+        readied = Readied(order)
+        if not found:
+            return readied
+        if len(found) > MAX_FILES:
+            raise FileRefused(f"The request has {len(found)} files; {MAX_FILES} are allowed.")
+        if engine == "mistral-ocr":
+            await self._check_ocr(who)
+        able = await self._able(who, place, order)
+        parts = _images(found, contents := await self._contents(found))
+        chars = self._max_chars - _text_length(request)
+        for document, content in zip(found, contents, strict=True):
+            if document.spot in parts:
+                continue
+            match engine:
+                case "pdf-text":
+                    text = await self._text(document.name, content, chars, readied.warnings)
+                    chars -= len(text)
+                    parts[document.spot] = [text_part(document.name, text)]
+                case "mistral-ocr":
+                    readied.scans.append(await self._scan(document, content, readied.warnings))
+                case _ if able:
+                    parts[document.spot] = [pdf_part(document.name, data_url(PDF, content))]
+                case _:
+                    parts[document.spot] = []
+                    readied.warnings.append(_left_out(document.name))
+        readied.order = replace(
+            order,
+            request=ChatRequest(replaced(request.messages, parts), request.parameters),
+            only=able if _holds_pdf(parts) else None,
+        )
+        return readied
+
+    def reading(self, who: Principal, readied: Readied) -> Prepare | None:
+        """What has to be called in the job before the call: the scans, page by page; None when there are none."""
+        if not readied.scans:
+            return None
+
+        async def read(job_id: JobId) -> CallOrder:
+            request = readied.order.request
+            assert isinstance(request, ChatRequest), "as in ready"
+            chars = self._max_chars - _text_length(request)
+            parts: dict[Spot, Sequence[Part]] = {}
+            for scan in readied.scans:
+                text = _cut(await self._read_scan(who, job_id, scan), scan.name, chars, readied.warnings)
+                chars -= len(text)
+                parts[scan.spot] = [text_part(scan.name, text)]
+            messages = replaced(request.messages, parts)
+            return replace(readied.order, request=ChatRequest(messages, request.parameters))
+
+        return read
+
+    async def _able(self, who: Principal, place: Place, order: CallOrder) -> frozenset[str]:
+        """Those of the call's models that read PDFs."""
+        target = await self._calls.target_in(who, order, place.job_id)
+        router = self._groups.catalog.router
+        return frozenset(model for model in target.models if reads_pdf(router, model))
+
+    async def _check_ocr(self, who: Principal) -> None:
+        """Raises: FileRefused where there is no such engine, ModelGroupNotAllowed."""
+        try:
+            await self._calls.choose(who, CallOrder(ChatRequest([]), model_group=OCR_GROUP))
+        except ModelGroupNotFound:
+            raise FileRefused(
+                f"The engine '{OCR_GROUP}' is not set up here: it needs a model group of that name. The engine 'pdf-text' "
+                "reads PDFs that hold text."
+            ) from None
+
+    async def _contents(self, documents: Sequence[Document]) -> list[bytes]:
+        """Raises: FileRefused, TooLarge."""
+        linked = {each.source for each in documents if not is_data_url(each.source)}
+        fetched = await self._fetcher.fetch_all(linked)
+        contents = [
+            await asyncio.to_thread(content_of, each.source, each.name)
+            if is_data_url(each.source)
+            else fetched[each.source]
+            for each in documents
+        ]
+        if sum(map(len, contents)) > self._max_bytes:
+            raise TooLarge(f"The files of the request are larger than {self._max_bytes} bytes together.")
+        return contents
+
+    async def _text(self, name: str, content: bytes, chars: int, warnings: list[str]) -> str:
+        """What a PDF says. Raises: FileRefused, TooLarge."""
+        if chars <= 0:
+            raise TooLarge(f"The messages are longer than {self._max_chars} characters, with the text of their files.")
+        read = await self._pdfs.text(content, name, max_chars=chars)
+        text = "\n\n".join(read.texts)[:chars]
+        if read.unreadable and not text.strip():
+            raise FileRefused(f"'{name}' has no page that can be read.")
+        if read.pages > self._pdfs.max_pages:
+            warnings.append(_first_pages(name, self._pdfs.max_pages, read.pages))
+        if read.unreadable:
+            warnings.append(f"{name}: {read.unreadable} of its pages could not be read.")
+        if read.is_cut:
+            warnings.append(_first_chars(name, len(text)))
+        if not text.strip():
+            warnings.append(f"{name} holds no text; it may be scanned. The engine '{OCR_GROUP}' reads scans.")
+        return text
+
+    async def _scan(self, document: Document, content: bytes, warnings: list[str]) -> Scan:
+        pages = await self._pdfs.count(content, document.name)
+        if pages > self._pdfs.max_pages:
+            warnings.append(_first_pages(document.name, self._pdfs.max_pages, pages))
+        return Scan(document.spot, document.name, data_url(PDF, content), pages)
+
+    async def _read_scan(self, who: Principal, job_id: JobId, scan: Scan) -> str:
+        """One call of the engine, billed by the page in the same job."""
+        arguments: dict[str, Any] = {"document": {"type": "document_url", "document_url": scan.url}}
+        pages = min(scan.pages, self._pdfs.max_pages)
+        if pages < scan.pages:
+            arguments["pages"] = list(range(pages))
+        request = PlainRequest("ocr", arguments, units=pages)
+        answered = await self._calls.ask(who, job_id, CallOrder(request, model_group=OCR_GROUP, purpose=OCR_PURPOSE))
+        return "\n\n".join(str(page.get("markdown") or "") for page in answered.answer.body.get("pages") or ())
+
+
+def _images(found: Sequence[Document], contents: Sequence[bytes]) -> dict[Spot, Sequence[Part]]:
+    """The images among the files, as parts. Raises: FileRefused for what is neither an image nor a PDF."""
+    parts: dict[Spot, Sequence[Part]] = {}
+    for document, content in zip(found, contents, strict=True):
+        kind = kind_of(content)
+        if kind is None:
+            raise FileRefused(f"'{document.name}' is neither a PDF nor an image (PNG, JPEG, GIF, WebP).")
+        if kind != PDF:
+            parts[document.spot] = [image_part(document.part, data_url(kind, content))]
+    return parts
+
+
+def _holds_pdf(parts: Mapping[Spot, Sequence[Part]]) -> bool:
+    return any(part["type"] == "file" for put in parts.values() for part in put)
+
+
+def _text_length(request: ChatRequest) -> int:
+    length = 0
+    for message in request.messages:
+        content = message.get("content")
+        texts = [content] if isinstance(content, str) else [part.get("text") for part in content or ()]
+        length += sum(len(text) for text in texts if isinstance(text, str))
+    return length
+
+
+def _cut(text: str, name: str, chars: int, warnings: list[str]) -> str:
+    if len(text) <= max(chars, 0):
+        return text
+    warnings.append(_first_chars(name, max(chars, 0)))
+    return text[: max(chars, 0)]
+
+
+def _first_pages(name: str, read: int, pages: int) -> str:
+    return f"{name}: only its first {read} of {pages} pages were read."
+
+
+def _first_chars(name: str, chars: int) -> str:
+    return f"{name}: only the first {chars} characters of its text were taken."
+
+
+def _left_out(name: str) -> str:
+    return (
+        f"{name} was left out: the model does not read PDFs. Its text can be sent instead, with the engine 'pdf-text' "
+        'in plugins: [{"id": "file-parser", "pdf": {"engine": "pdf-text"}}].'
+    )
