@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from control_plane.administration.service import AdministrationService
 from control_plane.calls.one_call import OneCallJobs
 from control_plane.calls.placed import PlacedCalls
+from control_plane.calls.recent_tools import RecentToolCalls
 from control_plane.calls.service import CallService
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
@@ -40,3 +41,4 @@ class House:
     one_call_jobs: OneCallJobs
     placed_calls: PlacedCalls
     documents: DocumentService
+    recent_tools: RecentToolCalls

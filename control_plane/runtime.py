@@ -15,6 +15,7 @@ from control_plane.administration.service import AdministrationService
 from control_plane.calls.lease import Lease
 from control_plane.calls.one_call import OneCallJobs
 from control_plane.calls.placed import PlacedCalls
+from control_plane.calls.recent_tools import RecentToolCalls
 from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.service import CallService
 from control_plane.clock import Clock
@@ -99,6 +100,7 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 idempotency=IdempotencyService(db, worker_id, clock=clock),
                 one_call_jobs=one_call_jobs,
                 placed_calls=PlacedCalls(calls, one_call_jobs),
+                recent_tools=RecentToolCalls(),
                 documents=DocumentService(
                     calls,
                     groups,

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "control_plane"
 
-GROUND = ("units", "clock", "failpoints", "ids", "errors", "chat", "names", "settings", "schemas")
+GROUND = ("units", "clock", "failpoints", "ids", "errors", "chat", "names", "fairness", "settings", "schemas")
 MACHINES = ("logs", "metrics", "storage", "fetching", "pdf", "gateway")
 ROOMS = (
     "tenants",

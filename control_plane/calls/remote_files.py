@@ -13,6 +13,7 @@ from control_plane.fetching.data_urls import data_url, is_data_url
 from control_plane.fetching.fetcher import Fetcher, is_address
 from control_plane.fetching.kinds import kind_of
 from control_plane.gateway.documents import fetches_itself
+from control_plane.ids import TeamId
 from control_plane.model_groups.service import ModelGroupService
 
 FILE_KEYS = ("file_data", "file_id")
@@ -26,8 +27,8 @@ class RemoteFiles:
         self._fetcher = fetcher
         self._groups = groups
 
-    async def inlined(self, request: CallRequest, models: Sequence[str]) -> CallRequest:
-        """The request with its links replaced by files, for a call that may run on any of `models`.
+    async def inlined(self, request: CallRequest, models: Sequence[str], *, team: TeamId) -> CallRequest:
+        """The request with its links replaced by files, for a call of a team that may run on any of `models`.
 
         Raises: FileRefused for a link that is no web address or not a public one, and for what is no image or PDF;
         TooLarge.
@@ -39,7 +40,7 @@ class RemoteFiles:
             links = {link for link in links if not self._looks_public(link)}
         if not links:
             return request
-        contents = await self._fetcher.fetch_all(links)
+        contents = await self._fetcher.fetch_all(links, team=team)
         found = {link: _as_data(content) for link, content in contents.items()}
         return ChatRequest([_with_files(message, found) for message in request.messages], request.parameters)
 

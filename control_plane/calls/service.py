@@ -140,7 +140,8 @@ class CallService:
             raise ShuttingDown(retry_after_s=1)
         team_id = who.active_team()
         target = await self.target_in(who, order, job_id)
-        request = await self._files.inlined(fill_in(order.request, target.defaults), target.models)
+        request = fill_in(order.request, target.defaults)
+        request = await self._files.inlined(request, target.models, team=team_id)
         intent = Intent(
             call_id=CallId(new_id()),
             job_id=job_id,

@@ -24,7 +24,7 @@ from control_plane.fetching.data_urls import content_of, data_url, is_data_url
 from control_plane.fetching.fetcher import MAX_FILES, Fetcher
 from control_plane.fetching.kinds import PDF, kind_of
 from control_plane.gateway.documents import reads_pdf
-from control_plane.ids import JobId
+from control_plane.ids import JobId, TeamId
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.pdf.reader import PdfReader
 from control_plane.tenants.principal import Principal
@@ -91,18 +91,18 @@ class DocumentService:
         if engine == "mistral-ocr":
             await self._check_ocr(who)
         able = await self._able(who, place, order)
-        parts = _images(found, contents := await self._contents(found))
+        parts = _images(found, contents := await self._contents(who.team(), found))
         chars = self._max_chars - _text_length(request)
         for document, content in zip(found, contents, strict=True):
             if document.spot in parts:
                 continue
             match engine:
                 case "pdf-text":
-                    text = await self._text(document.name, content, chars, readied.warnings)
+                    text = await self._text(who.team(), document.name, content, chars, readied.warnings)
                     chars -= len(text)
                     parts[document.spot] = [text_part(document.name, text)]
                 case "mistral-ocr":
-                    readied.scans.append(await self._scan(document, content, readied.warnings))
+                    readied.scans.append(await self._scan(who.team(), document, content, readied.warnings))
                 case _ if able:
                     parts[document.spot] = [pdf_part(document.name, data_url(PDF, content))]
                 case _:
@@ -150,10 +150,10 @@ class DocumentService:
                 "reads PDFs that hold text."
             ) from None
 
-    async def _contents(self, documents: Sequence[Document]) -> list[bytes]:
+    async def _contents(self, team: TeamId, documents: Sequence[Document]) -> list[bytes]:
         """Raises: FileRefused, TooLarge."""
         linked = {each.source for each in documents if not is_data_url(each.source)}
-        fetched = await self._fetcher.fetch_all(linked)
+        fetched = await self._fetcher.fetch_all(linked, team=team)
         contents = [
             await asyncio.to_thread(content_of, each.source, each.name)
             if is_data_url(each.source)
@@ -164,11 +164,11 @@ class DocumentService:
             raise TooLarge(f"The files of the request are larger than {self._max_bytes} bytes together.")
         return contents
 
-    async def _text(self, name: str, content: bytes, chars: int, warnings: list[str]) -> str:
+    async def _text(self, team: TeamId, name: str, content: bytes, chars: int, warnings: list[str]) -> str:
         """What a PDF says. Raises: FileRefused, TooLarge."""
         if chars <= 0:
             raise TooLarge(f"The messages are longer than {self._max_chars} characters, with the text of their files.")
-        read = await self._pdfs.text(content, name, max_chars=chars)
+        read = await self._pdfs.text(content, name, max_chars=chars, team=team)
         text = "\n\n".join(read.texts)[:chars]
         if read.unreadable and not text.strip():
             raise FileRefused(f"'{name}' has no page that can be read.")
@@ -182,8 +182,8 @@ class DocumentService:
             warnings.append(f"{name} holds no text; it may be scanned. The engine '{OCR_GROUP}' reads scans.")
         return text
 
-    async def _scan(self, document: Document, content: bytes, warnings: list[str]) -> Scan:
-        pages = await self._pdfs.count(content, document.name)
+    async def _scan(self, team: TeamId, document: Document, content: bytes, warnings: list[str]) -> Scan:
+        pages = await self._pdfs.count(content, document.name, team=team)
         if pages > self._pdfs.max_pages:
             warnings.append(_first_pages(document.name, self._pdfs.max_pages, pages))
         return Scan(document.spot, document.name, data_url(PDF, content), pages)

@@ -15,6 +15,7 @@ from ipaddress import ip_address
 import httpx
 
 from control_plane.errors import FileRefused, TooLarge
+from control_plane.fairness import Places
 from control_plane.fetching.addresses import PrivateHosts, is_public
 
 log = logging.getLogger(__name__)
@@ -26,8 +27,8 @@ MAX_REDIRECTS = 5
 MAX_ADDRESSES = 3
 """How many of a host's addresses are tried when connecting fails."""
 CONNECT_S = 5.0
-FETCHES_AT_ONCE = 16
-"""Of one process, so that files cannot take all its memory."""
+FETCHES_AT_ONCE, OF_A_TEAM = 32, 4
+"""Of one process, so that files cannot take all its memory, nor one team's slow servers all its places."""
 
 PORTS = {"http": 80, "https": 443}
 
@@ -62,7 +63,7 @@ class Fetcher:
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._resolve = resolve
-        self._places = asyncio.Semaphore(FETCHES_AT_ONCE)
+        self._places = Places(FETCHES_AT_ONCE, of_a_team=OF_A_TEAM)
         # No connection is kept: it would be known by its address, and used for another name there.
         self._client = httpx.AsyncClient(
             trust_env=False,
@@ -72,10 +73,12 @@ class Fetcher:
             limits=httpx.Limits(max_keepalive_connections=0),
         )
 
-    async def fetch(self, url: str) -> bytes:
-        """The file. Raises: FileRefused, TooLarge; the message names what the client named, never what we found out."""
+    async def fetch(self, url: str, *, team: str) -> bytes:
+        """The file, for a team. Raises: FileRefused, TooLarge; the message names what the client named, never what we
+        found out.
+        """
         try:
-            async with self._places, asyncio.timeout(self._timeout_s):
+            async with self._places.place(team), asyncio.timeout(self._timeout_s):
                 return await self._follow(_parsed(url))
         except TimeoutError:
             raise FileRefused(f"{_shown(url)} did not send the file within {self._timeout_s:g} seconds.") from None
@@ -83,13 +86,13 @@ class Fetcher:
             log.info("fetch_failed", extra={"error_class": type(error).__name__})
             raise FileRefused(f"{_shown(url)} could not be fetched.") from None
 
-    async def fetch_all(self, urls: Iterable[str]) -> Mapping[str, bytes]:
+    async def fetch_all(self, urls: Iterable[str], *, team: str) -> Mapping[str, bytes]:
         """The files, each once. Raises: as `fetch`; TooLarge also when they are it together; FileRefused for too many."""
         ordered = sorted(set(urls))
         if len(ordered) > MAX_FILES:
             raise FileRefused(f"The request links to {len(ordered)} files; {MAX_FILES} are allowed.")
         async with _unwrapped_group() as group:
-            tasks = [group.create_task(self.fetch(url)) for url in ordered]
+            tasks = [group.create_task(self.fetch(url, team=team)) for url in ordered]
         contents = [task.result() for task in tasks]
         if sum(map(len, contents)) > self._max_bytes:
             raise TooLarge(f"The files of the request are larger than {self._max_bytes} bytes together.")

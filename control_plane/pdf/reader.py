@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from control_plane.errors import FileRefused
+from control_plane.fairness import Places
 
 log = logging.getLogger(__name__)
 
 CHILD = Path(__file__).with_name("child.py")
-AT_ONCE = 2
-"""Of one process: reading takes a core each."""
+AT_ONCE, OF_A_TEAM = 4, 2
+"""Of one process: reading takes a core each, though only what the server leaves of it."""
 MEMORY_BYTES = 1_000_000_000
 BYTES_PER_CHAR = 12
 """What a character may take in the child's JSON: two `\\uXXXX`."""
@@ -42,19 +43,20 @@ class PdfReader:
         self.max_pages = max_pages
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._places = Places(AT_ONCE, of_a_team=OF_A_TEAM)
 
-    async def text(self, content: bytes, name: str, *, max_chars: int) -> PdfText:
+    async def text(self, content: bytes, name: str, *, max_chars: int, team: str) -> PdfText:
         """Its text, of at most `max_pages`. Raises: FileRefused, naming the file `name`."""
-        return await self._run(content, name, self.max_pages, max_chars)
+        return await self._run(content, name, (self.max_pages, max_chars), team)
 
-    async def count(self, content: bytes, name: str) -> int:
+    async def count(self, content: bytes, name: str, *, team: str) -> int:
         """How many pages it has. Raises: FileRefused."""
-        return (await self._run(content, name, 0, 0)).pages
+        return (await self._run(content, name, (0, 0), team)).pages
 
-    async def _run(self, content: bytes, name: str, max_pages: int, max_chars: int) -> PdfText:
+    async def _run(self, content: bytes, name: str, most: tuple[int, int], team: str) -> PdfText:
+        max_pages, max_chars = most
         limits = (max_pages, max_chars, self._memory_bytes, round(self._timeout_s) + 1)
-        async with self._places:
+        async with self._places.place(team):
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", str(CHILD), *map(str, limits)),
                 stdin=asyncio.subprocess.PIPE,

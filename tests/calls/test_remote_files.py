@@ -15,6 +15,7 @@ from control_plane.fetching.data_urls import data_url
 from control_plane.fetching.fetcher import Fetcher
 from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.documents import fetches_itself, reads_pdf
+from control_plane.ids import TeamId
 from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.storage.database import Database
@@ -145,7 +146,7 @@ async def test_a_link_stays_one_only_where_it_is_a_vendors_to_fetch(db: Database
 
     async def brought(url: str, *models: str) -> str:
         request = ChatRequest([{"role": "user", "content": [image({"url": url})]}])
-        made = await remote.inlined(request, models)
+        made = await remote.inlined(request, models, team=TeamId("acme"))
         assert isinstance(made, ChatRequest)
         sent: str = made.messages[0]["content"][0]["image_url"]["url"]
         return sent
@@ -160,5 +161,5 @@ async def test_a_link_stays_one_only_where_it_is_a_vendors_to_fetch(db: Database
         with pytest.raises(FileRefused):
             await brought("https://example.invalid/photo.png", *models)
     plain = PlainRequest("embeddings", {"input": [public]}, [public])
-    assert await remote.inlined(plain, ["gpt"]) is plain
+    assert await remote.inlined(plain, ["gpt"], team=TeamId("acme")) is plain
     await fetcher.aclose()

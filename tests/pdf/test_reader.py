@@ -18,12 +18,14 @@ def reader(*, max_pages: int = 10, timeout_s: float = 20) -> PdfReader:
 
 
 async def read(content: bytes, *, max_pages: int = 10, max_chars: int = 1000, timeout_s: float = 20) -> PdfText:
-    return await reader(max_pages=max_pages, timeout_s=timeout_s).text(content, "a.pdf", max_chars=max_chars)
+    return await reader(max_pages=max_pages, timeout_s=timeout_s).text(
+        content, "a.pdf", max_chars=max_chars, team="acme"
+    )
 
 
 async def test_text_is_read_page_by_page() -> None:
     assert await read(pdf("Invoice 42", "Total: 7 EUR")) == PdfText(2, ["Invoice 42", "Total: 7 EUR"])
-    assert await reader().count(pdf("one", "two", "three"), "a.pdf") == 3
+    assert await reader().count(pdf("one", "two", "three"), "a.pdf", team="acme") == 3
 
 
 async def test_a_scan_has_no_text() -> None:
@@ -78,7 +80,7 @@ async def test_a_bomb_takes_only_its_page(content: bytes) -> None:
 async def test_more_memory_than_allowed_ends_the_reader_alone() -> None:
     small = PdfReader(max_pages=10, timeout_s=20, memory_bytes=100_000_000)
     with pytest.raises(FileRefused, match="needs more memory or time"):
-        await small.text(bomb(70), "a.pdf", max_chars=10)
+        await small.text(bomb(70), "a.pdf", max_chars=10, team="acme")
 
 
 async def test_a_pdf_that_takes_too_long_is_given_up() -> None:

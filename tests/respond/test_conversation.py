@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter
 
-from control_plane.api.respond.conversation import Conversation, ToolCallSaid, conversation
+from control_plane.api.respond.conversation import Conversation, conversation
+from control_plane.calls.recent_tools import ToolCallSaid
 from control_plane.schemas.respond import GivenMessage
 
 Json = dict[str, Any]

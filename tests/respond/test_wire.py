@@ -119,6 +119,23 @@ async def test_a_loop_of_tools_is_billed_as_the_one_job_it_names(start_app: Star
     assert refused.headers["x-ignored-fields"] == "X-Job-Type"
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_results_sent_alone_find_their_calls_again(start_app: StartApp, is_stream: bool) -> None:
+    # the document's "Tool Execution Loop" pushes results only
+    app = await start_app({LLAMA: "tool-then-text"})
+    await app.respond(stream=is_stream)
+    messages = [*hello()["messages"], {"role": "tool", "content": "72°F and sunny", "tool_call_id": "call_123"}]
+    answer = (await app.respond(messages=messages)).json()
+    assert answer["message"]["content"][0]["text"] == TEXT
+    assert "was put back from what was answered before" in answer["warnings"][0]
+    [call] = app.asked("tool-then-text")["messages"][1]["tool_calls"]
+    assert call["function"] == {"name": "get_weather", "arguments": '{"location": "San Francisco, CA"}'}
+    async with new_team(app.server, default_model_group="Respond") as other:
+        await other.http.post(RESPOND, json=hello(messages=messages))
+    [call] = app.asked("tool-then-text")["messages"][1]["tool_calls"]
+    assert call["function"]["arguments"] == "{}", "another team's are nobody's business"
+
+
 async def test_names_that_hold_a_slash_are_names_like_any_other(start_app: StartApp, provider: Provider) -> None:
     config = config_of_s4(provider)
     config["model_groups"] = {"vendor/any": {"models": [GPT_4O, LLAMA], "teams": ["*"]}}

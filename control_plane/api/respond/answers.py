@@ -9,6 +9,9 @@ from control_plane.chat import Answer, Chunk, Ending, FinishReason, Served, Usag
 from control_plane.schemas import respond as wire
 from control_plane.schemas.base import MAX_DEPTH
 
+ToolCall = Mapping[str, Any]
+"""A tool call in OpenAI's form."""
+
 
 def from_answer(answer: Answer, warnings: Sequence[str]) -> wire.RespondAnswer:
     """A buffered answer."""
@@ -33,10 +36,14 @@ class Pieces:
             self._texts.append(text)
         return text
 
+    def tool_calls(self) -> Sequence[ToolCall]:
+        """The tool calls as far as they came."""
+        return [self._calls[index] for index in sorted(self._calls)]
+
     def answer(self, served: Served, ending: Ending, warnings: Sequence[str]) -> wire.RespondAnswer:
         """The whole of it."""
-        calls = [self._calls[index] for index in sorted(self._calls)]
-        return _answer(served, ending.finish_reason, ending.usage, "".join(self._texts), calls, warnings)
+        text = "".join(self._texts)
+        return _answer(served, ending.finish_reason, ending.usage, text, self.tool_calls(), warnings)
 
     def _add_call(self, fragment: Mapping[str, Any]) -> None:
         function = fragment.get("function") or {}

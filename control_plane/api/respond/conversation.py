@@ -11,20 +11,13 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from control_plane.calls.recent_tools import ToolCallSaid
 from control_plane.schemas.chat import plain
 from control_plane.schemas.respond import AssistantSaid, GivenMessage, GivenToolCall, Said, ToolSaid
 
 Message = dict[str, Any]
 
 UNKNOWN_TOOL = "unknown_tool"
-
-
-@dataclass(frozen=True, slots=True)
-class ToolCallSaid:
-    """A tool call the model once made: what it called, with which arguments (JSON text)."""
-
-    name: str
-    arguments: str
 
 
 Recall = Callable[[str], ToolCallSaid | None]

@@ -1,11 +1,11 @@
 """A streamed answer as the respond API's events: `token`, `tool_call`, `done`, `error`, then `[DONE]`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel
 
 from control_plane.api.failures import Failure
-from control_plane.api.respond.answers import Pieces
+from control_plane.api.respond.answers import Pieces, ToolCall
 from control_plane.api.respond.errors import respond_error
 from control_plane.api.sse import DONE
 from control_plane.chat import Chunk, Ending, Served
@@ -23,7 +23,11 @@ class Token(Answer):
 class RespondEvents:
     """Writes one stream. Tool calls come whole, when all their fragments are there; `done` is the whole answer."""
 
-    def __init__(self, served: Served, warnings: Sequence[str]) -> None:
+    def __init__(
+        self, served: Served, warnings: Sequence[str], on_tool_calls: Callable[[Sequence[ToolCall]], None]
+    ) -> None:
+        """`on_tool_calls` hears of the tool calls of a stream that came to its end."""
+        self._on_tool_calls = on_tool_calls
         self._served = served
         self._warnings = warnings
         self._pieces = Pieces()
@@ -35,6 +39,7 @@ class RespondEvents:
 
     def ending(self, ending: Ending) -> bytes:
         """The tool calls, the whole answer, `[DONE]`."""
+        self._on_tool_calls(self._pieces.tool_calls())
         answer = self._pieces.answer(self._served, ending, self._warnings)
         calls = b"".join(_event("tool_call", call) for call in answer.tool_calls)
         return calls + _event("done", answer) + DONE

@@ -1,6 +1,7 @@
 """`POST /api/v1/llm/respond`."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -9,18 +10,20 @@ from control_plane.api.answers import rendered
 from control_plane.api.deps import Caller, House
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.places import Placing
-from control_plane.api.respond.answers import from_answer
+from control_plane.api.respond.answers import ToolCall, from_answer
 from control_plane.api.respond.browsers import PATH, BrowserRoute, headers_for, preflight
 from control_plane.api.respond.conversation import Conversation, conversation, tool_names
 from control_plane.api.respond.events import RespondEvents
 from control_plane.api.sse import SseResponse
 from control_plane.calls.placed import Place
+from control_plane.calls.recent_tools import ToolCallSaid
 from control_plane.calls.service import CallOrder
 from control_plane.calls.stream import JobStream, LiveStream
 from control_plane.chat import ChatRequest
 from control_plane.documents.service import Engine
 from control_plane.errors import TooLarge
 from control_plane.house import House as HouseType
+from control_plane.ids import TeamId
 from control_plane.schemas import respond as wire
 from control_plane.schemas.respond import RespondBody
 from control_plane.tenants.principal import Principal
@@ -67,17 +70,21 @@ async def respond(body: RespondBody, who: Caller, house: House, request: Request
     """
     place = placing.place(job_type=JOB_TYPE)
     parameters = body.given_parameters()
-    talk = conversation(body.messages, recall=lambda _: None, tools=tool_names(parameters.get("tools")))
+    talk = conversation(
+        body.messages, recall=partial(house.recent_tools.recall, who.team()), tools=tool_names(parameters.get("tools"))
+    )
     _bound(talk, house.settings.max_prompt_chars)
     order = CallOrder(ChatRequest(talk.messages, parameters), model_group=body.model)
     engine, warnings = _engine(body.plugins or ())
     if body.stream:
         stream, warned = await unless_client_leaves(request, _stream(who, house, place, order, engine))
-        events = RespondEvents(stream.served, [*talk.warnings, *warnings, *warned])
+        remember = partial(_remember, house, who.team())
+        events = RespondEvents(stream.served, [*talk.warnings, *warnings, *warned], remember)
         headers = headers_for(who, stream.call)
         return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
     ready = await house.documents.ready(who, place, order, engine)
     done = await house.placed_calls.call(who, place, ready.order, house.documents.reading(who, ready))
+    _remember(house, who.team(), done.call.answer.tool_calls)
     warnings = [*talk.warnings, *warnings, *ready.warnings]
     return rendered(from_answer(done.call.answer, warnings), headers=headers_for(who, done.call.call))
 
@@ -88,6 +95,14 @@ async def _stream(
     ready = await house.documents.ready(who, place, order, engine)
     stream = await house.placed_calls.stream(who, place, ready.order, house.documents.reading(who, ready))
     return stream, ready.warnings
+
+
+def _remember(house: HouseType, team_id: TeamId, calls: Sequence[ToolCall]) -> None:
+    """Tool calls that a client may answer without repeating them."""
+    for call in calls:
+        function = call.get("function") or {}
+        said = ToolCallSaid(str(function.get("name") or ""), str(function.get("arguments") or "{}"))
+        house.recent_tools.remember(team_id, str(call.get("id") or ""), said)
 
 
 def _engine(plugins: Sequence[wire.Plugin]) -> tuple[Engine | None, list[str]]:
