@@ -23,7 +23,7 @@ from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
 from control_plane.errors import InvalidConfig
 from control_plane.fetching.addresses import PrivateHosts
-from control_plane.fetching.fetcher import Fetcher
+from control_plane.fetching.fetcher import Fetcher, Resolve, look_up
 from control_plane.gateway.router import open_gateway
 from control_plane.house import House
 from control_plane.idempotency.service import IdempotencyService
@@ -51,8 +51,12 @@ LANDING_S = 10.0  # calls still running when the house closes have this long to 
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> AsyncIterator[House]:
+async def open_house(
+    settings: Settings, *, clock: Clock = system_clock.now, resolve: Resolve = look_up
+) -> AsyncIterator[House]:
     """The whole product, without a door. Raises: InvalidConfig, DatabaseUnavailable; then nothing stays open.
+
+    `resolve`: finds the addresses of hosts that clients name.
 
     If a background task dies, so does the house: loudly, instead of going on without it.
     """
@@ -76,6 +80,7 @@ async def open_house(settings: Settings, *, clock: Clock = system_clock.now) -> 
                 private_hosts=PrivateHosts.listed(settings.private_file_hosts or ""),
                 max_bytes=settings.max_file_bytes,
                 timeout_s=settings.file_timeout_s,
+                resolve=resolve,
             )
             files = RemoteFiles(fetcher, groups)
             calls = CallService(

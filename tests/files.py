@@ -2,12 +2,14 @@
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
 from aiohttp import web
+
+from control_plane.fetching.fetcher import look_up
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -97,3 +99,18 @@ class Files:
         packer = zlib.compressobj(9, zlib.DEFLATED, 31)
         body = packer.compress(b"%PDF-1.4\n" + b"\0" * 50_000_000) + packer.flush()
         return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+
+class Names:
+    """A name server that says what the test wants, each time another thing if it wants."""
+
+    def __init__(self, **answers: list[Sequence[str]]) -> None:
+        self.answers = answers
+        self.asked: list[str] = []
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        self.asked.append(host)
+        left = self.answers.get(host.replace(".", "_"))
+        if left is None:
+            return await look_up(host, port)
+        return left.pop(0) if len(left) > 1 else left[0]

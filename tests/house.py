@@ -14,6 +14,7 @@ import yaml
 from pydantic import SecretStr
 
 from control_plane.app import create_app
+from control_plane.fetching.fetcher import Resolve, look_up
 from control_plane.house import House
 from control_plane.runtime import open_house
 from control_plane.settings import Settings
@@ -134,9 +135,9 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Server]:
+async def serving(settings: Settings, *, resolve: Resolve = look_up) -> AsyncIterator[Server]:
     """Serves the product on a free port until the end of the block."""
-    async with open_house(settings) as house:
+    async with open_house(settings, resolve=resolve) as house:
         config = uvicorn.Config(
             create_app(house),
             host="127.0.0.1",

@@ -1,6 +1,6 @@
 """Files are fetched from public addresses and from listed hosts, within bounds, and from nowhere else."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -9,25 +9,10 @@ import pytest_asyncio
 from control_plane.errors import FileRefused, TooLarge
 from control_plane.fetching.addresses import PrivateHosts
 from control_plane.fetching.fetcher import Fetcher, look_up
-from tests.files import Files
+from tests.files import Files, Names
 from tests.pdfs import pdf
 
 PDF = pdf("Hello")
-
-
-class Names:
-    """A name server that says what the test wants, each time another thing if it wants."""
-
-    def __init__(self, **answers: list[Sequence[str]]) -> None:
-        self.answers = answers
-        self.asked: list[str] = []
-
-    async def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked.append(host)
-        left = self.answers.get(host.replace(".", "_"))
-        if left is None:
-            return await look_up(host, port)
-        return left.pop(0) if len(left) > 1 else left[0]
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from control_plane.fetching.fetcher import Resolve, look_up
 from tests.house import INPUT_PRICE, OUTPUT_PRICE, Server, Team, new_team, serving, settings_for, write_config
 from tests.provider import Provider
 from tests.seed_runner import SEEDS, Ran, run_program
@@ -156,10 +157,13 @@ async def starting(database_url: str, provider: Provider, folder: Path) -> Async
             config: Json | None = None,
             group: str = "Respond",
             team: Json | None = None,
+            resolve: Resolve = look_up,
             **settings: Any,
         ) -> App:
             file = write_config(folder, config or config_of_s4(provider, models or {}))
-            server = await stack.enter_async_context(serving(settings_for(database_url, file, **settings)))
+            server = await stack.enter_async_context(
+                serving(settings_for(database_url, file, **settings), resolve=resolve)
+            )
             made = await stack.enter_async_context(new_team(server, default_model_group=group, **(team or {})))
             return App(server, made, provider, folder)
 

@@ -11,6 +11,8 @@ from tests.respond.house import RESPOND, App, hello
 
 SITE, OTHER_SITE, STRANGER = "https://app.example.com", "https://shop.example.com", "https://evil.example.com"
 
+ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 async def make_key(app: App, **terms: Any) -> dict[str, Any]:
     answer = await app.team.admin.post(f"/api/teams/{app.team.id}/keys", json=terms)
@@ -59,6 +61,7 @@ async def test_a_publishable_key_works_from_its_origins(app: App) -> None:
     assert (await app.team.credits())["credits_used"] == 2
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     "origin", [None, STRANGER, "null", "http://app.example.com", f"{SITE}.evil.example", f"{SITE}:8443", SITE.upper()]
 )
@@ -71,6 +74,7 @@ async def test_a_publishable_key_works_from_nowhere_else(app: App, origin: str |
     assert (await app.team.credits())["credits_used"] == 0
 
 
+@ONE_DATABASE
 async def test_a_publishable_key_works_on_this_route_only(app: App) -> None:
     key = await publishable(app)
     job_id = await app.team.create_job()
@@ -128,6 +132,7 @@ async def test_a_preflight_is_answered_by_the_origins_of_all_keys(app: App) -> N
         assert readable_by(answer.headers) is None
 
 
+@ONE_DATABASE
 async def test_a_page_can_read_why_it_was_refused(app: App) -> None:
     await publishable(app, SITE)
     wrong = await ask(app, "pk-wrong", SITE)
@@ -149,6 +154,7 @@ async def test_revoking_a_key_or_its_origin_holds_at_once(app: App) -> None:
     assert (await ask(app, made["virtual_key"], OTHER_SITE)).status_code == 401
 
 
+@ONE_DATABASE
 async def test_lists_show_what_a_key_is(app: App) -> None:
     await publishable(app, SITE)
     listed = (await app.team.admin.get(f"/api/teams/{app.team.id}/keys")).json()["keys"]

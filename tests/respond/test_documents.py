@@ -13,7 +13,7 @@ from control_plane.fetching.data_urls import data_url
 from control_plane.spend.reconciling import Finding
 from tests.books import Books
 from tests.calls.test_leaving import until_nothing_runs
-from tests.files import Files
+from tests.files import Files, Names
 from tests.house import COST_USD
 from tests.pdfs import JPEG, PNG, bomb, pdf, pdf_of, scan, slow
 from tests.provider import Provider
@@ -385,6 +385,21 @@ async def test_nobody_gets_at_what_only_this_machine_reaches(app: App, files: Fi
         refused(await app.respond(with_part(file_part(files.url(f"to?url={target}")))))
     assert app.provider.requests == []
     assert (await app.team.http.get(f"/api/teams/{app.team.id}/jobs")).json()["jobs"] == [], "no failed jobs are left"
+
+
+@ONE_DATABASE
+async def test_a_name_that_changes_its_address_is_looked_up_once_a_hop(start_app: StartApp, files: Files) -> None:
+    # given two names that lead here first and into the cloud's own network afterwards, of which one is listed
+    metadata = ["169.254.169.254"]
+    names = Names(listed_test=[["127.0.0.1"], metadata], other_test=[["127.0.0.1"], metadata])
+    app = await start_app(private_file_hosts="listed.test", resolve=names)
+    here = f"http://listed.test:{files.port}"
+    await answered(app, with_part(file_part(f"{here}/files/document.pdf"), **engine("pdf-text")))
+    assert names.asked == ["listed.test"]
+    names.answers["listed_test"].insert(0, ["127.0.0.1"])
+    refused(await app.respond(with_part(file_part(f"{here}/to?url=http://other.test:{files.port}/files/document.pdf"))))
+    assert names.asked == ["listed.test", "listed.test", "other.test"]
+    assert [host for host, _ in files.asked] == [f"listed.test:{files.port}"] * 2
 
 
 @ONE_DATABASE

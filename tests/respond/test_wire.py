@@ -16,6 +16,8 @@ from tests.seed_runner import TEXT
 JSON = {"Content-Type": "application/json"}
 USAGE = {"prompt_tokens": 11, "completion_tokens": 10, "total_tokens": 21}
 
+ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 async def test_the_documents_request_gets_the_documents_answer(app: App) -> None:
     answer = await app.respond(documented("respond/request.json"))
@@ -46,6 +48,7 @@ async def test_a_stream_says_its_text_and_then_the_whole_answer(app: App) -> Non
     (await Books.of(app.team)).check()
 
 
+@ONE_DATABASE
 async def test_tool_calls_have_objects_for_arguments_and_a_text_beside_them(start_app: StartApp) -> None:
     app = await start_app({LLAMA: "tool-then-text", GPT_4O: "tools-two"})
     first = (await app.respond({**hello(), **documented("respond/tool_definition.json")})).json()
@@ -71,6 +74,7 @@ async def test_tool_calls_have_objects_for_arguments_and_a_text_beside_them(star
     assert done == (await app.respond(hello(model=GPT_4O))).json()
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("is_stream", [False, True])
 async def test_arguments_that_are_no_object_are_passed_on_as_they_are(start_app: StartApp, is_stream: bool) -> None:
     app = await start_app({LLAMA: "tools-odd"})
@@ -119,6 +123,7 @@ async def test_a_loop_of_tools_is_billed_as_the_one_job_it_names(start_app: Star
     assert refused.headers["x-ignored-fields"] == "X-Job-Type"
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("is_stream", [False, True])
 async def test_results_sent_alone_find_their_calls_again(start_app: StartApp, is_stream: bool) -> None:
     # the document's "Tool Execution Loop" pushes results only
@@ -136,6 +141,7 @@ async def test_results_sent_alone_find_their_calls_again(start_app: StartApp, is
     assert call["function"]["arguments"] == "{}", "another team's are nobody's business"
 
 
+@ONE_DATABASE
 async def test_names_that_hold_a_slash_are_names_like_any_other(start_app: StartApp, provider: Provider) -> None:
     config = config_of_s4(provider)
     config["model_groups"] = {"vendor/any": {"models": [GPT_4O, LLAMA], "teams": ["*"]}}
@@ -157,6 +163,7 @@ def error_of(answer: Any) -> Any:
     return body["error"]
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize(
     ("behaviour", "status", "kind", "provider_status", "retry_after_ms"),
     [
@@ -183,6 +190,7 @@ async def test_a_providers_failure(
     assert (await app.team.credits())["credits_available"] == 100
 
 
+@ONE_DATABASE
 async def test_a_model_that_takes_too_long(start_app: StartApp, provider: Provider) -> None:
     config = config_of_s4(provider, {LLAMA: "timeout"}, router_settings={"num_retries": 0, "timeout": 0.5})
     app = await start_app(config=config)
@@ -235,12 +243,14 @@ async def test_what_we_refuse_ourselves(app: App) -> None:
     assert (await app.team.credits())["credits_available"] == 100
 
 
+@ONE_DATABASE
 async def test_a_key_may_stand_in_the_documents_header(app: App) -> None:
     async with app.server.client() as client:
         answer = await client.post(RESPOND, json=hello(), headers={"x-api-key": app.team.key})
     assert answer.status_code == 200
 
 
+@ONE_DATABASE
 async def test_what_is_too_large(start_app: StartApp) -> None:
     app = await start_app(max_prompt_chars=100, max_body_bytes=10_000)
     for text in ("x" * 101, "x" * 10_001):
@@ -257,6 +267,7 @@ async def test_a_request_repeated_with_its_key_is_one_job(app: App) -> None:
     assert (await app.team.credits())["credits_used"] == 2
 
 
+@ONE_DATABASE
 async def test_unknown_fields_are_reported(app: App) -> None:
     answer = await app.respond(top_k=3)
     assert answer.status_code == 200
