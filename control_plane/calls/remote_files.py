@@ -62,7 +62,7 @@ def _as_data(content: bytes) -> str:
 def _links(messages: Sequence[Message]) -> Iterator[str]:
     """Raises: FileRefused for what would make a provider's code read files or buckets of ours."""
     for part in _parts(messages):
-        url = _image_url(part)
+        url = image_url_of(part)
         if url is not None and not is_data_url(url):
             yield _web(url, "An image_url")
         for key in FILE_KEYS:
@@ -84,7 +84,8 @@ def _parts(messages: Sequence[Message]) -> Iterator[Mapping[str, Any]]:
             yield from (part for part in content if isinstance(part, Mapping))
 
 
-def _image_url(part: Mapping[str, Any]) -> str | None:
+def image_url_of(part: Mapping[str, Any]) -> str | None:
+    """The address in an `image_url`, in both of its forms. Raises: FileRefused for one without."""
     given = part.get("image_url")
     url = given.get("url") if isinstance(given, Mapping) else given
     if given is not None and not isinstance(url, str):
@@ -107,7 +108,7 @@ def _with_files(message: Message, files: Mapping[str, str]) -> Message:
 def _with_file(part: Any, files: Mapping[str, str]) -> Any:
     if not isinstance(part, Mapping):
         return part
-    url = _image_url(part)
+    url = image_url_of(part)
     if url is not None and url in files:
         given = part["image_url"]
         inlined = {**given, "url": files[url]} if isinstance(given, Mapping) else files[url]

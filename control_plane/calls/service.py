@@ -113,7 +113,8 @@ class CallService:
         target = await self._groups.choose(who.active_team(), order.model_group, defaults)
         if order.only is None:
             return target
-        return replace(target, models=tuple(model for model in target.models if model in order.only))
+        able = tuple(model for model in target.models if model in order.only)
+        return replace(target, models=able or target.models)  # the file may have changed since it was asked who is able
 
     async def target_in(self, who: Principal, order: CallOrder, job_id: JobId | None) -> Target:
         """What the order would run on in that job, or in one of its own. Raises: as `choose`; JobNotFound, JobNotOwned."""

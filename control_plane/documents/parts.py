@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from control_plane.calls.remote_files import image_url_of
 from control_plane.chat import Message
 from control_plane.errors import FileRefused
 from control_plane.fetching.data_urls import is_data_url, said_kind
@@ -43,6 +44,17 @@ def documents_in(messages: Sequence[Message]) -> list[Document]:
             if source is not None:
                 found.append(Document((message_number, part_number), source, _name_of(part, source), part))
     return found
+
+
+def text_length(messages: Sequence[Message]) -> int:
+    """Characters of text, the arguments of tool calls included; files and images do not count."""
+    length = 0
+    for message in messages:
+        content = message.get("content")
+        texts = [content] if isinstance(content, str) else [part.get("text") for part in content or ()]
+        length += sum(len(text) for text in texts if isinstance(text, str))
+        length += sum(len(call["function"]["arguments"]) for call in message.get("tool_calls") or ())
+    return length
 
 
 def replaced(messages: Sequence[Message], parts: Mapping[Spot, Sequence[Part]]) -> list[Message]:
@@ -83,11 +95,8 @@ def _source_of(part: Any) -> str | None:
     if not isinstance(part, Mapping):
         return None
     if part.get("type") == "image_url":
-        given = part.get("image_url")
-        url = given.get("url") if isinstance(given, Mapping) else given
-        if not isinstance(url, str):
-            raise FileRefused("An image_url must be text, or an object with its url.")
-        return None if is_data_url(url) and said_kind(url) != PDF else url
+        url = image_url_of(part)
+        return None if url is None or (is_data_url(url) and said_kind(url) != PDF) else url
     if part.get("type") == "file":
         file = part.get("file") or {}
         sources = [file[key] for key in FILE_KEYS if isinstance(file.get(key), str)]

@@ -17,6 +17,7 @@ from control_plane.documents.parts import (
     image_part,
     pdf_part,
     replaced,
+    text_length,
     text_part,
 )
 from control_plane.errors import FileRefused, ModelGroupNotFound, TooLarge
@@ -92,7 +93,7 @@ class DocumentService:
             await self._check_ocr(who)
         able = await self._able(who, place, order)
         parts = _images(found, contents := await self._contents(who.team(), found))
-        chars = self._max_chars - _text_length(request)
+        chars = self._max_chars - text_length(request.messages)
         for document, content in zip(found, contents, strict=True):
             if document.spot in parts:
                 continue
@@ -123,7 +124,7 @@ class DocumentService:
         async def read(job_id: JobId) -> CallOrder:
             request = readied.order.request
             assert isinstance(request, ChatRequest), "as in ready"
-            chars = self._max_chars - _text_length(request)
+            chars = self._max_chars - text_length(request.messages)
             parts: dict[Spot, Sequence[Part]] = {}
             for scan in readied.scans:
                 text = _cut(await self._read_scan(who, job_id, scan), scan.name, chars, readied.warnings)
@@ -213,15 +214,6 @@ def _images(found: Sequence[Document], contents: Sequence[bytes]) -> dict[Spot, 
 
 def _holds_pdf(parts: Mapping[Spot, Sequence[Part]]) -> bool:
     return any(part["type"] == "file" for put in parts.values() for part in put)
-
-
-def _text_length(request: ChatRequest) -> int:
-    length = 0
-    for message in request.messages:
-        content = message.get("content")
-        texts = [content] if isinstance(content, str) else [part.get("text") for part in content or ()]
-        length += sum(len(text) for text in texts if isinstance(text, str))
-    return length
 
 
 def _cut(text: str, name: str, chars: int, warnings: list[str]) -> str:

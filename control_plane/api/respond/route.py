@@ -20,6 +20,7 @@ from control_plane.calls.recent_tools import ToolCallSaid
 from control_plane.calls.service import CallOrder
 from control_plane.calls.stream import JobStream, LiveStream
 from control_plane.chat import ChatRequest
+from control_plane.documents.parts import text_length
 from control_plane.documents.service import Engine
 from control_plane.errors import TooLarge
 from control_plane.house import House as HouseType
@@ -119,12 +120,6 @@ def _engine(plugins: Sequence[wire.Plugin]) -> tuple[Engine | None, list[str]]:
 
 def _bound(talk: Conversation, max_chars: int) -> None:
     """Raises: TooLarge."""
-    length = sum(_text_length(message) for message in talk.messages)
+    length = text_length(talk.messages)
     if length > max_chars:
         raise TooLarge(f"The messages have {length} characters of text; {max_chars} are allowed.")
-
-
-def _text_length(message: dict[str, Any]) -> int:
-    content = message["content"]
-    texts = [content] if isinstance(content, str) else [part.get("text") or "" for part in content or ()]
-    return sum(map(len, texts)) + sum(len(call["function"]["arguments"]) for call in message.get("tool_calls", ()))
