@@ -6,7 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.databases import Postgres
 from tests.house import MASTER_KEY, new_team
+from tests.outage import outage
 from tests.respond.house import RESPOND, App, hello
 
 SITE, OTHER_SITE, STRANGER = "https://app.example.com", "https://shop.example.com", "https://evil.example.com"
@@ -165,3 +167,22 @@ async def test_lists_show_what_a_key_is(app: App) -> None:
     for terms in ({"kind": "publishable"}, {"origins": ["*"]}, {"kind": "public", "origins": [SITE]}):
         answer = await app.team.admin.post(f"/api/teams/{app.team.id}/keys", json=terms)
         assert answer.status_code == 422, terms
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+async def test_without_the_database_a_page_is_told_to_come_back(
+    app: App, postgres: Postgres, postgres_url: str
+) -> None:
+    key = await publishable(app, SITE)
+    assert (await ask(app, key, SITE)).status_code == 200
+    async with outage(postgres, postgres_url):
+        answer = await ask(app, key, SITE)  # who it is and where it comes from are still known
+        error = answer.json()["error"]
+        assert (answer.status_code, error["type"], error["code"]) == (503, "internal", "database_unavailable")
+        assert error["retry_after_ms"] > 0
+        assert readable_by(answer.headers) == SITE
+        unknown = await ask(app, "pk-unknown", OTHER_SITE)
+        assert (unknown.status_code, readable_by(unknown.headers)) == (503, None)
+        assert (await preflight(app, OTHER_SITE)).status_code == 503
+    assert len(app.provider.requests) == 1
+    assert (await ask(app, key, SITE)).status_code == 200
