@@ -17,13 +17,15 @@ from control_plane.api import (
 from control_plane.api import credits as credit_accounts
 from control_plane.api.entrance import Entrance
 from control_plane.api.errors import add_error_handlers
+from control_plane.api.openai import models as openai_models
+from control_plane.api.openai import route as openai
 from control_plane.api.respond import route as respond
 from control_plane.api.respond.browsers import ReadableByPages
 from control_plane.house import House
 
 ROUTERS = (
     *(jobs, team_jobs, organizations, teams, keys, credit_accounts, credit_sources),
-    *(respond, model_groups, spend, metrics, health),
+    *(respond, openai, openai_models, model_groups, spend, metrics, health),
 )
 
 
@@ -35,6 +37,7 @@ def create_app(house: House) -> FastAPI:
         openapi_tags=[
             {"name": "jobs", "description": "What apps use: open a job, call models in it, complete it."},
             {"name": "respond", "description": "One endpoint for apps in any language, whatever the provider."},
+            {"name": "openai", "description": "OpenAI's and Anthropic's APIs: for their SDKs, with another base URL."},
             {"name": "credits", "description": "Balances and the ledger behind them."},
             {"name": "administration", "description": "Organizations, teams, keys: for the master key."},
             {"name": "model groups", "description": "What may be called, and by whom."},

@@ -221,10 +221,11 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a stream ended: why each of its answers did, and what they used."""
+    """How a stream ended: why each of its answers did, what they used, and what that costs, where it is known."""
 
     finish_reasons: Mapping[int, FinishReason]
     usage: Usage
+    cost: NanoUsd | None = None
 
     @property
     def finish_reason(self) -> FinishReason:

@@ -38,6 +38,7 @@ BEHAVIOURS = [
     "ok",
     "json",
     "tools",
+    "tools-two",
     "reason-length",
     "filter",
     "e400",

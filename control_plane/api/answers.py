@@ -7,7 +7,9 @@ import orjson
 from fastapi import Response
 
 from control_plane.calls.live import LiveCall
+from control_plane.calls.placed import PlacedCall
 from control_plane.schemas.base import Answer
+from control_plane.units import NANO_PER_USD
 
 JSON = "application/json"
 
@@ -29,3 +31,15 @@ def call_headers(call: LiveCall) -> dict[str, str]:
         "X-Job-Id": str(call.intent.job_id),
         "X-Credits-Remaining": str(call.credits_remaining),
     }
+
+
+def billed_headers(done: PlacedCall[Any]) -> dict[str, str]:
+    """As `call_headers`, and what a call that was answered cost, and its job, if it is closed, was charged."""
+    headers = call_headers(done.call.call)
+    cost = done.call.answer.cost
+    if cost is not None:
+        headers["X-Call-Cost-Usd"] = f"{cost / NANO_PER_USD:.9f}"
+    if done.bill is not None:
+        headers["X-Credits-Charged"] = str(done.bill.credits_charged or 0)
+        headers["X-Credits-Remaining"] = str(done.bill.credits_remaining or 0)
+    return headers

@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 
 from control_plane.api.answers import json_response
 from control_plane.api.failures import ErrorWire, Failure, job_api_error
+from control_plane.api.openai.errors import openai_error
 from control_plane.api.respond.errors import respond_error
 from control_plane.errors import HouseError, TooLarge
 
@@ -22,7 +23,10 @@ log = logging.getLogger(__name__)
 _CODES: Mapping[int, str] = {TooLarge.status: TooLarge.code}
 """Where the framework's own refusals have a name on our wire; Python renames its statuses."""
 
-ERROR_WIRES: Sequence[tuple[str, ErrorWire]] = (("/api/v1/llm/", respond_error),)
+ERROR_WIRES: Sequence[tuple[str, ErrorWire]] = (
+    ("/api/v1/llm/", respond_error),
+    ("/v1/", openai_error),
+)
 """Who says errors differently from `/api`, by the beginning of the path; the first that fits."""
 
 

@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from control_plane.errors import HouseError
+from control_plane.errors import AlreadyExists, HouseError, IdempotencyAnswerSecret, JobClosed
 
 DEFAULT_RETRY_AFTER_S = 1
+MAX_PLACES = 5
+
+REPEATED_IN_VAIN = frozenset({JobClosed.code, IdempotencyAnswerSecret.code, AlreadyExists.code})
+"""Conflicts that asking again does not end. OpenAI's and Anthropic's SDKs repeat every 409 unless they are told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,8 @@ class Failure:
             headers["Retry-After"] = str(math.ceil(self.retry_after_s))
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
+        if self.code in REPEATED_IN_VAIN:
+            headers["X-Should-Retry"] = "false"
         return headers
 
 
@@ -61,3 +67,21 @@ def job_api_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
     detail = failure.message if failure.detail is None else failure.detail
     error = {"code": failure.code, "message": failure.message, **failure.facts}
     return failure.status, {"detail": detail, "error": error}
+
+
+def precise_message(failure: Failure) -> str:
+    """The message, with what is wrong at each place of a body that does not fit, of the first few."""
+    if not isinstance(failure.detail, list):
+        return failure.message
+    places = [f"{_path(problem)}: {problem['msg']}" for problem in failure.detail]
+    more = f"; and {len(places) - MAX_PLACES} more" if len(places) > MAX_PLACES else ""
+    return f"The request does not fit the schema: {'; '.join(places[:MAX_PLACES])}{more}."
+
+
+def place_of(failure: Failure) -> str | None:
+    """Where the first thing is that does not fit."""
+    return _path(failure.detail[0]) or None if isinstance(failure.detail, list) and failure.detail else None
+
+
+def _path(problem: Mapping[str, Any]) -> str:
+    return ".".join(str(step) for step in problem["loc"][1:])

@@ -3,9 +3,10 @@
 For the doors whose clients speak of calls and not of jobs: an SDK can add a header, and often nothing else.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header
 from pydantic import AfterValidator
@@ -85,3 +86,12 @@ def job_id_of(text: str) -> JobId:
     if parsed is None:
         raise JobNotFound
     return JobId(parsed)
+
+
+def job_in(metadata: Mapping[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
+    """The job a body's metadata names, and the rest of it, which is kept with the call. Raises: JobNotFound."""
+    rest = dict(metadata or {})
+    named = rest.pop("job_id", None)
+    if named is not None and not isinstance(named, str):
+        raise JobNotFound
+    return named, rest

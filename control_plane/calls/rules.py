@@ -13,7 +13,9 @@ DRAINED = "drained"
 """Why a call ended whose server was stopped and would not wait longer."""
 
 
-def fill_in(request: CallRequest, defaults: Mapping[str, Any]) -> CallRequest:
+def fill_in(
+    request: CallRequest, defaults: Mapping[str, Any], *, temperature: float | None = DEFAULT_TEMPERATURE
+) -> CallRequest:
     """The request as it goes to the gateway: what the client set, then the group's defaults, then ours.
 
     Defaults are chat parameters, which other endpoints do not have. Our temperature is left out beside a `top_p`, which some models refuse together; `tool_choice` without tools means
@@ -22,8 +24,8 @@ def fill_in(request: CallRequest, defaults: Mapping[str, Any]) -> CallRequest:
     if isinstance(request, PlainRequest):
         return request
     parameters = {**defaults, **request.parameters}
-    if "temperature" not in parameters and "top_p" not in parameters:
-        parameters["temperature"] = DEFAULT_TEMPERATURE
+    if temperature is not None and "temperature" not in parameters and "top_p" not in parameters:
+        parameters["temperature"] = temperature
     if not parameters.get("tools"):
         parameters.pop("tools", None)
         parameters.pop("tool_choice", None)

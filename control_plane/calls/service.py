@@ -12,7 +12,7 @@ import anyio.lowlevel
 from control_plane import failpoints
 from control_plane.calls.live import InFlight, LiveCall, Outcome
 from control_plane.calls.remote_files import RemoteFiles
-from control_plane.calls.rules import CLIENT_CLOSED, DRAINED, cut_to, fill_in
+from control_plane.calls.rules import CLIENT_CLOSED, DEFAULT_TEMPERATURE, DRAINED, cut_to, fill_in
 from control_plane.calls.stream import LiveStream
 from control_plane.chat import Answer, CallRequest, PlainAnswer, ProviderCall
 from control_plane.clock import Clock
@@ -36,7 +36,8 @@ A = TypeVar("A", Answer, PlainAnswer)
 class CallOrder:
     """What a door asks for: `model_group` is a group's or model's name, or None for the default.
 
-    `only`: of the group's models, those that can do what is asked; None: all of them.
+    `only`: of the group's models, those that can do what is asked; None: all of them. `default_temperature`: where
+    neither the client nor the group sets one; None: the model's own.
     """
 
     request: CallRequest
@@ -44,6 +45,7 @@ class CallOrder:
     purpose: str | None = None
     metadata: dict[str, Any] | None = None
     only: frozenset[str] | None = None
+    default_temperature: float | None = DEFAULT_TEMPERATURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class CallService:
             raise ShuttingDown(retry_after_s=1)
         team_id = who.active_team()
         target = await self.target_in(who, order, job_id)
-        request = fill_in(order.request, target.defaults)
+        request = fill_in(order.request, target.defaults, temperature=order.default_temperature)
         request = await self._files.inlined(request, target.models, team=team_id)
         intent = Intent(
             call_id=CallId(new_id()),

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Self
 
 from control_plane.calls.live import LiveCall, Outcome
@@ -9,6 +10,9 @@ from control_plane.chat import Chunk, Ending, Served, Usage
 from control_plane.errors import error_code_of
 from control_plane.gateway.streams import ProviderStream
 from control_plane.jobs.rules import CallStatus
+from control_plane.units import NanoUsd
+
+Settled = tuple[Usage, NanoUsd | None]
 
 log = logging.getLogger(__name__)
 
@@ -41,17 +45,18 @@ class LiveStream:
 
     async def end(self) -> Ending:
         """Records the whole answer; only after this may the client be told that the stream is complete."""
-        return self._upstream.ending(await self._finish(CallStatus.SUCCEEDED))
+        usage, cost = await self._finish(CallStatus.SUCCEEDED)
+        return replace(self._upstream.ending(usage), cost=cost)
 
     async def abandon(self, error_code: str) -> None:
         """Closes the upstream connection at once and records what was produced, unless the call has ended before."""
         if not self.call.is_finished:
             await self._finish(CallStatus.CANCELLED, error_code=error_code)
 
-    async def _finish(self, status: CallStatus, *, error_code: str | None = None) -> Usage:
+    async def _finish(self, status: CallStatus, *, error_code: str | None = None) -> Settled:
         return await self.call.in_flight.to_its_end(self._close_and_record(status, error_code))
 
-    async def _close_and_record(self, status: CallStatus, error_code: str | None) -> Usage:
+    async def _close_and_record(self, status: CallStatus, error_code: str | None) -> Settled:
         try:
             await self._upstream.aclose()
         except Exception:  # what was produced is recorded all the same
@@ -67,7 +72,7 @@ class LiveStream:
                 error_code=error_code,
             )
         )
-        return usage
+        return usage, cost
 
 
 class JobStream:

@@ -40,6 +40,16 @@ def usable_groups(catalog: Catalog, team: TeamId, grants: frozenset[str]) -> lis
     return [name for name, group in catalog.groups.items() if may_use(group, team, grants)]
 
 
+def usable_names(catalog: Catalog, team: TeamId, grants: frozenset[str]) -> list[str]:
+    """Every name that `choose` takes from the team: its groups, then the models in them.
+
+    A model that has the name of a group means that group, so it is none of the team's if the group is not.
+    """
+    groups = usable_groups(catalog, team, grants)
+    models = (model for group in groups for model in catalog.groups[group].models if model not in catalog.groups)
+    return list(dict.fromkeys((*groups, *models)))
+
+
 def choose(
     catalog: Catalog,
     *,

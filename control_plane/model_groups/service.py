@@ -30,6 +30,10 @@ class ModelGroupService:
         """The groups the team may use, in the file's order."""
         return access.usable_groups(self.catalog, team_id, await self.grants(team_id))
 
+    async def names(self, team_id: TeamId) -> list[str]:
+        """Everything the team may ask for: its groups, then the models in them, each once."""
+        return access.usable_names(self.catalog, team_id, await self.grants(team_id))
+
     async def grants(self, team_id: TeamId) -> frozenset[str]:
         """What was granted to the team through the API; remembered for a few seconds."""
         try:

@@ -17,6 +17,15 @@ def operations(schema: Json) -> Iterator[tuple[str, Json]]:
             yield f"{method.upper()} {path}", operation
 
 
+def sent_by(name: str) -> str:
+    """The shape of the errors of a route."""
+    if name.endswith("/respond"):
+        return "RespondError"
+    if " /v1/" in name:
+        return "AnthropicErrorAnswer" if "/messages" in name else "OpenAiErrorAnswer"
+    return "ErrorAnswer"
+
+
 async def schema_of(api: httpx.AsyncClient) -> Json:
     answer = await api.get("/openapi.json")
     assert answer.status_code == 200
@@ -49,7 +58,7 @@ async def test_every_route_says_how_it_refuses(api: httpx.AsyncClient) -> None:
         for status, said in refusals.items():
             assert said["description"] not in ("", "Error", "Bad Request", "Forbidden"), (name, status)
             reference = said["content"]["application/json"]["schema"]["$ref"]
-            sent = "RespondError" if name.endswith("/respond") else "ErrorAnswer"
+            sent = sent_by(name)
             assert reference.endswith(f"/{sent}"), f"{name} {status}: {reference} is not what is sent"
         if "requestBody" in operation:
             assert refusals.keys() >= {"400", "413"}, name
@@ -60,7 +69,8 @@ async def test_every_route_says_how_it_refuses(api: httpx.AsyncClient) -> None:
 async def test_streams_are_described_as_events(api: httpx.AsyncClient) -> None:
     schema = await schema_of(api)
     for name, operation in operations(schema):
-        expected = "text/event-stream" if name.endswith("-stream") else "application/json"
+        is_stream = name.endswith(("-stream", "/chat/completions", "/messages", "/responses"))
+        expected = "text/event-stream" if is_stream else "application/json"
         assert expected in operation["responses"]["200"]["content"], name
 
 

@@ -4,10 +4,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from control_plane.api.failures import Failure
+from control_plane.api.failures import Failure, precise_message
 from control_plane.errors import InsufficientCredits, ModelTimeout, OriginRefused, ProviderError
-
-MAX_PLACES = 5
 
 TYPES_BY_CODE: Mapping[str, str] = {
     InsufficientCredits.code: "insufficient_credits",
@@ -29,7 +27,7 @@ def respond_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
     retry_after_s = failure.retry_after_s
     error = {
         "type": _type_of(failure),
-        "message": _message(failure),
+        "message": precise_message(failure),
         "provider_status": failure.provider_status,
         "retry_after_ms": None if retry_after_s is None else round(retry_after_s * 1000),
         "code": failure.code,
@@ -44,12 +42,3 @@ def _type_of(failure: Failure) -> str:
     if failure.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return "invalid_request"
     return "provider_error" if failure.code in PROVIDER_CODES else "internal"
-
-
-def _message(failure: Failure) -> str:
-    """With what is wrong at each place of a body that does not fit, of the first few."""
-    if not isinstance(failure.detail, list):
-        return failure.message
-    places = [f"{'.'.join(str(step) for step in problem['loc'][1:])}: {problem['msg']}" for problem in failure.detail]
-    more = f"; and {len(places) - MAX_PLACES} more" if len(places) > MAX_PLACES else ""
-    return f"The request does not fit the schema: {'; '.join(places[:MAX_PLACES])}{more}."

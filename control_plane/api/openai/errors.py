@@ -1,0 +1,56 @@
+"""Errors as OpenAI says them: `{"error": {message, type, param, code}}`. Pure.
+
+The status decides which exception its SDKs raise, and whether they try again by themselves.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from control_plane.api.failures import Failure, place_of, precise_message
+from control_plane.errors import (
+    ContentPolicyViolated,
+    InsufficientCredits,
+    InvalidKey,
+    ModelGroupNotFound,
+)
+
+CODES: Mapping[str, str] = {
+    InvalidKey.code: "invalid_api_key",
+    ModelGroupNotFound.code: "model_not_found",
+    ContentPolicyViolated.code: "content_policy_violation",
+    "rate_limited": "rate_limit_exceeded",
+}
+"""Where OpenAI has a name of its own that clients look for."""
+
+TYPES: Mapping[int, str] = {
+    HTTPStatus.FORBIDDEN: "permission_error",
+    HTTPStatus.NOT_FOUND: "not_found_error",
+    HTTPStatus.CONFLICT: "conflict_error",
+    HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
+}
+
+
+def openai_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
+    """Status and body. A body that does not fit the schema is 400, as at OpenAI."""
+    status = HTTPStatus.BAD_REQUEST if failure.status == HTTPStatus.UNPROCESSABLE_ENTITY else failure.status
+    return status, {"error": error_of(failure)}
+
+
+def error_of(failure: Failure) -> dict[str, Any]:
+    """The error itself, as it also ends a stream."""
+    return {
+        "message": precise_message(failure),
+        "type": _type_of(failure),
+        "param": place_of(failure),
+        "code": CODES.get(failure.code, failure.code),
+        **failure.facts,
+    }
+
+
+def _type_of(failure: Failure) -> str:
+    if failure.code == InsufficientCredits.code:
+        return "insufficient_quota"
+    if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "server_error"
+    return TYPES.get(failure.status, "invalid_request_error")

@@ -1,0 +1,54 @@
+"""`GET /v1/models`: what a key may ask for, and nothing else."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from control_plane.api.answers import json_response
+from control_plane.api.bodies import StrictRoute
+from control_plane.api.deps import Caller, House
+from control_plane.api.openai.described import ERRORS
+from control_plane.errors import ModelGroupNotFound
+
+router = APIRouter(prefix="/v1/models", tags=["openai"], responses=ERRORS, route_class=StrictRoute)
+
+Json = dict[str, Any]
+
+CREATED = 0
+CREATED_AT = "1970-01-01T00:00:00Z"
+"""A model group has no birthday, and clients want one."""
+
+
+@router.get("", summary="List models")
+async def list_models(who: Caller, house: House, request: Request) -> Response:
+    """The model groups the key's team may use, and the models in them, in the file's order.
+
+    With an `anthropic-version` header in Anthropic's shape.
+    """
+    names = await house.groups.names(who.team())
+    if _is_anthropic(request):
+        models = [_anthropic(name) for name in names]
+        first, last = (names[0], names[-1]) if names else (None, None)
+        return json_response({"data": models, "has_more": False, "first_id": first, "last_id": last})
+    return json_response({"object": "list", "data": [_openai(name) for name in names]})
+
+
+@router.get("/{name:path}", summary="Get a model")
+async def get_model(name: str, who: Caller, house: House, request: Request) -> Response:
+    """A model group or model the team may use; 404 for any other, whether or not it exists."""
+    names = await house.groups.names(who.team())
+    if name not in names:
+        raise ModelGroupNotFound(group=name, known=names)
+    return json_response(_anthropic(name) if _is_anthropic(request) else _openai(name))
+
+
+def _is_anthropic(request: Request) -> bool:
+    return "anthropic-version" in request.headers
+
+
+def _openai(name: str) -> Json:
+    return {"id": name, "object": "model", "created": CREATED, "owned_by": "control-plane"}
+
+
+def _anthropic(name: str) -> Json:
+    return {"id": name, "type": "model", "display_name": name, "created_at": CREATED_AT}

@@ -1,0 +1,90 @@
+"""OpenAI's routes: chat completions, and what answers at once."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from control_plane.api.answers import billed_headers, call_headers, json_response
+from control_plane.api.bodies import StrictRoute
+from control_plane.api.deps import Caller, House
+from control_plane.api.leaving import unless_client_leaves
+from control_plane.api.openai import plain
+from control_plane.api.openai.answers import CompletionChunks, completion
+from control_plane.api.openai.described import ERRORS, STREAM
+from control_plane.api.places import Placing, job_in
+from control_plane.api.sse import SseResponse
+from control_plane.calls.service import CallOrder
+from control_plane.chat import ChatRequest, PlainRequest
+from control_plane.errors import TooLarge
+from control_plane.house import House as HouseType
+from control_plane.schemas import openai as wire
+from control_plane.schemas.chat import plain as plain_json
+from control_plane.tenants.principal import Principal
+
+router = APIRouter(prefix="/v1", tags=["openai"], responses=ERRORS, route_class=StrictRoute)
+
+
+@router.post("/chat/completions", responses=STREAM, summary="Chat completion")
+async def chat_completions(
+    body: wire.ChatCompletionBody, who: Caller, house: House, request: Request, placing: Placing
+) -> Response:
+    """As OpenAI's. Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`.
+
+    With `stream_options.include_usage` the last chunk also says `usage.cost_usd`.
+    """
+    bound(sum(message.text_length() for message in body.messages), house)
+    job_id, metadata = job_in(body.metadata)
+    place = placing.place(job_type="chat", job_id=job_id, user_id=body.user)
+    order = CallOrder(
+        ChatRequest([plain_json(message) for message in body.messages], body.given_parameters()),
+        model_group=body.model,
+        metadata=metadata,
+        default_temperature=None,
+    )
+    if body.stream:
+        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
+        chunks = CompletionChunks(str(stream.call.intent.call_id), stream.served.model, wants_usage=body.wants_usage)
+        headers = call_headers(stream.call)
+        return SseResponse(stream, chunks, headers=headers, keep_alive_s=house.settings.keep_alive_s)
+    done = await house.placed_calls.call(who, place, order)
+    return json_response(completion(done.call), headers=billed_headers(done))
+
+
+@router.post("/embeddings", summary="Embeddings")
+async def embeddings(body: wire.EmbeddingsBody, who: Caller, house: House, placing: Placing) -> Response:
+    """As OpenAI's, with `encoding_format` and `dimensions`. Billed as a call."""
+    return await _ask(plain.embeddings(body), body, who, house, placing)
+
+
+@router.post("/moderations", summary="Moderation")
+async def moderations(body: wire.ModerationsBody, who: Caller, house: House, placing: Placing) -> Response:
+    """As OpenAI's. Billed as a call."""
+    return await _ask(plain.moderations(body), body, who, house, placing)
+
+
+@router.post("/rerank", summary="Rerank")
+async def rerank(body: wire.RerankBody, who: Caller, house: House, placing: Placing) -> Response:
+    """Documents by how well they answer a query, as Cohere's. Billed as a call."""
+    return await _ask(plain.rerank(body), body, who, house, placing)
+
+
+async def _ask(
+    request: PlainRequest,
+    body: wire.EmbeddingsBody | wire.ModerationsBody | wire.RerankBody,
+    who: Principal,
+    house: HouseType,
+    placing: Placing,
+) -> Response:
+    bound(sum(map(len, request.texts)), house)
+    job_id, metadata = job_in(body.metadata)
+    place = placing.place(job_type=request.endpoint, job_id=job_id, user_id=body.user)
+    order = CallOrder(request, model_group=body.model, metadata=metadata)
+    done = await house.placed_calls.ask(who, place, order)
+    answer: dict[str, Any] = plain.answer(request.endpoint, body, done.call)
+    return json_response(answer, headers=billed_headers(done))
+
+
+def bound(chars: int, house: HouseType) -> None:
+    """Raises: TooLarge for more text than the server takes."""
+    if chars > house.settings.max_prompt_chars:
+        raise TooLarge(f"The request has {chars} characters of text; {house.settings.max_prompt_chars} are allowed.")

@@ -1,0 +1,115 @@
+"""The wire of OpenAI's chat completions, as its SDKs send them. Answers are put together in `api/openai`."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from control_plane.schemas.base import Body, GivenJson, Text
+from control_plane.schemas.chat import ChatMessage, ChatParameters
+from control_plane.schemas.metadata import Metadata
+
+Label = Annotated[Text, Field(max_length=200)]
+
+MAX_ANSWERS = 128
+
+UNSUPPORTED = {
+    "functions": "`functions` is deprecated; use `tools`.",
+    "function_call": "`function_call` is deprecated; use `tool_choice`.",
+    "web_search_options": "Web search is not supported; give the model a tool of your own.",
+}
+"""Fields that change what an answer means, and cannot be honoured: refused, never left out silently."""
+
+
+class StreamOptions(Body):
+    """Whether a last chunk says what was used."""
+
+    include_usage: bool | None = None
+
+
+class OpenAiParameters(ChatParameters):
+    """The parameters of OpenAI's API that the Job API does not name."""
+
+    max_completion_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = None
+    n: Annotated[int, Field(strict=True, ge=1, le=MAX_ANSWERS)] | None = None
+    parallel_tool_calls: bool | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=20)] | None = None
+    logit_bias: GivenJson | None = None
+    reasoning_effort: Label | None = None
+    verbosity: Label | None = None
+    modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1, max_length=2)] | None = None
+    audio: GivenJson | None = None
+    prediction: GivenJson | None = None
+
+    def given_parameters(self) -> dict[str, Any]:
+        """As the Job API's, with the newer name of `max_tokens`."""
+        given = super().given_parameters()
+        if self.max_completion_tokens is not None:
+            given["max_tokens"] = self.max_completion_tokens
+        return given
+
+
+class ChatCompletionBody(OpenAiParameters):
+    """`POST /v1/chat/completions`. `metadata.job_id` names the job the call joins, as the header `X-Job-Id` does."""
+
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=10_000, fail_fast=True)]
+    model: Label | None = Field(default=None, description="a model group, or a model the team may use")
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    metadata: Metadata | None = None
+    user: Label | None = Field(default=None, description="the end user the call's own job is for")
+
+    @model_validator(mode="after")
+    def _can_be_honoured(self) -> "ChatCompletionBody":
+        for name, reason in UNSUPPORTED.items():
+            if (self.model_extra or {}).get(name) is not None:
+                raise ValueError(reason)
+        if self.stream and "audio" in (self.modalities or ()):
+            raise ValueError("audio answers are not streamed; ask without `stream`")
+        return self
+
+    @property
+    def wants_usage(self) -> bool:
+        """Whether a stream ends with what was used."""
+        return bool(self.stream_options and self.stream_options.include_usage)
+
+
+class EmbeddingsBody(Body):
+    """`POST /v1/embeddings`. `input`: a text, texts, or the same as numbers of tokens."""
+
+    input: (
+        Annotated[str, Field(min_length=1)]
+        | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1, max_length=2048)]
+        | Annotated[list[Annotated[int, Field(strict=True, ge=0)]], Field(min_length=1, max_length=100_000)]
+        | Annotated[
+            list[Annotated[list[Annotated[int, Field(strict=True, ge=0)]], Field(min_length=1)]],
+            Field(min_length=1, max_length=2048),
+        ]
+    )
+    model: Label | None = None
+    dimensions: Annotated[int, Field(strict=True, ge=1, le=100_000)] | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    metadata: Metadata | None = None
+    user: Label | None = None
+
+
+class ModerationsBody(Body):
+    """`POST /v1/moderations`. `input`: a text, or texts."""
+
+    input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
+    model: Label | None = None
+    metadata: Metadata | None = None
+    user: Label | None = None
+
+
+class RerankBody(Body):
+    """`POST /v1/rerank`, as Cohere and others have it."""
+
+    query: Annotated[str, Field(min_length=1)]
+    documents: Annotated[list[str | GivenJson], Field(min_length=1, max_length=10_000)]
+    model: Label | None = None
+    top_n: Annotated[int, Field(strict=True, ge=1)] | None = None
+    return_documents: bool | None = None
+    max_chunks_per_doc: Annotated[int, Field(strict=True, ge=1)] | None = None
+    metadata: Metadata | None = None
+    user: Label | None = None
