@@ -15,6 +15,7 @@ from control_plane.api import (
     teams,
 )
 from control_plane.api import credits as credit_accounts
+from control_plane.api.anthropic import route as anthropic
 from control_plane.api.entrance import Entrance
 from control_plane.api.errors import add_error_handlers
 from control_plane.api.openai import models as openai_models
@@ -25,7 +26,7 @@ from control_plane.house import House
 
 ROUTERS = (
     *(jobs, team_jobs, organizations, teams, keys, credit_accounts, credit_sources),
-    *(respond, openai, openai_models, model_groups, spend, metrics, health),
+    *(respond, openai, openai_models, anthropic, model_groups, spend, metrics, health),
 )
 
 

@@ -39,6 +39,7 @@ BEHAVIOURS = [
     "json",
     "tools",
     "tools-two",
+    "think",
     "reason-length",
     "filter",
     "e400",

@@ -42,8 +42,8 @@ class Plan:
     """How one request is answered. Positions count stream events: 0 before the role chunk, 1 after it, 4 after three words.
 
     `hold_at`: waits there until the test releases the behaviour; `break_at`: drops the connection there; `error_at`:
-    sends an error event there and ends; `is_cut`: the stream ends cleanly before its finish chunk. `calls`: tool calls
-    after the words, streamed in turns, a piece of each.
+    sends an error event there and ends; `is_cut`: the stream ends cleanly before its finish chunk. `thoughts`: reasoning before
+    the words. `calls`: tool calls after the words, streamed in turns, a piece of each.
     """
 
     status: int = 200
@@ -52,6 +52,7 @@ class Plan:
     words: Sequence[str] = WORDS
     is_tool_call: bool = False
     calls: Sequence[Called] = ()
+    thoughts: Sequence[str] = ()
     finish_reason: str = "stop"
     usage: Json | None = None
     holds_headers: bool = False
@@ -95,6 +96,7 @@ PLANS: Mapping[str, Plan] = {
         ),
         finish_reason="tool_calls",
     ),
+    "think": replace(OK, thoughts=("Let me", " think.")),
     "reason-length": replace(OK, finish_reason="length"),
     "filter": replace(OK, finish_reason="content_filter"),
     "cached": replace(OK, usage={**USAGE, "prompt_tokens_details": {"cached_tokens": CACHED_TOKENS}}),
@@ -196,6 +198,8 @@ def completion(plan: Plan, asked: Json, *, response_id: str) -> Json:
         }
     if plan.calls:
         message = {"role": "assistant", "content": text or None, "tool_calls": [_call(call) for call in plan.calls]}
+    if plan.thoughts:
+        message["reasoning_content"] = "".join(plan.thoughts)
     answers = asked.get("n") or 1
     body: Json = {
         "id": response_id,
@@ -265,7 +269,8 @@ def events(plan: Plan, asked: Json, *, response_id: str, include_usage: bool) ->
             "function": {"name": "get_weather", "arguments": ""},
         }
         opening = {"role": "assistant", "content": None, "tool_calls": [call]}
-    sequence = [chunk(opening), *(piece(word) for word in plan.words), *map(chunk, _call_deltas(plan.calls))]
+    thoughts = [chunk({"reasoning_content": thought}) for thought in plan.thoughts]
+    sequence = [chunk(opening), *thoughts, *(piece(word) for word in plan.words), *map(chunk, _call_deltas(plan.calls))]
     if not plan.is_cut:
         sequence.append(chunk({}, plan.finish_reason))
     sequence = [of(index, event) for event in sequence for index in range(answers)]

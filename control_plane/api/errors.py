@@ -13,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from control_plane.api.answers import json_response
+from control_plane.api.anthropic.errors import anthropic_error
 from control_plane.api.failures import ErrorWire, Failure, job_api_error
 from control_plane.api.openai.errors import openai_error
 from control_plane.api.respond.errors import respond_error
@@ -25,6 +26,7 @@ _CODES: Mapping[int, str] = {TooLarge.status: TooLarge.code}
 
 ERROR_WIRES: Sequence[tuple[str, ErrorWire]] = (
     ("/api/v1/llm/", respond_error),
+    ("/v1/messages", anthropic_error),
     ("/v1/", openai_error),
 )
 """Who says errors differently from `/api`, by the beginning of the path; the first that fits."""

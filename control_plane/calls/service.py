@@ -125,6 +125,13 @@ class CallService:
             job_group = (await self._jobs.get(who, job_id)).default_model_group
         return await self.choose(who, order, job_group)
 
+    async def count(self, who: Principal, order: CallOrder) -> int:
+        """Tokens of the order's prompt at its first model, counted by us. Raises: as `choose`."""
+        target = await self.choose(who, order)
+        call = ProviderCall(CallId(new_id()), JobId(new_id()), who.team(), target.models, order.request)
+        usage, _ = await self.gateway.estimate(call)
+        return usage.prompt_tokens
+
     async def land(self, timeout_s: float) -> None:
         """Takes no new calls and waits for those in flight to be recorded; logs what is left to be found as lost."""
         self.is_stopping = True

@@ -162,6 +162,9 @@ class ProviderStream:
         """What a piece says to the client, counted; None when that is nothing."""
         content = said.content
         calls = said.tool_calls
+        reasoning = getattr(said, "reasoning_content", None)
+        if reasoning or getattr(said, "thinking_blocks", None):
+            return self._thought(said, reasoning, index)
         if calls:
             delta: dict[str, Any] = {"tool_calls": tool_calls_of(calls)}
             self._with_tool_calls.add(index)
@@ -173,10 +176,25 @@ class ProviderStream:
         if content:
             self._texts.append(content)
             return {"content": content}
-        reasoning = getattr(said, "reasoning_content", None)
-        if reasoning:
-            self._texts.append(reasoning)  # not passed on, yet paid for
         return None
+
+    def _thought(self, said: Any, reasoning: str | None, index: int) -> Mapping[str, Any]:
+        """A piece of reasoning, with the blocks in which a provider signs it, and what else it says."""
+        delta: dict[str, Any] = {}
+        if reasoning:
+            self._texts.append(reasoning)
+            delta["reasoning_content"] = reasoning
+        blocks = getattr(said, "thinking_blocks", None)
+        if blocks:
+            delta["thinking_blocks"] = [dict(block) for block in blocks]
+        if said.tool_calls:
+            delta["tool_calls"] = tool_calls_of(said.tool_calls)
+            self._with_tool_calls.add(index)
+            self._texts += texts_of(delta["tool_calls"])
+        if said.content:
+            self._texts.append(said.content)
+            delta["content"] = said.content
+        return delta
 
     def _end(self) -> Chunk:
         self._is_over = True

@@ -1,0 +1,35 @@
+"""Errors as Anthropic says them: `{"type": "error", "error": {type, message}, "request_id"}`. Pure.
+
+The status decides which exception its SDKs raise.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from control_plane.api.failures import Failure, precise_message
+from control_plane.errors import InsufficientCredits
+from control_plane.logs import request_id
+
+TYPES: Mapping[int, str] = {
+    HTTPStatus.UNAUTHORIZED: "authentication_error",
+    HTTPStatus.FORBIDDEN: "permission_error",
+    HTTPStatus.NOT_FOUND: "not_found_error",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "request_too_large",
+    HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "api_error",
+    HTTPStatus.SERVICE_UNAVAILABLE: "overloaded_error",
+}
+
+
+def anthropic_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
+    """Status and body. A body that does not fit the schema is 400, as at Anthropic."""
+    status = HTTPStatus.BAD_REQUEST if failure.status == HTTPStatus.UNPROCESSABLE_ENTITY else failure.status
+    kind = "billing_error" if failure.code == InsufficientCredits.code else TYPES.get(failure.status)
+    error = {
+        "type": kind or "invalid_request_error",
+        "message": precise_message(failure),
+        "code": failure.code,
+        **failure.facts,
+    }
+    return status, {"type": "error", "error": error, "request_id": request_id.get()}

@@ -1,0 +1,69 @@
+"""Anthropic's routes: messages, and how many tokens they have."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from control_plane.api.answers import billed_headers, call_headers, json_response
+from control_plane.api.anthropic.answers import MessageEvents, message
+from control_plane.api.anthropic.requests import chat_request, text_length
+from control_plane.api.bodies import StrictRoute
+from control_plane.api.deps import Caller, House
+from control_plane.api.leaving import unless_client_leaves
+from control_plane.api.openai.described import DESCRIPTIONS, STREAM
+from control_plane.api.openai.route import bound
+from control_plane.api.places import Placing, job_in
+from control_plane.api.sse import SseResponse
+from control_plane.calls.service import CallOrder
+from control_plane.logs import request_id
+from control_plane.schemas import anthropic as wire
+from control_plane.schemas.base import Answer
+
+
+class AnthropicFacts(Answer):
+    """What went wrong: `code` for programs, `message` for people; more fields as the code needs them."""
+
+    type: str
+    message: str
+    code: str
+
+
+class AnthropicErrorAnswer(Answer):
+    """Every error of `/v1/messages`."""
+
+    type: str
+    error: AnthropicFacts
+    request_id: str
+
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {"model": AnthropicErrorAnswer, "description": description} for status, description in DESCRIPTIONS
+}
+
+router = APIRouter(prefix="/v1/messages", tags=["openai"], responses=ERRORS, route_class=StrictRoute)
+
+
+@router.post("", responses=STREAM, summary="Messages")
+async def messages(body: wire.MessagesBody, who: Caller, house: House, request: Request, placing: Placing) -> Response:
+    """As Anthropic's. Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`."""
+    bound(text_length(body), house)
+    job_id, metadata = job_in(body.metadata)
+    user_id = metadata.pop("user_id", None)
+    place = placing.place(job_type="chat", job_id=job_id, user_id=user_id if isinstance(user_id, str) else None)
+    order = CallOrder(chat_request(body), model_group=body.model, metadata=metadata, default_temperature=None)
+    identity = {"request-id": request_id.get() or ""}
+    if body.stream:
+        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
+        events = MessageEvents(str(stream.call.intent.call_id), stream.served.model)
+        headers = {**call_headers(stream.call), **identity}
+        return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
+    done = await house.placed_calls.call(who, place, order)
+    return json_response(message(done.call), headers={**billed_headers(done), **identity})
+
+
+@router.post("/count_tokens", summary="Count tokens")
+async def count_tokens(body: wire.CountBody, who: Caller, house: House) -> Response:
+    """Tokens of the messages, counted here for the group's first model; nothing is asked, nothing is billed."""
+    bound(text_length(body), house)
+    tokens = await house.calls.count(who, CallOrder(chat_request(body), model_group=body.model))
+    return json_response({"input_tokens": tokens})
