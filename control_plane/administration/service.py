@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
 from control_plane.administration import store
 from control_plane.administration.access import AccessAdministration, check_default, check_groups
@@ -197,9 +198,18 @@ class AdministrationService:
         self._groups.forget()
 
     async def refund_job(
-        self, who: Principal, team_id: TeamId, job_id: JobId, credits_: int, *, reason: str, force: bool = False
+        self,
+        who: Principal,
+        team_id: TeamId,
+        job_id: JobId,
+        credits_: int | None,
+        *,
+        reason: str,
+        force: bool = False,
+        ref: UUID | None = None,
     ) -> Balance:
-        """Gives back what a job was charged, or part of it: once, or with `force` again, never more than it was charged.
+        """Gives back what a job was charged (None: all that is left), or part of it: once, or with `force` again, never
+        more than it was charged. The same `ref` refunds once.
 
         Raises: JobNotFound (also another team's job), Conflict above what is left of the charge, AlreadyExists.
         """
@@ -208,25 +218,27 @@ class AdministrationService:
             job = await jobs_store.find(tx, job_id)
             if job is None or job.team_id != team_id:
                 raise JobNotFound
-            await credits_store.lock_balance(tx, team_id)
+            balance = await credits_store.lock_balance(tx, team_id)
+            if ref is not None and balance is not None and await credits_store.has_entry_with_id(tx, ref):
+                return balance
             before = await credits_store.list_refunds(tx, str(job_id))
             if before and not force:
                 raise AlreadyExists(
                     "This job was refunded before. With `force` the rest of its charge can be refunded."
                 )
             charged, refunded = job.credits_charged or 0, sum(before)
-            if credits_ > charged - refunded:
+            left = charged - refunded
+            if left <= 0 or (credits_ or 0) > left:
                 said = f", and {refunded} were refunded" if refunded else ""
                 raise Conflict(
                     f"The job was charged {charged} credits{said}; more cannot be refunded.",
                     credits_charged=charged,
                     credits_refunded=refunded,
                 )
-            ref = f"{job_id}:{len(before) + 1}" if before else str(job_id)
-            movement = Movement(EntryKind.REFUND, available=credits_)
-            return await credits_store.post(
-                tx, team_id, movement, ref=ref, now=self._clock(), actor=who.actor, reason=reason
-            )
+            about = f"{job_id}:{len(before) + 1}" if before else str(job_id)
+            movement = Movement(EntryKind.REFUND, available=credits_ or left)
+            author = credits_store.Author(about, self._clock(), who.actor, reason, entry_id=ref)
+            return await credits_store.post_by(tx, team_id, [movement], author)
 
     async def _set_suspended(self, who: Principal, team_id: TeamId, moment: datetime | None) -> TeamView:
         async with self._db.transaction() as tx:

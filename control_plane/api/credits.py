@@ -59,17 +59,18 @@ async def add(team_id: str, body: wire.AddCredits, who: Caller, house: House, su
 @router.post("/credits/teams/{team_id}/refund", response_model=wire.CreditsAnswer, summary="Refund credits")
 @router.post("/teams/{team_id}/credits/refund", response_model=wire.CreditsAnswer, summary="Refund credits")
 async def refund(team_id: str, body: wire.RefundCredits, who: Caller, house: House, subject: NewSubject) -> Response:
-    """Gives back credits that were used; with `job_id` at most what that job was charged, and once unless forced.
+    """Gives back credits that were used; with `job_id` what that job was charged, or a part, and once unless forced.
 
     409 `conflict` when fewer were used or charged, `already_exists` when the job was refunded before.
     """
     who.may_administer()
     team = TeamId(team_id)
     if body.job_id is None:
+        assert body.credits is not None, "the schema asks for either"
         balance_ = await house.credits.refund(who, team, body.credits, reason=body.reason, ref=subject.id)
     else:
         balance_ = await house.administration.refund_job(
-            who, team, _job_id(body.job_id), body.credits, reason=body.reason, force=body.force
+            who, team, _job_id(body.job_id), body.credits, reason=body.reason, force=body.force, ref=subject.id
         )
     return rendered(views.balance(team_id, balance_))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, assert_never
+from uuid import UUID
 
 from sqlalchemy import (
     BigInteger,
@@ -44,12 +45,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """Who moves credits, when and why. `ref` is what the movement is about."""
+    """Who moves credits, when and why. `ref` is what the movement is about; `entry_id` the id of its only entry, if known."""
 
     ref: str
     now: datetime
     actor: str
     reason: str | None
+    entry_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ async def post(
     terms: Terms = FOREVER,
 ) -> Balance:
     """`post_all` of one movement. `terms`: those of the grant, if it gives credits."""
-    return await post_all(tx, team_id, [movement], ref=ref, now=now, actor=actor, reason=reason, terms=terms)
+    return await post_by(tx, team_id, [movement], Author(ref, now, actor, reason), terms)
 
 
 async def post_all(
@@ -105,11 +107,18 @@ async def post_all(
     or taken back is taken from the grants in their turn.
     Raises: InsufficientCredits, Conflict, TeamNotFound; AlreadyExists for a second movement of a kind for one `ref`.
     """
-    balance = await _move(tx, team_id, movements, Author(ref, now, actor, reason))
+    return await post_by(tx, team_id, movements, Author(ref, now, actor, reason), terms)
+
+
+async def post_by(
+    tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: Author, terms: Terms = FOREVER
+) -> Balance:
+    """`post_all`, for who knows the author whole."""
+    balance = await _move(tx, team_id, movements, author)
     gained = left(balance.remaining) - left(balance.remaining - sum(movement.remaining for movement in movements))
     given = sum(movement.available for movement in movements if movement.is_giving)
     if given:
-        await grants_store.add(tx, team_id, given, max(0, gained), terms, now)
+        await grants_store.add(tx, team_id, given, max(0, gained), terms, author.now)
     elif gained < 0:
         await grants_store.take(tx, team_id, -gained)
     return balance
@@ -169,7 +178,7 @@ async def _write(
     for movement in movements:
         number, available, held = number + 1, available + movement.available, held + movement.held
         entry = {
-            "id": new_id(),
+            "id": author.entry_id or new_id(),
             "team_id": team_id,
             "number": number,
             "kind": movement.kind.value,
@@ -251,6 +260,13 @@ async def has_entry(reader: Reader, kind: EntryKind, ref: str) -> bool:
     """Whether this kind of movement has happened for `ref`."""
     statement = select(col(LedgerEntry.id)).where(col(LedgerEntry.kind) == kind.value, col(LedgerEntry.ref) == ref)
     return (await reader.execute(statement)).first() is not None
+
+
+async def has_entry_with_id(reader: Reader, entry_id: UUID) -> bool:
+    """Whether an entry was written under this id."""
+    return (
+        await reader.execute(select(col(LedgerEntry.id)).where(col(LedgerEntry.id) == entry_id))
+    ).first() is not None
 
 
 async def list_refunds(reader: Reader, job_ref: str) -> Sequence[int]:

@@ -64,13 +64,20 @@ class AddCredits(Body):
 class RefundCredits(Body):
     """Gives back credits that were used: of one job, or in general.
 
-    A job is refunded once, in full or in part; with `force` again, but never more in all than it was charged.
+    A job is refunded once, in full or in part; with `force` again, but never more in all than it was charged. Without
+    `credits`: all that is left of its charge.
     """
 
-    credits: Amount
+    credits: Amount | None = None
     reason: Reason
     job_id: str | None = None
     force: bool = False
+
+    @model_validator(mode="after")
+    def _says_how_much(self) -> Self:
+        if self.credits is None and self.job_id is None:
+            raise ValueError("say how many credits, or of which job")
+        return self
 
 
 class AdjustCredits(Body):

@@ -263,6 +263,19 @@ async def test_forced_refunds_at_once_never_give_back_more_than_the_charge(rooms
     assert await rooms.credits.balance(ADMIN, ACME) == Balance(allocated=10, used=0, available=10, held=0)
 
 
+async def test_a_refund_taken_up_again_happens_once_also_by_force(rooms: Rooms) -> None:
+    """A forced refund may be repeated, so only its own id says that it has happened: its server died, its client asks again."""
+    who = await rooms.who(await rooms.team(credits_allocated=10))
+    job_id = await charged_job(rooms, who, charged=4)
+    refund = rooms.administration.refund_job
+    for ref, used in ((new_id(), 3), (new_id(), 2)):
+        balances = await asyncio.gather(
+            *(refund(ADMIN, ACME, job_id, 1, reason="sorry", force=True, ref=ref) for _ in range(3))
+        )
+        assert {balance.used for balance in balances} == {used}
+    assert (await rooms.credits.balance(ADMIN, ACME)).used == 2
+
+
 async def test_an_organization_has_its_teams_and_their_usage(rooms: Rooms) -> None:
     organization = await make_organization(rooms)
     with pytest.raises(AlreadyExists):

@@ -145,3 +145,15 @@ async def test_a_job_is_refunded_again_only_by_force_and_never_above_its_charge(
     books = await Books.of(team)
     books.check()
     assert [entry["ref"] for entry in books.of_kind("refund")] == [job, f"{job}:2", f"{job}:3"]
+
+
+async def test_without_an_amount_a_job_is_refunded_what_is_left_of_its_charge(team: Team) -> None:
+    path = f"/api/teams/{team.id}/credits/refund"
+    job = await team.create_job()
+    await team.call(job)
+    await team.complete(job)
+    assert (await team.admin.post(path, json={"reason": "whose"})).status_code == 422
+    assert (await team.admin.post(path, json={"reason": "all of it", "job_id": job})).json()["credits_used"] == 0
+    nothing_left = await team.admin.post(path, json={"reason": "again", "job_id": job, "force": True})
+    assert (nothing_left.status_code, nothing_left.json()["error"]["code"]) == (409, "conflict")
+    (await Books.of(team)).check()
