@@ -17,9 +17,17 @@ CallId = NewType("CallId", UUID)
 EntryId = NewType("EntryId", UUID)
 
 
+_TIME = ((1 << 48) - 1) << 80
+_VERSION_AND_VARIANT = (15 << 76) | (3 << 62)
+_UUID7 = (7 << 76) | (2 << 62)
+
+
 def following_id(before: UUID) -> UUID:
-    """The id of what is made in the place of something that turned out to be of no use: always the same one."""
-    return UUID(bytes=sha256(before.bytes).digest()[:16], version=5)
+    """The id of what is made in the place of something that turned out to be of no use: always the same one, and of the
+    same time, so that whoever reads ids in their order finds it.
+    """
+    random = int.from_bytes(sha256(before.bytes).digest()[:16])
+    return UUID(int=(before.int & _TIME) | (random & ~_TIME & ~_VERSION_AND_VARIANT) | _UUID7)
 
 
 def new_id() -> UUID:
@@ -30,7 +38,7 @@ def new_id() -> UUID:
 def first_id_at(moment: datetime) -> UUID:
     """The least id that `new_id` can make at a time: ids of before are smaller."""
     milliseconds = max(0, int(moment.timestamp() * 1000))
-    return UUID(int=(milliseconds << 80) | (7 << 76) | (2 << 62))
+    return UUID(int=(milliseconds << 80) | _UUID7)
 
 
 def parse_id(text: str) -> UUID | None:

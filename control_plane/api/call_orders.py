@@ -1,14 +1,19 @@
 """What a client wrote as what the call path takes."""
 
+from control_plane.api.idempotency import Subject
 from control_plane.calls.service import CallOrder
 from control_plane.chat import ChatRequest
 from control_plane.errors import TooLarge
+from control_plane.ids import CallId
 from control_plane.schemas.chat import plain
 from control_plane.schemas.jobs import CallBody
 
 
-def from_wire(body: CallBody, *, max_prompt_chars: int) -> CallOrder:
-    """The order of a call. Raises: TooLarge when the messages have more text than that."""
+def from_wire(body: CallBody, *, max_prompt_chars: int, subject: Subject | None = None) -> CallOrder:
+    """The order of a call, which is the request's subject or belongs to it.
+
+    Raises: TooLarge when the messages have more text than that.
+    """
     length = sum(message.text_length() for message in body.messages)
     if length > max_prompt_chars:
         raise TooLarge(f"The messages have {length} characters of text; {max_prompt_chars} are allowed.")
@@ -17,4 +22,7 @@ def from_wire(body: CallBody, *, max_prompt_chars: int) -> CallOrder:
         model_group=body.model_group or body.model,
         purpose=body.purpose,
         metadata=body.call_metadata,
+        id=None if subject is None else CallId(subject.id),
+        is_repeated=subject is not None and subject.is_retaken,
+        is_unheard=subject is not None and subject.is_unheard,
     )

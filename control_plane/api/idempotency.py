@@ -29,16 +29,19 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The id of what a request makes. `is_retaken`: it may exist already, made by a process that died."""
+    """The id of what a request makes. `is_retaken`: it may exist already, made by a request that failed or whose process
+    died; `is_unheard`: it died, and its client heard nothing.
+    """
 
     id: UUID
     is_retaken: bool = False
+    is_unheard: bool = False
 
 
 def subject(request: Request) -> Subject:
     """A new id, or that of the request's idempotency key."""
     claim: Claim | None = getattr(request.state, "claim", None)
-    return Subject(new_id()) if claim is None else Subject(claim.subject_id, claim.is_retaken)
+    return Subject(new_id()) if claim is None else Subject(claim.subject_id, claim.is_retaken, claim.is_unheard)
 
 
 NewSubject = Annotated[Subject, Depends(subject)]

@@ -65,9 +65,9 @@ async def patch_metadata(job_id: JobPath, body: wire.MetadataPatch, who: Caller,
 
 
 @router.post("/{job_id}/llm-call", response_model=wire.CallResult, responses=CALL_ERRORS, summary="Make an LLM call")
-async def llm_call(job_id: JobPath, body: wire.CallBody, who: Caller, house: House) -> Response:
+async def llm_call(job_id: JobPath, body: wire.CallBody, who: Caller, house: House, subject: NewSubject) -> Response:
     """One buffered call. A failed call costs nothing, so retrying is safe."""
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars)
+    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, subject=subject)
     answered = await house.calls.call(who, job_id_of(job_id), order)
     result = wire.CallResult(
         call_id=str(answered.call.intent.call_id),
@@ -79,13 +79,13 @@ async def llm_call(job_id: JobPath, body: wire.CallBody, who: Caller, house: Hou
 
 @router.post("/{job_id}/llm-call-stream", responses={**CALL_ERRORS, **SSE}, summary="Make a streaming LLM call")
 async def llm_call_stream(
-    job_id: JobPath, body: wire.CallBody, who: Caller, house: House, request: Request
+    job_id: JobPath, body: wire.CallBody, who: Caller, house: House, request: Request, subject: NewSubject
 ) -> Response:
     """OpenAI chunks as server-sent events; the last one carries the usage, then `[DONE]`.
 
     A failure before the first piece is an HTTP status, after it an `error` event.
     """
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars)
+    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, subject=subject)
     stream = await unless_client_leaves(request, house.calls.stream(who, job_id_of(job_id), order))
     return _streamed(stream, stream.call, house)
 

@@ -37,7 +37,8 @@ class CallOrder:
     """What a door asks for: `model_group` is a group's or model's name, or None for the default.
 
     `only`: of the group's models, those that can do what is asked; None: all of them. `default_temperature`: where
-    neither the client nor the group sets one; None: the model's own.
+    neither the client nor the group sets one; None: the model's own. `id`: what the call will be called. `is_repeated`:
+    it was asked for before, under this id; `is_unheard`: by a client that heard no answer, because the server died.
     """
 
     request: CallRequest
@@ -46,6 +47,9 @@ class CallOrder:
     metadata: dict[str, Any] | None = None
     only: frozenset[str] | None = None
     default_temperature: float | None = DEFAULT_TEMPERATURE
+    id: CallId | None = None
+    is_repeated: bool = False
+    is_unheard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +156,12 @@ class CallService:
         target = await self.target_in(who, order, job_id)
         request = fill_in(order.request, target.defaults, temperature=order.default_temperature)
         request = await self._files.inlined(request, target.models, team=team_id)
+        call_id = order.id or CallId(new_id())
+        if order.is_repeated:
+            again = self._writer.id_for_repetition(call_id, is_unheard=order.is_unheard)
+            call_id = await self.in_flight.to_its_end(again)
         intent = Intent(
-            call_id=CallId(new_id()),
+            call_id=call_id,
             job_id=job_id,
             team_id=team_id,
             model_group=target.group,

@@ -31,10 +31,15 @@ RETRY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A request to be done now. `is_retaken`: a process that died may have done some of it."""
+    """A request to be done now. `row` is the key as it was found. `is_retaken`: some of it may have been done before."""
 
     row: IdempotencyKey
     is_retaken: bool = False
+
+    @property
+    def is_unheard(self) -> bool:
+        """Whether the process died that did it before: its client heard nothing."""
+        return self.is_retaken and self.row.worker_id != store.NOBODY
 
     @property
     def subject_id(self) -> UUID:

@@ -14,9 +14,12 @@ from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.reservations import Standing, affordable_max_tokens
 from control_plane.errors import AtRiskLimit, HouseError, InsufficientCredits, JobCapReached
-from control_plane.ids import CallId, JobId
+from control_plane.ids import CallId, JobId, TeamId, following_id
 from control_plane.jobs import calls_store, store
-from control_plane.jobs.rules import Intent, Record, Reserved
+from control_plane.jobs.lost import LostCallPolicy, lost_record
+from control_plane.jobs.models import Call
+from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, Record, Reserved
+from control_plane.jobs.unheard import record_of, taken_back
 from control_plane.storage.database import Tx
 from control_plane.units import NANO_PER_USD, NanoUsd, usd
 
@@ -83,6 +86,31 @@ async def end_calls(tx: Tx, records: Sequence[Record], worker_id: UUID, *, now: 
                 await credits_store.post(tx, intent.team_id, release, ref=str(intent.call_id), now=now, actor="call")
                 await store.add_hold(tx, intent.job_id, -excess)
     return finished
+
+
+async def id_for_repetition(tx: Tx, call_id: CallId, worker_id: UUID, *, is_unheard: bool, now: datetime) -> CallId:
+    """The id of a call that is asked for again; `call_id` is that of the first.
+
+    `is_unheard`: the server died before the client heard of the others, which are taken out of the bill of their job.
+    """
+    while (call := await calls_store.find(tx, call_id)) is not None:
+        if is_unheard:
+            await _take_back(tx, call, worker_id, now)
+        call_id = CallId(following_id(call_id))
+    return call_id
+
+
+async def _take_back(tx: Tx, known: Call, worker_id: UUID, now: datetime) -> None:
+    job = await store.lock(tx, TeamId(known.team_id), JobId(known.job_id))
+    call = await calls_store.find(tx, CallId(known.id))
+    if job is None or call is None or job.status not in OPEN_JOB:
+        return
+    if call.status == CallStatus.OPEN:
+        await end_calls(tx, [lost_record(call, LostCallPolicy.VOID, now)], worker_id, now=now)
+        return
+    record = record_of(call)
+    if (after := taken_back(record)) is not None:
+        await calls_store.correct(tx, record, after)
 
 
 def _completed(intent: Intent, standing: Standing) -> Intent:

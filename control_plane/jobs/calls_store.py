@@ -19,10 +19,10 @@ from control_plane.ids import CallId, JobId, TeamId
 from control_plane.jobs import days_store
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.plans import STANDING_COLUMNS, standing_of
-from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, JobStatus, Record, Reserved, Totals
+from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, JobStatus, Record, Reserved, Totals, change_of
 from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
-from control_plane.storage.rows import every, many, one_or_many
+from control_plane.storage.rows import every, many, one, one_or_many
 from control_plane.storage.upsert import upsert
 from control_plane.tenants.models import Team
 from control_plane.units import marked_up
@@ -142,6 +142,19 @@ def intent_of(call: Call) -> Intent:
     )
 
 
+async def find(tx: Tx, call_id: CallId) -> Call | None:
+    """One call, whoever's it is."""
+    return one(Call, await tx.execute(every(Call).where(col(Call.id) == call_id)))
+
+
+async def correct(tx: Tx, before: Record, after: Record) -> None:
+    """An ended call stands differently from now on. Its job is open and locked."""
+    intent, change = after.intent, change_of(before, after)
+    await tx.execute(update(Call).where(col(Call.id) == intent.call_id).values(_outcome(after)))
+    costs = {intent.team_id: after.cost - before.cost}
+    await _add_up(tx, {intent.job_id: change}, {(intent.job_id, intent.model_group): change}, costs)
+
+
 async def list_calls(reader: Reader, team_id: TeamId, job_id: JobId) -> Sequence[Call]:
     """The calls of a job in the order they were made."""
     statement = (
@@ -166,7 +179,6 @@ async def groups_used(reader: Reader, team_id: TeamId, job_ids: Sequence[JobId])
 
 
 async def _count(tx: Tx, records: Sequence[Record]) -> None:
-    """Adds finished calls to their jobs, to what is at risk, and to the usage of their days, in this order (D16)."""
     if not records:
         return
     jobs: defaultdict[JobId, Totals] = defaultdict(Totals)
@@ -177,6 +189,13 @@ async def _count(tx: Tx, records: Sequence[Record]) -> None:
         jobs[intent.job_id] = jobs[intent.job_id].plus(record)
         groups[intent.job_id, intent.model_group] = groups[intent.job_id, intent.model_group].plus(record)
         costs[intent.team_id] += record.cost
+    await _add_up(tx, jobs, groups, costs)
+
+
+async def _add_up(
+    tx: Tx, jobs: Mapping[JobId, Totals], groups: Mapping[tuple[JobId, str], Totals], costs: Mapping[TeamId, int]
+) -> None:
+    """Adds to jobs, to what is at risk, and to the usage of days, in this order (D16)."""
     await tx.execute(_add_totals(), one_or_many([{"job": job_id, **asdict(added)} for job_id, added in jobs.items()]))
     await risk_store.add_open_costs(tx, costs)
     await days_store.add_usage(tx, groups)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -193,6 +193,12 @@ class Totals:
             reserved_cost=self.reserved_cost + reserved.cost,
             reserved_price=self.reserved_price + marked_up(reserved.cost, record.intent.markup),
         )
+
+
+def change_of(before: Record, after: Record) -> Totals:
+    """What totals change by when an ended call stands differently from now on."""
+    was, stands = Totals().plus(before), Totals().plus(after)
+    return Totals(**{each.name: getattr(stands, each.name) - getattr(was, each.name) for each in fields(Totals)})
 
 
 def merged_metadata(kept: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:

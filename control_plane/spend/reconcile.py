@@ -23,7 +23,11 @@ log = logging.getLogger(__name__)
 PAGE = 1000
 EVERY = timedelta(hours=1)
 LOOK_BACK = timedelta(hours=24)
-MARGIN = timedelta(hours=1)  # ids carry the wall clock's time, calls the house's
+MARGIN = timedelta(hours=25)
+"""How much older than a call its id may be: a day, in which a request with a key may be repeated under the first one's
+time, and an hour between the wall clock, which ids carry, and the house's.
+"""
+
 MOST_STRAYS = 10_000
 
 Source = Literal["embedded", "proxy"]
@@ -65,7 +69,7 @@ class ReconcileService:
         after = first_id_at(since - MARGIN)
         done = 0
         async with self._db.reader() as reader:
-            total = await store.count_calls(reader, after)
+            total = await store.count_calls(reader, after=after, since=since)
         while True:
             async with self._db.reader() as reader:
                 calls = await store.list_ended(reader, after=after, since=since, deployments=deployments, limit=PAGE)

@@ -22,9 +22,10 @@ LAST_MOMENTS = timedelta(minutes=1)
 """Before a server's last sign of life: what it had not reported then, it never did."""
 
 
-async def count_calls(reader: Reader, since: UUID) -> int:
-    """How many calls there are from an id on."""
-    return int((await reader.execute(select(func.count()).where(col(Call.id) >= since))).scalar_one())
+async def count_calls(reader: Reader, *, after: UUID, since: datetime) -> int:
+    """How many calls there are behind an id and since a time."""
+    wanted = (col(Call.id) > after, col(Call.created_at) >= since)
+    return int((await reader.execute(select(func.count()).where(*wanted))).scalar_one())
 
 
 async def list_ended(

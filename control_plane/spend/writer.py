@@ -88,6 +88,13 @@ class SpendWriter:
         assert written.opened is not None, "an intent is opened or refused"
         return written.opened
 
+    async def id_for_repetition(self, call_id: CallId, *, is_unheard: bool) -> CallId:
+        """The id of a call that is asked for again: see `admission`. Raises: DatabaseUnavailable."""
+        async with self._db.transaction() as tx:
+            return await admission.id_for_repetition(
+                tx, call_id, self._worker_id, is_unheard=is_unheard, now=self._clock()
+            )
+
     async def finish(self, record: Record) -> Written:
         """Makes the record durable. A caller cancelled while it waits leaves it to be written.
 

@@ -8,14 +8,19 @@ from uuid import UUID
 import httpx
 import pytest
 
+from control_plane.calls.lease import Lease
+from control_plane.chat import Demand, Rate
 from control_plane.idempotency import store
 from control_plane.idempotency.models import IdempotencyKey
 from control_plane.idempotency.service import KEPT_FOR, Claim, IdempotencyService
-from control_plane.ids import new_id
+from control_plane.ids import CallId, JobId, TeamId, new_id
+from control_plane.jobs.rules import Intent
 from control_plane.settings import Settings
+from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
 from tests.books import Books
-from tests.house import Server, Team, call_body, new_team, serving
+from tests.chaos.checks import wrong
+from tests.house import COST_USD, Server, Team, call_body, new_team, serving
 from tests.provider import Provider
 from tests.rooms import Watch
 
@@ -244,6 +249,91 @@ async def test_a_one_call_job_whose_answer_was_lost_is_made_again_and_paid_once(
     assert books.credits["credits_used"] == 1
     assert len(books.jobs) == 3
     assert len(books.of_kind("refund")) == 2
+
+
+@pytest.mark.parametrize("route", ["llm-call", "llm-call-stream"])
+async def test_a_call_whose_answer_was_lost_is_made_again_and_counted_once(
+    server: Server, provider: Provider, route: str
+) -> None:
+    async with new_team(server, budget_mode="consumption_tokens", tokens_per_credit=1) as team:
+        job_id = await team.create_job()
+        path = f"/api/jobs/{job_id}/{route}"
+        first = await post(team, path, call_body())
+        for _ in range(2):  # and the second server dies, too
+            await left_by_a_dead_server(server, f"team:{team.id}", nothing)
+            again = await post(team, path, call_body())
+            assert again.status_code == 200
+            assert again.headers["X-Call-Id"] != first.headers["X-Call-Id"]
+        assert_replayed(await post(team, path, call_body()), again)
+        assert provider.count("ok") == 3
+        calls = (await team.costs(job_id))["breakdown"]
+        assert [call["status"] for call in calls] == ["failed", "failed", "succeeded"]
+        assert [call["cost_usd"] for call in calls] == [COST_USD] * 3, "what was spent stays visible"
+        bill = (await team.complete(job_id)).json()["costs"]
+        assert (bill["total_tokens"], bill["credits_charged"], bill["failed_calls"]) == (21, 21, 2)
+        (await Books.of(team)).check()
+        assert await wrong(server.house.db) == []
+
+
+@pytest.mark.parametrize("is_found", [False, True])
+async def test_a_call_that_was_lost_with_its_server_counts_nothing_beside_its_repetition(
+    server: Server, *, is_found: bool
+) -> None:
+    """Also when it was found, and counted as what its prompt usually costs, before its client asked again."""
+    async with new_team(server, budget_mode="consumption_tokens", tokens_per_credit=1) as team:
+        job_id = await team.create_job()
+        path = f"/api/jobs/{job_id}/llm-call"
+        await post(team, path, call_body())
+        lost = await lost_call(server, team, job_id, is_found=is_found)
+
+        def of_the_lost_call(row: IdempotencyKey) -> None:
+            row.subject_id = lost
+
+        await left_by_a_dead_server(server, f"team:{team.id}", of_the_lost_call)
+        assert (await post(team, path, call_body())).status_code == 200
+        calls = (await team.costs(job_id))["breakdown"]
+        assert sorted((call["status"], call["cost_usd"]) for call in calls) == [
+            ("lost", 0),
+            ("succeeded", COST_USD),
+            ("succeeded", COST_USD),
+        ]
+        assert (await team.complete(job_id)).json()["costs"]["credits_charged"] == 42
+        (await Books.of(team)).check()
+        assert await wrong(server.house.db) == []
+
+
+async def lost_call(server: Server, team: Team, job_id: str, *, is_found: bool) -> UUID:
+    """A call that a server had opened when it died."""
+    db, clock, dead = server.house.db, server.house.clock, new_id()
+    demand = Demand(prompt_tokens=30, likely_prompt_tokens=12, max_tokens=9, rate=Rate(10**9, 10**9))
+    intent = Intent(
+        CallId(new_id()), JobId(UUID(job_id)), TeamId(team.id), "ok", False, None, {}, clock(), demand=demand
+    )
+    await SpendWriter(db, dead, clock=clock)._write([intent])
+    if is_found:
+        await Lease(db, new_id(), clock=clock).give_up_dead()
+        assert [call["cost_usd"] for call in (await team.costs(job_id))["breakdown"]] == [COST_USD, 12e-6]
+    return intent.call_id
+
+
+async def test_a_stream_that_its_client_left_is_not_free_because_its_server_died_later(
+    server: Server, provider: Provider
+) -> None:
+    async with new_team(server, budget_mode="consumption_tokens", tokens_per_credit=1) as team:
+        job_id = await team.create_job()
+        path = f"/api/jobs/{job_id}/llm-call-stream"
+        async with team.http.stream("POST", path, json=call_body("hold"), headers=with_key()) as stream:
+            await anext(stream.aiter_lines())
+        async with asyncio.timeout(5):
+            while (await team.costs(job_id))["breakdown"][0]["status"] == "open":  # noqa: ASYNC110 - the server sees it
+                await asyncio.sleep(0.02)
+        await left_by_a_dead_server(server, f"team:{team.id}", nothing)
+        provider.release("hold")
+        assert (await post(team, path, call_body("hold"))).status_code == 200
+        left, whole = (await team.costs(job_id))["breakdown"]
+        assert (left["status"], whole["status"]) == ("cancelled", "succeeded")
+        used = sum(call["prompt_tokens"] + call["completion_tokens"] for call in (left, whole))
+        assert (await team.complete(job_id)).json()["costs"]["credits_charged"] == used > 21
 
 
 async def test_a_one_call_job_that_was_left_open_is_failed_and_made_again(server: Server, team: Team) -> None:
