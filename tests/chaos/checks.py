@@ -45,6 +45,10 @@ MUST_BE_EMPTY = {
             ON l.kind = 'refund' AND replace(l.ref, '-', '') = replace(CAST(j.id AS text), '-', '')
         WHERE c.purpose LIKE 'token-%' AND j.job_type = 'single' AND j.credits_charged > 0 AND l.id IS NULL
         GROUP BY c.purpose HAVING count(*) > 1""",
+    "calls that were asked for again are counted twice": f"""SELECT purpose FROM calls
+        WHERE purpose LIKE 'token-%' AND {BILLABLE} AND prompt_tokens + completion_tokens > 0
+            AND job_id IN (SELECT id FROM jobs WHERE job_type <> 'single')
+        GROUP BY purpose HAVING count(*) > 1""",
     "balances are not the sums of their ledgers": """SELECT b.team_id FROM credit_balances b
         WHERE available <> (SELECT coalesce(sum(available_delta), 0) FROM ledger_entries l WHERE l.team_id = b.team_id)
             OR held <> (SELECT coalesce(sum(held_delta), 0) FROM ledger_entries l WHERE l.team_id = b.team_id)""",

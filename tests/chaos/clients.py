@@ -52,8 +52,12 @@ class Client:
             await self._once(http, f"/api/jobs/{route}", body)
 
     async def _call(self, http: httpx.AsyncClient, path: str) -> None:
-        if random.random() < 0.5:
+        dice = random.random()
+        if dice < 0.3:
             await self._once(http, f"{path}/llm-call", self._body())
+            return
+        if dice < 0.6:
+            await self._surely(http, f"{path}/{random.choice(['llm-call', 'llm-call-stream'])}", self._body())
             return
         try:
             await self.server.is_up.wait()

@@ -5,7 +5,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -19,10 +19,10 @@ USAGE = {"prompt_tokens": 11, "completion_tokens": 9, "total_tokens": 20}
 
 @dataclass
 class ChaosProvider:
-    """`served` counts requests by token; a path of `bad` refuses, whatever it is asked."""
+    """`served` counts requests by token and behaviour; a path of `bad` refuses, whatever it is asked."""
 
     port: int = 0
-    served: Counter[str] = field(default_factory=Counter)
+    served: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     @classmethod
     @asynccontextmanager
@@ -42,13 +42,20 @@ class ChaosProvider:
     def url(self, behaviour: str) -> str:
         return f"http://127.0.0.1:{self.port}/{behaviour}/v1"
 
+    def unrecorded(self, calls: Mapping[str, int]) -> int:
+        """How many requests nobody wrote down, given how many calls are recorded for each token: a call asks each
+        behaviour once at most.
+        """
+        return sum(max(0, count - calls.get(token, 0)) for (token, _), count in self.served.items())
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
         asked = await request.json()
         match = TOKEN.search(json.dumps(asked["messages"]))
         assert match is not None, "a request without a token"
-        self.served[match.group()] += 1
+        behaviour = request.match_info["behaviour"]
+        self.served[match.group(), behaviour] += 1
         await asyncio.sleep(random.uniform(0, 0.1))
-        if request.match_info["behaviour"] == "bad":
+        if behaviour == "bad":
             return web.json_response({"error": {"message": "broken"}}, status=500)
         if not asked.get("stream"):
             message = {"role": "assistant", "content": "".join(WORDS)}
