@@ -1,5 +1,6 @@
 """The names of things. Ids are UUIDv7, made by the service that creates the thing, opaque to clients."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from typing import NewType
@@ -26,8 +27,27 @@ def following_id(before: UUID) -> UUID:
     """The id of what is made in the place of something that turned out to be of no use: always the same one, and of the
     same time, so that whoever reads ids in their order finds it.
     """
-    random = int.from_bytes(sha256(before.bytes).digest()[:16])
+    return _derived(before, b"")
+
+
+def _derived(before: UUID, what: bytes) -> UUID:
+    random = int.from_bytes(sha256(before.bytes + what).digest()[:16])
     return UUID(int=(before.int & _TIME) | (random & ~_TIME & ~_VERSION_AND_VARIANT) | _UUID7)
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a request makes, by the id it will have. `is_retaken`: it may exist already, made by a request that failed or
+    whose process died; `is_unheard`: it died, and its client heard no answer.
+    """
+
+    id: UUID
+    is_retaken: bool = False
+    is_unheard: bool = False
+
+    def part(self, number: int) -> "Subject":
+        """Something the request makes beside it, such as an earlier call in the same job."""
+        return Subject(_derived(self.id, number.to_bytes(4)), self.is_retaken, self.is_unheard)
 
 
 def new_id() -> UUID:

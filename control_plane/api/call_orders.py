@@ -1,16 +1,15 @@
 """What a client wrote as what the call path takes."""
 
-from control_plane.api.idempotency import Subject
 from control_plane.calls.service import CallOrder
 from control_plane.chat import ChatRequest
 from control_plane.errors import TooLarge
-from control_plane.ids import CallId
+from control_plane.ids import Subject
 from control_plane.schemas.chat import plain
 from control_plane.schemas.jobs import CallBody
 
 
 def from_wire(body: CallBody, *, max_prompt_chars: int, subject: Subject | None = None) -> CallOrder:
-    """The order of a call, which is the request's subject or belongs to it.
+    """The order of a call. `subject`: the request's, where that is the call and not its job.
 
     Raises: TooLarge when the messages have more text than that.
     """
@@ -22,7 +21,5 @@ def from_wire(body: CallBody, *, max_prompt_chars: int, subject: Subject | None 
         model_group=body.model_group or body.model,
         purpose=body.purpose,
         metadata=body.call_metadata,
-        id=None if subject is None else CallId(subject.id),
-        is_repeated=subject is not None and subject.is_retaken,
-        is_unheard=subject is not None and subject.is_unheard,
+        subject=subject,
     )

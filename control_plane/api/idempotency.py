@@ -2,9 +2,7 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -16,26 +14,17 @@ from control_plane.api.sse import KEEP_ALIVE, SseResponse
 from control_plane.errors import IdempotencyAnswerSecret, Refused, Unprocessable
 from control_plane.house import House
 from control_plane.idempotency.service import Claim, KeptAnswer, Undone
-from control_plane.ids import new_id
+from control_plane.ids import Subject, new_id
 from control_plane.tenants.principal import Principal
 
 HEADER = "idempotency-key"
 MAX_KEY_CHARS = 255
 NOT_KEPT = frozenset({"content-length", "x-request-id", "connection"})
 """Headers that belong to one delivery of an answer."""
+PLACING = ("x-job-id", "x-job-type", "x-job-complete")
+"""Headers that say to which job a call belongs: with another one it is another request."""
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The id of what a request makes. `is_retaken`: it may exist already, made by a request that failed or whose process
-    died; `is_unheard`: it died, and its client heard nothing.
-    """
-
-    id: UUID
-    is_retaken: bool = False
-    is_unheard: bool = False
 
 
 def subject(request: Request) -> Subject:
@@ -83,6 +72,8 @@ def _key(request: Request) -> str:
 
 def _fingerprint(request: Request, body: bytes) -> str:
     asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+    placed = [f"{name}: {value}\n".encode() for name in PLACING if (value := request.headers.get(name)) is not None]
+    asked += b"".join(placed)
     return hashlib.sha256(asked + body).hexdigest()
 
 

@@ -10,7 +10,7 @@ from control_plane.api.answers import call_headers, rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.call_orders import from_wire
 from control_plane.api.deps import Caller, House
-from control_plane.api.idempotency import NewSubject, Subject
+from control_plane.api.idempotency import NewSubject
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.places import ONE_CALL_TTL, job_id_of
 from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
@@ -19,7 +19,7 @@ from control_plane.calls.live import LiveCall
 from control_plane.credits.reservations import Caps
 from control_plane.errors import TeamNotOwned
 from control_plane.house import House as HouseType
-from control_plane.ids import JobId
+from control_plane.ids import JobId, Subject
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.service import Closing, NewJob
 from control_plane.schemas import jobs as wire
@@ -158,6 +158,7 @@ def _new_one_call_job(body: wire.CreateAndCall, who: Principal, subject: Subject
         caps=_caps(body),
         id=JobId(subject.id),
         is_retaken=subject.is_retaken,
+        is_unheard=subject.is_unheard,
     )
 
 

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 from fastapi import Depends, Header
 from pydantic import AfterValidator
 
-from control_plane.api.idempotency import NewSubject, Subject
+from control_plane.api.idempotency import NewSubject
 from control_plane.calls.placed import Place
 from control_plane.errors import JobNotFound
-from control_plane.ids import JobId, parse_id
+from control_plane.ids import JobId, Subject, parse_id
 from control_plane.jobs.service import NewJob
 from control_plane.schemas.base import ignored_fields
 
@@ -60,6 +60,7 @@ class JobHeaders:
             ttl=ONE_CALL_TTL,
             id=JobId(self.subject.id),
             is_retaken=self.subject.is_retaken,
+            is_unheard=self.subject.is_unheard,
         )
         return Place(new, job_id=None if joined is None else job_id_of(joined), completes=self.completes)
 

@@ -165,12 +165,14 @@ class OneCallJobs:
             self._kept.pop(job_id, None)
 
     async def _unused(self, who: Principal, job_id: JobId) -> JobId:
-        """An id for a job that is made again because the answer of the first was lost with its server.
+        """An id for a job that is made again, because the first failed or its answer was lost with its server.
 
-        What the first was charged is refunded: its client never heard the answer, and pays for the one it hears.
+        What the first was charged is refunded: its client never heard the answer, and pays for the one it hears. Only who
+        left a stream has heard some of it, and pays for that, too (D11).
         """
         while (job := await self._jobs.find(job_id)) is not None:
-            await self._close(who, job_id, Closing(JobStatus.FAILED, error_message=CallLost.code))
+            if job.error_message != CLIENT_CLOSED:
+                await self._close(who, job_id, Closing(JobStatus.FAILED, error_message=CallLost.code))
             job_id = JobId(following_id(job.id))
         return job_id
 

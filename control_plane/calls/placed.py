@@ -1,14 +1,14 @@
 """Calls of the doors where a client may name a job, or none: then the call has one of its own."""
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from control_plane.calls.one_call import OneCallJobs, Prepare
 from control_plane.calls.service import AnsweredCall, CallOrder, CallService
 from control_plane.calls.stream import JobStream, LiveStream
 from control_plane.chat import Answer, PlainAnswer
-from control_plane.ids import JobId
+from control_plane.ids import JobId, Subject
 from control_plane.jobs.models import Job
 from control_plane.jobs.service import NewJob
 from control_plane.tenants.principal import Principal
@@ -23,6 +23,11 @@ class Place:
     new: NewJob
     job_id: JobId | None = None
     completes: bool = False
+
+    @property
+    def subject(self) -> Subject | None:
+        """The call in a job that exists, where the request's id is known; else it is the new job that has it."""
+        return None if self.job_id is None else self.new.subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class PlacedCalls:
             return PlacedCall(done.call, done.bill.job)
         if prepare is not None:
             order = await prepare(place.job_id)
+        order = replace(order, subject=place.subject)
         return await self._in_job(who, place, place.job_id, self._calls.call(who, place.job_id, order))
 
     async def ask(self, who: Principal, place: Place, order: CallOrder) -> PlacedCall[PlainAnswer]:
@@ -59,6 +65,7 @@ class PlacedCalls:
         if place.job_id is None:
             done = await self._one_call_jobs.ask(who, place.new, order)
             return PlacedCall(done.call, done.bill.job)
+        order = replace(order, subject=place.subject)
         return await self._in_job(who, place, place.job_id, self._calls.ask(who, place.job_id, order))
 
     async def stream(
@@ -70,7 +77,7 @@ class PlacedCalls:
             return await self._one_call_jobs.stream(who, place.new, order, prepare)
         if prepare is not None:
             order = await prepare(job_id)
-        stream = await self._calls.stream(who, job_id, order)
+        stream = await self._calls.stream(who, job_id, replace(order, subject=place.subject))
         if not place.completes:
             return stream
 

@@ -18,7 +18,7 @@ from control_plane.chat import Answer, CallRequest, PlainAnswer, ProviderCall
 from control_plane.clock import Clock
 from control_plane.errors import ShuttingDown, UnpricedRefused, error_code_of
 from control_plane.gateway.router import Gateway
-from control_plane.ids import CallId, JobId, new_id
+from control_plane.ids import CallId, JobId, Subject, new_id
 from control_plane.jobs.rules import CallStatus, Intent
 from control_plane.jobs.service import JobService
 from control_plane.model_groups.catalog import Target
@@ -37,8 +37,7 @@ class CallOrder:
     """What a door asks for: `model_group` is a group's or model's name, or None for the default.
 
     `only`: of the group's models, those that can do what is asked; None: all of them. `default_temperature`: where
-    neither the client nor the group sets one; None: the model's own. `id`: what the call will be called. `is_repeated`:
-    it was asked for before, under this id; `is_unheard`: by a client that heard no answer, because the server died.
+    neither the client nor the group sets one; None: the model's own. `subject`: the call, when its id is known before.
     """
 
     request: CallRequest
@@ -47,9 +46,7 @@ class CallOrder:
     metadata: dict[str, Any] | None = None
     only: frozenset[str] | None = None
     default_temperature: float | None = DEFAULT_TEMPERATURE
-    id: CallId | None = None
-    is_repeated: bool = False
-    is_unheard: bool = False
+    subject: Subject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +153,8 @@ class CallService:
         target = await self.target_in(who, order, job_id)
         request = fill_in(order.request, target.defaults, temperature=order.default_temperature)
         request = await self._files.inlined(request, target.models, team=team_id)
-        call_id = order.id or CallId(new_id())
-        if order.is_repeated:
-            again = self._writer.id_for_repetition(call_id, is_unheard=order.is_unheard)
-            call_id = await self.in_flight.to_its_end(again)
         intent = Intent(
-            call_id=call_id,
+            call_id=await self._id_of(order),
             job_id=job_id,
             team_id=team_id,
             model_group=target.group,
@@ -176,6 +169,13 @@ class CallService:
             raise UnpricedRefused
         to_provider = ProviderCall(intent.call_id, job_id, team_id, target.models, request)
         return await self.in_flight.to_its_end(self._admit(intent, to_provider))
+
+    async def _id_of(self, order: CallOrder) -> CallId:
+        if order.subject is None:
+            return CallId(new_id())
+        if not order.subject.is_retaken:
+            return CallId(order.subject.id)
+        return await self.in_flight.to_its_end(self._writer.id_for_repetition(order.subject))
 
     async def _admit(self, intent: Intent, to_provider: ProviderCall) -> LiveCall:
         """A durable intent and the LiveCall that will finish it: both or neither."""

@@ -25,7 +25,7 @@ from control_plane.fetching.data_urls import content_of, data_url, is_data_url
 from control_plane.fetching.fetcher import MAX_FILES, Fetcher
 from control_plane.fetching.kinds import PDF, kind_of
 from control_plane.gateway.documents import reads_pdf
-from control_plane.ids import JobId, TeamId
+from control_plane.ids import JobId, Subject, TeamId
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.pdf.reader import PdfReader
 from control_plane.tenants.principal import Principal
@@ -39,9 +39,12 @@ OCR_PURPOSE = "file-parser"
 
 @dataclass(slots=True)
 class Readied:
-    """An order whose files were seen to. `scans` are left to be read in the call's job, which costs money."""
+    """An order whose files were seen to. `scans` are left to be read in the call's job, which costs money. `subject`: the
+    call, when its id is known before.
+    """
 
     order: CallOrder
+    subject: Subject | None = None
     warnings: list[str] = field(default_factory=list)
     scans: "list[Scan]" = field(default_factory=list)
 
@@ -84,7 +87,7 @@ class DocumentService:
         request = order.request
         assert isinstance(request, ChatRequest), "only chat calls have files"
         found = documents_in(request.messages)
-        readied = Readied(order)
+        readied = Readied(order, place.subject)
         if not found:
             return readied
         if len(found) > MAX_FILES:
@@ -126,8 +129,9 @@ class DocumentService:
             assert isinstance(request, ChatRequest), "as in ready"
             chars = self._max_chars - text_length(request.messages)
             parts: dict[Spot, Sequence[Part]] = {}
-            for scan in readied.scans:
-                text = _cut(await self._read_scan(who, job_id, scan), scan.name, chars, readied.warnings)
+            for number, scan in enumerate(readied.scans):
+                subject = readied.subject and readied.subject.part(number)
+                text = _cut(await self._read_scan(who, job_id, scan, subject), scan.name, chars, readied.warnings)
                 chars -= len(text)
                 parts[scan.spot] = [text_part(scan.name, text)]
             messages = replaced(request.messages, parts)
@@ -189,14 +193,15 @@ class DocumentService:
             warnings.append(_first_pages(document.name, self._pdfs.max_pages, pages))
         return Scan(document.spot, document.name, data_url(PDF, content), pages)
 
-    async def _read_scan(self, who: Principal, job_id: JobId, scan: Scan) -> str:
+    async def _read_scan(self, who: Principal, job_id: JobId, scan: Scan, subject: Subject | None) -> str:
         """One call of the engine, billed by the page in the same job."""
         arguments: dict[str, Any] = {"document": {"type": "document_url", "document_url": scan.url}}
         pages = min(scan.pages, self._pdfs.max_pages)
         if pages < scan.pages:
             arguments["pages"] = list(range(pages))
         request = PlainRequest("ocr", arguments, units=pages)
-        answered = await self._calls.ask(who, job_id, CallOrder(request, model_group=OCR_GROUP, purpose=OCR_PURPOSE))
+        order = CallOrder(request, model_group=OCR_GROUP, purpose=OCR_PURPOSE, subject=subject)
+        answered = await self._calls.ask(who, job_id, order)
         return "\n\n".join(str(page.get("markdown") or "") for page in answered.answer.body.get("pages") or ())
 
 

@@ -14,7 +14,7 @@ from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.reservations import Standing, affordable_max_tokens
 from control_plane.errors import AtRiskLimit, HouseError, InsufficientCredits, JobCapReached
-from control_plane.ids import CallId, JobId, TeamId, following_id
+from control_plane.ids import CallId, JobId, Subject, TeamId, following_id
 from control_plane.jobs import calls_store, store
 from control_plane.jobs.lost import LostCallPolicy, lost_record
 from control_plane.jobs.models import Call
@@ -88,13 +88,13 @@ async def end_calls(tx: Tx, records: Sequence[Record], worker_id: UUID, *, now: 
     return finished
 
 
-async def id_for_repetition(tx: Tx, call_id: CallId, worker_id: UUID, *, is_unheard: bool, now: datetime) -> CallId:
-    """The id of a call that is asked for again; `call_id` is that of the first.
-
-    `is_unheard`: the server died before the client heard of the others, which are taken out of the bill of their job.
+async def id_for_repetition(tx: Tx, subject: Subject, worker_id: UUID, *, now: datetime) -> CallId:
+    """The id of a call that is asked for again. Those before it whose answer their client never heard are taken out of the
+    bill of their job.
     """
+    call_id = CallId(subject.id)
     while (call := await calls_store.find(tx, call_id)) is not None:
-        if is_unheard:
+        if subject.is_unheard:
             await _take_back(tx, call, worker_id, now)
         call_id = CallId(following_id(call_id))
     return call_id

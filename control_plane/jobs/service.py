@@ -15,7 +15,7 @@ from control_plane.credits import store as credits_store
 from control_plane.credits.reservations import Caps
 from control_plane.credits.rules import EntryKind, Movement
 from control_plane.errors import AlreadyExists, CallsInFlight, JobCapReached, JobClosed, JobNotFound, JobNotOwned
-from control_plane.ids import JobId, TeamId, new_id
+from control_plane.ids import JobId, Subject, TeamId, new_id
 from control_plane.jobs import calls_store, days_store, store
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.plans import plan_of, read_plan, usage_of, write_plan
@@ -35,7 +35,7 @@ DUE_AT_ONCE = 100
 class NewJob:
     """What a client says about the job it opens. `id`: what it will be called, or is already if it was made before.
 
-    `is_retaken`: a process that died may have made it.
+    `is_retaken`: a request that failed or whose process died may have made it; `is_unheard`: its process died.
     """
 
     job_type: str
@@ -46,6 +46,12 @@ class NewJob:
     caps: Caps = field(default_factory=Caps)
     id: JobId | None = None
     is_retaken: bool = False
+    is_unheard: bool = False
+
+    @property
+    def subject(self) -> Subject | None:
+        """What the request makes, where its id is known."""
+        return None if self.id is None else Subject(self.id, self.is_retaken, self.is_unheard)
 
 
 @dataclass(frozen=True, slots=True)

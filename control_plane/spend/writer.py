@@ -16,7 +16,7 @@ from control_plane.chat import SpendReport
 from control_plane.clock import Clock
 from control_plane.credits import risk_store
 from control_plane.errors import DatabaseUnavailable, HouseError
-from control_plane.ids import CallId
+from control_plane.ids import CallId, Subject
 from control_plane.jobs import admission, calls_store
 from control_plane.jobs.admission import Admitted, RiskPolicy
 from control_plane.jobs.rules import Intent, Record, counted, not_made
@@ -88,12 +88,10 @@ class SpendWriter:
         assert written.opened is not None, "an intent is opened or refused"
         return written.opened
 
-    async def id_for_repetition(self, call_id: CallId, *, is_unheard: bool) -> CallId:
+    async def id_for_repetition(self, subject: Subject) -> CallId:
         """The id of a call that is asked for again: see `admission`. Raises: DatabaseUnavailable."""
         async with self._db.transaction() as tx:
-            return await admission.id_for_repetition(
-                tx, call_id, self._worker_id, is_unheard=is_unheard, now=self._clock()
-            )
+            return await admission.id_for_repetition(tx, subject, self._worker_id, now=self._clock())
 
     async def finish(self, record: Record) -> Written:
         """Makes the record durable. A caller cancelled while it waits leaves it to be written.

@@ -336,6 +336,46 @@ async def test_a_stream_that_its_client_left_is_not_free_because_its_server_died
         assert (await team.complete(job_id)).json()["costs"]["credits_charged"] == used > 21
 
 
+async def test_a_call_that_joins_a_job_by_header_is_counted_once_too(server: Server) -> None:
+    async with new_team(server, budget_mode="consumption_tokens", tokens_per_credit=1) as team:
+        job_id = await team.create_job()
+        headers = {**with_key(), "X-Job-Id": job_id}
+        body = {"model": "ok", "messages": [{"role": "user", "content": "Hello"}]}
+        for _ in range(2):
+            assert (await team.http.post("/v1/chat/completions", json=body, headers=headers)).status_code == 200
+            await left_by_a_dead_server(server, f"team:{team.id}", nothing)
+        assert [call["status"] for call in (await team.costs(job_id))["breakdown"]] == ["failed", "succeeded"]
+        assert (await team.complete(job_id)).json()["costs"]["credits_charged"] == 21
+
+
+async def test_the_same_key_for_another_job_is_a_mistake(team: Team) -> None:
+    body = {"model": "ok", "messages": [{"role": "user", "content": "Hello"}]}
+    asked = []
+    for _ in range(2):
+        headers = {**with_key(), "X-Job-Id": await team.create_job()}
+        asked.append(await team.http.post("/v1/chat/completions", json=body, headers=headers))
+    assert asked[0].status_code == 200
+    assert asked[1].json()["error"]["code"] == "idempotency_key_reused"
+
+
+async def test_who_leaves_a_stream_and_asks_again_pays_for_what_it_heard(server: Server, provider: Provider) -> None:
+    """Else leaving before the last piece, again and again, would make answers free."""
+    async with new_team(server, budget_mode="consumption_tokens", tokens_per_credit=1) as team:
+        path, body = "/api/jobs/create-and-call-stream", {"job_type": "test", **call_body("hold")}
+        async with team.http.stream("POST", path, json=body, headers=with_key()) as stream:
+            await anext(stream.aiter_lines())
+        heard = (await Books.of_closed_jobs(team)).credits["credits_used"]
+        assert heard > 0
+        provider.release("hold")
+        async with asyncio.timeout(5):
+            while (await post(team, path, body)).status_code == 409:  # noqa: ASYNC110 - until the key is free
+                await asyncio.sleep(0.02)
+        books = await Books.of_closed_jobs(team)
+        books.check()
+        assert books.of_kind("refund") == []
+        assert books.credits["credits_used"] == heard + 21
+
+
 async def test_a_one_call_job_that_was_left_open_is_failed_and_made_again(server: Server, team: Team) -> None:
     await post(team, "/api/jobs/create-and-call", ONE_CALL)
     open_job = UUID(await team.create_job())

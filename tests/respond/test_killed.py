@@ -41,3 +41,27 @@ async def test_a_request_taken_up_after_a_kill_is_answered_and_paid_once(
         books = await Books.of(Team(team.id, team.key, http, team.admin))
         books.check()
         assert (books.credits["credits_used"], books.credits["credits_held"]) == (1, 0)
+
+
+@pytest.mark.parametrize(("failpoint", "calls"), [("record_committed:1", 3), ("provider_answered:2", 4)])
+async def test_in_a_job_what_the_dead_server_had_read_is_taken_out_of_the_bill(
+    provider: Provider, tmp_path: Path, sqlite_url: str, failpoint: str, calls: int
+) -> None:
+    config = write_config(tmp_path, with_ocr(config_of_s4(provider), provider))
+    async with (
+        server(tmp_path, database_url=sqlite_url, config=config, failpoint=failpoint) as process,
+        process.team() as team,
+    ):
+        headers = {**ONCE, "X-Job-Id": await team.create_job()}
+        with pytest.raises(httpx.HTTPError):
+            await team.http.post(RESPOND, json=BODY, headers=headers)
+        await process.ended()
+    async with serving(settings_for(sqlite_url, config)) as running, running.client(team.key) as http:
+        again = Team(team.id, team.key, http, team.admin)
+        assert (await http.post(RESPOND, json=BODY, headers=headers)).status_code == 200
+        costs = await again.costs(headers["X-Job-Id"])
+        made = [(call["purpose"], call["status"]) for call in costs["breakdown"]]
+        assert len(made) == calls
+        billed = [call for call in made if call[1] == "succeeded"]
+        assert billed == [("file-parser", "succeeded"), (None, "succeeded")]
+        (await Books.of(again)).check()
