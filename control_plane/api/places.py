@@ -3,14 +3,16 @@
 For the doors whose clients speak of calls and not of jobs: an SDK can add a header, and often nothing else.
 """
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any
 
-from fastapi import Depends, Header
+from fastapi import Depends, Header, Request
 from pydantic import AfterValidator
 
+from control_plane.api.idempotency import HEADER as IDEMPOTENCY_KEY
 from control_plane.api.idempotency import NewSubject
 from control_plane.calls.placed import Place
 from control_plane.errors import JobNotFound
@@ -20,6 +22,10 @@ from control_plane.schemas.base import ignored_fields
 
 ONE_CALL_TTL = timedelta(hours=1)
 """How long a one-call job whose server died holds its credits; one whose call still runs does not expire."""
+
+
+TRIES = "x-stainless-retry-count"
+"""What the SDKs count their tries in; the first is 0."""
 
 
 def _utf8(text: str) -> str:
@@ -35,13 +41,18 @@ Name = Annotated[str, AfterValidator(_utf8), Header(min_length=1, max_length=200
 
 @dataclass(frozen=True, slots=True)
 class JobHeaders:
-    """What the headers say about the job. `completes`: this call is the last one of the job it joins."""
+    """What the headers say about the job. `completes`: this call is the last one of the job it joins.
+
+    `fingerprint`: of a request that its SDK repeats by itself when it does not hear an answer; `is_repeated`: it does.
+    """
 
     subject: Subject
     job_id: str | None = None
     job_type: str | None = None
     user_id: str | None = None
     completes: bool = False
+    fingerprint: str | None = None
+    is_repeated: bool = False
 
     def place(self, *, job_type: str, job_id: str | None = None, user_id: str | None = None) -> Place:
         """The place of the call; what the headers say goes before what the body says, which is given here.
@@ -61,11 +72,14 @@ class JobHeaders:
             id=JobId(self.subject.id),
             is_retaken=self.subject.is_retaken,
             is_unheard=self.subject.is_unheard,
+            fingerprint=self.fingerprint,
+            is_repeated=self.is_repeated,
         )
         return Place(new, job_id=None if joined is None else job_id_of(joined), completes=self.completes)
 
 
-def job_headers(
+async def job_headers(
+    request: Request,
     subject: NewSubject,
     x_job_id: Annotated[Name | None, Header(description="the job this call joins; else it has its own")] = None,
     x_job_type: Annotated[
@@ -75,7 +89,20 @@ def job_headers(
     x_job_complete: Annotated[bool, Header(description="complete the job named by X-Job-Id with this call")] = False,
 ) -> JobHeaders:
     """Reads them."""
-    return JobHeaders(subject, x_job_id, x_job_type, x_user_id, x_job_complete)
+    fingerprint, is_repeated = await _repetition(request)
+    return JobHeaders(subject, x_job_id, x_job_type, x_user_id, x_job_complete, fingerprint, is_repeated)
+
+
+async def _repetition(request: Request) -> tuple[str | None, bool]:
+    """The fingerprint of a request of an SDK, and whether the SDK repeats it: OpenAI's and Anthropic's count their tries.
+
+    With an Idempotency-Key the client itself says which requests are one.
+    """
+    tries = request.headers.get(TRIES, "")
+    if not tries.isdecimal() or IDEMPOTENCY_KEY in request.headers:
+        return None, False
+    asked = f"{request.url.path}\n{request.headers.get('x-job-type')}\n".encode()
+    return hashlib.sha256(asked + await request.body()).hexdigest(), int(tries[:9]) > 0
 
 
 Placing = Annotated[JobHeaders, Depends(job_headers)]

@@ -184,6 +184,8 @@ class OneCallJobs:
         await self._calls.choose(who, order)
         if new.is_retaken and new.id is not None:
             new = replace(new, id=await self._unused(who, new.id))
+        if new.is_repeated and new.fingerprint is not None:
+            await self._to_its_end(self._jobs.give_up_unheard(who, new.fingerprint))
         return JobId((await self._to_its_end(self._jobs.create(who, new))).id)
 
 

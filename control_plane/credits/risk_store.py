@@ -34,13 +34,18 @@ async def close_costs(tx: Tx, team_id: TeamId, cost: int, *, unbilled_at: dateti
         return
     await tx.execute(_add_open(), {"team": team_id, "cost": -cost})
     if unbilled_at is not None:
-        hour = unbilled_at.replace(minute=0, second=0, microsecond=0)
-        added = upsert(tx.dialect.name, UnbilledCost)
-        statement = added.on_conflict_do_update(
-            index_elements=["team_id", "hour"],
-            set_={"cost_nano_usd": col(UnbilledCost.cost_nano_usd) + added.excluded.cost_nano_usd},
-        )
-        await tx.execute(statement, {"team_id": team_id, "hour": hour, "cost_nano_usd": cost})
+        await add_unbilled_cost(tx, team_id, cost, at=unbilled_at)
+
+
+async def add_unbilled_cost(tx: Tx, team_id: TeamId, cost: int, *, at: datetime) -> None:
+    """What a job has cost that is charged nothing, or not any more. The team's balance is locked."""
+    hour = at.replace(minute=0, second=0, microsecond=0)
+    added = upsert(tx.dialect.name, UnbilledCost)
+    statement = added.on_conflict_do_update(
+        index_elements=["team_id", "hour"],
+        set_={"cost_nano_usd": col(UnbilledCost.cost_nano_usd) + added.excluded.cost_nano_usd},
+    )
+    await tx.execute(statement, {"team_id": team_id, "hour": hour, "cost_nano_usd": cost})
 
 
 async def at_risk(reader: Reader, team_ids: Collection[TeamId], *, since: datetime) -> Mapping[TeamId, int]:

@@ -12,6 +12,8 @@ from control_plane.storage.columns import NO, ZERO, UtcDateTime
 IS_OPEN = "status IN ('pending', 'in_progress')"
 """As the index of open jobs says it; `rules.OPEN_JOB` to the rest of the house."""
 
+HAS_FINGERPRINT = "fingerprint IS NOT NULL"
+
 
 class Job(SQLModel, table=True):
     """The unit that is billed. The totals are kept by the transactions that finish its calls.
@@ -21,12 +23,20 @@ class Job(SQLModel, table=True):
     or whose client left; a failed call costs nothing. What calls that are not billed cost all the same is in
     `unbilled_nano_usd`. `price_nano_usd` is the cost with the markup. What open calls may cost at most is reserved.
     `calls_delivered`: those that said something to the client.
-    `day` is the day of its creation, in UTC, under which its usage is summed up.
+    `day` is the day of its creation, in UTC, under which its usage is summed up. `fingerprint`: of the request of a job of
+    one call whose client may repeat it by itself; `is_unheard`: it did, so this job is charged nothing.
     """
 
     __tablename__ = "jobs"
     __table_args__ = (
         Index("ix_jobs_team_created", "team_id", "created_at", "id"),
+        Index(
+            "ix_jobs_fingerprint",
+            "team_id",
+            "fingerprint",
+            sqlite_where=text(HAS_FINGERPRINT),
+            postgresql_where=text(HAS_FINGERPRINT),
+        ),
         Index("ix_jobs_due", "expires_at", sqlite_where=text(IS_OPEN), postgresql_where=text(IS_OPEN)),
     )
 
@@ -59,6 +69,8 @@ class Job(SQLModel, table=True):
     latency_ms: int = Field(default=0, sa_type=BigInteger)
     credits_charged: int | None = Field(default=None, sa_type=BigInteger)
     credits_remaining: int | None = Field(default=None, sa_type=BigInteger)
+    fingerprint: str | None = None
+    is_unheard: bool = Field(default=False, sa_column_kwargs=NO)
     day: date = Field(sa_column_kwargs={"server_default": "1970-01-01"})
     created_at: datetime = Field(sa_type=UtcDateTime)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

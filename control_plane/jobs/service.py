@@ -14,7 +14,15 @@ from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.reservations import Caps
 from control_plane.credits.rules import EntryKind, Movement
-from control_plane.errors import AlreadyExists, CallsInFlight, JobCapReached, JobClosed, JobNotFound, JobNotOwned
+from control_plane.errors import (
+    AlreadyExists,
+    CallsInFlight,
+    Conflict,
+    JobCapReached,
+    JobClosed,
+    JobNotFound,
+    JobNotOwned,
+)
 from control_plane.ids import JobId, Subject, TeamId, new_id
 from control_plane.jobs import calls_store, days_store, store
 from control_plane.jobs.models import Call, Job
@@ -30,12 +38,19 @@ COMPLETION_WAIT_S = 5.0
 COMPLETION_POLL_S = 0.05
 DUE_AT_ONCE = 100
 
+REPEATED_WITHIN = timedelta(minutes=20)
+"""How long after a request its repetition may come: SDKs wait up to ten minutes for an answer before they repeat."""
+
+UNHEARD = "its client asked again: the answer was not heard"
+
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
     """What a client says about the job it opens. `id`: what it will be called, or is already if it was made before.
 
     `is_retaken`: a request that failed or whose process died may have made it; `is_unheard`: its process died.
+    `fingerprint`: of the request, when its client may repeat it by itself; `is_repeated`: it does, since it did not hear the
+    answer of the job before.
     """
 
     job_type: str
@@ -47,6 +62,8 @@ class NewJob:
     id: JobId | None = None
     is_retaken: bool = False
     is_unheard: bool = False
+    fingerprint: str | None = None
+    is_repeated: bool = False
 
     @property
     def subject(self) -> Subject | None:
@@ -150,6 +167,23 @@ class JobService:
         """One job, whoever's it is, or None."""
         async with self._db.reader() as reader:
             return await store.find(reader, job_id)
+
+    async def give_up_unheard(self, who: Principal, fingerprint: str) -> None:
+        """Makes the latest job of a request free, whose client repeats it because it did not hear the answer.
+
+        What was charged is refunded; a job whose call still runs will be charged nothing. Its cost counts as at risk.
+        """
+        team_id, now = who.team(), self._clock()
+        try:
+            async with self._db.transaction() as tx:
+                job = await store.claim_unheard(tx, team_id, fingerprint, since=now - REPEATED_WITHIN)
+                if job is None or not job.credits_charged:
+                    return
+                refund = Movement(EntryKind.REFUND, available=job.credits_charged)
+                await credits_store.post(tx, team_id, refund, ref=str(job.id), now=now, actor="server", reason=UNHEARD)
+                await risk_store.add_unbilled_cost(tx, team_id, job.cost_nano_usd + job.unbilled_nano_usd, at=now)
+        except Conflict:
+            return  # an administrator has refunded it
 
     async def take_back_charge(self, job: Job, *, reason: str) -> None:
         """Refunds all that a job was charged, once."""
@@ -266,9 +300,8 @@ class JobService:
         """Bills a job just claimed: the ledger movements, and the bill kept on the job."""
         now = self._clock()
         team_id = TeamId(job.team_id)
-        charged = billing.bill(
-            read_plan(job.plan), is_completed=closing.status is JobStatus.COMPLETED, usage=usage_of(job)
-        )
+        is_paid = closing.status is JobStatus.COMPLETED and not job.is_unheard
+        charged = billing.bill(read_plan(job.plan), is_completed=is_paid, usage=usage_of(job))
         movements = billing.settle(charged, job.credits_held)
         balance = (
             await credits_store.post_all(tx, team_id, movements, ref=str(job.id), now=now, actor=actor)
@@ -283,7 +316,9 @@ class JobService:
         job.credits_remaining = balance.remaining
         job.credits_held = 0
         job.metadata_ = merged_metadata(job.metadata_, closing.metadata or {})
-        job.error_message = closing.error_message or _said_error(closing.metadata)
+        job.error_message = (
+            closing.error_message or _said_error(closing.metadata) or (UNHEARD if job.is_unheard else None)
+        )
         await store.save_bill(tx, job)
 
 
@@ -301,6 +336,7 @@ def _new_job(new: NewJob, team_id: TeamId, plan: billing.Plan, *, now: datetime,
         max_credits=new.caps.max_credits,
         max_cost_nano_usd=new.caps.max_cost,
         is_clamped=new.caps.is_clamped,
+        fingerprint=new.fingerprint,
         day=now.astimezone(UTC).date(),
         created_at=now,
         expires_at=now + new.ttl,

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, bindparam, insert, select, text, tuple_, update
+from sqlalchemy import Executable, bindparam, insert, or_, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
@@ -14,7 +14,7 @@ from control_plane.credits.reservations import Standing
 from control_plane.errors import AlreadyExists
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs import calls_store
-from control_plane.jobs.models import IS_OPEN, Job
+from control_plane.jobs.models import HAS_FINGERPRINT, IS_OPEN, Job
 from control_plane.jobs.plans import standing_of
 from control_plane.jobs.rules import OPEN_JOB, JobStatus
 from control_plane.storage.database import Reader, Tx
@@ -138,6 +138,32 @@ async def list_jobs(
     if wanted.created_to is not None:
         statement = statement.where(col(Job.created_at) < wanted.created_to)
     return many(Job, await reader.execute(statement))
+
+
+async def claim_unheard(tx: Tx, team_id: TeamId, fingerprint: str, *, since: datetime) -> Job | None:
+    """Marks the latest job of a request as unheard: one that is open, or was charged; returns it as it is now.
+
+    None: the request has none that is not marked yet. Several at once mark several.
+    """
+    wanted = (
+        select(col(Job.id))
+        .where(
+            col(Job.team_id) == team_id,
+            col(Job.fingerprint) == fingerprint,
+            text(HAS_FINGERPRINT),
+            col(Job.created_at) >= since,
+            ~col(Job.is_unheard),
+            or_(col(Job.status).in_(OPEN_JOB), col(Job.credits_charged) > 0),
+        )
+        .order_by(col(Job.created_at).desc(), col(Job.id).desc())
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    found = (await tx.execute(wanted)).one_or_none()
+    if found is None:
+        return None
+    statement = update(Job).where(col(Job.id) == found.id).values(is_unheard=True).returning(*columns_of(Job))
+    return one(Job, await tx.execute(statement))
 
 
 async def has_jobs(reader: Reader, team_id: TeamId) -> bool:

@@ -1,0 +1,96 @@
+"""SDKs repeat a request by themselves when its answer is lost. However it was lost, one answer is charged."""
+
+import asyncio
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+
+from control_plane.credits import risk_store
+from control_plane.ids import TeamId
+from tests.books import Books
+from tests.house import Server, Team
+from tests.provider import Provider
+from tests.sdks.dropping import dropping
+
+HELLO: Any = [{"role": "user", "content": "Hello"}]
+
+
+async def test_an_answer_lost_on_its_way_is_charged_once(server: Server, team: Team, provider: Provider) -> None:
+    async with dropping(server.url) as url, openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=team.key) as client:
+        answer = await client.chat.completions.create(model="ok", messages=HELLO)
+    assert answer.choices[0].message.content
+    assert provider.count("ok") == 2
+    books = await Books.of_closed_jobs(team)
+    assert books.credits["credits_used"] == 1
+    assert [entry["kind"] for entry in books.ledger].count("refund") == 1
+    books.check()
+
+
+async def test_the_cost_of_what_was_refunded_is_at_risk(server: Server, team: Team) -> None:
+    async with dropping(server.url) as url, openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=team.key) as client:
+        await client.embeddings.create(model="ok", input="a")
+        await client.chat.completions.create(model="ok", messages=HELLO)
+    async with server.house.db.reader() as reader:
+        [risk] = (
+            await risk_store.at_risk(reader, [TeamId(team.id)], since=server.house.clock().replace(year=2000))
+        ).values()
+    assert risk == 11_000, "the first embedding, which was refunded"
+
+
+async def test_an_answer_the_client_would_not_wait_for_is_charged_once(
+    team: Team, provider: Provider, claude: anthropic.AsyncAnthropic
+) -> None:
+    # given a first try that is still running at the provider when the SDK begins its second
+    asking = asyncio.create_task(
+        claude.with_options(timeout=1.5, max_retries=1).messages.create(model="hold0", max_tokens=9, messages=HELLO)
+    )
+    await provider.wait_requests("hold0", 2, timeout_s=20)
+    provider.release("hold0")
+    await asking
+    books = await Books.of_closed_jobs(team)
+    assert len(books.jobs) == 2
+    assert sorted(job["credits_charged"] for job in books.jobs) == [0, 1]
+    assert books.credits["credits_used"] == 1
+    books.check()
+
+
+async def test_a_stream_lost_before_it_began_is_charged_once(server: Server, team: Team) -> None:
+    async with dropping(server.url) as url, openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=team.key) as client:
+        stream = await client.chat.completions.create(model="ok", messages=HELLO, stream=True)
+        assert [chunk async for chunk in stream]
+    books = await Books.of_closed_jobs(team)
+    assert books.credits["credits_used"] == 1
+    books.check()
+
+
+async def test_asking_the_same_twice_on_purpose_is_two_jobs(client: openai.AsyncOpenAI, team: Team) -> None:
+    for _ in range(2):
+        await client.chat.completions.create(model="ok", messages=HELLO)
+    assert (await team.credits())["credits_used"] == 2
+
+
+@pytest.mark.parametrize("tries", [2, 5])
+async def test_repetitions_at_once_give_up_one_job_each(team: Team, tries: int) -> None:
+    body = {"model": "ok", "messages": HELLO}
+
+    async def ask(count: int) -> None:
+        answer = await team.http.post(
+            "/v1/chat/completions", json=body, headers={"X-Stainless-Retry-Count": str(count)}
+        )
+        assert answer.status_code == 200
+
+    await asyncio.gather(*(ask(0) for _ in range(tries)))
+    await asyncio.gather(*(ask(1) for _ in range(tries)))
+    books = await Books.of_closed_jobs(team)
+    assert books.credits["credits_used"] <= tries
+    books.check()
+
+
+async def test_another_teams_request_is_nothing_to_do_with_mine(team: Team, other_team: Team) -> None:
+    body = {"model": "ok", "messages": HELLO}
+    await other_team.http.post("/v1/chat/completions", json=body, headers={"X-Stainless-Retry-Count": "0"})
+    await team.http.post("/v1/chat/completions", json=body, headers={"X-Stainless-Retry-Count": "1"})
+    assert (await other_team.credits())["credits_used"] == 1
+    assert (await team.credits())["credits_used"] == 1
