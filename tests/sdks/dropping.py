@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
 
@@ -11,9 +11,13 @@ async def dropping(url: str, answers: int = 1) -> AsyncIterator[str]:
     """The address of a way to `url` on which the first `answers` are lost, each when it is whole."""
     left = answers
     target = urlsplit(url)
+    carrying: set[asyncio.Task[None]] = set()
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal left
+        task = asyncio.current_task()
+        assert task is not None
+        carrying.add(task)
         to_server = await asyncio.open_connection(target.hostname, target.port)
         sending = asyncio.create_task(_copy(reader, to_server[1]))
         try:
@@ -26,18 +30,23 @@ async def dropping(url: str, answers: int = 1) -> AsyncIterator[str]:
         except ConnectionError:
             pass
         finally:
+            carrying.discard(task)
             sending.cancel()
-            to_server[1].close()
-            writer.close()
+            for end in (to_server[1], writer):
+                end.close()
 
     server = await asyncio.start_server(carry, "127.0.0.1", 0)
     try:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     finally:
         server.close()
+        for task in list(carrying):
+            task.cancel()
+        await asyncio.gather(*carrying, return_exceptions=True)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
