@@ -136,7 +136,7 @@ class Acme:
         """
         kind = Path(examples[0]).suffix
         texts = [text_of(example) for example in examples]
-        head = "" if "API_URL =" in texts[0] else HEADS[kind]
+        head = "" if "localhost:8003" in texts[0] else HEADS[kind]
         if kind == ".sh":
             texts = [text.replace("{job_id}", job_id) for text in texts]
         elif job_id:

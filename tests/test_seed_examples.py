@@ -101,6 +101,15 @@ async def test_a_stream_that_fails_still_ends(start_acme: StartAcme, example: st
     assert ran.out == expected
 
 
+async def test_the_typed_client_streams(acme: Acme) -> None:
+    # V13: its module is ours under the name the document gives it
+    (acme.folder / "examples").mkdir()
+    (acme.folder / "examples" / "typed_client.py").write_text("from control_plane.client import SaaSLLMClient\n")
+    ran = await acme.run("llm_calls/typed_client.py")
+    assert ran.out == f"{TEXT}\n\nFull response: {TEXT}\nCredits remaining: 99\n"
+    assert acme.seen()[0].body["temperature"] == 0.8
+
+
 # S0: parameters and messages.
 
 

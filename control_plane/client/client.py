@@ -1,0 +1,140 @@
+"""The Job API, typed: jobs, calls, streams and structured outputs."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Literal, Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from control_plane.client.errors import ClientError, OutputInvalid, StreamFailed
+from control_plane.client.job import JobSession
+from control_plane.client.transport import Transport
+from control_plane.client.values import ChatAnswer, ChatChunk, CompletedJob
+from control_plane.schemas.jobs import JobCreated, JobView
+
+M = TypeVar("M", bound=BaseModel)
+
+Messages = Sequence[dict[str, Any]]
+Status = Literal["completed", "failed", "cancelled"]
+
+DATA = "data: "
+DONE = "[DONE]"
+
+
+class SaaSLLMClient:
+    """A team's client: `async with SaaSLLMClient(base_url, team_id, virtual_key) as client`.
+
+    `parameters` of calls are those of the wire: `model_group`, `temperature`, `max_tokens`, `tools`, `purpose`, …
+    Everything raises ClientError's subclasses. What failed in passing is tried again, up to `max_retries` times, and
+    never done twice.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        team_id: str | None = None,
+        virtual_key: str = "",
+        *,
+        timeout_s: float = 600.0,
+        max_retries: int = 2,
+    ) -> None:
+        """`team_id`: the key's; the server refuses another. `timeout_s`: for an answer, or a pause within a stream."""
+        self._team_id = team_id
+        self._http = httpx.AsyncClient(
+            base_url=base_url.rstrip("/"),
+            headers={"Authorization": f"Bearer {virtual_key}"},
+            timeout=httpx.Timeout(timeout_s, connect=10.0),
+        )
+        self._transport = Transport(self._http, max_retries=max_retries)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def create_job(
+        self, job_type: str, *, metadata: Mapping[str, Any] | None = None, user_id: str | None = None, **more: Any
+    ) -> str:
+        """Opens a job; returns its id. `more`: `model_group`, `max_credits`, `max_cost_usd`, `ttl_seconds`, …"""
+        body = {"job_type": job_type, "team_id": self._team_id, "metadata": metadata, "user_id": user_id, **more}
+        return JobCreated.model_validate_json(await self._transport.post("/api/jobs/create", body)).job_id
+
+    async def get_job(self, job_id: str) -> JobView:
+        """The job as it is now."""
+        return JobView.model_validate(await self._transport.get(f"/api/jobs/{job_id}"))
+
+    async def chat(self, job_id: str, messages: Messages, **parameters: Any) -> ChatAnswer:
+        """One whole answer."""
+        body = {"messages": list(messages), **parameters}
+        return ChatAnswer.model_validate_json(await self._transport.post(f"/api/jobs/{job_id}/llm-call", body))
+
+    async def chat_stream(self, job_id: str, messages: Messages, **parameters: Any) -> AsyncIterator[ChatChunk]:
+        """The answer in pieces, as they come; the last chunk has the usage. Raises: StreamFailed when it breaks off."""
+        body = {"messages": list(messages), **parameters}
+        async with self._transport.stream(f"/api/jobs/{job_id}/llm-call-stream", body) as response:
+            try:
+                async for line in response.aiter_lines():
+                    said = line.removeprefix(DATA)
+                    if said == DONE:
+                        return
+                    if line.startswith(DATA):
+                        yield _chunk(said)
+            except httpx.TransportError as error:
+                raise StreamFailed("connection_lost", type(error).__name__) from error
+            raise StreamFailed("connection_lost", "the stream ended before its end")
+
+    async def structured_output(self, job_id: str, messages: Messages, response_model: type[M], **parameters: Any) -> M:
+        """An answer in the form of a pydantic model. Raises: OutputInvalid for one that does not fit it."""
+        schema = {"name": response_model.__name__, "schema": response_model.model_json_schema()}
+        wanted = {"type": "json_schema", "json_schema": schema}
+        answer = await self.chat(job_id, messages, response_format=wanted, **parameters)
+        content = answer.response.content
+        try:
+            return response_model.model_validate_json(content or "")
+        except ValidationError as error:
+            raise OutputInvalid(content) from error
+
+    async def complete_job(
+        self,
+        job_id: str,
+        status: Status = "completed",
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        error_message: str | None = None,
+    ) -> CompletedJob:
+        """Closes the job; returns its bill. Repeating it gives the same bill."""
+        body = {"status": status, "metadata": metadata, "error_message": error_message}
+        return CompletedJob.model_validate_json(await self._transport.post(f"/api/jobs/{job_id}/complete", body))
+
+    @asynccontextmanager
+    async def job(self, job_type: str, **more: Any) -> AsyncIterator[JobSession]:
+        """A job for the block: completed at its end, failed and free when the block raises."""
+        session = JobSession(self, await self.create_job(job_type, **more))
+        try:
+            yield session
+        except BaseException as error:
+            await self._fail(session.id, type(error).__name__)
+            raise
+        session.bill = await self.complete_job(session.id)
+
+    async def _fail(self, job_id: str, why: str) -> None:
+        """What the block raised is what its caller must hear, also when the server cannot be told."""
+        try:
+            await self.complete_job(job_id, "failed", error_message=why)
+        except ClientError:
+            return  # the job expires by itself, and costs nothing
+
+
+def _chunk(said: str) -> ChatChunk:
+    event = json.loads(said)
+    if "error" in event:
+        error = event["error"]
+        raise StreamFailed(str(error.get("code")), str(error.get("message")))
+    return ChatChunk.model_validate(event)

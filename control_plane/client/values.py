@@ -1,0 +1,72 @@
+"""What the client returns beside the answers of the wire."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from control_plane.schemas.base import Json
+from control_plane.schemas.jobs import CallAnswer, CallMetadata, CallResult, JobCompleted
+
+
+class ChunkChoice(BaseModel):
+    """A piece of the answer: `delta` holds what is new."""
+
+    index: int = 0
+    delta: dict[str, Any] = {}
+    finish_reason: str | None = None
+
+
+class ChunkUsage(BaseModel):
+    """Tokens, in the last chunk."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class ChatChunk(BaseModel):
+    """A chunk of a stream, in OpenAI's shape."""
+
+    id: str
+    model: str
+    choices: list[ChunkChoice]
+    usage: ChunkUsage | None = None
+
+    @property
+    def text(self) -> str:
+        """The text that is new."""
+        return "".join(choice.delta.get("content") or "" for choice in self.choices)
+
+
+class SaidAnswer(CallAnswer):
+    """What the model said; tool calls only where it made any."""
+
+    tool_calls: Sequence[Json] | None = None
+
+
+class SaidMetadata(CallMetadata):
+    """What the call took."""
+
+    unpriced: bool = False
+
+
+class ChatAnswer(CallResult):
+    """One whole answer."""
+
+    response: SaidAnswer
+    metadata: SaidMetadata
+
+
+class CompletedJob(JobCompleted):
+    """The bill of a job."""
+
+    @property
+    def credits_remaining(self) -> int:
+        """What the team has left."""
+        return self.costs.credits_remaining
+
+    @property
+    def credits_charged(self) -> int:
+        """What the job was charged."""
+        return self.costs.credits_charged
