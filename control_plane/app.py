@@ -19,6 +19,7 @@ from control_plane.api.anthropic import route as anthropic
 from control_plane.api.entrance import Entrance
 from control_plane.api.errors import add_error_handlers
 from control_plane.api.openai import models as openai_models
+from control_plane.api.openai import responses as openai_responses
 from control_plane.api.openai import route as openai
 from control_plane.api.respond import route as respond
 from control_plane.api.respond.browsers import ReadableByPages
@@ -26,7 +27,7 @@ from control_plane.house import House
 
 ROUTERS = (
     *(jobs, team_jobs, organizations, teams, keys, credit_accounts, credit_sources),
-    *(respond, openai, openai_models, anthropic, model_groups, spend, metrics, health),
+    *(respond, openai, openai_models, openai_responses, anthropic, model_groups, spend, metrics, health),
 )
 
 

@@ -1,0 +1,37 @@
+"""`POST /v1/responses`."""
+
+from fastapi import APIRouter, Request, Response
+
+from control_plane.api.answers import billed_headers, call_headers, json_response
+from control_plane.api.bodies import StrictRoute
+from control_plane.api.deps import Caller, House
+from control_plane.api.leaving import unless_client_leaves
+from control_plane.api.openai.described import ERRORS, STREAM
+from control_plane.api.openai.responses_answers import ResponseEvents, whole
+from control_plane.api.openai.responses_requests import chat_request, text_length
+from control_plane.api.openai.route import bound
+from control_plane.api.places import Placing, job_in
+from control_plane.api.sse import SseResponse
+from control_plane.calls.service import CallOrder
+from control_plane.schemas.openai_responses import ResponsesBody
+
+router = APIRouter(prefix="/v1/responses", tags=["openai"], responses=ERRORS, route_class=StrictRoute)
+
+
+@router.post("", responses=STREAM, summary="Responses")
+async def responses(body: ResponsesBody, who: Caller, house: House, request: Request, placing: Placing) -> Response:
+    """As OpenAI's, without what is stored there: the whole conversation comes with each request.
+
+    Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`.
+    """
+    bound(text_length(body), house)
+    job_id, metadata = job_in(body.metadata)
+    place = placing.place(job_type="chat", job_id=job_id, user_id=body.user)
+    order = CallOrder(chat_request(body), model_group=body.model, metadata=metadata, default_temperature=None)
+    if body.stream:
+        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
+        events = ResponseEvents(body, stream.call, stream.served.model)
+        headers = call_headers(stream.call)
+        return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
+    done = await house.placed_calls.call(who, place, order)
+    return json_response(whole(body, done.call), headers=billed_headers(done))

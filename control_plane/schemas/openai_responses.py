@@ -1,0 +1,145 @@
+"""The wire of OpenAI's responses, as its SDKs send them. `api/openai/responses_*.py` translate."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from control_plane.schemas.base import Body, GivenJson, Text
+from control_plane.schemas.metadata import Metadata
+
+Label = Annotated[Text, Field(max_length=200)]
+
+UNSUPPORTED = {
+    "previous_response_id": "answers are not stored here; send the whole conversation as `input`",
+    "conversation": "conversations are not stored here; send the whole conversation as `input`",
+    "background": "answers are not made in the background; use a stream",
+    "prompt": "prompts are not stored here; send `instructions` and `input`",
+}
+"""What needs answers to be kept: refused, never left out silently."""
+
+
+class InputPart(Body):
+    """A part of a message."""
+
+    type: Literal["input_text", "output_text", "text", "refusal", "input_image", "input_file", "input_audio"]
+    text: str | None = None
+    refusal: str | None = None
+    image_url: str | None = None
+    detail: str | None = None
+    file_data: str | None = None
+    file_url: str | None = None
+    filename: str | None = None
+    input_audio: GivenJson | None = None
+
+    @model_validator(mode="after")
+    def _has_its_content(self) -> "InputPart":
+        if (self.model_extra or {}).get("file_id") is not None:
+            raise ValueError("files are not stored here; send the file itself")
+        needed = {
+            "refusal": self.refusal,
+            "input_image": self.image_url,
+            "input_file": self.file_data or self.file_url,
+            "input_audio": self.input_audio,
+        }
+        if needed.get(self.type, self.text) is None:
+            raise ValueError(f"a part of type {self.type} has no content")
+        return self
+
+
+class InputItem(Body):
+    """A message, a call of a tool, its result, or reasoning, which is accepted and means nothing here."""
+
+    type: Literal["message", "function_call", "function_call_output", "reasoning"] = "message"
+    role: Literal["user", "assistant", "system", "developer"] | None = None
+    content: str | list[InputPart] | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    output: str | list[InputPart] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_thoughts(cls, given: object) -> object:
+        if isinstance(given, dict) and given.get("type") == "reasoning":
+            return {"type": "reasoning"}
+        return given
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> "InputItem":
+        needed = {
+            "message": ("role", "content"),
+            "function_call": ("call_id", "name", "arguments"),
+            "function_call_output": ("call_id", "output"),
+            "reasoning": (),
+        }
+        for name in needed[self.type]:
+            if getattr(self, name) is None:
+                raise ValueError(f"an item of type {self.type} needs {name}")
+        return self
+
+
+class FunctionTool(Body):
+    """A function the model may call; other tools would run at the provider."""
+
+    type: Literal["function"]
+    name: Annotated[str, Field(min_length=1)]
+    description: str | None = None
+    parameters: GivenJson | None = None
+    strict: bool | None = None
+
+
+class ChosenFunction(Body):
+    """The function the model must call."""
+
+    type: Literal["function"]
+    name: str
+
+
+class TextFormat(Body):
+    """The form of the answer."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    name: str | None = None
+    description: str | None = None
+    schema_: Annotated[GivenJson | None, Field(alias="schema")] = None
+    strict: bool | None = None
+
+
+class TextConfig(Body):
+    """Form and length of the answer."""
+
+    format: TextFormat | None = None
+    verbosity: Label | None = None
+
+
+class Reasoning(Body):
+    """How much the model thinks."""
+
+    effort: Label | None = None
+
+
+class ResponsesBody(Body):
+    """`POST /v1/responses`. `metadata.job_id` names the job the call joins, as the header `X-Job-Id` does."""
+
+    input: Annotated[str, Field(min_length=1)] | Annotated[list[InputItem], Field(min_length=1, max_length=10_000)]
+    model: Label | None = None
+    instructions: str | None = None
+    max_output_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = None
+    temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
+    tools: Annotated[list[FunctionTool], Field(max_length=256)] | None = None
+    tool_choice: Literal["none", "auto", "required"] | ChosenFunction | None = None
+    parallel_tool_calls: bool | None = None
+    text: TextConfig | None = None
+    reasoning: Reasoning | None = None
+    stream: bool | None = None
+    store: bool | None = Field(default=None, description="answers are not stored, whatever this says")
+    metadata: Metadata | None = None
+    user: Label | None = None
+
+    @model_validator(mode="after")
+    def _can_be_honoured(self) -> "ResponsesBody":
+        for name, reason in UNSUPPORTED.items():
+            if (self.model_extra or {}).get(name):
+                raise ValueError(f"{name} is not supported: {reason}")
+        return self
