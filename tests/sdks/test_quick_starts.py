@@ -1,0 +1,57 @@
+"""Every quick start of the README runs as it is printed there: only address and key are put in."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from tests.house import new_team, serving, settings_for
+from tests.sdks.programs import in_node_folder, ran
+
+ROOT = Path(__file__).parent.parent.parent
+SECTION = re.compile(r"^## With an SDK you have\n(.*?)^## ", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PROMISED = (
+    "from openai",
+    'from "openai"',
+    "from anthropic",
+    "langchain_openai",
+    "@ai-sdk/openai-compatible",
+    "curl",
+    "control_plane.client",
+)
+PROGRAMS = {"python": sys.executable, "js": "node", "bash": "sh"}
+
+
+def quick_starts() -> list[tuple[str, str]]:
+    """Language and text of each block of the section."""
+    found = SECTION.search((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert found
+    return BLOCK.findall(found[1])
+
+
+def test_each_promised_client_has_one() -> None:
+    texts = [text for _, text in quick_starts()]
+    assert all(any(name in text for text in texts) for name in PROMISED)
+
+
+async def test_they_run_as_printed(tmp_path: Path, sqlite_url: str) -> None:
+    config = tmp_path / "litellm_config.yaml"
+    shutil.copy(ROOT / "litellm_config.yaml", config)
+    async with serving(settings_for(sqlite_url, config)) as server, new_team(server, team_id="acme-docs") as team:
+        charged = 0
+        for number, (language, text) in enumerate(quick_starts()):
+            if shutil.which(PROGRAMS[language]) is None:
+                continue
+            addressed = text.replace("http://localhost:8003", server.url).replace("sk-…", team.key)
+            assert (text.count("http://localhost:8003"), text.count("sk-…")) == (1, 1)
+            folder = tmp_path / str(number)
+            folder.mkdir()
+            file = in_node_folder(folder, addressed)
+            said = await ran(PROGRAMS[language], str(file))
+            assert "This is a demo answer." in said, text
+            used = (await team.credits())["credits_used"]
+            assert used > charged, text
+            charged = used
+        types = {job["job_type"] for job in (await team.http.get(f"/api/teams/{team.id}/jobs")).json()["jobs"]}
+        assert types == {"story", "chat", "resume_analysis"}
