@@ -32,11 +32,13 @@ def chain(model: str) -> ChatOpenAI:
 
 
 seen: dict[str, Any] = {}
-said = chain("ok").invoke("Hello")
+said: Any = chain("ok").invoke("Hello")
 seen["invoke"] = [said.content, said.usage_metadata and said.usage_metadata["total_tokens"]]
 seen["stream"] = "".join(str(piece.content) for piece in chain("ok").stream("Hello"))
-seen["tools"] = chain("tools").bind_tools([get_weather]).invoke("Hello").tool_calls[0]["args"]
-seen["structured"] = chain("json").with_structured_output(Person).invoke("Hello").name  # type: ignore[union-attr] # a Person
+called: Any = chain("tools").bind_tools([get_weather]).invoke("Hello")
+seen["tools"] = called.tool_calls[0]["args"]
+person: Any = chain("json").with_structured_output(Person).invoke("Hello")
+seen["structured"] = person.name
 vectors = OpenAIEmbeddings(
     openai_api_base=f"{URL}/v1", openai_api_key=SecretStr(KEY), model="ok", check_embedding_ctx_length=False
 ).embed_documents(["a", "b"])
