@@ -15,8 +15,9 @@
     │   │   ├── JobClosed  CallsInFlight  AlreadyExists  TeamHasHistory
     │   │   └── IdempotencyInFlight  IdempotencyAnswerSecret
     │   ├── TooLarge                                                          413
-    │   └── Unprocessable                                                     422
-    │       └── ModelGroupMissing  InvalidConfig  IdempotencyKeyReused  FileRefused
+    │   ├── Unprocessable                                                     422
+    │   │   └── ModelGroupMissing  InvalidConfig  IdempotencyKeyReused  FileRefused
+    │   └── RateLimited                                                       429
     ├── ProviderError                what a provider did, after retries and fallbacks, logged at WARNING
     │   ├── ProviderRefused  ContextLengthExceeded  ContentPolicyViolated     400
     │   ├── ProviderRateLimited                                               429
@@ -174,8 +175,10 @@ class ModelGroupNotAllowed(Forbidden):
 
     code = "model_group_not_allowed"
 
-    def __init__(self, *, group: str, team: str) -> None:
-        super().__init__(f"Team '{team}' does not have access to model group '{group}'", model_group=group)
+    def __init__(self, *, group: str, team: str, is_the_keys: bool = False) -> None:
+        """`is_the_keys`: the team may use it, but the key is limited to other groups."""
+        who = "This key" if is_the_keys else f"Team '{team}'"
+        super().__init__(f"{who} does not have access to model group '{group}'", model_group=group)
 
 
 class NotFound(Refused):
@@ -320,6 +323,26 @@ class InvalidConfig(Unprocessable):
     def __init__(self, problems: Sequence[str]) -> None:
         """`problems`: one sentence each, with file and line."""
         super().__init__("\n".join(problems), problems=list(problems))
+
+
+class RateLimited(Refused):
+    """A rate limit is reached. Try again later."""
+
+    code = "rate_limited"
+    status = 429
+
+    def __init__(self, *, owner: str, kind: str, limit: int, retry_after_ms: int, standing: object = None) -> None:
+        """`owner`: whose limit; `kind`: of what; `standing`: what all limits leave (`limits.rules.Standing`)."""
+        self.standing = standing
+        what = {"parallel_calls": "calls at once", "jobs": "new jobs a minute"}.get(kind, f"{kind} a minute")
+        super().__init__(
+            f"The {owner} may have {limit} {what}, and has them. Try again in {retry_after_ms / 1000:.1f} s.",
+            retry_after_s=retry_after_ms / 1000,
+            limit_owner=owner,
+            limit_kind=kind,
+            limit=limit,
+            retry_after_ms=retry_after_ms,
+        )
 
 
 class ProviderError(HouseError):

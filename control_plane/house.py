@@ -12,6 +12,7 @@ from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
 from control_plane.idempotency.service import IdempotencyService
 from control_plane.jobs.service import JobService
+from control_plane.limits.service import LimitService
 from control_plane.metrics import Metrics
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.settings import Settings
@@ -33,6 +34,7 @@ class House:
     groups: ModelGroupService
     credits: CreditService
     jobs: JobService
+    limits: LimitService
     administration: AdministrationService
     spend: SpendService
     reconciliation: ReconcileService

@@ -3,7 +3,7 @@
 Money is counted in nano-USD, so that the sums are those of the bills: a float is exact up to nine million dollars.
 """
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -24,6 +24,11 @@ class Metrics:
         self._unpriced = self._counter("unpriced_calls", "Calls whose price nobody knows.", "model_group")
         self._jobs = self._counter("jobs", "Jobs that were closed.", "status")
         self._credits = self._counter("credits_charged", "Credits that closed jobs were charged.")
+        self._refusals = self._counter("limit_refusals", "Calls and jobs refused by a rate limit.", "owner", "kind")
+        self._fallbacks = self._counter("limits_fallbacks", "Times Redis went away and limits were counted alone.")
+        self._shared = Gauge(
+            "control_plane_limits_shared", "1 while limits are counted together in Redis.", registry=self._registry
+        )
 
     def call_ended(
         self,
@@ -53,6 +58,18 @@ class Metrics:
         """A job's bill is durable."""
         self._jobs.labels(status).inc()
         self._credits.inc(charged)
+
+    def limit_reached(self, *, owner: str, kind: str) -> None:
+        """A call or job was refused. `owner`: team, key or model group; `kind`: of what there was too much."""
+        self._refusals.labels(owner, kind).inc()
+
+    def limits_fell_back(self) -> None:
+        """Redis went away, and this process counts alone."""
+        self._fallbacks.inc()
+
+    def limits_are_shared(self, is_shared: bool) -> None:
+        """Whether this process counts limits together with the others."""
+        self._shared.set(is_shared)
 
     def exposed(self) -> bytes:
         """All of it, as Prometheus reads it."""

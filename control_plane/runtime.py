@@ -31,6 +31,7 @@ from control_plane.ids import new_id
 from control_plane.jobs.admission import RiskPolicy
 from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.service import JobService
+from control_plane.limits.service import LimitService
 from control_plane.master_key import find_master_key
 from control_plane.metrics import Metrics
 from control_plane.model_groups.config import load_catalog
@@ -75,6 +76,11 @@ async def open_house(
             gateway = await open_gateway(catalog.router, writer.report)
             keys = KeyService(db, master_key=key, clock=clock)
             groups = ModelGroupService(db, catalog)
+            limits = LimitService(
+                redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
+                processes=lambda: lease.processes,
+                metrics=metrics,
+            )
             jobs = JobService(db, groups, clock=clock, metrics=metrics)
             fetcher = Fetcher(
                 private_hosts=PrivateHosts.listed(settings.private_file_hosts or ""),
@@ -84,7 +90,7 @@ async def open_house(
             )
             files = RemoteFiles(fetcher, groups)
             calls = CallService(
-                gateway, groups, jobs, writer, files, clock=clock, refuses_unpriced=settings.refuse_unpriced
+                gateway, groups, jobs, limits, writer, files, clock=clock, refuses_unpriced=settings.refuse_unpriced
             )
             one_call_jobs = OneCallJobs(jobs, calls)
             house = House(
@@ -96,6 +102,7 @@ async def open_house(
                 groups=groups,
                 credits=CreditService(db, clock=clock),
                 jobs=jobs,
+                limits=limits,
                 administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
                 spend=SpendService(db),
                 reconciliation=ReconcileService(
@@ -134,6 +141,7 @@ async def open_house(
                     kept_writes=writer.write_kept(),
                     kept_closings=house.one_call_jobs.close_kept(),
                     lease=lease.run(),
+                    limits=limits.run(),
                     sweeper=Sweeper(db, "due", due).run(),
                     slow_sweeper=Sweeper(db, "slow", slow).run(),
                     kept_answers=house.idempotency.run(),
@@ -147,6 +155,7 @@ async def open_house(
                     await fetcher.aclose()
                     await writer.drain()
                     await house.one_call_jobs.drain()
+                    await limits.aclose()
             await lease.end()
     finally:
         await db.aclose()

@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     var: Path = Field(default=Path("var"), description="Where the generated master key is kept.")
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=8003, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    redis_url: SecretStr | None = Field(
+        default=None,
+        description="`redis://host:6379/0`: several servers count limits together and share what they know of deployments.",
+    )
     database_pool_size: int = Field(default=10, ge=4, description="Postgres connections of one process, at most.")
     max_body_bytes: int = Field(default=20_000_000, gt=0, description="Larger request bodies get 413.")
     max_prompt_chars: int = Field(

@@ -28,6 +28,9 @@ COST_NANO_USD = 11 * 1000 + 10 * 2000
 """What the provider's usual answer costs: 11 prompt and 10 completion tokens."""
 COST_USD = COST_NANO_USD / 1e9
 
+UNLIMITED = {"rpm": 10**9, "tpm": 10**9, "jobs_per_minute": 10**9}
+"""Limits of a team that no test reaches."""
+
 LONG_ANSWERS = {"long200": 400}
 """Tokens that answers may have, where they are more than the usual 10."""
 
@@ -177,7 +180,7 @@ class Team:
         job_id: str = answer.json()["job_id"]
         return job_id
 
-    async def call(self, job_id: str, group: str = "ok", **more: Any) -> httpx.Response:
+    async def call(self, job_id: str, group: str | None = "ok", **more: Any) -> httpx.Response:
         return await self.http.post(f"/api/jobs/{job_id}/llm-call", json=call_body(group, **more))
 
     async def complete(self, job_id: str, status: str = "completed", **more: Any) -> httpx.Response:
@@ -203,8 +206,8 @@ def call_body(group: str | None = "ok", text: str = "Hello", **more: Any) -> dic
 
 @asynccontextmanager
 async def new_team(server: Server, **more: Any) -> AsyncIterator[Team]:
-    """A team made through the API, with 100 credits unless said otherwise."""
-    body = {"team_id": f"team-{uuid4().hex[:8]}", "credits_allocated": 100, "model_groups": [], **more}
+    """A team made through the API, with 100 credits and without limits unless said otherwise."""
+    body = {"team_id": f"team-{uuid4().hex[:8]}", "credits_allocated": 100, "model_groups": [], **UNLIMITED, **more}
     async with server.client(MASTER_KEY) as admin:
         answer = await admin.post("/api/teams/create", json=body)
         assert answer.status_code == 200, answer.text

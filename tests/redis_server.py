@@ -1,6 +1,7 @@
 """A real Redis from its wheel, on a free port of loopback."""
 
 import asyncio
+import signal
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,41 +21,54 @@ def free_port() -> int:
         return port
 
 
-@dataclass(frozen=True)
+@dataclass
 class Redis:
-    """A running server."""
+    """A server that runs, or is stopped and started again on its port, with nothing left in it."""
 
     port: int
-    process: asyncio.subprocess.Process
+    folder: Path
+    process: asyncio.subprocess.Process | None = None
 
     @property
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
-    async def stop(self) -> None:
-        """Kills it, as a power cut would."""
-        if self.process.returncode is None:
-            self.process.kill()
-            await self.process.wait()
-
-
-@asynccontextmanager
-async def running_redis(folder: Path) -> AsyncIterator[Redis]:
-    """A Redis that answers, gone after the block."""
-    port = free_port()
-    arguments = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder))
-    process = await asyncio.create_subprocess_exec(
-        REDIS_SERVER_PATH, *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
-    )
-    server = Redis(port, process)
-    try:
-        async with redis.asyncio.from_url(server.url) as client:
+    async def start(self) -> None:
+        """Returns when it answers."""
+        arguments = ("--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self.folder))
+        self.process = await asyncio.create_subprocess_exec(
+            REDIS_SERVER_PATH, *arguments, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
+        )
+        async with redis.asyncio.from_url(self.url) as client:
             for _ in range(200):
                 try:
                     await client.ping()
                     break
                 except RedisConnectionError:
                     await asyncio.sleep(0.02)
+
+    async def stop(self) -> None:
+        """Kills it, as a power cut would."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
+
+    def freeze(self) -> None:
+        """It takes connections and answers nothing, as behind a broken network."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+
+@asynccontextmanager
+async def running_redis(folder: Path) -> AsyncIterator[Redis]:
+    """A Redis that answers, gone after the block."""
+    server = Redis(free_port(), folder)
+    try:
+        await server.start()
         yield server
     finally:
         await server.stop()

@@ -9,7 +9,9 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "control_plane"
 
-GROUND = ("units", "clock", "failpoints", "ids", "errors", "chat", "names", "fairness", "settings", "schemas")
+GROUND = (
+    *("units", "allowance", "clock", "failpoints", "ids", "errors", "chat", "names", "fairness", "settings", "schemas"),
+)
 MACHINES = ("logs", "metrics", "storage", "fetching", "pdf", "gateway")
 ROOMS = (
     "tenants",

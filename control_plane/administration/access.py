@@ -25,7 +25,7 @@ class AccessAdministration:
         """Every group in the file's order; for a team's key only those it may use, and only its own permission."""
         catalog = self._groups.catalog
         if who.team_id is not None:
-            return await self._seen_by(who.team_id, catalog.groups.values())
+            return await self._seen_by(who.team_id, catalog.groups.values(), who.key_groups)
         async with self._db.reader() as reader:
             granted = await store.list_all_grants(reader)
         return [GroupView(group, group.teams, granted.get(name, ())) for name, group in catalog.groups.items()]
@@ -34,7 +34,7 @@ class AccessAdministration:
         """One group. Raises: ModelGroupNotFound, ModelGroupNotAllowed for a team's key that may not use it."""
         group = await self._group(who, name)
         if who.team_id is not None:
-            seen = await self._seen_by(who.team_id, [group])
+            seen = await self._seen_by(who.team_id, [group], who.key_groups)
             if not seen:
                 raise ModelGroupNotAllowed(group=name, team=who.team_id)
             return seen[0]
@@ -53,7 +53,7 @@ class AccessAdministration:
         who.may_read(team_id)
         group = await self._group(who, name)
         await self._check_team(team_id)
-        is_allowed = bool(await self._seen_by(team_id, [group]))
+        is_allowed = bool(await self._seen_by(team_id, [group], who.key_groups))
         return Resolution(name, is_allowed, group.models if is_allowed else ())
 
     async def _check_team(self, team_id: TeamId) -> None:
@@ -63,17 +63,19 @@ class AccessAdministration:
     async def _group(self, who: Principal, name: str) -> ModelGroup:
         groups = self._groups.catalog.groups
         if name not in groups:
-            known = list(groups) if who.team_id is None else await self._groups.usable(who.team_id)
+            known = list(groups) if who.team_id is None else await self._groups.usable(who)
             raise ModelGroupNotFound(group=name, known=known)
         return groups[name]
 
-    async def _seen_by(self, team_id: TeamId, groups: Iterable[ModelGroup]) -> Sequence[GroupView]:
+    async def _seen_by(
+        self, team_id: TeamId, groups: Iterable[ModelGroup], only: frozenset[str] | None
+    ) -> Sequence[GroupView]:
         grants = await self._groups.grants(team_id)
         origins = ((group, access.access_origins(group, team_id, grants)) for group in groups)
         return [
             GroupView(group, origin.patterns, [team_id] if origin.is_granted else [])
             for group, origin in origins
-            if origin.is_allowed
+            if origin.is_allowed and (only is None or group.name in only)
         ]
 
 
@@ -84,7 +86,11 @@ def check_groups(catalog: Catalog, names: Iterable[str]) -> None:
             raise ModelGroupNotFound(group=name, known=list(catalog.groups))
 
 
-def check_default(catalog: Catalog, team_id: TeamId, grants: frozenset[str], name: str | None) -> None:
-    """Raises ModelGroupNotAllowed, ModelGroupNotFound for a default that the team's calls could not run on."""
+def check_default(
+    catalog: Catalog, team_id: TeamId, grants: frozenset[str], name: str | None, only: frozenset[str] | None = None
+) -> None:
+    """Raises ModelGroupNotAllowed, ModelGroupNotFound for a default that the calls of the team, or of a key limited to
+    `only`, could not run on.
+    """
     if name is not None:
-        access.choose(catalog, team=team_id, grants=grants, asked=name)
+        access.choose(catalog, team=team_id, grants=grants, asked=name, only=only)

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from control_plane.administration import store
-from control_plane.administration.access import check_default
+from control_plane.administration.access import check_default, check_groups
 from control_plane.administration.values import IssuedKey, KeyTerms, KeyView
+from control_plane.allowance import Allowance
 from control_plane.clock import Clock
 from control_plane.errors import Conflict, KeyNotFound, TeamNotFound, Unprocessable
 from control_plane.ids import KeyId, TeamId, new_id
@@ -30,11 +31,13 @@ class KeyAdministration:
         self._clock = clock
 
     async def create(self, who: Principal, team_id: TeamId, terms: KeyTerms) -> IssuedKey:
-        """Makes a key. Raises: ModelGroupNotFound, ModelGroupNotAllowed for a default the team could not use."""
+        """Makes a key. Raises: ModelGroupNotFound, ModelGroupNotAllowed for a default the key could not use."""
         async with self._db.transaction() as tx:
             await _lock(tx, who, team_id)
             grants = await groups_store.list_grants(tx, team_id)
-            check_default(self._groups.catalog, team_id, grants, terms.default_model_group)
+            check_groups(self._groups.catalog, terms.model_groups or ())
+            only = None if terms.model_groups is None else frozenset(terms.model_groups)
+            check_default(self._groups.catalog, team_id, grants, terms.default_model_group, only)
             issued = await add_key(tx, team_id, terms, now=self._clock())
         self._principals.forget()  # its origins may have been asked for before
         return issued
@@ -71,7 +74,15 @@ class KeyAdministration:
                 raise Conflict("The key has ended; create a new one.")
             await tenants_store.end_key(tx, team_id, key_id, now + grace)
             origins = (await tenants_store.list_origins(tx, team_id)).get(key_id, ())
-            terms = KeyTerms(old.name, old.default_model_group, old.expires_at, kind=KeyKind(old.kind), origins=origins)
+            terms = KeyTerms(
+                old.name,
+                old.default_model_group,
+                old.expires_at,
+                kind=KeyKind(old.kind),
+                origins=origins,
+                model_groups=old.model_groups,
+                allowance=Allowance(old.rpm, old.tpm, old.max_parallel_calls, old.jobs_per_minute),
+            )
             issued = await add_key(tx, team_id, terms, now=now)
         self._principals.forget()
         return issued
@@ -100,6 +111,11 @@ async def add_key(tx: Tx, team_id: TeamId, terms: KeyTerms, *, now: datetime) ->
         secret_hash=made.secret_hash,
         kind=terms.kind,
         default_model_group=terms.default_model_group,
+        model_groups=None if terms.model_groups is None else list(terms.model_groups),
+        rpm=terms.allowance.rpm,
+        tpm=terms.allowance.tpm,
+        max_parallel_calls=terms.allowance.max_parallel_calls,
+        jobs_per_minute=terms.allowance.jobs_per_minute,
         created_at=now,
         expires_at=terms.expires_at,
         revoked_at=None,

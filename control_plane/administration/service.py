@@ -98,6 +98,7 @@ class AdministrationService:
         catalog = self._groups.catalog
         grants = frozenset(new.model_groups)
         check_groups(catalog, new.model_groups)
+        check_groups(catalog, new.key.model_groups or ())
         for default in (new.default_model_group, new.key.default_model_group):
             check_default(catalog, new.team_id, grants, default)
         team = _team(new, self._clock())
@@ -305,6 +306,8 @@ def _team(new: NewTeam, now: datetime) -> Team:
         at_risk_limit_nano_usd=new.at_risk_limit,
         rpm=new.rpm,
         tpm=new.tpm,
+        max_parallel_calls=new.max_parallel_calls,
+        jobs_per_minute=new.jobs_per_minute,
         metadata_=dict(new.metadata),
         suspended_at=None,
         created_at=now,

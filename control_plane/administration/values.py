@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypedDict
 
+from control_plane.allowance import UNLIMITED, Allowance
 from control_plane.credits.rules import BudgetMode, ChargeRule, Plan
 from control_plane.credits.store import Balance
 from control_plane.ids import OrganizationId, TeamId
@@ -16,6 +17,7 @@ from control_plane.units import NanoUsd
 
 DEFAULT_RPM = 60
 DEFAULT_TPM = 60_000
+DEFAULT_JOBS_PER_MINUTE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class KeyTerms:
     """What a key is made with. `expires_at`: from then on it is refused; None: it never expires.
 
     `origins`: the web pages that may use it, as `origin_of` writes them.
+    `model_groups` and `allowance` narrow what the team may do.
     """
 
     name: str | None = None
@@ -30,6 +33,8 @@ class KeyTerms:
     expires_at: datetime | None = None
     kind: KeyKind = KeyKind.SECRET
     origins: Sequence[str] = ()
+    model_groups: Sequence[str] | None = None
+    allowance: Allowance = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,8 @@ class NewTeam:
     at_risk_limit: NanoUsd | None = None
     rpm: int = DEFAULT_RPM
     tpm: int = DEFAULT_TPM
+    max_parallel_calls: int | None = None
+    jobs_per_minute: int = DEFAULT_JOBS_PER_MINUTE
     metadata: Mapping[str, Any] = field(default_factory=dict)
     key: KeyTerms = field(default_factory=KeyTerms)
 
@@ -68,6 +75,8 @@ class TeamChanges(TypedDict, total=False):
     at_risk_limit_nano_usd: int | None
     rpm: int
     tpm: int
+    max_parallel_calls: int | None
+    jobs_per_minute: int
     metadata_: Mapping[str, Any]
 
 

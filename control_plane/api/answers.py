@@ -8,6 +8,7 @@ from fastapi import Response
 
 from control_plane.calls.live import LiveCall
 from control_plane.calls.placed import PlacedCall
+from control_plane.limits.rules import Standing
 from control_plane.schemas.base import Answer
 from control_plane.units import NANO_PER_USD
 
@@ -30,6 +31,7 @@ def call_headers(call: LiveCall) -> dict[str, str]:
         "X-Call-Id": str(call.intent.call_id),
         "X-Job-Id": str(call.intent.job_id),
         "X-Credits-Remaining": str(call.credits_remaining),
+        **limit_headers(call.permit.standing),
     }
 
 
@@ -42,4 +44,18 @@ def billed_headers(done: PlacedCall[Any]) -> dict[str, str]:
     if done.bill is not None:
         headers["X-Credits-Charged"] = str(done.bill.credits_charged or 0)
         headers["X-Credits-Remaining"] = str(done.bill.credits_remaining or 0)
+    return headers
+
+
+def limit_headers(standing: Standing) -> dict[str, str]:
+    """What the limits leave, named and written as OpenAI does: `Reset` in seconds, until all of it is free again."""
+    headers = {}
+    for name, limit, remaining, reset_ms in (
+        ("Requests", standing.limit_requests, standing.remaining_requests, standing.reset_requests_ms),
+        ("Tokens", standing.limit_tokens, standing.remaining_tokens, standing.reset_tokens_ms),
+    ):
+        if limit is not None:
+            headers[f"X-RateLimit-Limit-{name}"] = str(limit)
+            headers[f"X-RateLimit-Remaining-{name}"] = str(remaining)
+            headers[f"X-RateLimit-Reset-{name}"] = f"{reset_ms / 1000:g}s"
     return headers

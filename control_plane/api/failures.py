@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
+from control_plane.api.answers import limit_headers
 from control_plane.errors import AlreadyExists, HouseError, IdempotencyAnswerSecret, JobClosed
+from control_plane.limits.rules import Standing
 
 DEFAULT_RETRY_AFTER_S = 1
 MAX_PLACES = 5
@@ -19,7 +21,7 @@ REPEATED_IN_VAIN = frozenset({JobClosed.code, IdempotencyAnswerSecret.code, Alre
 class Failure:
     """What went wrong. `facts` belong to the code; `detail` is more precise than the message, where something is.
 
-    `provider_status`: what the provider answered, where it did.
+    `provider_status`: what the provider answered, where it did. `standing`: what the rate limits leave, when one refused.
     """
 
     status: int
@@ -29,6 +31,7 @@ class Failure:
     detail: Any = None
     retry_after_s: float | None = None
     provider_status: int | None = None
+    standing: Standing | None = None
 
     @classmethod
     def of(cls, error: HouseError) -> "Failure":
@@ -43,12 +46,13 @@ class Failure:
             error.facts,
             retry_after_s=retry_after_s,
             provider_status=getattr(error, "provider_status", None),
+            standing=getattr(error, "standing", None),
         )
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers that go with it, whatever the API."""
-        headers = {}
+        headers = limit_headers(self.standing) if self.standing else {}
         if self.retry_after_s is not None:
             headers["Retry-After"] = str(math.ceil(self.retry_after_s))
         if self.status == HTTPStatus.UNAUTHORIZED:

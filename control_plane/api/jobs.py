@@ -33,8 +33,12 @@ JobPath = Annotated[str, Path(alias="job_id", description="as given by create")]
 
 @router.post("/create", response_model=wire.JobCreated, summary="Create a job")
 async def create(body: wire.CreateJob, who: Caller, house: House, subject: NewSubject) -> Response:
-    """Opens a job and holds the credits it needs: 403 `insufficient_credits` when the team has too few available."""
+    """Opens a job and holds the credits it needs: 403 `insufficient_credits` when the team has too few available.
+
+    429 `rate_limited` when the team or its key has made as many in the last minute as it may.
+    """
     own_team(who, body.team_id)
+    await house.limits.admit_job(who)
     new = NewJob(
         job_type=body.job_type,
         user_id=body.user_id,

@@ -5,6 +5,7 @@ from datetime import timedelta
 from fastapi import APIRouter, Response
 
 from control_plane.administration.values import KeyTerms
+from control_plane.allowance import Allowance
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS
 from control_plane.api.answers import rendered
@@ -38,7 +39,7 @@ async def list_keys(team_id: str, who: Caller, house: House) -> Response:
 
 @router.post("/{key_id}/rotate", response_model=wire.KeyCreated, summary="Rotate a key")
 async def rotate(team_id: str, key_id: str, who: Caller, house: House, body: wire.RotateKey | None = None) -> Response:
-    """Makes a key with the same name, kind, origins, default and expiry; the old one works on for `grace_seconds` (0 if left out)."""
+    """Makes a key on the same terms; the old one works on for `grace_seconds` (0 if left out)."""
     grace = timedelta(seconds=(body or wire.RotateKey()).grace_seconds)
     who.may_administer()
     issued = await house.administration.keys.rotate(who, TeamId(team_id), _key_id(key_id), grace=grace)
@@ -73,6 +74,8 @@ def _terms(body: wire.CreateKey, house: HouseType) -> KeyTerms:
         expires_at=ends,
         kind=KeyKind(body.kind),
         origins=body.origins,
+        model_groups=body.model_groups,
+        allowance=Allowance(body.rpm, body.tpm, body.max_parallel_calls, body.jobs_per_minute),
     )
 
 

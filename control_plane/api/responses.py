@@ -32,6 +32,7 @@ AUTH_ERRORS = _described(
     (503, "overloaded or the database is down; `Retry-After` says when to come back"),
 )
 JOB_ERRORS = AUTH_ERRORS | _described(
+    (429, "`rate_limited`: too many new jobs; `Retry-After` says when to come back"),
     (403, "`job_not_owned`, `insufficient_credits`, `team_suspended`"),
     (404, "`job_not_found`"),
     (409, "`job_closed`, `calls_in_flight`"),
@@ -40,7 +41,7 @@ CALL_ERRORS = _described(
     (400, "`invalid_json`, `invalid_request`, `context_length_exceeded`, `content_policy`"),
     (403, "`model_group_not_allowed`, `insufficient_credits`, `job_not_owned`, `team_suspended`"),
     (413, "`too_large`"),
-    (429, "`provider_rate_limited`: also after retries and fallbacks"),
+    (429, "`rate_limited`: a limit of the team, key or model group; `provider_rate_limited`: also after retries"),
     (500, "`llm_call_failed`: no model of the group could answer"),
     (503, "`provider_unavailable`, `model_timeout`, `overloaded`"),
 )

@@ -4,7 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from control_plane.administration.values import DEFAULT_RPM, DEFAULT_TPM, KeyTerms, NewTeam, TeamChanges
+from control_plane.administration.values import (
+    DEFAULT_JOBS_PER_MINUTE,
+    DEFAULT_RPM,
+    DEFAULT_TPM,
+    KeyTerms,
+    NewTeam,
+    TeamChanges,
+)
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, PageLimit, PageOffset
 from control_plane.api.answers import rendered
@@ -103,6 +110,8 @@ def _new_team(body: wire.CreateTeam) -> NewTeam:
         at_risk_limit=None if body.at_risk_limit_usd is None else nano_usd(body.at_risk_limit_usd),
         rpm=body.rpm or DEFAULT_RPM,
         tpm=body.tpm or DEFAULT_TPM,
+        max_parallel_calls=body.max_parallel_calls,
+        jobs_per_minute=body.jobs_per_minute or DEFAULT_JOBS_PER_MINUTE,
         metadata=body.metadata,
         key=KeyTerms(name=body.key_name),
     )
@@ -120,6 +129,10 @@ def _changes(body: wire.ChangeTeam) -> TeamChanges:
         changes["rpm"] = body.rpm or DEFAULT_RPM
     if "tpm" in given:
         changes["tpm"] = body.tpm or DEFAULT_TPM
+    if "max_parallel_calls" in given:
+        changes["max_parallel_calls"] = body.max_parallel_calls
+    if "jobs_per_minute" in given:
+        changes["jobs_per_minute"] = body.jobs_per_minute or DEFAULT_JOBS_PER_MINUTE
     if "at_risk_limit_usd" in given:
         limit = body.at_risk_limit_usd
         changes["at_risk_limit_nano_usd"] = None if limit is None else nano_usd(limit)

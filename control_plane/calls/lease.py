@@ -43,11 +43,15 @@ class Lease:
         self._worker_id = worker_id
         self._clock = clock
         self._is_judge_from = clock()
+        self.processes = 1
+        """How many servers live on this database, as far as they have said so lately."""
 
     async def start(self) -> None:
         """Announces this process, and on SQLite, where it is the only one, declares every other dead."""
         async with self._db.transaction() as tx:
-            await workers_store.add(tx, self._worker_id, self._clock())
+            now = self._clock()
+            await workers_store.add(tx, self._worker_id, now)
+            self.processes = await workers_store.count_alive(tx, since=now - LEASE)
         await self._sweep(timedelta(0) if self._db.is_sqlite else LEASE)
 
     async def run(self) -> None:
@@ -56,7 +60,9 @@ class Lease:
             await asyncio.sleep(HEARTBEAT_S)
             try:
                 async with self._db.transaction() as tx:
-                    await workers_store.renew(tx, self._worker_id, self._clock())
+                    now = self._clock()
+                    await workers_store.renew(tx, self._worker_id, now)
+                    self.processes = await workers_store.count_alive(tx, since=now - LEASE)
             except DatabaseUnavailable:
                 log.warning("heartbeat_failed")
                 self._is_judge_from = self._clock() + LEASE  # who could not speak either is not dead

@@ -14,6 +14,7 @@ from control_plane.chat import Answer, FinishReason, PlainAnswer, ProviderCall, 
 from control_plane.clock import Clock
 from control_plane.errors import CallLost, DatabaseUnavailable, HouseError
 from control_plane.jobs.rules import CallStatus, Intent, Record
+from control_plane.limits.service import Permit
 from control_plane.spend.writer import SpendWriter
 from control_plane.units import NanoUsd
 
@@ -105,13 +106,14 @@ class InFlight:
 
 
 class LiveCall:
-    """One call in flight. `latency_ms` runs from the intent to the record."""
+    """One call in flight. `latency_ms` runs from the intent to the record; `permit` is settled with it."""
 
     def __init__(
         self,
         intent: Intent,
         to_provider: ProviderCall,
         *,
+        permit: Permit,
         credits_remaining: int,
         writer: SpendWriter,
         clock: Clock,
@@ -119,6 +121,7 @@ class LiveCall:
     ) -> None:
         self.intent = intent
         self.to_provider = to_provider
+        self.permit = permit
         self.credits_remaining = credits_remaining
         self.first_chunk_ms: int | None = None
         self.latency_ms = 0
@@ -182,6 +185,7 @@ class LiveCall:
             )
             raise
         finally:
+            await self.permit.settle(outcome.usage.total_tokens)
             self.in_flight.remove(self)
         if record.is_unpriced:
             log.warning("call_unpriced", extra={"call_id": str(self.intent.call_id)})

@@ -70,9 +70,10 @@ class OneCallJobs:
         make: Callable[[Principal, JobId, CallOrder], Awaitable[AnsweredCall[A]]],
         prepare: Prepare | None = None,
     ) -> AnsweredJob[A]:
-        job_id = await self._create(who, new, order)
+        job_id, order = await self._create(who, new, order)
         try:
             if prepare is not None:
+                await self._give_back(order)
                 order = await prepare(job_id)
             answered = await make(who, job_id, order)
             failpoints.reach("one_call_recorded")
@@ -84,9 +85,10 @@ class OneCallJobs:
 
     async def stream(self, who: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None = None) -> JobStream:
         """One streamed call in a job of its own, after what `prepare` calls in that job."""
-        job_id = await self._create(who, new, order)
+        job_id, order = await self._create(who, new, order)
         try:
             if prepare is not None:
+                await self._give_back(order)
                 order = await prepare(job_id)
             stream = await self._calls.stream(who, job_id, order)
         except BaseException as error:
@@ -176,17 +178,27 @@ class OneCallJobs:
             job_id = JobId(following_id(job.id))
         return job_id
 
-    async def _create(self, who: Principal, new: NewJob, order: CallOrder) -> JobId:
-        """A job whose id we know: a client that leaves between the two would leave it open.
+    async def _create(self, who: Principal, new: NewJob, order: CallOrder) -> tuple[JobId, CallOrder]:
+        """A job whose id we know: a client that leaves between the two would leave it open. And the order as admitted.
 
-        What the call runs on is decided first: a group that may not be used must not leave a failed job behind.
+        What the call runs on is decided first: a group that may not be used, or a limit, must not leave a failed job
+        behind.
         """
-        await self._calls.choose(who, order)
-        if new.is_retaken and new.id is not None:
-            new = replace(new, id=await self._unused(who, new.id))
-        if new.is_repeated and new.fingerprint is not None:
-            await self._to_its_end(self._jobs.give_up_unheard(who, new.fingerprint))
-        return JobId((await self._to_its_end(self._jobs.create(who, new))).id)
+        order = await self._calls.admit(who, order)
+        try:
+            if new.is_retaken and new.id is not None:
+                new = replace(new, id=await self._unused(who, new.id))
+            if new.is_repeated and new.fingerprint is not None:
+                await self._to_its_end(self._jobs.give_up_unheard(who, new.fingerprint))
+            return JobId((await self._to_its_end(self._jobs.create(who, new))).id), order
+        except BaseException:
+            await self._give_back(order)
+            raise
+
+    async def _give_back(self, order: CallOrder) -> None:
+        """What is called before the call asks for leave itself, and so does the call after it."""
+        if order.permit is not None:
+            await self._to_its_end(order.permit.give_back())
 
 
 def _code_of(error: BaseException) -> str:

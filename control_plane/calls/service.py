@@ -1,4 +1,4 @@
-"""The one path of a call, buffered or streamed: access → intent and hold → provider → record."""
+"""The one path of a call, buffered or streamed: access → limits → intent and hold → provider → record."""
 
 import asyncio
 import logging
@@ -14,13 +14,15 @@ from control_plane.calls.live import InFlight, LiveCall, Outcome
 from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.rules import CLIENT_CLOSED, DEFAULT_TEMPERATURE, DRAINED, cut_to, fill_in
 from control_plane.calls.stream import LiveStream
-from control_plane.chat import Answer, CallRequest, PlainAnswer, ProviderCall
+from control_plane.chat import Answer, CallRequest, ChatRequest, Demand, PlainAnswer, ProviderCall
 from control_plane.clock import Clock
 from control_plane.errors import ShuttingDown, UnpricedRefused, error_code_of
 from control_plane.gateway.router import Gateway
 from control_plane.ids import CallId, JobId, Subject, new_id
 from control_plane.jobs.rules import CallStatus, Intent
 from control_plane.jobs.service import JobService
+from control_plane.limits.rules import likely_tokens
+from control_plane.limits.service import LimitService, Permit
 from control_plane.model_groups.catalog import Target
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.spend.writer import SpendWriter
@@ -38,6 +40,7 @@ class CallOrder:
 
     `only`: of the group's models, those that can do what is asked; None: all of them. `default_temperature`: where
     neither the client nor the group sets one; None: the model's own. `subject`: the call, when its id is known before.
+    `permit`: leave that the limits have given already, to a call whose job was still to be made.
     """
 
     request: CallRequest
@@ -47,6 +50,16 @@ class CallOrder:
     only: frozenset[str] | None = None
     default_temperature: float | None = DEFAULT_TEMPERATURE
     subject: Subject | None = None
+    permit: Permit | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Decided:
+    """What an order comes to: what it runs on, what is asked of the model, and what that may use at most."""
+
+    target: Target
+    request: CallRequest
+    demand: Demand
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,7 @@ class CallService:
         gateway: Gateway,
         groups: ModelGroupService,
         jobs: JobService,
+        limits: LimitService,
         writer: SpendWriter,
         files: RemoteFiles,
         *,
@@ -76,6 +90,7 @@ class CallService:
         self.gateway = gateway
         self._groups = groups
         self._jobs = jobs
+        self._limits = limits
         self._writer = writer
         self._files = files
         self._clock = clock
@@ -113,7 +128,7 @@ class CallService:
         Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing.
         """
         defaults = (job_group, who.key_model_group, who.team_model_group)
-        target = await self._groups.choose(who.active_team(), order.model_group, defaults)
+        target = await self._groups.choose(who, order.model_group, defaults)
         if order.only is None:
             return target
         able = tuple(model for model in target.models if model in order.only)
@@ -133,6 +148,14 @@ class CallService:
         usage, _ = await self.gateway.estimate(call)
         return usage.prompt_tokens
 
+    async def admit(self, who: Principal, order: CallOrder) -> CallOrder:
+        """The order with leave to be made, for a job that is still to be created. Make it, or settle its permit.
+
+        Raises: as `choose`, UnpricedRefused, RateLimited, ShuttingDown.
+        """
+        decided = await self._decide(who, order, None)
+        return replace(order, permit=await self._permit(who, decided))
+
     async def land(self, timeout_s: float) -> None:
         """Takes no new calls and waits for those in flight to be recorded; logs what is left to be found as lost."""
         self.is_stopping = True
@@ -143,32 +166,45 @@ class CallService:
     async def _open(self, who: Principal, job_id: JobId, order: CallOrder, *, is_stream: bool) -> LiveCall:
         """Decides what the call runs on and makes its intent durable: the provider has not heard of it yet.
 
-        Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing, JobNotFound, JobNotOwned,
-        JobClosed, AtRiskLimit, JobCapReached, InsufficientCredits, UnpricedRefused, FileRefused, DatabaseUnavailable,
-        ShuttingDown.
+        Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing, RateLimited, JobNotFound,
+        JobNotOwned, JobClosed, AtRiskLimit, JobCapReached, InsufficientCredits, UnpricedRefused, FileRefused,
+        DatabaseUnavailable, ShuttingDown.
         """
+        permit = order.permit
+        try:
+            decided = await self._decide(who, order, job_id)
+            permit = permit or await self._permit(who, decided)
+            request = await self._files.inlined(decided.request, decided.target.models, team=who.team())
+            call_id = await self._id_of(order)
+            intent = Intent(
+                call_id=call_id,
+                job_id=job_id,
+                team_id=who.team(),
+                model_group=decided.target.group,
+                is_stream=is_stream,
+                purpose=order.purpose,
+                metadata=order.metadata or {},
+                created_at=self._clock(),
+                demand=self.gateway.demand(decided.target.models, request),
+                markup_bps=decided.target.markup_bps,
+            )
+            to_provider = ProviderCall(call_id, job_id, who.team(), decided.target.models, request)
+            return await self.in_flight.to_its_end(self._admit(intent, to_provider, permit))
+        except BaseException:
+            if permit is not None:
+                await self.in_flight.to_its_end(permit.settle(0))
+            raise
+
+    async def _decide(self, who: Principal, order: CallOrder, job_id: JobId | None) -> _Decided:
+        """Nothing is taken, fetched or written. Raises: as `target_in`, UnpricedRefused, ShuttingDown."""
         if self.is_stopping:
             raise ShuttingDown(retry_after_s=1)
-        team_id = who.active_team()
         target = await self.target_in(who, order, job_id)
         request = fill_in(order.request, target.defaults, temperature=order.default_temperature)
-        request = await self._files.inlined(request, target.models, team=team_id)
-        intent = Intent(
-            call_id=await self._id_of(order),
-            job_id=job_id,
-            team_id=team_id,
-            model_group=target.group,
-            is_stream=is_stream,
-            purpose=order.purpose,
-            metadata=order.metadata or {},
-            created_at=self._clock(),
-            demand=self.gateway.demand(target.models, request),
-            markup_bps=target.markup_bps,
-        )
-        if self._refuses_unpriced and not intent.demand.rate.is_known:
+        demand = self.gateway.demand(target.models, request)
+        if self._refuses_unpriced and not demand.rate.is_known:
             raise UnpricedRefused
-        to_provider = ProviderCall(intent.call_id, job_id, team_id, target.models, request)
-        return await self.in_flight.to_its_end(self._admit(intent, to_provider))
+        return _Decided(target, request, demand)
 
     async def _id_of(self, order: CallOrder) -> CallId:
         if order.subject is None:
@@ -177,7 +213,12 @@ class CallService:
             return CallId(order.subject.id)
         return await self.in_flight.to_its_end(self._writer.id_for_repetition(order.subject))
 
-    async def _admit(self, intent: Intent, to_provider: ProviderCall) -> LiveCall:
+    async def _permit(self, who: Principal, decided: _Decided) -> Permit:
+        asked = decided.request.parameters if isinstance(decided.request, ChatRequest) else {}
+        tokens = likely_tokens(decided.demand, is_bounded="max_tokens" in asked)
+        return await self._limits.admit_call(who, decided.target, tokens)
+
+    async def _admit(self, intent: Intent, to_provider: ProviderCall, permit: Permit) -> LiveCall:
         """A durable intent and the LiveCall that will finish it: both or neither."""
         opened = await self._writer.open(intent)
         failpoints.reach("intent_committed")
@@ -186,6 +227,7 @@ class CallService:
         return LiveCall(
             opened.intent,
             to_provider,
+            permit=permit,
             credits_remaining=opened.credits_remaining,
             writer=self._writer,
             clock=self._clock,

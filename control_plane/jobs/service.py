@@ -115,7 +115,7 @@ class JobService:
         """
         team_id = who.active_team()
         if new.model_group is not None:
-            await self._groups.choose(team_id, new.model_group, ())
+            await self._groups.choose(who, new.model_group, ())
         try:
             return await self._create(who, team_id, new)
         except AlreadyExists:

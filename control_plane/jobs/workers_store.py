@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlmodel import col
 
 from control_plane.ids import JobId
@@ -38,6 +38,14 @@ async def is_alive(reader: Reader, worker_id: UUID, *, since: datetime) -> bool:
     living = (col(Worker.id) == worker_id, col(Worker.seen_at) > since, col(Worker.died_at).is_(None))
     statement = select(col(Worker.id)).where(*living)
     return (await reader.execute(statement)).first() is not None
+
+
+async def count_alive(reader: Reader, *, since: datetime) -> int:
+    """How many processes have said since then that they live."""
+    statement = (
+        select(func.count()).select_from(Worker).where(col(Worker.seen_at) > since, col(Worker.died_at).is_(None))
+    )
+    return (await reader.execute(statement)).scalar_one()
 
 
 async def remove(tx: Tx, worker_ids: Sequence[UUID]) -> None:

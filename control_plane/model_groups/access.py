@@ -35,9 +35,18 @@ def may_use(group: ModelGroup, team: TeamId, grants: frozenset[str]) -> bool:
     return access_origins(group, team, grants).is_allowed
 
 
-def usable_groups(catalog: Catalog, team: TeamId, grants: frozenset[str]) -> list[str]:
-    """Names of the groups the team may use, in the file's order. A grant for a group the file has lost counts nothing."""
-    return [name for name, group in catalog.groups.items() if may_use(group, team, grants)]
+def usable_groups(
+    catalog: Catalog, team: TeamId, grants: frozenset[str], only: frozenset[str] | None = None
+) -> list[str]:
+    """Names of the groups the team may use, in the file's order; of those, what its key is limited to (`only`).
+
+    A grant for a group the file has lost counts nothing.
+    """
+    return [
+        name
+        for name, group in catalog.groups.items()
+        if may_use(group, team, grants) and (only is None or name in only)
+    ]
 
 
 def usable_names(catalog: Catalog, team: TeamId, grants: frozenset[str]) -> list[str]:
@@ -57,27 +66,35 @@ def choose(
     grants: frozenset[str],
     asked: str | None,
     defaults: Sequence[str | None] = (),
+    only: frozenset[str] | None = None,
 ) -> Target:
     """What a call of this team runs on.
 
     `asked` is the name of a group or of a single model. A model's name stands for the first group, in the file's order,
     that the team may use and that holds it; the call then runs on that model alone. A name that is both is the group.
-    Nobody asked: the first of `defaults` (the job's, the key's, the team's), else the team's only group.
+    Nobody asked: the first of `defaults` (the job's, the key's, the team's), else the team's only group. `only`: the
+    groups its key is limited to; a default that is another group is none for it.
     Raises: ModelGroupNotAllowed, also for a default that was allowed once; ModelGroupNotFound, also for a model that only
     groups of others hold; ModelGroupMissing when there is nothing to choose by.
     """
-    usable = usable_groups(catalog, team, grants)
-    name = next((wish for wish in (asked, *defaults) if wish is not None), None)
+    usable = usable_groups(catalog, team, grants, only)
+    fitting = [wish for wish in defaults if only is None or wish in only or wish not in catalog.groups]
+    name = next((wish for wish in (asked, *fitting) if wish is not None), None)
     if name is None:
         if len(usable) != 1:
             raise ModelGroupMissing(groups=usable)
         name = usable[0]
     if name in catalog.groups:
         if name not in usable:
-            raise ModelGroupNotAllowed(group=name, team=team)
+            is_the_keys = may_use(catalog.groups[name], team, grants)
+            raise ModelGroupNotAllowed(group=name, team=team, is_the_keys=is_the_keys)
         group = catalog.groups[name]
-        return Target(name, group.models, group.defaults, group.markup_bps)
+        return _target(group, group.models)
     for holder in (catalog.groups[usable_name] for usable_name in usable):
         if name in holder.models:
-            return Target(holder.name, (name,), holder.defaults, holder.markup_bps)
+            return _target(holder, (name,))
     raise ModelGroupNotFound(group=name, known=usable)
+
+
+def _target(group: ModelGroup, models: tuple[str, ...]) -> Target:
+    return Target(group.name, models, group.defaults, group.markup_bps, group.allowance)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from control_plane.allowance import UNLIMITED, Allowance
 from control_plane.gateway.deployments import RouterConfig
 
 
@@ -15,7 +16,8 @@ class ModelGroup:
     """A name a client asks for, and the models behind it: the first is primary, the rest are tried in this order.
 
     `models` are `model_name`s of `model_list`. `teams` are patterns (`acme-*`) of the teams that may use the group, apart
-    from grants. `markup_bps` takes the place of the team's markup. `defaults` are chat parameters for calls that do not set them; only names of `chat.CHAT_PARAMETERS`.
+    from grants. `markup_bps` takes the place of the team's markup. `defaults` are chat parameters for calls that do not
+    set them; only names of `chat.CHAT_PARAMETERS`. `allowance` is for all teams together.
     """
 
     name: str
@@ -24,16 +26,18 @@ class ModelGroup:
     teams: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     markup_bps: int | None = None
+    allowance: Allowance = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a call runs on: the group's name for the records, the models to try in order, the group's defaults, markup."""
+    """What a call runs on: the group's name for the records, the models to try in order, and what the group says."""
 
     group: str
     models: tuple[str, ...]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     markup_bps: int | None = None
+    allowance: Allowance = UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)

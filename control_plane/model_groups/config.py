@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from control_plane.allowance import Allowance
 from control_plane.errors import InvalidConfig
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.model_groups import litellm_names as names
@@ -114,6 +115,7 @@ def _groups(values: Mapping[str, Any], problems: Problems) -> dict[str, ModelGro
             teams=tuple(entry.teams),
             defaults=entry.defaults.model_dump(exclude_unset=True),
             markup_bps=entry.markup_bps,
+            allowance=Allowance(entry.rpm, entry.tpm, entry.max_parallel_calls),
         )
     return groups
 

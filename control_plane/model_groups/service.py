@@ -8,6 +8,7 @@ from control_plane.ids import TeamId
 from control_plane.model_groups import access, store
 from control_plane.model_groups.catalog import Catalog, Target
 from control_plane.storage.database import Database
+from control_plane.tenants.principal import Principal
 
 GRANTS_TTL_S = 4  # a grant taken back must hold on every replica within 5 s
 GRANTS_KEPT = 100_000
@@ -21,14 +22,17 @@ class ModelGroupService:
         self.catalog = catalog
         self._grants: TTLCache[TeamId, frozenset[str]] = TTLCache(GRANTS_KEPT, GRANTS_TTL_S)
 
-    async def choose(self, team_id: TeamId, asked: str | None, defaults: Sequence[str | None]) -> Target:
-        """What a call of this team runs on: see `access.choose`."""
+    async def choose(self, who: Principal, asked: str | None, defaults: Sequence[str | None]) -> Target:
+        """What a call of this key runs on: see `access.choose`. Raises: Forbidden for the master key, TeamSuspended."""
+        team_id = who.active_team()
         grants = await self.grants(team_id)
-        return access.choose(self.catalog, team=team_id, grants=grants, asked=asked, defaults=defaults)
+        return access.choose(
+            self.catalog, team=team_id, grants=grants, asked=asked, defaults=defaults, only=who.key_groups
+        )
 
-    async def usable(self, team_id: TeamId) -> list[str]:
-        """The groups the team may use, in the file's order."""
-        return access.usable_groups(self.catalog, team_id, await self.grants(team_id))
+    async def usable(self, who: Principal) -> list[str]:
+        """The groups the key may use, in the file's order. Raises: Forbidden for the master key."""
+        return access.usable_groups(self.catalog, who.team(), await self.grants(who.team()), who.key_groups)
 
     async def names(self, team_id: TeamId) -> list[str]:
         """Everything the team may ask for: its groups, then the models in them, each once."""

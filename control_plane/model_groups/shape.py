@@ -57,6 +57,9 @@ class Defaults(_CHAT_PARAMETERS):  # type: ignore[misc,valid-type]  # made from 
     """Chat parameters for calls of this group that do not set them, with the limits the job API has for them."""
 
 
+Limit = Annotated[int, Strict(), Field(ge=1, le=10**9)]
+
+
 class ModelGroupEntry(_Strict):
     """A name that clients ask for."""
 
@@ -74,6 +77,9 @@ class ModelGroupEntry(_Strict):
         le=1_000_000,
         description="Added to what its calls cost, in hundredths of a percent, in the place of the team's markup.",
     )
+    rpm: Limit | None = Field(default=None, description="Calls a minute, of all teams together.")
+    tpm: Limit | None = Field(default=None, description="Tokens a minute, of all teams together.")
+    max_parallel_calls: Limit | None = Field(default=None, description="Calls at once, of all teams together.")
 
 
 Parameters = optional_keys(

@@ -33,6 +33,7 @@ Name = Annotated[str, AfterValidator(_name), Field(description=NAME_RULE)]
 Label = Annotated[Text, Field(min_length=1, max_length=200)]
 GroupNames = Annotated[Sequence[Text], Field(max_length=1000)]
 Limit = Annotated[int, Field(strict=True, gt=0, le=10**9, description="per minute")]
+Places = Annotated[int, Field(strict=True, gt=0, le=10**9, description="calls at once; null: as many as it likes")]
 
 
 class CreateOrganization(Body):
@@ -88,19 +89,23 @@ class CreateTeam(Body):
     at_risk_limit_usd: Usd | None = Field(default=None, description="null: the default of the house")
     rpm: Limit | None = None
     tpm: Limit | None = None
+    max_parallel_calls: Places | None = None
+    jobs_per_minute: Limit | None = None
     metadata: Metadata = Field(default_factory=dict)
     key_name: Label | None = None
 
 
 class ChangeTeam(Body):
-    """Sets what is given and leaves the rest. null empties the alias and the default group and puts `rpm`, `tpm` and
-    `at_risk_limit_usd` back to their defaults.
+    """Sets what is given and leaves the rest. null empties the alias and the default group and puts the limits back to
+    their defaults.
     """
 
     team_alias: Label | None = None
     default_model_group: Text | None = None
     rpm: Limit | None = None
     tpm: Limit | None = None
+    max_parallel_calls: Places | None = None
+    jobs_per_minute: Limit | None = None
     budget_mode: BudgetModeName | None = None
     credits_per_dollar: Rate | None = None
     tokens_per_credit: Rate | None = None
@@ -161,6 +166,8 @@ class TeamAnswer(CreditsAnswer):
     at_risk_limit_usd: float
     rpm: int
     tpm: int
+    max_parallel_calls: int | None
+    jobs_per_minute: int
     metadata: Json
     created_at: Moment
     suspended_at: Moment | None
@@ -200,12 +207,20 @@ class CreateKey(Body):
     """Makes a key that never expires, or at `expires_at`, or after `ttl_seconds`.
 
     A `publishable` key (`pk-…`) may stand in web pages: it works from its `origins` only, and only to respond.
+    Its limits and model groups narrow those of its team; left out, only the team's count.
     """
 
     name: Label | None = None
     kind: KeyKindName = "secret"
     origins: Origins = ()
     default_model_group: Text | None = Field(default=None, description="what its calls use when they name none")
+    model_groups: Annotated[GroupNames, Field(min_length=1)] | None = Field(
+        default=None, description="the only ones it may use"
+    )
+    rpm: Limit | None = None
+    tpm: Limit | None = None
+    max_parallel_calls: Places | None = None
+    jobs_per_minute: Limit | None = None
     expires_at: GivenMoment | None = None
     ttl_seconds: Annotated[int, Field(strict=True, gt=0, le=10 * YEAR_S)] | None = None
 
@@ -239,6 +254,11 @@ class KeyAnswer(Answer):
     kind: KeyKindName
     origins: Sequence[str]
     default_model_group: str | None
+    model_groups: Sequence[str] | None
+    rpm: int | None
+    tpm: int | None
+    max_parallel_calls: int | None
+    jobs_per_minute: int | None
     created_at: Moment
     expires_at: Moment | None
     revoked_at: Moment | None

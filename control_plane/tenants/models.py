@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import JSON, BigInteger, Column
+from sqlalchemy import JSON, BigInteger, Column, text
 from sqlmodel import Field, SQLModel
 
 from control_plane.storage.columns import ZERO, UtcDateTime
@@ -26,7 +26,8 @@ class Team(SQLModel, table=True):
     """The tenant: what holds credits, owns jobs and is limited. The billing columns are copied onto each new job.
 
     `markup_bps`: what is added to the provider's cost, in hundredths of a percent. `job_type_prices`: credits for a job
-    of a type, whatever it costs. `at_risk_limit_nano_usd`: None means the house's default.
+    of a type, whatever it costs. `at_risk_limit_nano_usd`: None means the house's default. `max_parallel_calls`: None
+    means as many as it likes.
     """
 
     __tablename__ = "teams"
@@ -44,13 +45,18 @@ class Team(SQLModel, table=True):
     at_risk_limit_nano_usd: int | None = Field(default=None, sa_type=BigInteger)
     rpm: int
     tpm: int
+    max_parallel_calls: int | None = None
+    jobs_per_minute: int = Field(default=100, sa_column_kwargs={"server_default": text("100")})
     metadata_: dict[str, Any] = Field(default_factory=dict, sa_column=Column("metadata", JSON, nullable=False))
     suspended_at: datetime | None = Field(sa_type=UtcDateTime)
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class VirtualKey(SQLModel, table=True):
-    """A team's key. Only the hash of the secret is kept; `prefix` is what people recognise it by."""
+    """A team's key. Only the hash of the secret is kept; `prefix` is what people recognise it by.
+
+    Its own limits and model groups narrow those of its team; None: they do not.
+    """
 
     __tablename__ = "virtual_keys"
 
@@ -61,6 +67,11 @@ class VirtualKey(SQLModel, table=True):
     secret_hash: str = Field(unique=True)
     kind: str = Field(default=KeyKind.SECRET, sa_column_kwargs={"server_default": KeyKind.SECRET.value})
     default_model_group: str | None
+    model_groups: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
+    rpm: int | None = None
+    tpm: int | None = None
+    max_parallel_calls: int | None = None
+    jobs_per_minute: int | None = None
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime | None = Field(sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(sa_type=UtcDateTime)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from control_plane.allowance import UNLIMITED, Allowance
 from control_plane.errors import AdminOnly, Forbidden, InvalidKey, OriginRefused, TeamNotOwned, TeamSuspended
 from control_plane.ids import KeyId, TeamId
 
@@ -12,6 +13,7 @@ class Principal:
     """A team through one of its keys, or the administrator (then `team_id` and `key_id` are None).
 
     `is_publishable`: the key stands in web pages; `origins`: those whose pages may use it.
+    `key_groups`: the only model groups the key may use of those its team may; None: all of them.
     """
 
     team_id: TeamId | None
@@ -22,6 +24,9 @@ class Principal:
     expires_at: datetime | None = None
     is_publishable: bool = False
     origins: frozenset[str] = frozenset()
+    team_allowance: Allowance = UNLIMITED
+    key_allowance: Allowance = UNLIMITED
+    key_groups: frozenset[str] | None = None
 
     @property
     def is_admin(self) -> bool:

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, insert, inspect, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel, col
 
+from control_plane.allowance import Allowance
 from control_plane.errors import AlreadyExists, TeamNotFound
 from control_plane.ids import KeyId, OrganizationId, TeamId
 from control_plane.names import is_name
@@ -143,8 +144,11 @@ async def find_principal(reader: Reader, secret_hash: str) -> Principal | None:
             col(VirtualKey.default_model_group).label("key_model_group"),
             col(VirtualKey.expires_at),
             col(VirtualKey.revoked_at),
+            col(VirtualKey.model_groups),
+            *(column.label(f"key_{column.key}") for column in _limits_of(VirtualKey)),
             col(Team.default_model_group).label("team_model_group"),
             col(Team.suspended_at),
+            *(column.label(f"team_{column.key}") for column in _limits_of(Team)),
         )
         .join(Team, col(Team.id) == col(VirtualKey.team_id))
         .where(col(VirtualKey.secret_hash) == secret_hash)
@@ -162,4 +166,12 @@ async def find_principal(reader: Reader, secret_hash: str) -> Principal | None:
         is_publishable=row.kind == KeyKind.PUBLISHABLE,
         origins=frozenset(found.origin for found in origins),
         expires_at=min((moment for moment in (row.expires_at, row.revoked_at) if moment), default=None),
+        team_allowance=Allowance(row.team_rpm, row.team_tpm, row.team_max_parallel_calls, row.team_jobs_per_minute),
+        key_allowance=Allowance(row.key_rpm, row.key_tpm, row.key_max_parallel_calls, row.key_jobs_per_minute),
+        key_groups=None if row.model_groups is None else frozenset(row.model_groups),
     )
+
+
+def _limits_of(table: type[Team | VirtualKey]) -> Sequence[ColumnElement[Any]]:
+    columns = inspect(table).columns
+    return [columns[name] for name in ("rpm", "tpm", "max_parallel_calls", "jobs_per_minute")]

@@ -156,14 +156,14 @@ async def test_a_suspended_team_opens_no_job_until_it_is_resumed(rooms: Rooms) -
 
 async def test_grants_are_replaced_and_counted_at_once(rooms: Rooms) -> None:
     await rooms.team()
-    assert await rooms.groups.usable(ACME) == ["ForAcme"]
+    assert await rooms.groups.usable(Principal(ACME)) == ["ForAcme"]
     granted = await rooms.administration.set_model_groups(ADMIN, ACME, ["Secret", "ChatAgent"])
-    assert list(granted.usable) == ["ChatAgent", "ForAcme", "Secret"] == await rooms.groups.usable(ACME)
+    assert list(granted.usable) == ["ChatAgent", "ForAcme", "Secret"] == await rooms.groups.usable(Principal(ACME))
     with pytest.raises(ModelGroupNotFound):
         await rooms.administration.set_model_groups(ADMIN, ACME, ["Unknown"])
-    assert len(await rooms.groups.usable(ACME)) == 3
+    assert len(await rooms.groups.usable(Principal(ACME))) == 3
     await rooms.administration.set_model_groups(ADMIN, ACME, [])
-    assert await rooms.groups.usable(ACME) == ["ForAcme"]
+    assert await rooms.groups.usable(Principal(ACME)) == ["ForAcme"]
 
 
 async def test_two_replacements_at_once_both_succeed(rooms: Rooms) -> None:

@@ -176,6 +176,7 @@ async def create_team(server: Server) -> str:
         "credits_allocated": CREDITS,
         "rpm": PLENTY,
         "tpm": PLENTY,
+        "jobs_per_minute": PLENTY,
     }
     connection = await Connection.open(server.port)
     try:

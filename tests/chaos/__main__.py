@@ -29,7 +29,7 @@ from tests.chaos.checks import rows, wrong
 from tests.chaos.clients import Client
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.server import ChaosServer
-from tests.house import MASTER_KEY
+from tests.house import MASTER_KEY, UNLIMITED
 
 CLIENTS = 16
 FAILPOINTS: tuple[str, ...] = get_args(Name)
@@ -174,7 +174,12 @@ async def count(
 async def new_team(server: ChaosServer, mode: str) -> str:
     async with server.client(MASTER_KEY) as admin:
         body = {"team_id": mode, "credits_allocated": 400, "budget_mode": mode, "tokens_per_credit": 50}
-        body |= {"credits_per_dollar": 20_000, "model_groups": ["Good", "Falling", "Bad"], "markup_bps": 1500}
+        body |= {
+            "credits_per_dollar": 20_000,
+            "model_groups": ["Good", "Falling", "Bad"],
+            "markup_bps": 1500,
+            **UNLIMITED,
+        }
         answer = await admin.post(f"{server.url}/api/teams/create", json=body)
         assert answer.status_code == 200, answer.text
         key: str = answer.json()["virtual_key"]

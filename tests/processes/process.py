@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.house import MASTER_KEY, Team
+from tests.house import MASTER_KEY, UNLIMITED, Team
 
 START_S = 60
 STOP_S = 20
@@ -93,7 +93,9 @@ class Process:
         """A new team of this server with 100 credits."""
         master = {"Authorization": f"Bearer {MASTER_KEY}"}
         async with httpx.AsyncClient(base_url=self.url, headers=master, timeout=30) as admin:
-            answer = await admin.post("/api/teams/create", json={"team_id": "team", "credits_allocated": 100})
+            answer = await admin.post(
+                "/api/teams/create", json={"team_id": "team", "credits_allocated": 100, **UNLIMITED}
+            )
             assert answer.status_code == 200, answer.text
             key = answer.json()["virtual_key"]
             headers = {"Authorization": f"Bearer {key}"}

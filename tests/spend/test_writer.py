@@ -15,6 +15,8 @@ from control_plane.errors import DatabaseUnavailable, JobNotFound
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
 from control_plane.jobs.service import Closing, NewJob
+from control_plane.limits.service import LimitService
+from control_plane.model_groups.catalog import Target
 from control_plane.spend.service import SpendService
 from control_plane.spend.writer import SpendWriter, Withdrawal
 from control_plane.storage.database import Database
@@ -128,9 +130,11 @@ async def test_absurd_numbers_of_a_provider_do_not_keep_the_job_open(writer: Spe
     """No column holds them; the call fails, and the job can be completed all the same."""
     intent = await customer.intent()
     written = await writer.open(intent)
+    permit = await LimitService().admit_call(customer.who, Target("ChatAgent", ("gpt-4",)), 1)
     call = LiveCall(
         intent,
         ProviderCall(intent.call_id, intent.job_id, ACME, ("gpt-4",), ChatRequest((), {})),
+        permit=permit,
         credits_remaining=written.credits_remaining,
         writer=writer,
         clock=lambda: NOW,

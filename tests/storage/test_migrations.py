@@ -16,6 +16,8 @@ from sqlalchemy.exc import DatabaseError
 from sqlmodel import SQLModel
 
 from control_plane.administration.audit import LedgerAudit
+from control_plane.administration.values import KeyTerms
+from control_plane.allowance import UNLIMITED
 from control_plane.credits import models as credit_tables
 from control_plane.credits.models import UnbilledCost
 from control_plane.idempotency import models as idempotency_tables
@@ -129,6 +131,15 @@ async def test_a_migrated_team_goes_on_where_it_stood(old_db: Database) -> None:
     await rooms.credits.add(ADMIN, TeamId("broke"), 10, reason="paid")
     await rooms.administration.refund_job(ADMIN, ACME, JobId(BILLED), 2, reason="the rest", force=True)
     assert (await LedgerAudit(old_db).run()).misfits == []
+
+
+async def test_teams_and_keys_of_before_have_the_usual_limits(old_db: Database) -> None:
+    await migrate(old_db)
+    limits = "rpm, tpm, max_parallel_calls, jobs_per_minute"
+    assert await rows_of(old_db, f"SELECT DISTINCT {limits} FROM teams") == [(60, 60_000, None, 100)]
+    made = await Rooms.on(old_db).administration.keys.create(ADMIN, ACME, KeyTerms())
+    who = await Rooms.on(old_db).keys.principal(made.secret)
+    assert (who.key_allowance, who.key_groups) == (UNLIMITED, None)
 
 
 async def test_usage_before_the_migration_is_summed_up_by_day(old_db: Database) -> None:

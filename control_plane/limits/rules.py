@@ -1,0 +1,125 @@
+"""What is limited, what a call asks of the limits, and what they answer. Pure.
+
+A minute is a sliding one: in no 60 seconds more is let through than the limit. Time is counted in ticks of a tenth of a
+second, so what was used is free again after 60.0 to 60.1 s.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from control_plane.chat import Demand
+
+TICK_MS = 100
+TICKS = 600
+"""A minute."""
+
+LIKELY_ANSWER_TOKENS = 500
+"""What an answer is taken for that may be as long as it likes, until it is there: a few paragraphs."""
+
+PARALLEL_RETRY_MS = 1_000
+"""When to come back for a place among the calls at once: nobody knows when one ends."""
+
+
+class Kind(StrEnum):
+    """What there is too much of."""
+
+    REQUESTS = "requests"
+    TOKENS = "tokens"
+    PARALLEL_CALLS = "parallel_calls"
+    JOBS = "jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Something limited. `name` is its own and no other's; `owner` is what a refusal calls it. None: without a limit."""
+
+    name: str
+    owner: str
+    requests: int | None = None
+    tokens: int | None = None
+    parallel: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How much of a scope is used at the moment, and in how many milliseconds all of its minute is free again."""
+
+    requests: int = 0
+    tokens: int = 0
+    parallel: int = 0
+    reset_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a call asked for was free, and is taken, in every scope. `tick`: when, by the clock of who gave it."""
+
+    scopes: Sequence[Scope]
+    call: str
+    tokens: int
+    tick: int
+    uses: Sequence[Use]
+
+    def corrections(self, used: int) -> Sequence[int]:
+        """What each scope has to add when the call turns out to have used so many tokens."""
+        return [used - charged_tokens(scope, self.tokens) for scope in self.scopes]
+
+
+@dataclass(frozen=True, slots=True)
+class Exceeded:
+    """Something was not free, and nothing is taken. Of several, the one that takes longest; `scope` is its position."""
+
+    scope: int
+    kind: Kind
+    retry_after_ms: int
+    uses: Sequence[Use]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the client is told of its limits: the tightest of them, after its call."""
+
+    limit_requests: int | None
+    remaining_requests: int
+    reset_requests_ms: int
+    limit_tokens: int | None
+    remaining_tokens: int
+    reset_tokens_ms: int
+
+
+def likely_tokens(demand: Demand, *, is_bounded: bool) -> int:
+    """What a call counts as until its answer is there: its prompt and, if it `is_bounded`, the answers it asks for."""
+    answer = demand.max_tokens if is_bounded else min(demand.max_tokens, LIKELY_ANSWER_TOKENS)
+    return demand.likely_prompt_tokens + demand.answers * answer
+
+
+def charged_tokens(scope: Scope, tokens: int) -> int:
+    """What so many tokens take of a scope at first. A call larger than a minute's tokens waits for an empty minute."""
+    return tokens if scope.tokens is None else min(tokens, scope.tokens)
+
+
+def share_of(scope: Scope, processes: int) -> Scope:
+    """What one of so many processes may give away of a scope when they cannot count together; at least one."""
+
+    def part(limit: int | None) -> int | None:
+        return None if limit is None else max(1, limit // processes)
+
+    return replace(scope, requests=part(scope.requests), tokens=part(scope.tokens), parallel=part(scope.parallel))
+
+
+def standing_of(scopes: Sequence[Scope], uses: Sequence[Use]) -> Standing:
+    """The tightest limit of requests and of tokens."""
+    requests = [
+        (max(0, scope.requests - use.requests), scope.requests, use.reset_ms)
+        for scope, use in zip(scopes, uses, strict=True)
+        if scope.requests is not None
+    ]
+    tokens = [
+        (max(0, scope.tokens - use.tokens), scope.tokens, use.reset_ms)
+        for scope, use in zip(scopes, uses, strict=True)
+        if scope.tokens is not None
+    ]
+    remaining_requests, limit_requests, reset_requests = min(requests, default=(0, None, 0))
+    remaining_tokens, limit_tokens, reset_tokens = min(tokens, default=(0, None, 0))
+    return Standing(limit_requests, remaining_requests, reset_requests, limit_tokens, remaining_tokens, reset_tokens)

@@ -1,0 +1,96 @@
+"""Lets calls and new jobs in, or says when to come back. Credits are elsewhere, and never depend on any of this."""
+
+from collections.abc import Callable, Sequence
+
+from control_plane.allowance import Allowance
+from control_plane.errors import InvalidConfig, RateLimited
+from control_plane.ids import new_id
+from control_plane.limits.replicas import Hold, ReplicaLimits
+from control_plane.limits.rules import Exceeded, Kind, Scope, Standing, standing_of
+from control_plane.limits.shared import SharedLimits
+from control_plane.metrics import Metrics
+from control_plane.model_groups.catalog import Target
+from control_plane.tenants.principal import Principal
+
+MOST_TOKENS = 10**12
+"""More is a provider's nonsense, and would not fit into Redis' numbers."""
+
+
+class Permit:
+    """Leave for one call. Whoever has it settles it when the call has ended; `standing` is what the limits leave."""
+
+    def __init__(self, standing: Standing, hold: Hold, limits: ReplicaLimits) -> None:
+        self.standing = standing
+        self._hold: Hold | None = hold
+        self._limits = limits
+
+    async def give_back(self) -> None:
+        """The call is not made, and never was: another will ask for leave in its place. Never raises."""
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            await self._limits.settle(hold, None)
+
+    async def settle(self, tokens: int) -> None:
+        """The call used so many tokens. Its place among the calls at once is free when this returns. Never raises."""
+        hold, self._hold = self._hold, None
+        if hold is not None:
+            await self._limits.settle(hold, min(tokens, MOST_TOKENS))
+
+
+class LimitService:
+    """The limits of teams, keys and model groups. Run `run()` as a task."""
+
+    def __init__(
+        self, *, redis_url: str | None = None, processes: Callable[[], int] = lambda: 1, metrics: Metrics | None = None
+    ) -> None:
+        """`processes`: how many servers live at the moment. Raises: InvalidConfig for an address that is none."""
+        self._metrics = metrics or Metrics()
+        try:
+            shared = None if redis_url is None else SharedLimits(redis_url)
+        except ValueError as error:
+            raise InvalidConfig([f"CONTROL_PLANE_REDIS_URL is not the address of a Redis: {error}"]) from None
+        self._limits = ReplicaLimits(shared, processes=processes, metrics=self._metrics)
+        self.run = self._limits.run
+        self.aclose = self._limits.aclose
+
+    async def admit_call(self, who: Principal, target: Target, tokens: int) -> Permit:
+        """Leave for a call that may use so many tokens. Raises: RateLimited."""
+        scopes = [_calls_of(f"team:{who.team()}", "team", who.team_allowance)]
+        if who.key_allowance.limits_calls:
+            scopes.append(_calls_of(f"key:{who.key_id}", "key", who.key_allowance))
+        if target.allowance.limits_calls:
+            scopes.append(_calls_of(f"group:{target.group}", f"model group '{target.group}'", target.allowance))
+        taken, scopes_here = await self._limits.take(scopes, str(new_id()), tokens)
+        if isinstance(taken, Exceeded):
+            raise self._refusal(scopes_here, taken, kind=taken.kind, standing=standing_of(scopes_here, taken.uses))
+        return Permit(standing_of(scopes_here, taken.taken.uses), taken, self._limits)
+
+    async def admit_job(self, who: Principal) -> None:
+        """Leave for a new job. Raises: RateLimited."""
+        limits = (
+            (f"jobs:team:{who.team()}", "team", who.team_allowance.jobs_per_minute),
+            (f"jobs:key:{who.key_id}", "key", who.key_allowance.jobs_per_minute),
+        )
+        scopes = [Scope(name, owner, requests=limit) for name, owner, limit in limits if limit is not None]
+        taken, scopes_here = await self._limits.take(scopes, str(new_id()), 0)
+        if isinstance(taken, Exceeded):
+            raise self._refusal(scopes_here, taken, kind=Kind.JOBS)
+
+    def _refusal(
+        self, scopes: Sequence[Scope], exceeded: Exceeded, *, kind: Kind, standing: Standing | None = None
+    ) -> RateLimited:
+        scope = scopes[exceeded.scope]
+        self._metrics.limit_reached(owner=scope.owner.partition(" '")[0], kind=kind)
+        limit = {Kind.TOKENS: scope.tokens, Kind.PARALLEL_CALLS: scope.parallel}.get(kind, scope.requests)
+        assert limit is not None, "only what is limited can be exceeded"
+        return RateLimited(
+            owner=scope.owner,
+            kind=kind,
+            limit=limit,
+            retry_after_ms=exceeded.retry_after_ms,
+            standing=standing,
+        )
+
+
+def _calls_of(name: str, owner: str, allowance: Allowance) -> Scope:
+    return Scope(name, owner, allowance.rpm, allowance.tpm, allowance.max_parallel_calls)
