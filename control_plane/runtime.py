@@ -73,14 +73,11 @@ async def open_house(
             writer = SpendWriter(db, worker_id, clock=clock, metrics=metrics, risk=risk)
             lease = Lease(db, worker_id, clock=clock, metrics=metrics, policy=LostCallPolicy(settings.lost_calls))
             os.environ.update(catalog.environment)
-            gateway = await open_gateway(catalog.router, writer.report)
+            redis_url = None if settings.redis_url is None else settings.redis_url.get_secret_value()
+            limits = LimitService(redis_url=redis_url, processes=lambda: lease.processes, metrics=metrics)
+            gateway = await open_gateway(catalog.router, writer.report, redis_url=redis_url)
             keys = KeyService(db, master_key=key, clock=clock)
             groups = ModelGroupService(db, catalog)
-            limits = LimitService(
-                redis_url=settings.redis_url.get_secret_value() if settings.redis_url else None,
-                processes=lambda: lease.processes,
-                metrics=metrics,
-            )
             jobs = JobService(db, groups, clock=clock, metrics=metrics)
             fetcher = Fetcher(
                 private_hosts=PrivateHosts.listed(settings.private_file_hosts or ""),

@@ -27,6 +27,7 @@ from control_plane.chat import (
 from control_plane.errors import InvalidConfig, LlmCallFailed
 from control_plane.gateway import library, prices
 from control_plane.gateway.chunks import answer, cost_of, texts_of, tool_calls_of, usage_of
+from control_plane.gateway.cooldowns import share_cooldowns
 from control_plane.gateway.demands import dearest, demand
 from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.endpoints import METHODS, plain_answer
@@ -43,17 +44,20 @@ FLUSH_S = 5.0
 """How long closing waits for LiteLLM's last reports; they usually need milliseconds."""
 
 
-async def open_gateway(config: RouterConfig, report: Callable[[SpendReport], None]) -> "Gateway":
+async def open_gateway(
+    config: RouterConfig, report: Callable[[SpendReport], None], *, redis_url: str | None = None
+) -> "Gateway":
     """A gateway over the deployments of `config`; `report` gets one SpendReport per attempt, in the event loop.
 
+    Through Redis it shares with other processes what it knows of failing deployments.
     Takes seconds in a new process, in a thread.
     Raises: InvalidConfig for settings that are not supported and for deployments LiteLLM cannot use.
     """
     check_settings(config.router_settings, config.litellm_settings)
-    return await asyncio.to_thread(_build, config, report)
+    return await asyncio.to_thread(_build, config, report, redis_url)
 
 
-def _build(config: RouterConfig, report: Callable[[SpendReport], None]) -> "Gateway":
+def _build(config: RouterConfig, report: Callable[[SpendReport], None], redis_url: str | None) -> "Gateway":
     litellm = library.load(_module_settings(config))
     try:
         servings = {deployment.id: _serving(deployment) for deployment in config.deployments}
@@ -62,6 +66,8 @@ def _build(config: RouterConfig, report: Callable[[SpendReport], None]) -> "Gate
             **copy.deepcopy(dict(config.router_settings)),
             ignore_invalid_deployments=False,
         )
+        if redis_url is not None:
+            share_cooldowns(router, redis_url)
     except Exception as exc:  # noqa: BLE001  # LiteLLM raises ValueError, BadRequestError, pydantic's …
         raise InvalidConfig([f"LiteLLM refuses the configuration: {_without_secrets(exc, config)}"]) from None
     prices.warm_up(serving.tag for serving in servings.values())

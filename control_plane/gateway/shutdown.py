@@ -52,10 +52,10 @@ async def close_clients(reporter: Any) -> None:
 
 async def close_redis(router: Any) -> None:
     """Closes the Router's connections to Redis, if it has any; the Router would leave them to the garbage collector."""
-    redis = router.cache.redis_cache
-    if redis is not None:
-        await redis.disconnect()
-        redis.redis_client.close()
+    for redis in {router.cache.redis_cache, router.cooldown_cache.cache.redis_cache}:
+        if redis is not None:
+            await redis.disconnect()
+            redis.redis_client.close()
 
 
 def _name(task: asyncio.Task[Any]) -> str:

@@ -402,7 +402,7 @@ async def test_a_streamed_one_call_job_that_breaks_off_says_why(team: Team) -> N
 @ON_SQLITE
 async def test_what_a_call_runs_on_when_it_names_nothing(team: Team) -> None:
     job_id = await team.create_job()
-    error = error_of(await team.call(job_id, None), 422)  # type: ignore[arg-type]  # None leaves it out
+    error = error_of(await team.call(job_id, None), 422)
     assert error["code"] == "model_group_missing"
     assert {"ok", "Falling"} <= set(error["model_groups"])
     assert "Private" not in error["model_groups"]

@@ -66,13 +66,15 @@ async def gateway_for(deploy: Deploy, reports: list[SpendReport]) -> AsyncIterat
     """Opens a gateway over behaviours or deployments: no retries unless asked for."""
     async with AsyncExitStack() as stack:
 
-        async def make(*served: str | Deployment, settings: dict[str, Any] | None = None, **router: Any) -> Gateway:
+        async def make(
+            *served: str | Deployment, settings: dict[str, Any] | None = None, redis: str | None = None, **router: Any
+        ) -> Gateway:
             config = RouterConfig(
                 deployments=[deploy(item) if isinstance(item, str) else item for item in served],
                 router_settings={"num_retries": 0, **router},
                 litellm_settings=settings or {},
             )
-            gateway = await open_gateway(config, reports.append)
+            gateway = await open_gateway(config, reports.append, redis_url=redis)
             stack.push_async_callback(gateway.aclose)
             return gateway
 

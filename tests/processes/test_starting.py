@@ -68,6 +68,12 @@ async def test_a_wrong_configuration_is_told_with_every_mistake(tmp_path: Path, 
         assert mistake in said
 
 
+async def test_an_address_of_redis_that_is_none(tmp_path: Path, config: Path, sqlite_url: str) -> None:
+    settings = {"database_url": sqlite_url, "config": config, "master_key": MASTER_KEY}
+    said = explained(await run("serve", tmp_path, redis_url="localhost:6379", **settings))
+    assert "CONTROL_PLANE_REDIS_URL" in said
+
+
 async def test_settings_that_are_none(tmp_path: Path) -> None:
     said = explained(await run("serve", tmp_path, port="many", log_level="LOUD"))
     assert "CONTROL_PLANE_PORT" in said

@@ -1,0 +1,21 @@
+"""What is known of deployments that fail, shared between processes through Redis. Reaches into LiteLLM's Router.
+
+A Router that is given Redis itself also counts every call there, twice, for routing strategies that are rarely used: it
+gets Redis for its cooldowns alone, unless the YAML's `router_settings` name one.
+"""
+
+from typing import Any
+
+NAMESPACE = "control-plane:cooldowns"
+ANSWER_S = 0.25
+"""LiteLLM writes a cooldown in the event loop, and waits for it."""
+
+
+def share_cooldowns(router: Any, redis_url: str) -> None:
+    """Lets this Router's cooldowns count in every process with that Redis, and theirs here. Blocks for a moment."""
+    from litellm.caching.caching import DualCache  # noqa: PLC0415  # see library.py
+    from litellm.caching.redis_cache import RedisCache  # noqa: PLC0415
+
+    if router.cache.redis_cache is None:
+        redis = RedisCache(url=redis_url, namespace=NAMESPACE, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S)
+        router.cooldown_cache.cache = DualCache(redis_cache=redis)
