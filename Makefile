@@ -28,6 +28,11 @@ $(VENV)/.dev: $(VENV)/.runtime deploy/requirements-dev.lock
 	$(PIP) install --require-hashes -r deploy/requirements-dev.lock
 	@touch $@
 
+$(VENV)/clients/.installed: $(VENV)/.dev deploy/requirements-clients.lock
+	@$(BIN)/python -m venv $(VENV)/clients
+	@$(VENV)/clients/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r deploy/requirements-clients.lock
+	@touch $@
+
 $(NODE)/node_modules/.installed: $(NODE)/package.json $(NODE)/package-lock.json
 	@if command -v npm >/dev/null; then npm ci --prefix $(NODE) --no-audit --no-fund --silent && touch $@; \
 	else echo "npm is not installed: the tests of JavaScript clients are skipped"; fi
@@ -43,7 +48,7 @@ run: install ## Migrate the database and serve on port 8003
 	@$(BIN)/control-plane migrate
 	@exec $(BIN)/control-plane serve
 
-test: install-dev $(NODE)/node_modules/.installed ## Run every test, on SQLite and on a real Postgres and Redis
+test: install-dev $(NODE)/node_modules/.installed $(VENV)/clients/.installed ## Run every test, on SQLite and on a real Postgres and Redis
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
 
 check: install-dev ## Format, ruff, mypy strict, floors
@@ -64,7 +69,7 @@ chaos: install-dev ## Kill a server 52 times under load and check every call, jo
 
 lock: ## Renew the lock files in deploy/, leaving out releases younger than a week
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip --disable-pip-version-check --quiet install uv
-	@cd deploy && for set in requirements requirements-dev; do \
+	@cd deploy && for set in requirements requirements-dev requirements-clients; do \
 	  ../$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --exclude-newer "$$(date -u -d '7 days ago' +%F)" $$set.in -o $$set.lock; done
 	@rm -rf $(VENV)-lock

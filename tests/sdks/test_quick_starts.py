@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from tests.house import new_team, serving, settings_for
-from tests.sdks.programs import in_node_folder, ran
+from tests.sdks.programs import CLIENTS_PYTHON, in_node_folder, ran
 
 ROOT = Path(__file__).parent.parent.parent
 SECTION = re.compile(r"^## With an SDK you have\n(.*?)^## ", re.MULTILINE | re.DOTALL)
@@ -41,14 +41,15 @@ async def test_they_run_as_printed(tmp_path: Path, sqlite_url: str) -> None:
     async with serving(settings_for(sqlite_url, config)) as server, new_team(server, team_id="acme-docs") as team:
         charged = 0
         for number, (language, text) in enumerate(quick_starts()):
-            if shutil.which(PROGRAMS[language]) is None:
+            program = str(CLIENTS_PYTHON) if "langchain" in text else PROGRAMS[language]
+            if shutil.which(program) is None:
                 continue
             addressed = text.replace("http://localhost:8003", server.url).replace("sk-…", team.key)
             assert (text.count("http://localhost:8003"), text.count("sk-…")) == (1, 1)
             folder = tmp_path / str(number)
             folder.mkdir()
             file = in_node_folder(folder, addressed)
-            said = await ran(PROGRAMS[language], str(file))
+            said = await ran(program, str(file))
             assert "This is a demo answer." in said, text
             used = (await team.credits())["credits_used"]
             assert used > charged, text
