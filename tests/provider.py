@@ -15,7 +15,17 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.provider_plans import ERROR_EVENT, Plan, completion, embeddings, events, plan_of, scanned
+from tests.provider_plans import (
+    ERROR_EVENT,
+    Plan,
+    completion,
+    embeddings,
+    events,
+    moderated,
+    plan_of,
+    reranked,
+    scanned,
+)
 
 
 @dataclass(slots=True)
@@ -52,7 +62,8 @@ class Provider:
         provider = cls()
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_post("/{behaviour}/v1/chat/completions", provider.answer)
-        app.router.add_post("/{behaviour}/v1/embeddings", provider.answer)
+        for endpoint in ("v1/embeddings", "v1/moderations", "v2/rerank"):
+            app.router.add_post(f"/{{behaviour}}/{endpoint}", provider.answer)
         app.router.add_post("/{behaviour}/v1/ocr", provider.answer)
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=1)
         await runner.setup()
@@ -162,6 +173,10 @@ class Provider:
         match seen.path.rpartition("/")[2]:
             case "embeddings":
                 return embeddings(plan, seen.body)
+            case "moderations":
+                return moderated(seen.body)
+            case "rerank":
+                return reranked(seen.body)
             case "ocr":
                 return scanned(seen.body)
             case _:

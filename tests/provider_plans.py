@@ -175,6 +175,21 @@ def embeddings(plan: Plan, asked: Json) -> Json:
     return body if plan.usage is None else {**body, "usage": {"prompt_tokens": PROMPT_TOKENS, "total_tokens": 11}}
 
 
+def moderated(asked: Json) -> Json:
+    """Each text is violent."""
+    texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
+    result = {"flagged": True, "categories": {"violence": True}, "category_scores": {"violence": 0.9}}
+    return {"id": "modr-1", "model": asked.get("model") or "omni-moderation-latest", "results": [result] * len(texts)}
+
+
+def reranked(asked: Json) -> Json:
+    """The last document is the best, and it is one search."""
+    order = range(len(asked["documents"]) - 1, -1, -1)
+    results = [{"index": index, "relevance_score": 0.9 - 0.1 * place} for place, index in enumerate(order)]
+    meta = {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}
+    return {"id": "rr-1", "results": results[: asked.get("top_n")], "meta": meta}
+
+
 def scanned(asked: Json) -> Json:
     """What Mistral's OCR reads on the pages it is asked for; two where it is asked for all."""
     pages = asked.get("pages") or [0, 1]
