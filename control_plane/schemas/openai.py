@@ -40,6 +40,7 @@ class OpenAiParameters(ChatParameters):
     modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1, max_length=2)] | None = None
     audio: GivenJson | None = None
     prediction: GivenJson | None = None
+    thinking: GivenJson | None = Field(default=None, description="as Anthropic's, for models that think")
 
     def given_parameters(self) -> dict[str, Any]:
         """As the Job API's, with the newer name of `max_tokens`."""

@@ -68,24 +68,22 @@ async def test_a_block_that_raises_is_a_job_that_failed_and_is_free(client: SaaS
     assert (await team.credits())["credits_available"] == 100
 
 
-@pytest.mark.parametrize(
-    ("group", "kind"),
-    [
-        ("e400", BadRequest),
-        ("Private", PermissionDenied),
-        ("nothing", NotFound),
-        ("e429", RateLimited),
-        ("e500", ServerFailed),
-        ("e503", ServerFailed),
-    ],
-)
-async def test_failures_have_their_classes(client: SaaSLLMClient, group: str, kind: type[StatusError]) -> None:
+async def test_failures_have_their_classes(client: SaaSLLMClient) -> None:
+    failures: dict[str, type[StatusError]] = {
+        "e400": BadRequest,
+        "Private": PermissionDenied,
+        "nothing": NotFound,
+        "e429": RateLimited,
+        "e500": ServerFailed,
+        "e503": ServerFailed,
+    }
     job_id = await client.create_job("test")
-    with pytest.raises(kind) as raised:
-        await client.chat(job_id, HELLO, model_group=group)
-    assert raised.value.request_id
-    with pytest.raises(kind):
-        _ = [chunk async for chunk in client.chat_stream(job_id, HELLO, model_group=group)]
+    for group, kind in failures.items():
+        with pytest.raises(kind) as raised:
+            await client.chat(job_id, HELLO, model_group=group)
+        assert raised.value.request_id
+        with pytest.raises(kind):
+            _ = [chunk async for chunk in client.chat_stream(job_id, HELLO, model_group=group)]
 
 
 async def test_keys_jobs_and_credits_have_theirs(server: Server, client: SaaSLLMClient) -> None:

@@ -11,6 +11,8 @@ from tests.house import COST_USD, Server, Team, new_team
 from tests.provider import Provider
 from tests.provider_plans import WORDS
 
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested is the wire
+
 HELLO: list[MessageParam] = [{"role": "user", "content": "Hello"}]
 TEXT = "".join(WORDS)
 WEATHER: ToolParam = {
@@ -138,30 +140,25 @@ async def test_calls_join_a_job(claude: anthropic.AsyncAnthropic, team: Team) ->
         )
 
 
-@pytest.mark.parametrize(
-    ("model", "kind", "said"),
-    [
-        ("context", anthropic.BadRequestError, "invalid_request_error"),
-        ("Private", anthropic.PermissionDeniedError, "permission_error"),
-        ("nothing", anthropic.NotFoundError, "not_found_error"),
-        ("e429", anthropic.RateLimitError, "rate_limit_error"),
-        ("e500", anthropic.InternalServerError, "api_error"),
-        ("e503", anthropic.ServiceUnavailableError, "overloaded_error"),
-    ],
-)
+FAILURES: dict[str, tuple[type[anthropic.APIStatusError], str]] = {
+    "context": (anthropic.BadRequestError, "invalid_request_error"),
+    "Private": (anthropic.PermissionDeniedError, "permission_error"),
+    "nothing": (anthropic.NotFoundError, "not_found_error"),
+    "e429": (anthropic.RateLimitError, "rate_limit_error"),
+    "e500": (anthropic.InternalServerError, "api_error"),
+    "e503": (anthropic.ServiceUnavailableError, "overloaded_error"),
+}
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_each_failure_raises_its_class_and_is_free(
-    claude: anthropic.AsyncAnthropic,
-    team: Team,
-    model: str,
-    kind: type[anthropic.APIStatusError],
-    said: str,
-    stream: Any,
+    claude: anthropic.AsyncAnthropic, team: Team, stream: Any
 ) -> None:
-    with pytest.raises(kind) as raised:
-        await claude.messages.create(model=model, max_tokens=9, messages=HELLO, stream=stream)
-    body: Any = raised.value.body
-    assert (body["type"], body["error"]["type"]) == ("error", said)
+    for model, (kind, said) in FAILURES.items():
+        with pytest.raises(kind) as raised:
+            await claude.messages.create(model=model, max_tokens=9, messages=HELLO, stream=stream)
+        body: Any = raised.value.body
+        assert (body["type"], body["error"]["type"]) == ("error", said)
     assert (await team.credits())["credits_available"] == 100
 
 

@@ -183,31 +183,39 @@ async def test_models_are_what_the_key_may_use_and_nothing_else(server: Server, 
         assert missing.value.code == "model_not_found"
 
 
-@pytest.mark.parametrize(
-    ("model", "kind", "code"),
-    [
-        ("e400", openai.BadRequestError, "invalid_request"),
-        ("context", openai.BadRequestError, "context_length_exceeded"),
-        ("policy", openai.BadRequestError, "content_policy_violation"),
-        ("Private", openai.PermissionDeniedError, "model_group_not_allowed"),
-        ("nothing", openai.NotFoundError, "model_not_found"),
-        ("e429", openai.RateLimitError, "provider_rate_limited"),
-        ("e500", openai.InternalServerError, "llm_call_failed"),
-        ("e503", openai.InternalServerError, "provider_unavailable"),
-    ],
-)
+FAILURES: dict[str, tuple[type[openai.APIStatusError], str]] = {
+    "e400": (openai.BadRequestError, "invalid_request"),
+    "context": (openai.BadRequestError, "context_length_exceeded"),
+    "policy": (openai.BadRequestError, "content_policy_violation"),
+    "Private": (openai.PermissionDeniedError, "model_group_not_allowed"),
+    "nothing": (openai.NotFoundError, "model_not_found"),
+    "e429": (openai.RateLimitError, "provider_rate_limited"),
+    "e500": (openai.InternalServerError, "llm_call_failed"),
+    "e503": (openai.InternalServerError, "provider_unavailable"),
+}
+
+
 @pytest.mark.parametrize("stream", [False, True])
-async def test_each_failure_raises_its_class_and_is_free(
-    client: openai.AsyncOpenAI, team: Team, model: str, kind: type[openai.APIStatusError], code: str, stream: Any
-) -> None:
-    with pytest.raises(kind) as raised:
-        await client.chat.completions.create(model=model, messages=HELLO, stream=stream)
-    assert raised.value.code == code
-    assert "provider" not in (raised.value.response.headers.get("x-ignored-fields") or "")
-    if raised.value.status_code in (429, 503):
-        assert int(raised.value.response.headers["retry-after"]) >= 1
+async def test_each_failure_raises_its_class_and_is_free(client: openai.AsyncOpenAI, team: Team, stream: Any) -> None:
+    for model, (kind, code) in FAILURES.items():
+        with pytest.raises(kind) as raised:
+            await client.chat.completions.create(model=model, messages=HELLO, stream=stream)
+        assert raised.value.code == code
+        if raised.value.status_code in (429, 503):
+            assert int(raised.value.response.headers["retry-after"]) >= 1
     books = await Books.of(team)
     assert books.credits["credits_used"] == books.credits["credits_held"] == 0
+
+
+async def test_our_own_rate_limit_raises_its_class(server: Server, client: openai.AsyncOpenAI) -> None:
+    async with new_team(server, rpm=1) as slow:
+        theirs = client.with_options(api_key=slow.key)
+        await theirs.chat.completions.create(model="ok", messages=HELLO)
+        with pytest.raises(openai.RateLimitError) as limited:
+            await theirs.chat.completions.create(model="ok", messages=HELLO)
+    assert limited.value.code == "rate_limit_exceeded"
+    assert int(limited.value.response.headers["retry-after"]) >= 1
+    assert limited.value.response.headers["x-ratelimit-remaining-requests"] == "0"
 
 
 async def test_keys_and_credits_raise_theirs(server: Server, client: openai.AsyncOpenAI) -> None:
