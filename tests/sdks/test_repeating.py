@@ -1,16 +1,20 @@
 """SDKs repeat a request by themselves when its answer is lost. However it was lost, one answer is charged."""
 
 import asyncio
+import signal
+from pathlib import Path
 from typing import Any
 
 import anthropic
+import httpx
 import openai
 import pytest
 
 from control_plane.credits import risk_store
 from control_plane.ids import TeamId
 from tests.books import Books
-from tests.house import Server, Team
+from tests.house import Server, Team, config_for, write_config
+from tests.processes import process
 from tests.provider import Provider
 from tests.sdks.dropping import dropping
 
@@ -94,3 +98,27 @@ async def test_another_teams_request_is_nothing_to_do_with_mine(team: Team, othe
     await team.http.post("/v1/chat/completions", json=body, headers={"X-Stainless-Retry-Count": "1"})
     assert (await other_team.credits())["credits_used"] == 1
     assert (await team.credits())["credits_used"] == 1
+
+
+async def test_an_answer_that_died_with_its_server_is_charged_once(
+    provider: Provider, sqlite_url: str, tmp_path: Path
+) -> None:
+    # given a server that is killed when the job is charged and its client has heard nothing
+    config = write_config(tmp_path, config_for(provider))
+    body = {"model": "ok", "messages": HELLO}
+    async with (
+        process.server(tmp_path, database_url=sqlite_url, config=config, failpoint="bill_committed") as dying,
+        dying.team() as team,
+    ):
+        with pytest.raises(httpx.TransportError):
+            await team.http.post("/v1/chat/completions", json=body, headers={"X-Stainless-Retry-Count": "0"})
+        assert await dying.ended() == -signal.SIGKILL
+    async with process.server(tmp_path, database_url=sqlite_url, config=config) as server:
+        headers = {"Authorization": f"Bearer {team.key}", "X-Stainless-Retry-Count": "1"}
+        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as http:
+            again = await http.post("/v1/chat/completions", json=body)
+            assert again.headers["X-Credits-Charged"] == "1"
+            books = await Books.of(Team(team.id, team.key, http, http))
+    assert provider.count("ok") == 2
+    assert (len(books.jobs), books.credits["credits_used"]) == (2, 1)
+    books.check()
