@@ -40,14 +40,14 @@ class LedgerAudit:
 
     async def count(self, team_id: TeamId | None = None) -> int:
         """How many rows there are to be read, for who wants to show how far it has come."""
-        async with self._db.reader() as reader:
+        async with self._db.reader(is_long=True) as reader:
             return await audit_store.count_rows(reader, team_id)
 
     async def run(self, team_id: TeamId | None = None, *, tell: Callable[[Findings], None] | None = None) -> Findings:
         """Audits one team, or all. `tell` hears of every page that was read. Raises: TeamNotFound, DatabaseUnavailable."""
         self._findings = Findings()
         self._tell = tell or self._tell
-        async with self._db.reader() as reader:
+        async with self._db.reader(is_long=True) as reader:
             teams = await audit_store.list_all_teams_with_credits(reader)
         if team_id is not None and team_id not in teams:
             raise TeamNotFound(f"There is no ledger of a team '{team_id}'.")

@@ -28,7 +28,7 @@ async def logs_in_database(url: str, since: datetime) -> AsyncIterator[Sequence[
     try:
         after = None
         while True:
-            async with db.reader() as reader:
+            async with db.reader(is_long=True) as reader:
                 rows = await proxy_store.list_logs(reader, since=since - OVERLAP, after=after, limit=PAGE)
             if not rows:
                 return

@@ -68,10 +68,10 @@ class ReconcileService:
         logs_since = now - self._kept_for if self._kept_for else None
         after = first_id_at(since - MARGIN)
         done = 0
-        async with self._db.reader() as reader:
+        async with self._db.reader(is_long=True) as reader:
             total = await store.count_calls(reader, after=after, since=since)
         while True:
-            async with self._db.reader() as reader:
+            async with self._db.reader(is_long=True) as reader:
                 calls = await store.list_ended(reader, after=after, since=since, deployments=deployments, limit=PAGE)
                 attempts = await store.list_attempts(reader, table, [call.call_id for call in calls])
             if not calls:
@@ -84,7 +84,7 @@ class ReconcileService:
             after = calls[-1].call_id
             done += len(calls)
             progress(done, max(done, total))
-        async with self._db.reader() as reader:
+        async with self._db.reader(is_long=True) as reader:
             for attempt in await store.list_strays(reader, table, since=since, limit=MOST_STRAYS):
                 found.add_stray(attempt)
         await self._keep(found)

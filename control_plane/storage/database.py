@@ -4,6 +4,7 @@
 stream never holds one. Statements are Core: the tables are SQLModel classes, the rows are plain.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,10 @@ Reader = AsyncConnection
 
 POOL_TIMEOUT_S = 5  # longer than a flush ever takes; a client would rather hear 503 than wait
 CONNECT_TIMEOUT_S = 5
+ANSWER_TIMEOUT_S = 10.0
+"""How long a transaction may take before the database counts as away: a machine that hangs refuses nobody, it is silent.
+Ten times what the largest flush needs.
+"""
 
 
 def parse_database_url(url: str) -> URL:
@@ -44,10 +49,14 @@ def parse_database_url(url: str) -> URL:
 
 
 class Database:
-    """Connections to one database. `pool_size` bounds what one process opens on Postgres."""
+    """Connections to one database. `pool_size` bounds what one process opens on Postgres.
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    `answer_timeout_s` bounds each transaction and look, but for those that say they are long.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self.url = parse_database_url(url)
+        self._answer_timeout_s = answer_timeout_s
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             _make_folder(self.url)
@@ -57,29 +66,29 @@ class Database:
             self._writer = self._reader = _postgres_engine(self.url, pool_size)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Tx]:
+    async def transaction(self, *, is_long: bool = False) -> AsyncIterator[Tx]:
         """Everything inside happens, or nothing does: commits on leaving, rolls back on any exception.
 
         On SQLite one writer at a time: the next waits for the connection. Raises: DatabaseUnavailable.
         """
         with _unavailable():
-            async with self._writer.begin() as connection:
+            async with self._in_time(is_long=is_long), self._writer.begin() as connection:
                 yield connection
 
     @asynccontextmanager
-    async def reader(self) -> AsyncIterator[Reader]:
+    async def reader(self, *, is_long: bool = False) -> AsyncIterator[Reader]:
         """A look that changes nothing. Raises: DatabaseUnavailable."""
         with _unavailable():
-            async with self._reader.begin() as connection:
+            async with self._in_time(is_long=is_long), self._reader.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
-        """A reader that sees one moment, however many statements it asks. Raises: DatabaseUnavailable.
+        """A reader that sees one moment, however many statements it asks and however long. Raises: DatabaseUnavailable.
 
         On SQLite every reader does; on Postgres it keeps old rows from being cleaned up: not for long.
         """
-        async with self.reader() as reader:
+        async with self.reader(is_long=True) as reader:
             if not self.is_sqlite:
                 await reader.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             yield reader
@@ -94,9 +103,13 @@ class Database:
         if self.is_sqlite:
             yield True
             return
-        async with self.transaction() as tx:
+        async with self.transaction(is_long=True) as tx:
             asked = await tx.execute(text("SELECT pg_try_advisory_xact_lock(hashtext(:work))"), {"work": work})
             yield asked.scalar_one()
+
+    def _in_time(self, *, is_long: bool) -> asyncio.Timeout:
+        """Cancels what is inside when the time is over, which leaves it as a TimeoutError."""
+        return asyncio.timeout(None if is_long else self._answer_timeout_s)
 
     async def check(self) -> None:
         """Raises DatabaseUnavailable when the database does not answer."""

@@ -16,7 +16,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 async def migrate(db: Database) -> None:
     """Brings the database to the newest schema; does nothing when it is there already. Raises: DatabaseUnavailable."""
-    async with db.transaction() as tx:
+    async with db.transaction(is_long=True) as tx:
         await tx.run_sync(_upgrade)
 
 
