@@ -39,14 +39,17 @@ async def logs_in_database(url: str, since: datetime) -> AsyncIterator[Sequence[
 
 
 async def logs_over_api(url: str, key: str, since: datetime, until: datetime) -> AsyncIterator[Sequence[ProxySpendLog]]:
-    """Pages of the logs as `GET /spend/logs/v2` gives them. Raises: ProxyUnreachable."""
+    """Pages of the logs as `GET /spend/logs/v2` gives them. Raises: ProxyUnreachable.
+
+    It counts up to 10,000 logs and no further, so `total_pages` may be too low: a full page is never the last.
+    """
     headers = {"Authorization": f"Bearer {key}"}
     page = 1
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as http:
         while True:
             answer = await _page(http, page, since - OVERLAP, until)
             yield [proxy_store.log_of(row) for row in answer["data"]]
-            if page >= answer["total_pages"]:
+            if page >= answer["total_pages"] and len(answer["data"]) < PAGE:
                 return
             page += 1
 

@@ -18,7 +18,7 @@ from sqlalchemy import text
 from control_plane.cli.spend import moment_of
 from control_plane.errors import Unprocessable
 from control_plane.settings import Settings
-from control_plane.spend.proxies import logs_in_database, logs_over_api
+from control_plane.spend.proxies import PAGE, logs_in_database, logs_over_api
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.reconciling import LATE, Finding, Reconciled
 from tests.books import Books
@@ -257,13 +257,16 @@ async def proxy_database(url: str, rows: list[dict[str, Any]]) -> AsyncIterator[
 
 
 @asynccontextmanager
-async def proxy_api(rows: list[dict[str, Any]]) -> AsyncIterator[str]:
+async def proxy_api(rows: list[dict[str, Any]], *, size: int = 1, counted: int = 10_000) -> AsyncIterator[str]:
+    """Gives `size` logs a page, as long as there are any, and counts no more than `counted`, as LiteLLM does."""
+
     async def logs(request: web.Request) -> web.Response:
         assert request.headers["Authorization"] == "Bearer sk-proxy"
         assert {"start_date", "end_date"} <= request.query.keys()
         page = int(request.query["page"])
-        one_row = {"data": rows[page - 1 : page], "total": len(rows), "page": page, "total_pages": len(rows)}
-        return web.json_response(one_row)
+        total = min(len(rows), counted)
+        of_page = rows[(page - 1) * size : page * size]
+        return web.json_response({"data": of_page, "total": total, "page": page, "total_pages": -(-total // size)})
 
     app = web.Application()
     app.router.add_get("/spend/logs/v2", logs)
@@ -307,6 +310,16 @@ async def test_a_proxys_logs_are_matched_and_importing_them_twice_changes_nothin
             assert counts == {"matched": 1, "cost_differs": 1, "call_without_log": 1, "log_without_call": 1}
             assert each.drift == COST_NANO_USD + 500_000_000
             assert each.unexplained == 3
+
+
+async def test_every_log_is_read_however_many_a_proxy_counts() -> None:
+    """LiteLLM says that there are 10,000 logs when there are more: the calls of all others were without log."""
+    rows = [proxy_row(str(UUID(int=number)), number, 0.1) for number in range(2 * PAGE + 1)]
+    now = datetime.now(UTC)
+    for count in (PAGE - 1, PAGE, 2 * PAGE, 2 * PAGE + 1):
+        async with proxy_api(rows[:count], size=PAGE, counted=PAGE) as url:
+            pages = [logs async for logs in logs_over_api(url, "sk-proxy", now - timedelta(hours=1), now)]
+        assert len({log.request_id for logs in pages for log in logs}) == count
 
 
 async def test_a_proxy_that_is_nowhere_is_a_sentence(tmp_path: Path, sqlite_url: str, settings: Settings) -> None:
