@@ -34,10 +34,12 @@ from control_plane.jobs.service import JobService
 from control_plane.limits.service import LimitService
 from control_plane.master_key import find_master_key
 from control_plane.metrics import Metrics
+from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.pdf.reader import PdfReader
 from control_plane.settings import Settings
+from control_plane.spend.proxies import Proxy
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.service import SpendService
 from control_plane.spend.writer import SpendWriter
@@ -47,6 +49,9 @@ from control_plane.storage.single_process import only_process
 from control_plane.sweeper import Chore, Sweeper
 from control_plane.tenants.service import KeyService
 from control_plane.units import nano_usd
+
+PROXIED = "litellm_proxy/"
+"""How the models of deployments begin that are LiteLLM proxies."""
 
 LANDING_S = 10.0  # calls still running when the house closes have this long to be recorded
 
@@ -103,7 +108,11 @@ async def open_house(
                 administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
                 spend=SpendService(db),
                 reconciliation=ReconcileService(
-                    db, clock=clock, kept_for=settings.spend_logs_kept_for, price=gateway.price
+                    db,
+                    clock=clock,
+                    kept_for=settings.spend_logs_kept_for,
+                    price=gateway.price,
+                    proxy=proxy_of(settings, catalog),
                 ),
                 calls=calls,
                 idempotency=IdempotencyService(db, worker_id, clock=clock),
@@ -128,6 +137,7 @@ async def open_house(
             }
             slow: dict[str, Chore] = {
                 "reconciliation": house.reconciliation.reconcile_hourly,
+                "proxy_reconciliation": house.reconciliation.reconcile_proxy_hourly,
                 "old_spend_logs": house.reconciliation.drop_old_logs,
             }
             await lease.start()
@@ -156,6 +166,16 @@ async def open_house(
             await lease.end()
     finally:
         await db.aclose()
+
+
+def proxy_of(settings: Settings, catalog: Catalog) -> Proxy | None:
+    """Where the logs of LiteLLM proxies are, if the settings say it, and the deployments that are such proxies."""
+    deployments = [each.id for each in catalog.router.deployments if str(each.params["model"]).startswith(PROXIED)]
+    if settings.proxy_database_url is not None:
+        return Proxy(deployments, settings.proxy_database_url.get_secret_value())
+    if settings.proxy_url is not None and settings.proxy_key is not None:
+        return Proxy(deployments, url=settings.proxy_url, key=settings.proxy_key.get_secret_value())
+    return None
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
@@ -21,12 +22,24 @@ router = APIRouter(prefix="/api/spend", tags=["operations"], responses=ADMIN_ERR
 
 LOST_SINCE = timedelta(days=30)
 
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
+
+
+def _id_of(cursor: str | None) -> UUID | None:
+    """Raises: Unprocessable for a cursor we did not write."""
+    before = None if cursor is None else parse_id(cursor)
+    if cursor is not None and before is None:
+        raise Unprocessable("cursor must be the next_cursor of the page before.")
+    return before
+
 
 @router.get("/reconciliations", response_model=wire.ReconciliationList, summary="The last reconciliations")
-async def reconciliations(who: Caller, house: House, limit: PageLimit = 24) -> Response:
+async def reconciliations(who: Caller, house: House, cursor: Cursor = None, limit: PageLimit = 24) -> Response:
     """How LiteLLM's reports fitted our records, once an hour and whenever `spend reconcile` was run."""
-    made = await house.reconciliation.made(who, limit=limit)
-    return rendered(wire.ReconciliationList(reconciliations=[_view(each) for each in made]))
+    made = await house.reconciliation.made(who, limit=limit + 1, before=_id_of(cursor))
+    page = [_view(each) for each in made[:limit]]
+    following = page[-1].reconciliation_id if len(made) > limit else None
+    return rendered(wire.ReconciliationList(reconciliations=page, next_cursor=following))
 
 
 @router.get("/lost", response_model=wire.LostCallList, summary="Lost calls")
@@ -34,13 +47,11 @@ async def lost(
     who: Caller,
     house: House,
     since: Annotated[GivenMoment | None, Query(description="30 days ago if left out")] = None,
-    cursor: Annotated[str | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: Cursor = None,
     limit: PageLimit = 100,
 ) -> Response:
     """Calls whose server died after the provider may have been reached, and what they count as."""
-    before = None if cursor is None else parse_id(cursor)
-    if cursor is not None and before is None:
-        raise Unprocessable("cursor must be the next_cursor of the page before.")
+    before = _id_of(cursor)
     start = since or house.clock() - LOST_SINCE
     calls = await house.reconciliation.lost(who, start, before=before, limit=limit + 1)
     page = calls[:limit]

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -22,9 +22,9 @@ from control_plane.gateway.router import open_gateway
 from control_plane.jobs.models import Call
 from control_plane.logs import configure_logging
 from control_plane.model_groups.config import load_catalog
+from control_plane.runtime import proxy_of
 from control_plane.settings import Settings
-from control_plane.spend.models import ProxySpendLog
-from control_plane.spend.proxies import logs_in_database, logs_over_api
+from control_plane.spend.proxies import Proxy
 from control_plane.spend.reconcile import Price, ReconcileService, Source
 from control_plane.spend.reconciling import Reconciled, Sum
 from control_plane.storage.database import Database
@@ -35,6 +35,8 @@ spend_app = typer.Typer(name="spend", help="Compare spend logs with bills; list 
 
 ADMIN = Principal(team_id=None)
 MOST_LOST = 10_000
+MOST_JOBS = 20
+"""In the table."""
 WIDE = 160
 _DURATION = re.compile(r"([0-9]+)([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -103,20 +105,17 @@ def moment_of(text: str, present: datetime) -> datetime:
 
 
 async def _reconcile(settings: Settings, source: Source, since: datetime, *, has_prices: bool) -> Reconciled:
-    async with _prices(settings, is_wanted=has_prices) as price, _service(settings, price) as service:
-        deployments: Collection[str] | None = None
-        if source == "proxy":
-            deployments = _proxied(settings)
-            async for logs in _proxy_logs(settings, since):
-                await service.import_logs(logs)
+    proxy = _proxy(settings) if source == "proxy" else None
+    async with _prices(settings, is_wanted=has_prices) as price, _service(settings, price, proxy) as service:
         with Progress(console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task("calls", total=None)
-            return await service.reconcile(
-                source,
-                since,
-                deployments=deployments,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )
+
+            def progress(done: int, total: int) -> None:
+                bar.update(task, completed=done, total=total)
+
+            if proxy is not None:
+                return await service.reconcile_proxy(since, progress=progress)
+            return await service.reconcile(source, since, progress=progress)
 
 
 @asynccontextmanager
@@ -134,20 +133,14 @@ async def _prices(settings: Settings, *, is_wanted: bool) -> AsyncIterator[Price
         await gateway.aclose()
 
 
-def _proxied(settings: Settings) -> Collection[str]:
-    """The deployments that are LiteLLM proxies."""
-    catalog = load_catalog(settings.config, os.environ)
-    return [each.id for each in catalog.router.deployments if str(each.params["model"]).startswith("litellm_proxy/")]
-
-
-def _proxy_logs(settings: Settings, since: datetime) -> AsyncIterator[Sequence[ProxySpendLog]]:
-    if settings.proxy_database_url is not None:
-        return logs_in_database(settings.proxy_database_url.get_secret_value(), since)
-    if settings.proxy_url is not None and settings.proxy_key is not None:
-        return logs_over_api(settings.proxy_url, settings.proxy_key.get_secret_value(), since, now())
-    raise Unprocessable(
-        "Where are the proxy's logs? Set CONTROL_PLANE_PROXY_DATABASE_URL, or CONTROL_PLANE_PROXY_URL and _PROXY_KEY."
-    )
+def _proxy(settings: Settings) -> Proxy:
+    """Raises: Unprocessable when nothing says where its logs are."""
+    proxy = proxy_of(settings, load_catalog(settings.config, os.environ))
+    if proxy is None:
+        raise Unprocessable(
+            "Where are the proxy's logs? Set CONTROL_PLANE_PROXY_DATABASE_URL, or CONTROL_PLANE_PROXY_URL and _PROXY_KEY."
+        )
+    return proxy
 
 
 async def _lost(settings: Settings, since: datetime) -> Sequence[Call]:
@@ -161,10 +154,12 @@ async def _prune(settings: Settings, before: datetime) -> int:
 
 
 @asynccontextmanager
-async def _service(settings: Settings, price: Price | None = None) -> AsyncIterator[ReconcileService]:
+async def _service(
+    settings: Settings, price: Price | None = None, proxy: Proxy | None = None
+) -> AsyncIterator[ReconcileService]:
     db = Database(settings.database_url)
     try:
-        yield ReconcileService(db, clock=now, kept_for=settings.spend_logs_kept_for, price=price)
+        yield ReconcileService(db, clock=now, kept_for=settings.spend_logs_kept_for, price=price, proxy=proxy)
     finally:
         await db.aclose()
 
@@ -206,13 +201,17 @@ def _show(found: Reconciled) -> None:
     console = _console()
     table = Table("", "calls", "recorded USD", "reported USD", "by price list", "difference", "unexplained")
     findings = {finding.value.replace("_", " "): each for finding, each in found.by_finding.items()}
-    for title, sums in (("", findings), ("team", found.by_team), ("model", found.by_model), ("day", found.by_day)):
+    unfit = {job_id: each for job_id, each in found.by_job.items() if not each.fits}
+    jobs = dict(list(unfit.items())[:MOST_JOBS])
+    parts = (("team", found.by_team), ("model", found.by_model), ("day", found.by_day), ("job", jobs))
+    for title, sums in (("", findings), *parts):
         for name, each in sums.items():
             difference = usd_signed(each.reported - each.recorded)
             amounts = (f"{usd(each.recorded):.9f}", f"{usd(each.reported):.9f}", f"{usd(each.priced):.9f}", difference)
             table.add_row(f"{title} {name}".strip(), str(each.calls), *amounts, str(each.unexplained))
         table.add_section()
     console.print(table)
+    console.print(f"{len(found.by_job)} jobs, of which {len(unfit)} do not fit; --json lists them all")
     for example in found.examples:
         console.print(" ".join(f"{name}={value}" for name, value in example.items()), soft_wrap=True)
     console.print(f"{found.unexplained} unexplained")

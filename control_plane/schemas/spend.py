@@ -29,9 +29,10 @@ class ReconciliationView(Answer):
 
 
 class ReconciliationList(Answer):
-    """The last comparisons, newest first."""
+    """The comparisons, newest first. `next_cursor` leads to the next page; null on the last."""
 
     reconciliations: Sequence[ReconciliationView]
+    next_cursor: str | None
 
 
 class LostCall(Answer):

@@ -1,12 +1,13 @@
 """Fetches the spend logs of a LiteLLM proxy: from its database, or over its API."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 
-from control_plane.errors import Unavailable
+from control_plane.errors import DatabaseUnavailable, Unavailable
 from control_plane.spend import proxy_store
 from control_plane.spend.models import ProxySpendLog
 from control_plane.storage.database import Database
@@ -16,6 +17,24 @@ OVERLAP = timedelta(minutes=10)
 """Rows arrive late and out of order: what is a little older is read again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Where the spend logs of LiteLLM proxies are, in their database or behind their API, and the deployments of ours
+    that such a proxy serves.
+    """
+
+    deployments: Collection[str]
+    database_url: str | None = None
+    url: str = ""
+    key: str = ""
+
+    def logs(self, since: datetime, until: datetime) -> AsyncIterator[Sequence[ProxySpendLog]]:
+        """Pages of its logs from a time on. Raises: ProxyUnreachable."""
+        if self.database_url is not None:
+            return logs_in_database(self.database_url, since)
+        return logs_over_api(self.url, self.key, since, until)
+
+
 class ProxyUnreachable(Unavailable):
     """The LiteLLM proxy did not give its spend logs."""
 
@@ -23,7 +42,7 @@ class ProxyUnreachable(Unavailable):
 
 
 async def logs_in_database(url: str, since: datetime) -> AsyncIterator[Sequence[ProxySpendLog]]:
-    """Pages of the logs in a proxy's own Postgres. Raises: DatabaseUnavailable, InvalidConfig."""
+    """Pages of the logs in a proxy's own Postgres. Raises: ProxyUnreachable, InvalidConfig."""
     db = Database(url, pool_size=2)
     try:
         after = None
@@ -34,6 +53,8 @@ async def logs_in_database(url: str, since: datetime) -> AsyncIterator[Sequence[
                 return
             yield [proxy_store.log_of(row) for row in rows]
             after = (rows[-1]["startTime"], rows[-1]["request_id"])
+    except DatabaseUnavailable as error:
+        raise ProxyUnreachable("The database of the LiteLLM proxy cannot be reached.") from error
     finally:
         await db.aclose()
 

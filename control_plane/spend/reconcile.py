@@ -13,6 +13,7 @@ from control_plane.ids import first_id_at, new_id
 from control_plane.jobs.models import Call
 from control_plane.spend import reconcile_store as store
 from control_plane.spend.models import ProxySpendLog, Reconciliation, SpendLog
+from control_plane.spend.proxies import Proxy, ProxyUnreachable
 from control_plane.spend.reconciling import Reconciled, RecordedCall, judge
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
@@ -39,11 +40,22 @@ Price = Callable[[str, Usage], NanoUsd | None]
 
 
 class ReconcileService:
-    """The reconciliation. `kept_for`: how long spend logs are kept; None: for ever. `price` is the third witness."""
+    """The reconciliation. `kept_for`: how long spend logs are kept; None: for ever. `price` is the third witness.
+
+    `proxy`: where the logs of LiteLLM proxies behind the Router are; None: there are none.
+    """
 
     def __init__(
-        self, db: Database, *, clock: Clock, kept_for: timedelta | None = None, price: Price | None = None
+        self,
+        db: Database,
+        *,
+        clock: Clock,
+        kept_for: timedelta | None = None,
+        price: Price | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
+        self._proxy = proxy
+        self._proxy_due = clock()
         self._price = price
         self._db = db
         self._clock = clock
@@ -55,16 +67,17 @@ class ReconcileService:
         since: datetime,
         *,
         deployments: Collection[str] | None = None,
-        prices_all: bool = True,
+        is_brief: bool = False,
         progress: Progress = lambda _done, _all: None,
     ) -> Reconciled:
         """Compares every call since then, of some deployments or of all, and keeps the sums.
 
-        `prices_all`: asks the price list about every call, or only about those that nothing was reported of.
+        `is_brief`: asks the price list only about calls that cost nothing or that nothing was reported of, and makes no
+        sums by job.
         """
         now = self._clock()
         table: type[SpendLog | ProxySpendLog] = SpendLog if source == "embedded" else ProxySpendLog
-        found = Reconciled(source, since, now)
+        found = Reconciled(source, since, now, has_jobs=not is_brief)
         logs_since = now - self._kept_for if self._kept_for else None
         after = first_id_at(since - MARGIN)
         done = 0
@@ -78,7 +91,7 @@ class ReconcileService:
                 break
             for call in calls:
                 reported = attempts.get(call.call_id, ())
-                priced = self._priced(call) if prices_all or not reported else None
+                priced = None if is_brief and reported and call.cost else self._priced(call)
                 verdict = judge(call, reported, now=now, logs_since=logs_since, priced=priced)
                 found.add_call(call, verdict)
             after = calls[-1].call_id
@@ -90,28 +103,55 @@ class ReconcileService:
         await self._keep(found)
         return found
 
+    async def reconcile_proxy(
+        self, since: datetime, *, is_brief: bool = False, progress: Progress = lambda _done, _all: None
+    ) -> Reconciled:
+        """Imports the proxies' logs since then and compares the calls that ran on them. Raises: ProxyUnreachable."""
+        assert self._proxy is not None, "who asks for it has one"
+        async for logs in self._proxy.logs(since, self._clock()):
+            await self.import_logs(logs)
+        return await self.reconcile(
+            "proxy", since, deployments=self._proxy.deployments, is_brief=is_brief, progress=progress
+        )
+
     async def reconcile_hourly(self) -> None:
         """Compares what came since the last time, and the hour before it, once an hour; a chore of the sweeper."""
+        since = await self._due_since("embedded")
+        if since is not None:
+            _tell(await self.reconcile("embedded", since, is_brief=True))
+
+    async def reconcile_proxy_hourly(self) -> None:
+        """The same with the logs of proxies, if there are any; those that cannot be reached are asked again in an hour."""
+        if self._proxy is None or self._clock() < self._proxy_due:
+            return
+        since = await self._due_since("proxy")
+        if since is None:
+            return
+        self._proxy_due = self._clock() + EVERY
+        try:
+            _tell(await self.reconcile_proxy(since, is_brief=True))
+        except ProxyUnreachable as error:
+            log.warning("proxy_unreachable", extra={"reason": error.message})
+
+    async def _due_since(self, source: Source) -> datetime | None:
+        """From when on to compare, if it is an hour since the last time."""
         now = self._clock()
         async with self._db.reader() as reader:
-            last = await store.list_made(reader, limit=1)
+            last = await store.list_made(reader, limit=1, source=source)
         if last and now - last[0].created_at < EVERY:
-            return
-        since = max(now - LOOK_BACK, last[0].until - EVERY) if last else now - LOOK_BACK
-        found = await self.reconcile("embedded", since, prices_all=False)
-        level = logging.WARNING if found.unexplained else logging.INFO
-        log.log(level, "reconciled", extra={"unexplained": found.unexplained, "drift_nano_usd": found.drift})
+            return None
+        return max(now - LOOK_BACK, last[0].until - EVERY) if last else now - LOOK_BACK
 
     async def import_logs(self, logs: Sequence[ProxySpendLog]) -> None:
         """Keeps logs of a proxy; importing them again changes nothing."""
         async with self._db.transaction() as tx:
             await store.import_logs(tx, logs)
 
-    async def made(self, who: Principal, *, limit: int) -> Sequence[Reconciliation]:
-        """The last comparisons. Raises: AdminOnly."""
+    async def made(self, who: Principal, *, limit: int, before: UUID | None = None) -> Sequence[Reconciliation]:
+        """The comparisons, newest first; `before` is the id of the last one seen. Raises: AdminOnly."""
         who.may_administer()
         async with self._db.reader() as reader:
-            return await store.list_made(reader, limit=limit)
+            return await store.list_made(reader, limit=limit, before=before)
 
     async def lost(self, who: Principal, since: datetime, *, before: UUID | None, limit: int) -> Sequence[Call]:
         """Calls whose process died, newest first. Raises: AdminOnly."""
@@ -126,14 +166,14 @@ class ReconcileService:
         return await self.drop_logs(self._clock() - self._kept_for)
 
     async def drop_logs(self, before: datetime) -> int:
-        """Drops spend logs from before that time; returns how many."""
+        """Drops spend logs from before that time, imported ones too; returns how many."""
         dropped = 0
         while True:
             async with self._db.transaction() as tx:
-                count = await store.drop_logs(tx, before=first_id_at(before), limit=PAGE)
-            dropped += count
-            if count < PAGE:
+                count = await store.drop_logs(tx, before=before, limit=PAGE)
+            if not count:
                 return dropped
+            dropped += count
 
     def _priced(self, call: RecordedCall) -> int | None:
         if self._price is None or call.deployment_id is None:
@@ -153,3 +193,9 @@ class ReconcileService:
         )
         async with self._db.transaction() as tx:
             await store.add(tx, made)
+
+
+def _tell(found: Reconciled) -> None:
+    level = logging.WARNING if found.unexplained else logging.INFO
+    fields = {"source": found.source, "unexplained": found.unexplained, "drift_nano_usd": found.drift}
+    log.log(level, "reconciled", extra=fields)

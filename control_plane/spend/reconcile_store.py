@@ -10,6 +10,7 @@ from sqlalchemy import Select, and_, delete, func, insert, select
 from sqlmodel import col
 
 from control_plane.chat import Usage
+from control_plane.ids import first_id_at
 from control_plane.jobs.models import Call, Worker
 from control_plane.jobs.rules import CallStatus
 from control_plane.spend.models import ProxySpendLog, Reconciliation, SpendLog
@@ -20,6 +21,9 @@ from control_plane.storage.upsert import upsert
 
 LAST_MOMENTS = timedelta(minutes=1)
 """Before a server's last sign of life: what it had not reported then, it never did."""
+
+CLOCKS_APART = timedelta(hours=1)
+"""At most: the clock that ids are made by, and the one that a report's times come from."""
 
 
 async def count_calls(reader: Reader, *, after: UUID, since: datetime) -> int:
@@ -46,6 +50,7 @@ async def list_ended(
             col(Call.is_estimated),
             col(Call.cost_nano_usd),
             col(Call.is_unpriced),
+            col(Call.is_cached),
             col(Call.ended_at),
             col(Worker.seen_at).label("server_seen_at"),
         )
@@ -69,6 +74,7 @@ async def list_ended(
             is_unpriced=row.is_unpriced,
             ended_at=row.ended_at,
             server_died=row.server_seen_at is not None and row.ended_at > row.server_seen_at - LAST_MOMENTS,
+            is_cached=row.is_cached,
         )
         for row in await reader.execute(statement)
     ]
@@ -87,13 +93,15 @@ async def list_attempts(
 async def list_strays(
     reader: Reader, table: type[SpendLog] | type[ProxySpendLog], *, since: datetime, limit: int
 ) -> Sequence[ReportedAttempt]:
-    """Reports of calls that do not exist."""
+    """Reports of calls that do not exist. Our own logs are found by their ids, which are of the time they were written."""
     statement = (
         _attempts(table)
         .outerjoin(Call, col(Call.id) == col(table.call_id))
         .where(col(Call.id).is_(None), col(table.started_at) >= since)
         .limit(limit)
     )
+    if table is SpendLog:
+        statement = statement.where(col(SpendLog.id) >= first_id_at(since - CLOCKS_APART))
     return [_attempt(row) for row in await reader.execute(statement)]
 
 
@@ -109,10 +117,13 @@ async def import_logs(tx: Tx, logs: Sequence[ProxySpendLog]) -> None:
     await tx.execute(statement, [values_of(log) for log in logs])
 
 
-async def drop_logs(tx: Tx, *, before: UUID, limit: int) -> int:
-    """Drops spend logs with ids before that one; returns how many."""
-    oldest = select(col(SpendLog.id)).where(col(SpendLog.id) < before).order_by(col(SpendLog.id)).limit(limit)
-    return (await tx.execute(delete(SpendLog).where(col(SpendLog.id).in_(oldest)))).rowcount
+async def drop_logs(tx: Tx, *, before: datetime, limit: int) -> int:
+    """Drops spend logs written before that time, at most so many of each kind; returns how many in all."""
+    ours, proxies = col(SpendLog.id), col(ProxySpendLog.request_id)
+    oldest = select(ours).where(ours < first_id_at(before)).order_by(ours).limit(limit)
+    dropped = (await tx.execute(delete(SpendLog).where(ours.in_(oldest)))).rowcount
+    imported = select(proxies).where(col(ProxySpendLog.started_at) < before).limit(limit)
+    return dropped + (await tx.execute(delete(ProxySpendLog).where(proxies.in_(imported)))).rowcount
 
 
 async def add(tx: Tx, made: Reconciliation) -> None:
@@ -120,11 +131,16 @@ async def add(tx: Tx, made: Reconciliation) -> None:
     await tx.execute(insert(Reconciliation), values_of(made))
 
 
-async def list_made(reader: Reader, *, limit: int) -> Sequence[Reconciliation]:
-    """The last comparisons, newest first."""
-    return many(
-        Reconciliation, await reader.execute(every(Reconciliation).order_by(col(Reconciliation.id).desc()).limit(limit))
-    )
+async def list_made(
+    reader: Reader, *, limit: int, before: UUID | None = None, source: str | None = None
+) -> Sequence[Reconciliation]:
+    """The comparisons, of one source or of both, newest first; `before` is the id of the last one seen."""
+    statement = every(Reconciliation).order_by(col(Reconciliation.id).desc()).limit(limit)
+    if before is not None:
+        statement = statement.where(col(Reconciliation.id) < before)
+    if source is not None:
+        statement = statement.where(col(Reconciliation.source) == source)
+    return many(Reconciliation, await reader.execute(statement))
 
 
 async def list_lost(reader: Reader, *, since: datetime, before: UUID | None, limit: int) -> Sequence[Call]:

@@ -2,8 +2,8 @@
 
 finding               when                                                        explained
 matched               reported = recorded                                         –
-cost differs          reported ≠ recorded                                         the provider gave no usage, which
-                                                                                  LiteLLM prices 0 and we count; or
+cost differs          reported ≠ recorded; or both are 0, and the price list       the provider gave no usage, which
+                      prices the tokens                                           LiteLLM prices 0 and we count; or
                                                                                   nobody knows the price
 call without log      we recorded a call, its answer was not reported              it did not succeed: LiteLLM does not
                                                                                   report what is broken off; its
@@ -40,7 +40,10 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """What our record says of an ended call. `cost` in nano-USD. `server_died`: around the time the call ended."""
+    """What our record says of an ended call. `cost` in nano-USD. `server_died`: around the time the call ended.
+
+    `is_cached`: its answer came out of a cache and costs nothing.
+    """
 
     call_id: UUID
     job_id: UUID
@@ -53,6 +56,12 @@ class RecordedCall:
     is_unpriced: bool
     ended_at: datetime
     server_died: bool = False
+    is_cached: bool = False
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it may cost nothing, whatever its tokens are worth."""
+        return self.is_cached or self.is_unpriced or self.status is CallStatus.FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,8 @@ def judge(
     if priced is None:
         return verdict
     is_too_dear = verdict.finding is Finding.CALL_WITHOUT_LOG and call.cost > priced
+    if verdict.finding is Finding.MATCHED and call.cost == 0 < priced and not call.is_free:
+        return replace(verdict, finding=Finding.COST_DIFFERS, priced=priced)  # LiteLLM's 0 that we took over
     return replace(verdict, priced=priced, explanation=None if is_too_dear else verdict.explanation)
 
 
@@ -157,6 +168,11 @@ class Sum:
     priced: int = 0
     unexplained: int = 0
 
+    @property
+    def fits(self) -> bool:
+        """Whether what was reported is what was recorded."""
+        return self.reported == self.recorded and not self.unexplained
+
     def add(self, verdict: Verdict) -> None:
         """One more."""
         self.calls += 1
@@ -173,12 +189,13 @@ MOST_EXAMPLES = 100
 class Reconciled:
     """A whole comparison: by finding; by team, model and day; the first examples of what needs an explanation.
 
-    `by_job` holds only jobs with a call that did not match. `calls`, `recorded` count every call compared.
+    `has_jobs`: whether it keeps sums by job, of which there may be very many.
     """
 
     source: str
     since: datetime
     until: datetime
+    has_jobs: bool = True
     by_finding: dict[Finding, Sum] = field(default_factory=lambda: {finding: Sum() for finding in Finding})
     by_team: dict[str, Sum] = field(default_factory=dict)
     by_model: dict[str, Sum] = field(default_factory=dict)
@@ -189,7 +206,7 @@ class Reconciled:
     def add_call(self, call: RecordedCall, verdict: Verdict) -> None:
         """A call and what was thought of it."""
         self._add(verdict, team=call.team_id, model=call.model, moment=call.ended_at)
-        if verdict.finding is not Finding.MATCHED:
+        if self.has_jobs:
             self.by_job.setdefault(str(call.job_id), Sum()).add(verdict)
         if verdict.is_unexplained:
             self._show(verdict, call_id=str(call.call_id), job_id=str(call.job_id), team_id=call.team_id)

@@ -18,7 +18,8 @@ from sqlalchemy import text
 from control_plane.cli.spend import moment_of
 from control_plane.errors import Unprocessable
 from control_plane.settings import Settings
-from control_plane.spend.proxies import PAGE, logs_in_database, logs_over_api
+from control_plane.spend import proxy_store
+from control_plane.spend.proxies import PAGE, Proxy, logs_in_database, logs_over_api
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.reconciling import LATE, Finding, Reconciled
 from tests.books import Books
@@ -35,6 +36,7 @@ from tests.house import (
 )
 from tests.processes.process import run_arguments
 from tests.provider import Provider
+from tests.rooms import Watch
 
 PROXY_TABLE = """CREATE TABLE "LiteLLM_SpendLogs" (
     request_id text PRIMARY KEY, call_type text NOT NULL, api_key text NOT NULL DEFAULT '',
@@ -120,6 +122,7 @@ async def test_what_does_not_fit_is_found_to_the_nano_dollar(server: Server, tea
     }
     assert found.drift == 1 + COST_NANO_USD
     assert found.by_job[job_id].unexplained == 2
+    assert found.by_job[job_id].calls == 3, "the one that matched, too"
 
 
 async def test_the_command_prints_a_table_or_json_and_exits_with_1_when_something_is_unexplained(
@@ -133,6 +136,7 @@ async def test_the_command_prints_a_table_or_json_and_exits_with_1_when_somethin
     ran = await run_arguments(["spend", "reconcile"], tmp_path, **known)
     assert ran.code == 0, ran.output
     assert "matched" in ran.output
+    assert "1 jobs, of which 0 do not fit" in ran.output
     assert "0 unexplained" in ran.output
     async with serving(settings) as server:
         await change(server, "UPDATE spend_logs SET cost_nano_usd = 5")
@@ -142,6 +146,8 @@ async def test_the_command_prints_a_table_or_json_and_exits_with_1_when_somethin
     assert said["unexplained"] == 1
     assert said["by_job"][job_id]["reported"] == 5
     assert said["drift_nano_usd"] == 5 - COST_NANO_USD
+    ran = await run_arguments(["spend", "reconcile", "--no-prices"], tmp_path, **known)
+    assert f"job {job_id}" in ran.output
     ran = await run_arguments(["spend", "lost"], tmp_path, database_url=settings.database_url)
     assert ran.code == 0, ran.output
 
@@ -165,10 +171,20 @@ async def test_a_recorded_cost_above_price_times_usage_is_found_where_nothing_wa
 
 
 async def test_once_an_hour_is_enough(server: Server, team: Team) -> None:
-    made = ReconcileService(server.house.db, clock=lambda: datetime.now(UTC))
+    clock = Watch(datetime.now(UTC))
+    made = ReconcileService(server.house.db, clock=clock)
     await made.reconcile_hourly()
     await made.reconcile_hourly()
+    await made.reconcile_proxy_hourly()
     assert await scalar(server, "SELECT count(*) FROM reconciliations") == 1
+    clock.move(timedelta(hours=1))
+    await made.reconcile_hourly()
+    path = "/api/spend/reconciliations"
+    first = (await team.admin.get(path, params={"limit": 1})).json()
+    second = (await team.admin.get(path, params={"limit": 1, "cursor": first["next_cursor"]})).json()
+    assert second["next_cursor"] is None
+    assert first["reconciliations"][0]["created_at"] > second["reconciliations"][0]["created_at"]
+    assert (await team.admin.get(path, params={"cursor": "x"})).status_code == 422
 
 
 async def test_dropping_old_spend_logs_changes_no_bill_and_no_usage(server: Server, team: Team) -> None:
@@ -177,9 +193,12 @@ async def test_dropping_old_spend_logs_changes_no_bill_and_no_usage(server: Serv
     usage = (await team.http.get(f"/api/teams/{team.id}/usage")).json()
     books = await Books.of(team)
     dropping = service(server, kept_for=timedelta(days=30))
+    await dropping.import_logs([proxy_store.log_of(proxy_row(str(UUID(int=1)), 1, 0.5))])
     assert await dropping.drop_old_logs() == 0
+    assert await scalar(server, "SELECT count(*) FROM proxy_spend_logs") == 1
     assert await dropping.drop_logs(datetime.now(UTC) + timedelta(hours=1)) >= 8
     assert await scalar(server, "SELECT count(*) FROM spend_logs") == 0
+    assert await scalar(server, "SELECT count(*) FROM proxy_spend_logs") == 0, "what was imported is dropped, too"
     assert await Books.of(team) == books
     assert (await team.http.get(f"/api/teams/{team.id}/usage")).json() == usage
 
@@ -310,6 +329,28 @@ async def test_a_proxys_logs_are_matched_and_importing_them_twice_changes_nothin
             assert counts == {"matched": 1, "cost_differs": 1, "call_without_log": 1, "log_without_call": 1}
             assert each.drift == COST_NANO_USD + 500_000_000
             assert each.unexplained == 3
+
+
+async def test_a_proxys_logs_are_compared_in_the_background_too(
+    proxied: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Watch(datetime.now(UTC))
+    async with new_team(proxied) as team:
+        call_id = (await team.call(await team.create_job())).json()["call_id"]
+        async with proxy_api([proxy_row(call_id, 1, 2 * COST_NANO_USD / 1e9)]) as url:
+            proxy = Proxy(["ok-1"], url=url, key="sk-proxy")
+            made = ReconcileService(proxied.house.db, clock=clock, proxy=proxy)
+            await made.reconcile_hourly()
+            await made.reconcile_proxy_hourly()
+            await made.reconcile_proxy_hourly()
+        listed = (await team.admin.get("/api/spend/reconciliations")).json()["reconciliations"]
+        assert [(each["source"], each["drift_nano_usd"]) for each in listed[:1]] == [("proxy", COST_NANO_USD)]
+        assert [each["source"] for each in listed].count("proxy") == 1
+        # a proxy that is away is asked again an hour later, and keeps nobody from being swept
+        clock.move(timedelta(hours=1))
+        for _ in range(2):
+            await made.reconcile_proxy_hourly()
+        assert caplog.text.count("proxy_unreachable") == 1
 
 
 async def test_every_log_is_read_however_many_a_proxy_counts() -> None:

@@ -69,6 +69,16 @@ def test_what_was_never_reported_must_not_cost_more_than_price_times_usage() -> 
     assert not judge(call(OK, 7), attempts(7), now=NOW, priced=6).is_unexplained, "two agree"
 
 
+def test_a_cost_of_0_that_both_took_for_granted_is_found_by_the_price_list() -> None:
+    """LiteLLM prices 0 what it does not understand, and we take its word: two witnesses are one then."""
+    free = call(OK, 0)
+    verdict = judge(free, attempts(0), now=NOW, priced=5)
+    assert (verdict.finding, verdict.is_unexplained, verdict.priced) == (Finding.COST_DIFFERS, True, 5)
+    assert judge(free, attempts(0), now=NOW, priced=0).finding is Finding.MATCHED, "the model is free"
+    for explained in (replace(free, is_cached=True), replace(free, is_unpriced=True), call(FAILED, 0)):
+        assert judge(explained, attempts(0), now=NOW, priced=5).finding is Finding.MATCHED
+
+
 def test_a_server_that_died_explains_what_it_never_reported() -> None:
     made = replace(call(OK, 7), server_died=True)
     assert not judge(made, [], now=NOW).is_unexplained
