@@ -27,6 +27,7 @@ class _WithRequestId(logging.Filter):
 def configure_logging(level: str, form: Literal["json", "text"]) -> None:
     """Sends every logger to stderr in one form. uvicorn's access log is left out: `request` lines say more."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(level)
     handler.addFilter(_WithRequestId())
     if form == "json":
         handler.setFormatter(

@@ -138,6 +138,7 @@ async def test_the_command_prints_a_table_or_json_and_exits_with_1_when_somethin
     assert "matched" in ran.output
     assert "1 jobs, of which 0 do not fit" in ran.output
     assert "0 unexplained" in ran.output
+    assert "WARNING" not in ran.output, "what LiteLLM thinks of the prices belongs into the server's log"
     async with serving(settings) as server:
         await change(server, "UPDATE spend_logs SET cost_nano_usd = 5")
     ran = await run_arguments(["spend", "reconcile", "--json", "--since", "7d", "--no-prices"], tmp_path, **known)
