@@ -276,7 +276,7 @@ class AdministrationService:
         team_ids = [TeamId(team.id) for team in teams]
         balances = await credits_store.find_balances(reader, team_ids)
         grants = await store.find_grants(reader, team_ids)
-        at_risk = await risk_store.at_risk(reader, team_ids, since=self._clock() - self._risk.window)
+        at_risk = await risk_store.at_risk(reader, team_ids, since=self._risk.since(self._clock()))
         views = []
         for team, team_id in zip(teams, team_ids, strict=True):
             risk = self._risk_of(team, at_risk[team_id])

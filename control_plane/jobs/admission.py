@@ -31,6 +31,10 @@ class RiskPolicy:
     limit: NanoUsd = NanoUsd(100 * NANO_PER_USD)  # noqa: RUF009 - an int
     window: timedelta = timedelta(hours=24)
 
+    def since(self, now: datetime) -> datetime:
+        """Unbilled cost counts of hours that began after this: each job's for the window, and for an hour more at most."""
+        return now - self.window - timedelta(hours=1)
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
@@ -47,7 +51,7 @@ async def open_calls(
 
     The jobs' rows are locked, and the balances' when they are of several teams.
     """
-    entered = await calls_store.enter_jobs(tx, intents, now=now, risk_since=now - risk.window)
+    entered = await calls_store.enter_jobs(tx, intents, now=now, risk_since=risk.since(now))
     standings = {job_id: job.standing for job_id, job in entered.items()}
     results: dict[CallId, Admitted | HouseError] = {}
     opened: list[Intent] = []

@@ -1,13 +1,17 @@
 """What a job may use at most: its client's caps, and what its team may have at risk."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+
+import pytest
 
 from control_plane.credits import risk_store
-from control_plane.ids import TeamId
+from control_plane.jobs.admission import RiskPolicy
+from control_plane.storage.database import Database
 from tests.books import Books
 from tests.house import COST_NANO_USD, COST_USD, Server, Team, call_body, new_team
 from tests.provider import Provider
+from tests.rooms import ACME, Rooms
 
 
 async def test_a_call_that_could_exceed_max_cost_is_refused_and_hears_what_fits(team: Team, provider: Provider) -> None:
@@ -95,18 +99,22 @@ async def test_what_open_and_failed_jobs_cost_is_limited_until_it_is_billed(serv
         (await Books.of(team)).check()
 
 
-async def test_an_unbilled_job_is_at_risk_for_a_day(server: Server) -> None:
-    house = server.house
-    async with new_team(server) as team:
-        job_id = await team.create_job()
-        await team.call(job_id)
-        await team.complete(job_id, "cancelled")
-        later = house.clock() + timedelta(hours=25)
-        async with house.db.reader() as reader:
-            now = await risk_store.at_risk(reader, [TeamId(team.id)], since=house.clock() - timedelta(hours=24))
-            then = await risk_store.at_risk(reader, [TeamId(team.id)], since=later - timedelta(hours=24))
-        assert now == {team.id: COST_NANO_USD}
-        assert then == {team.id: 0}
+@pytest.mark.parametrize("minute", [0, 30, 59])
+async def test_an_unbilled_job_is_at_risk_for_the_whole_window(db: Database, minute: int) -> None:
+    """Its cost is kept by the hour: one closed at the end of an hour was out of sight a minute later."""
+    closed = datetime(2026, 3, 1, 12, minute, 30, tzinfo=UTC)
+    policy = RiskPolicy(window=timedelta(hours=1))
+    await Rooms.on(db).team()
+    async with db.transaction() as tx:
+        await risk_store.close_costs(tx, ACME, 7, unbilled_at=closed)
+        await risk_store.add_open_costs(tx, {ACME: 7})  # closing took it out of what is open
+
+    async def at(moment: datetime) -> int:
+        async with db.reader() as reader:
+            return (await risk_store.at_risk(reader, [ACME], since=policy.since(moment)))[ACME]
+
+    assert await at(closed) == await at(closed + policy.window) == 7
+    assert await at(closed + policy.window + timedelta(hours=1)) == 0
 
 
 async def test_a_limit_put_back_to_the_default_lets_calls_through(server: Server) -> None:
