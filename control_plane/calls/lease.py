@@ -82,7 +82,7 @@ class Lease:
 
     async def _sweep(self, lease: timedelta) -> None:
         now = self._clock()
-        async with self._db.transaction() as tx:
+        async with self._db.transaction(is_long=True) as tx:  # a server may have left thousands of calls
             dead = await workers_store.list_silent(tx, self._worker_id, since=now - lease)
             left = await workers_store.list_left_open(tx, dead)
             await risk_store.lock_balances(tx, {TeamId(call.team_id) for call in left})

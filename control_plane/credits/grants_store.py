@@ -58,12 +58,17 @@ async def list_expired(tx: Tx, team_id: TeamId, now: datetime) -> Sequence[Grant
     return [_grant(row) for row in await tx.execute(statement, {"team": team_id})]
 
 
-async def list_teams_with_expired(reader: Reader, now: datetime, *, limit: int) -> Sequence[TeamId]:
-    """Teams that have credits to lose: of a grant whose time is over, and available."""
+async def list_teams_with_expired(reader: Reader, now: datetime, *, after: TeamId, limit: int) -> Sequence[TeamId]:
+    """Teams behind one, by id, that have credits to lose: of a grant whose time is over, and available."""
     statement = (
         select(col(CreditGrant.team_id))
         .join(CreditBalance, col(CreditBalance.team_id) == col(CreditGrant.team_id))
-        .where(IS_LEFT, col(CreditGrant.expires_at) <= now, col(CreditBalance.available) > 0)
+        .where(
+            IS_LEFT,
+            col(CreditGrant.expires_at) <= now,
+            col(CreditGrant.team_id) > after,
+            col(CreditBalance.available) > 0,
+        )
         .distinct()
         .order_by(col(CreditGrant.team_id))
         .limit(limit)

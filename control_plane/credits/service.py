@@ -1,5 +1,6 @@
 """What is done with a team's credits: look, add, refund, adjust, expire. Jobs hold and settle them on their own."""
 
+import logging
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -10,13 +11,15 @@ from control_plane.credits.grants import Terms
 from control_plane.credits.models import CreditEvent, CreditGrant, LedgerEntry
 from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.store import Balance
-from control_plane.errors import TeamNotFound, Unprocessable
+from control_plane.errors import DatabaseUnavailable, TeamNotFound, Unprocessable
 from control_plane.ids import TeamId, new_id
 from control_plane.storage.database import Database
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
 
 TEAMS_AT_ONCE = 100
+
+log = logging.getLogger(__name__)
 
 
 class CreditService:
@@ -87,17 +90,28 @@ class CreditService:
     async def expire_grants(self) -> int:
         """Takes back what is left of expired grants, as far as no job holds it; returns of how many teams.
 
-        At most TEAMS_AT_ONCE: the next sweep goes on. Any number of servers may do it at once.
+        Any number of servers may do it at once. A team whose credits cannot be taken keeps no other from it.
         """
         now = self._clock()
-        async with self._db.reader() as reader:
-            team_ids = await grants_store.list_teams_with_expired(reader, now, limit=TEAMS_AT_ONCE)
-        for team_id in team_ids:
-            async with self._db.transaction() as tx:
-                balance = await store.lock_balance(tx, team_id)
-                if balance is not None:
-                    await store.expire(tx, team_id, balance, now)
-        return len(team_ids)
+        expired = 0
+        after = TeamId("")
+        while True:
+            async with self._db.reader() as reader:
+                team_ids = await grants_store.list_teams_with_expired(reader, now, after=after, limit=TEAMS_AT_ONCE)
+            if not team_ids:
+                return expired
+            for team_id in team_ids:
+                try:
+                    async with self._db.transaction() as tx:
+                        balance = await store.lock_balance(tx, team_id)
+                        if balance is not None:
+                            await store.expire(tx, team_id, balance, now)
+                    expired += 1
+                except DatabaseUnavailable:
+                    raise
+                except Exception:  # one team's trouble is not the others'
+                    log.exception("credits_not_expired", extra={"team": team_id})
+            after = team_ids[-1]
 
     async def add(
         self,

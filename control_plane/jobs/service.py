@@ -1,6 +1,7 @@
 """What is done with jobs: create, complete, look. Each use case opens and closes its own transaction."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from control_plane.errors import (
     AlreadyExists,
     CallsInFlight,
     Conflict,
+    DatabaseUnavailable,
     JobCapReached,
     JobClosed,
     JobNotFound,
@@ -36,7 +38,10 @@ from control_plane.tenants.principal import Principal
 
 COMPLETION_WAIT_S = 5.0
 COMPLETION_POLL_S = 0.05
-DUE_AT_ONCE = 100
+DUE_PAGE = 100
+DUE_AT_ONCE = 20
+
+log = logging.getLogger(__name__)
 
 REPEATED_WITHIN = timedelta(minutes=20)
 """How long after a request its repetition may come: SDKs wait up to ten minutes for an answer before they repeat."""
@@ -202,23 +207,36 @@ class JobService:
     async def expire_due(self) -> int:
         """Closes jobs that nobody closed in time and releases their holds; returns how many. Costs them nothing.
 
-        At most DUE_AT_ONCE: the next sweep goes on.
-
+        At most DUE_AT_ONCE pages of DUE_PAGE: the next sweep goes on. A job that cannot be closed keeps no other from it.
         Any number of servers may do it at once: each job goes to the one that claims it.
         """
-        closing = Closing(JobStatus.EXPIRED, error_message="The job was not completed in time.")
+        now = self._clock()
         expired = 0
-        async with self._db.reader() as reader:
-            due = await store.list_due(reader, self._clock(), limit=DUE_AT_ONCE)
-        for team_id, job_id in due:
-            async with self._db.transaction() as tx:
-                job = await store.claim(tx, team_id, job_id, closing.status, self._clock())
-                if job is not None:
-                    await self._settle(tx, job, closing, actor="expiry")
-            if job is not None:
-                expired += 1
-                self._metrics.job_closed(status=job.status, charged=0)
+        after: store.Due | None = None
+        for _ in range(DUE_AT_ONCE):
+            async with self._db.reader() as reader:
+                page = await store.list_due(reader, now, limit=DUE_PAGE, after=after)
+            for due in page:
+                try:
+                    expired += await self._expire(due)
+                except DatabaseUnavailable:
+                    raise
+                except Exception:  # one job's trouble is not the others'
+                    log.exception("job_not_expired", extra={"job_id": str(due.job_id)})
+            if len(page) < DUE_PAGE:
+                break
+            after = page[-1]
         return expired
+
+    async def _expire(self, due: store.Due) -> bool:
+        closing = Closing(JobStatus.EXPIRED, error_message="The job was not completed in time.")
+        async with self._db.transaction() as tx:
+            job = await store.claim(tx, due.team_id, due.job_id, closing.status, self._clock())
+            if job is not None:
+                await self._settle(tx, job, closing, actor="expiry")
+        if job is not None:
+            self._metrics.job_closed(status=job.status, charged=0)
+        return job is not None
 
     async def get(self, who: Principal, job_id: JobId) -> Job:
         """One job. Raises: JobNotFound, JobNotOwned."""

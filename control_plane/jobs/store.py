@@ -75,15 +75,27 @@ async def save_bill(tx: Tx, job: Job) -> None:
     await tx.execute(statement)
 
 
-async def list_due(reader: Reader, now: datetime, *, limit: int) -> Sequence[tuple[TeamId, JobId]]:
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A job whose time is over."""
+
+    team_id: TeamId
+    job_id: JobId
+    expires_at: datetime
+
+
+async def list_due(reader: Reader, now: datetime, *, limit: int, after: Due | None = None) -> Sequence[Due]:
     """Open jobs of all teams whose time is over and whose calls have ended, the longest overdue first."""
+    expires_at, job_id = col(Job.expires_at), col(Job.id)
     statement = (
-        select(col(Job.team_id), col(Job.id))
-        .where(text(IS_OPEN), col(Job.expires_at) <= now, col(Job.calls_open) == 0)
-        .order_by(col(Job.expires_at))
+        select(col(Job.team_id), job_id, expires_at)
+        .where(text(IS_OPEN), expires_at <= now, col(Job.calls_open) == 0)
+        .order_by(expires_at, job_id)
         .limit(limit)
     )
-    return [(TeamId(row.team_id), JobId(row.id)) for row in await reader.execute(statement)]
+    if after is not None:
+        statement = statement.where(tuple_(expires_at, job_id) > tuple_(after.expires_at, after.job_id))
+    return [Due(TeamId(row.team_id), JobId(row.id), row.expires_at) for row in await reader.execute(statement)]
 
 
 async def lock(tx: Tx, team_id: TeamId, job_id: JobId) -> Job | None:

@@ -15,6 +15,7 @@ from control_plane.credits.grants import Grant, Terms, burn
 from control_plane.credits.rules import EntryKind, Movement, hold, settle
 from control_plane.credits.store import MAX_CREDITS, Balance
 from control_plane.errors import Conflict, Unprocessable
+from control_plane.ids import TeamId
 from control_plane.units import Credits
 from tests.credits.ledgers import check_ledger, post
 from tests.rooms import ACME, ADMIN, Rooms
@@ -186,6 +187,21 @@ async def test_credits_expire_once_however_many_servers_sweep(rooms: Rooms) -> N
     assert (newest.kind, newest.available_delta, newest.actor) == ("expiry", -15, "expiry")
     assert await left_of(rooms) == [10]
     await check_ledger(rooms)
+
+
+async def test_credits_of_a_team_that_cannot_expire_keep_no_others_from_it(
+    rooms: Rooms, caplog: pytest.LogCaptureFixture
+) -> None:
+    teams = [ACME, TeamId("other")]
+    for team_id in teams:
+        await rooms.team(team_id, credits_allocated=0)
+        await rooms.credits.add(ADMIN, team_id, 9, reason="trial", terms=Terms(expires_at=rooms.clock() + DAY))
+    [row] = await rooms.credits.grants(ADMIN, ACME, limit=1)
+    await post(rooms, Movement(EntryKind.EXPIRY, available=-1), f"{row.id}:8")  # as if it had expired before
+    rooms.clock.move(DAY)
+    assert await rooms.credits.expire_grants() == 1
+    assert "credits_not_expired" in caplog.text
+    assert [(await rooms.credits.balance(ADMIN, team_id)).available for team_id in teams] == [8, 0]
 
 
 async def test_credits_that_a_job_holds_stay_until_it_is_closed(rooms: Rooms) -> None:

@@ -3,8 +3,13 @@
 import asyncio
 from datetime import timedelta
 
+import pytest
+from sqlalchemy import update
+from sqlmodel import col
+
 from control_plane.ids import JobId, TeamId
-from control_plane.jobs.service import NewJob
+from control_plane.jobs.models import Job
+from control_plane.jobs.service import DUE_PAGE, NewJob
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from tests.house import Team
@@ -27,6 +32,21 @@ async def test_an_overdue_job_expires_and_gives_back_its_hold(db: Database) -> N
     assert (expired.status, expired.credits_charged) == ("expired", 0)
     balance = await rooms.credits.balance(who, TeamId(ACME))
     assert (balance.available, balance.held, balance.used) == (100, 0, 0)
+
+
+async def test_any_number_of_jobs_expires_and_one_that_cannot_keeps_no_other_from_it(
+    db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    rooms = Rooms.on(db)
+    await rooms.team(ACME, credits_allocated=300)
+    who = Principal(team_id=TeamId(ACME))
+    jobs = [await rooms.jobs.create(who, NewJob("test", ttl=TTL)) for _ in range(DUE_PAGE + 5)]
+    async with db.transaction() as tx:
+        await tx.execute(update(Job).where(col(Job.id) == jobs[0].id).values(plan={"budget_mode": "unknown"}))
+    rooms.clock.move(TTL)
+    assert await rooms.jobs.expire_due() == len(jobs) - 1
+    assert "job_not_expired" in caplog.text
+    assert (await rooms.credits.balance(who, TeamId(ACME))).held == 1
 
 
 async def test_a_job_whose_time_is_over_takes_no_calls(team: Team) -> None:
