@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from control_plane.administration import store
 from control_plane.administration.access import check_default, check_groups
@@ -42,13 +43,15 @@ class KeyAdministration:
         self._principals.forget()  # its origins may have been asked for before
         return issued
 
-    async def list(self, who: Principal, team_id: TeamId) -> Sequence[KeyView]:
+    async def list(
+        self, who: Principal, team_id: TeamId, *, limit: int | None = None, after: UUID | None = None
+    ) -> Sequence[KeyView]:
         """The team's keys, oldest first, those that ended too."""
         who.may_administer()
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
             origins = await tenants_store.list_origins(reader, team_id)
-            keys = await tenants_store.list_keys(reader, team_id)
+            keys = await tenants_store.list_keys(reader, team_id, limit=limit, after=after)
         return [KeyView(key, origins.get(KeyId(key.id), ())) for key in keys]
 
     async def set_origins(self, who: Principal, team_id: TeamId, key_id: KeyId, origins: Sequence[str]) -> KeyView:

@@ -67,11 +67,13 @@ class AdministrationService:
             await tenants_store.add(tx, organization, taken=f"There is an organization '{organization.id}' already.")
         return organization
 
-    async def list_organizations(self, who: Principal, *, limit: int, offset: int) -> Sequence[Organization]:
-        """Every organization, by id."""
+    async def list_organizations(
+        self, who: Principal, *, limit: int, offset: int = 0, after: str = ""
+    ) -> Sequence[Organization]:
+        """Every organization, by id, from the one behind `after` on."""
         who.may_administer()
         async with self._db.reader() as reader:
-            return await tenants_store.list_all_organizations(reader, limit=limit, offset=offset)
+            return await tenants_store.list_all_organizations(reader, limit=limit, offset=offset, after=after)
 
     async def get_organization(self, who: Principal, organization_id: OrganizationId) -> Organization:
         """One organization. Raises: OrganizationNotFound."""
@@ -117,15 +119,21 @@ class AdministrationService:
         return NewTeamView(view_of(catalog, team, balance, grants, self._risk_of(team, 0)), issued)
 
     async def list_teams(
-        self, who: Principal, *, limit: int, offset: int, organization_id: OrganizationId | None = None
+        self,
+        who: Principal,
+        *,
+        limit: int,
+        offset: int = 0,
+        after: str = "",
+        organization_id: OrganizationId | None = None,
     ) -> Sequence[TeamView]:
-        """Every team, or those of one organization, by id. Raises: OrganizationNotFound."""
+        """Every team, or those of one organization, by id, from the one behind `after` on. Raises: OrganizationNotFound."""
         who.may_administer()
         async with self._db.reader() as reader:
             if organization_id is not None:
                 await _organization(reader, organization_id)
             teams = await tenants_store.list_all_teams(
-                reader, organization_id=organization_id, limit=limit, offset=offset
+                reader, organization_id=organization_id, limit=limit, offset=offset, after=after
             )
             return await self._views(reader, teams)
 

@@ -1,10 +1,14 @@
 """What the administrator's routes share: their refusals in OpenAPI, and how lists are paged."""
 
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import Query
 
 from control_plane.api.responses import AUTH_ERRORS, ErrorAnswer
+from control_plane.errors import Unprocessable
+from control_plane.ids import parse_id
+from control_plane.names import is_name
 
 ADMIN_ERRORS = {
     **AUTH_ERRORS,
@@ -15,3 +19,21 @@ ADMIN_ERRORS = {
 
 PageLimit = Annotated[int, Query(ge=1, le=1000)]
 PageOffset = Annotated[int, Query(ge=0, le=10_000_000)]
+PageCursor = Annotated[str | None, Query(description="`next_cursor` of the page before; better than a large offset")]
+
+NOT_OURS = "The cursor is not one of ours; begin again without one."
+
+
+def name_in(cursor: str | None) -> str:
+    """The name that a page begins behind; before all names without a cursor. Raises: Unprocessable."""
+    if cursor is not None and not is_name(cursor):
+        raise Unprocessable(NOT_OURS)
+    return cursor or ""
+
+
+def id_in(cursor: str | None) -> UUID | None:
+    """The id that a page begins behind. Raises: Unprocessable."""
+    before = None if cursor is None else parse_id(cursor)
+    if cursor is not None and before is None:
+        raise Unprocessable(NOT_OURS)
+    return before

@@ -20,6 +20,24 @@ def organization(row: Organization) -> admin.OrganizationAnswer:
     )
 
 
+def organizations(rows: Sequence[Organization], limit: int, offset: int) -> admin.OrganizationList:
+    """A page of organizations; of `limit + 1` rows the last only says that there are more."""
+    page = [organization(row) for row in rows[:limit]]
+    has_more = len(rows) > limit
+    following = page[-1].organization_id if has_more else None
+    return admin.OrganizationList(
+        organizations=page, limit=limit, offset=offset, has_more=has_more, next_cursor=following
+    )
+
+
+def teams(found: Sequence[TeamView], limit: int, offset: int) -> admin.TeamList:
+    """A page of teams; of `limit + 1` the last only says that there are more."""
+    page = [team(view) for view in found[:limit]]
+    has_more = len(found) > limit
+    following = page[-1].team_id if has_more else None
+    return admin.TeamList(teams=page, limit=limit, offset=offset, has_more=has_more, next_cursor=following)
+
+
 def team(view: TeamView) -> admin.TeamAnswer:
     """A team, its credits, and why it may use what."""
     return admin.TeamAnswer(**_team_fields(view))

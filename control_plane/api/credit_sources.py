@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from control_plane.api import credit_views as views
-from control_plane.api.admin_shared import ADMIN_ERRORS
+from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, id_in
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
@@ -21,10 +21,11 @@ router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, rout
 @router.get("/credits/teams/{team_id}/grants", response_model=wire.GrantList, summary="What is left, and until when")
 @router.get("/teams/{team_id}/credits/grants", response_model=wire.GrantList, summary="What is left, and until when")
 async def grants(
-    team_id: str, who: Caller, house: House, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    team_id: str, who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 100
 ) -> Response:
     """The grants of which something is left, in the order in which they are used up. A team's key may ask for its own."""
-    return rendered(views.grants(team_id, await house.credits.grants(who, TeamId(team_id), limit=limit)))
+    found = await house.credits.grants(who, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
+    return rendered(views.grants(team_id, found, limit))
 
 
 @router.post(

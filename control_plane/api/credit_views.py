@@ -8,10 +8,14 @@ from control_plane.credits.store import Balance
 from control_plane.schemas import credits as wire
 
 
-def grants(team_id: str, rows: Sequence[CreditGrant]) -> wire.GrantList:
-    """What is left, in the order in which it is used up."""
+def grants(team_id: str, rows: Sequence[CreditGrant], limit: int) -> wire.GrantList:
+    """A page of what is left, in the order in which it is used up; of `limit + 1` rows the last only says that there are
+    more.
+    """
+    page = rows[:limit]
     return wire.GrantList(
         team_id=team_id,
+        next_cursor=str(page[-1].id) if len(rows) > limit else None,
         grants=[
             wire.GrantAnswer(
                 grant_id=str(row.id),
@@ -21,7 +25,7 @@ def grants(team_id: str, rows: Sequence[CreditGrant]) -> wire.GrantList:
                 expires_at=row.expires_at,
                 created_at=row.created_at,
             )
-            for row in rows
+            for row in page
         ],
     )
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from control_plane.administration.values import KeyTerms
 from control_plane.allowance import Allowance
 from control_plane.api import admin_views as views
-from control_plane.api.admin_shared import ADMIN_ERRORS
+from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, id_in
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
@@ -31,10 +31,14 @@ async def create(team_id: str, who: Caller, house: House, body: wire.CreateKey |
 
 
 @router.get("", response_model=wire.KeyList, summary="List a team's keys")
-async def list_keys(team_id: str, who: Caller, house: House) -> Response:
+async def list_keys(
+    team_id: str, who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 1000
+) -> Response:
     """The team's keys by what they begin with, never their secrets; those that ended too."""
-    found = await house.administration.keys.list(who, TeamId(team_id))
-    return rendered(wire.KeyList(team_id=team_id, keys=[views.key(view, house.clock()) for view in found]))
+    found = await house.administration.keys.list(who, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
+    page = [views.key(view, house.clock()) for view in found[:limit]]
+    following = page[-1].key_id if len(found) > limit else None
+    return rendered(wire.KeyList(team_id=team_id, keys=page, next_cursor=following))
 
 
 @router.post("/{key_id}/rotate", response_model=wire.KeyCreated, summary="Rotate a key")

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from control_plane.api import admin_views as views
-from control_plane.api.admin_shared import ADMIN_ERRORS, PageLimit, PageOffset
+from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, PageOffset, name_in
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
@@ -27,11 +27,12 @@ async def create(body: wire.CreateOrganization, who: Caller, house: House) -> Re
 
 
 @router.get("", response_model=wire.OrganizationList, summary="List organizations")
-async def list_organizations(who: Caller, house: House, limit: PageLimit = 100, offset: PageOffset = 0) -> Response:
+async def list_organizations(
+    who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 100, offset: PageOffset = 0
+) -> Response:
     """Every organization, by id."""
-    found = await house.administration.list_organizations(who, limit=limit + 1, offset=offset)
-    page = [views.organization(row) for row in found[:limit]]
-    return rendered(wire.OrganizationList(organizations=page, limit=limit, offset=offset, has_more=len(found) > limit))
+    found = await house.administration.list_organizations(who, limit=limit + 1, offset=offset, after=name_in(cursor))
+    return rendered(views.organizations(found, limit, offset))
 
 
 @router.get("/{organization_id}", response_model=wire.OrganizationAnswer, summary="Get an organization")
@@ -44,14 +45,19 @@ async def get(organization_id: str, who: Caller, house: House) -> Response:
 
 @router.get("/{organization_id}/teams", response_model=wire.TeamList, summary="List an organization's teams")
 async def list_teams(
-    organization_id: str, who: Caller, house: House, limit: PageLimit = 100, offset: PageOffset = 0
+    organization_id: str,
+    who: Caller,
+    house: House,
+    cursor: PageCursor = None,
+    limit: PageLimit = 100,
+    offset: PageOffset = 0,
 ) -> Response:
     """The organization's teams, by id."""
+    organization = OrganizationId(organization_id)
     found = await house.administration.list_teams(
-        who, limit=limit + 1, offset=offset, organization_id=OrganizationId(organization_id)
+        who, limit=limit + 1, offset=offset, after=name_in(cursor), organization_id=organization
     )
-    page = [views.team(view) for view in found[:limit]]
-    return rendered(wire.TeamList(teams=page, limit=limit, offset=offset, has_more=len(found) > limit))
+    return rendered(views.teams(found, limit, offset))
 
 
 @router.get(

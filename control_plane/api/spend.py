@@ -2,16 +2,13 @@
 
 from datetime import timedelta
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from control_plane.api.admin_shared import ADMIN_ERRORS, PageLimit
+from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, id_in
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
-from control_plane.errors import Unprocessable
-from control_plane.ids import parse_id
 from control_plane.jobs.models import Call
 from control_plane.schemas import spend as wire
 from control_plane.schemas.base import GivenMoment
@@ -22,21 +19,11 @@ router = APIRouter(prefix="/api/spend", tags=["operations"], responses=ADMIN_ERR
 
 LOST_SINCE = timedelta(days=30)
 
-Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before")]
-
-
-def _id_of(cursor: str | None) -> UUID | None:
-    """Raises: Unprocessable for a cursor we did not write."""
-    before = None if cursor is None else parse_id(cursor)
-    if cursor is not None and before is None:
-        raise Unprocessable("cursor must be the next_cursor of the page before.")
-    return before
-
 
 @router.get("/reconciliations", response_model=wire.ReconciliationList, summary="The last reconciliations")
-async def reconciliations(who: Caller, house: House, cursor: Cursor = None, limit: PageLimit = 24) -> Response:
+async def reconciliations(who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 24) -> Response:
     """How LiteLLM's reports fitted our records, once an hour and whenever `spend reconcile` was run."""
-    made = await house.reconciliation.made(who, limit=limit + 1, before=_id_of(cursor))
+    made = await house.reconciliation.made(who, limit=limit + 1, before=id_in(cursor))
     page = [_view(each) for each in made[:limit]]
     following = page[-1].reconciliation_id if len(made) > limit else None
     return rendered(wire.ReconciliationList(reconciliations=page, next_cursor=following))
@@ -47,11 +34,11 @@ async def lost(
     who: Caller,
     house: House,
     since: Annotated[GivenMoment | None, Query(description="30 days ago if left out")] = None,
-    cursor: Cursor = None,
+    cursor: PageCursor = None,
     limit: PageLimit = 100,
 ) -> Response:
     """Calls whose server died after the provider may have been reached, and what they count as."""
-    before = _id_of(cursor)
+    before = id_in(cursor)
     start = since or house.clock() - LOST_SINCE
     calls = await house.reconciliation.lost(who, start, before=before, limit=limit + 1)
     page = calls[:limit]

@@ -13,7 +13,7 @@ from control_plane.administration.values import (
     TeamChanges,
 )
 from control_plane.api import admin_views as views
-from control_plane.api.admin_shared import ADMIN_ERRORS, PageLimit, PageOffset
+from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, PageOffset, name_in
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
@@ -41,14 +41,16 @@ async def list_teams(
     who: Caller,
     house: House,
     organization_id: Annotated[str | None, Query(description="only this organization's")] = None,
+    cursor: PageCursor = None,
     limit: PageLimit = 100,
     offset: PageOffset = 0,
 ) -> Response:
     """Every team, by id."""
     organization = None if organization_id is None else OrganizationId(organization_id)
-    found = await house.administration.list_teams(who, limit=limit + 1, offset=offset, organization_id=organization)
-    page = [views.team(view) for view in found[:limit]]
-    return rendered(wire.TeamList(teams=page, limit=limit, offset=offset, has_more=len(found) > limit))
+    found = await house.administration.list_teams(
+        who, limit=limit + 1, offset=offset, after=name_in(cursor), organization_id=organization
+    )
+    return rendered(views.teams(found, limit, offset))
 
 
 @router.get("/{team_id}", response_model=wire.TeamAnswer, summary="Get a team")

@@ -34,7 +34,7 @@ from control_plane.units import usd
 spend_app = typer.Typer(name="spend", help="Compare spend logs with bills; list lost calls.", no_args_is_help=True)
 
 ADMIN = Principal(team_id=None)
-MOST_LOST = 10_000
+PAGE = 1000
 MOST_JOBS = 20
 """In the table."""
 WIDE = 160
@@ -144,8 +144,11 @@ def _proxy(settings: Settings) -> Proxy:
 
 
 async def _lost(settings: Settings, since: datetime) -> Sequence[Call]:
+    found: list[Call] = []
     async with _service(settings) as service:
-        return await service.lost(ADMIN, since, before=None, limit=MOST_LOST)
+        while page := await service.lost(ADMIN, since, before=found[-1].id if found else None, limit=PAGE):
+            found += page
+    return found
 
 
 async def _prune(settings: Settings, before: datetime) -> int:

@@ -6,16 +6,20 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, Select, bindparam, insert, select, update
+from sqlalchemy import Executable, Integer, Select, Uuid, bindparam, func, insert, literal, select, tuple_, update
 from sqlmodel import col
 
-from control_plane.credits.grants import Grant, Terms, burn
+from control_plane.credits.grants import NEVER, Grant, Terms, burn
 from control_plane.credits.models import IS_LEFT, CreditBalance, CreditGrant
 from control_plane.ids import TeamId, new_id
+from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
-from control_plane.storage.rows import every, many, one_or_many
+from control_plane.storage.rows import every, many, one, one_or_many
 
 GRANTS_AT_ONCE = 50
+
+TURN_TYPES = (Integer(), UtcDateTime(), UtcDateTime(), Uuid())
+"""Of what `grants.Grant.turn` is made of."""
 
 
 async def add(tx: Tx, team_id: TeamId, amount: int, remaining: int, terms: Terms, now: datetime) -> None:
@@ -76,10 +80,27 @@ async def list_teams_with_expired(reader: Reader, now: datetime, *, after: TeamI
     return [TeamId(row.team_id) for row in await reader.execute(statement)]
 
 
-async def list_left(reader: Reader, team_id: TeamId, *, limit: int) -> Sequence[CreditGrant]:
-    """The team's grants of which something is left, in the order in which they are used up."""
+async def list_left(
+    reader: Reader, team_id: TeamId, *, limit: int, after: Grant | None = None
+) -> Sequence[CreditGrant]:
+    """The team's grants of which something is left, in the order in which they are used up, behind one of them."""
     statement = every(CreditGrant).where(col(CreditGrant.team_id) == team_id, IS_LEFT)
+    if after is not None:
+        turn = (
+            col(CreditGrant.priority),
+            func.coalesce(col(CreditGrant.expires_at), literal(NEVER, UtcDateTime)),
+            col(CreditGrant.created_at),
+            col(CreditGrant.id),
+        )
+        statement = statement.where(tuple_(*turn) > tuple_(*after.turn, types=TURN_TYPES))
     return many(CreditGrant, await reader.execute(statement.order_by(*_turn()).limit(limit)))
+
+
+async def find(reader: Reader, team_id: TeamId, grant_id: UUID) -> Grant | None:
+    """One grant of the team, also one of which nothing is left."""
+    statement = every(CreditGrant).where(col(CreditGrant.team_id) == team_id, col(CreditGrant.id) == grant_id)
+    row = one(CreditGrant, await reader.execute(statement))
+    return None if row is None else _grant(row)
 
 
 def _turn() -> Sequence[Any]:

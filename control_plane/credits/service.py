@@ -52,15 +52,20 @@ class CreditService:
             await tenants_store.get_team(reader, team_id)
             return await store.list_entries(reader, team_id, limit=limit, before=before)
 
-    async def grants(self, who: Principal, team_id: TeamId, *, limit: int) -> Sequence[CreditGrant]:
-        """What is left of what the team was given, in the order in which it is used up.
+    async def grants(
+        self, who: Principal, team_id: TeamId, *, limit: int, after: UUID | None = None
+    ) -> Sequence[CreditGrant]:
+        """What is left of what the team was given, in the order in which it is used up, behind the grant `after`.
 
-        Raises: TeamNotOwned, TeamNotFound.
+        Raises: TeamNotOwned, TeamNotFound; Unprocessable when the team has no grant `after`.
         """
         who.may_read(team_id)
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
-            return await grants_store.list_left(reader, team_id, limit=limit)
+            last = None if after is None else await grants_store.find(reader, team_id, after)
+            if after is not None and last is None:
+                raise Unprocessable("The cursor is not one of ours; begin again without one.")
+            return await grants_store.list_left(reader, team_id, limit=limit, after=last)
 
     async def events(
         self, who: Principal, team_id: TeamId, *, limit: int, before: UUID | None = None

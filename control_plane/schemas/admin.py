@@ -54,12 +54,13 @@ class OrganizationAnswer(Answer):
 
 
 class OrganizationList(Answer):
-    """Organizations by id. `has_more`: ask again with a larger offset."""
+    """Organizations by id. `next_cursor` leads to the next page; null on the last."""
 
     organizations: Sequence[OrganizationAnswer]
     limit: int
     offset: int
     has_more: bool
+    next_cursor: str | None
 
 
 class OrganizationUsage(Answer):
@@ -181,12 +182,13 @@ class TeamCreated(TeamAnswer):
 
 
 class TeamList(Answer):
-    """Teams by id. `has_more`: ask again with a larger offset."""
+    """Teams by id. `next_cursor` leads to the next page; null on the last."""
 
     teams: Sequence[TeamAnswer]
     limit: int
     offset: int
     has_more: bool
+    next_cursor: str | None
 
 
 class TeamDeleted(Answer):
@@ -271,7 +273,8 @@ class KeyCreated(KeyAnswer):
 
 
 class KeyList(Answer):
-    """A team's keys, oldest first, those that ended too."""
+    """A team's keys, oldest first, those that ended too. `next_cursor` leads to the next page; null on the last."""
 
     team_id: str
     keys: Sequence[KeyAnswer]
+    next_cursor: str | None

@@ -125,10 +125,14 @@ class GrantAnswer(Answer):
 
 
 class GrantList(Answer):
-    """The grants of which something is left, in the order in which they are used up."""
+    """The grants of which something is left, in the order in which they are used up.
+
+    `next_cursor` leads to the next page; null on the last.
+    """
 
     team_id: str
     grants: Sequence[GrantAnswer]
+    next_cursor: str | None
 
 
 class ConfigureAutoRefill(Body):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, delete, insert, inspect, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -33,10 +34,12 @@ async def find_organization(reader: Reader, organization_id: OrganizationId) -> 
     return one(Organization, await reader.execute(statement))
 
 
-async def list_all_organizations(reader: Reader, *, limit: int, offset: int) -> Sequence[Organization]:
-    """Every organization, by id."""
-    statement = every(Organization).order_by(col(Organization.id)).limit(limit).offset(offset)
-    return many(Organization, await reader.execute(statement))
+async def list_all_organizations(
+    reader: Reader, *, limit: int, offset: int = 0, after: str = ""
+) -> Sequence[Organization]:
+    """Every organization, by id, from the one behind `after` on."""
+    following = every(Organization).where(col(Organization.id) > after).order_by(col(Organization.id))
+    return many(Organization, await reader.execute(following.limit(limit).offset(offset)))
 
 
 async def get_team(reader: Reader, team_id: TeamId) -> Team:
@@ -55,10 +58,10 @@ async def find_team(reader: Reader, team_id: TeamId) -> Team | None:
 
 
 async def list_all_teams(
-    reader: Reader, *, organization_id: OrganizationId | None, limit: int, offset: int
+    reader: Reader, *, organization_id: OrganizationId | None, limit: int, offset: int = 0, after: str = ""
 ) -> Sequence[Team]:
-    """Every team, or every team of one organization, by id."""
-    statement = every(Team).order_by(col(Team.id)).limit(limit).offset(offset)
+    """Every team, or every team of one organization, by id, from the one behind `after` on."""
+    statement = every(Team).where(col(Team.id) > after).order_by(col(Team.id)).limit(limit).offset(offset)
     if organization_id is not None:
         statement = statement.where(col(Team.organization_id) == organization_id)
     return many(Team, await reader.execute(statement))
@@ -78,9 +81,13 @@ async def delete_team(tx: Tx, team_id: TeamId) -> None:
     await tx.execute(delete(Team).where(col(Team.id) == team_id))
 
 
-async def list_keys(reader: Reader, team_id: TeamId) -> Sequence[VirtualKey]:
-    """The team's keys, oldest first, revoked ones too."""
-    statement = every(VirtualKey).where(col(VirtualKey.team_id) == team_id).order_by(col(VirtualKey.id))
+async def list_keys(
+    reader: Reader, team_id: TeamId, *, limit: int | None = None, after: UUID | None = None
+) -> Sequence[VirtualKey]:
+    """The team's keys, oldest first, revoked ones too; from the one behind `after` on."""
+    statement = every(VirtualKey).where(col(VirtualKey.team_id) == team_id).order_by(col(VirtualKey.id)).limit(limit)
+    if after is not None:
+        statement = statement.where(col(VirtualKey.id) > after)
     return many(VirtualKey, await reader.execute(statement))
 
 

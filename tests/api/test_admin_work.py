@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from control_plane.ids import new_id
 from tests.house import Server, Team, new_team
 
 
@@ -65,6 +66,42 @@ async def test_lists_say_whether_there_is_more(admin: httpx.AsyncClient) -> None
     rest = (await admin.get("/api/teams?limit=2&offset=2")).json()
     assert [team["team_id"] for team in (*first["teams"], *rest["teams"])] == ["t0", "t1", "t2"]
     assert (first["has_more"], rest["has_more"]) == (True, False)
+
+
+PAGED = [
+    "/api/organizations",
+    "/api/teams",
+    "/api/organizations/org/teams",
+    "/api/teams/t1/keys",
+    "/api/teams/t1/credits/grants",
+]
+
+
+async def test_every_list_is_read_page_by_page_whatever_is_added_meanwhile(admin: httpx.AsyncClient) -> None:
+    for name in ("org", "a", "z"):
+        await admin.post("/api/organizations/create", json={"organization_id": name, "name": name})
+    for number in range(3):
+        new = {"team_id": f"t{number}", "organization_id": "org", "credits_allocated": 1}
+        await admin.post("/api/teams/create", json=new)
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    for terms in ({"priority": 5}, {"expires_at": tomorrow}, {"expires_at": tomorrow}):
+        await admin.post("/api/teams/t1/credits/add", json={"credits": 1, "reason": "more", **terms})
+        await admin.post("/api/teams/t1/keys", json={})
+    for path in PAGED:
+        whole = (await admin.get(path)).json()
+        name = next(name for name, value in whole.items() if isinstance(value, list))
+        assert len(whole[name]) >= 3
+        assert whole["next_cursor"] is None
+        found, cursor = [], None
+        while True:
+            page = (await admin.get(path, params={"limit": 1} | ({"cursor": cursor} if cursor else {}))).json()
+            found += page[name]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        assert found == whole[name]
+        for wrong in ("\x00", "no cursor", str(new_id()) if "grants" in path else ""):
+            assert (await admin.get(path, params={"cursor": wrong})).status_code == 422, (path, wrong)
 
 
 async def test_null_and_absent_differ_when_a_team_is_changed(team: Team) -> None:
