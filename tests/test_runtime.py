@@ -5,6 +5,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import text
 
 from control_plane.administration.values import NewTeam
 from control_plane.calls.service import CallOrder
@@ -45,7 +46,7 @@ async def test_when_a_background_task_dies_running_calls_are_recorded_and_the_ho
     db = Database(postgres_url)
     try:
         async with db.reader() as reader:
-            rows = await reader.exec_driver_sql("SELECT status, error_code FROM calls")
+            rows = await reader.execute(text("SELECT status, error_code FROM calls"))
             assert [tuple(row) for row in rows] == [("cancelled", "drained")]
     finally:
         await db.aclose()

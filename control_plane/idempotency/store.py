@@ -67,7 +67,7 @@ async def purge(tx: Tx, now: datetime, *, limit: int) -> int:
     statement = delete(IdempotencyKey).where(
         col(IdempotencyKey.expires_at) <= now, col(IdempotencyKey.subject_id).in_(keys)
     )
-    return (await tx.execute(statement)).rowcount
+    return int((await tx.execute(statement)).rowcount)
 
 
 def _is(row: IdempotencyKey) -> "list[Any]":

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Literal
 
 from control_plane import failpoints
@@ -130,7 +131,8 @@ class JobService:
 
     async def _create(self, who: Principal, team_id: TeamId, new: NewJob) -> Job:
         now = self._clock()
-        async with self._db.transaction() as tx:
+
+        async def create(tx: Tx) -> Job:
             plan = plan_of(await tenants_store.get_team(tx, team_id), new.job_type)
             job = _new_job(new, team_id, plan, now=now, held=billing.needed_hold(plan, billing.JobUsage()))
             if new.caps.max_credits is not None and job.credits_held > new.caps.max_credits:
@@ -140,6 +142,9 @@ class JobService:
                 await credits_store.post(tx, team_id, hold, ref=str(job.id), now=now, actor=who.actor)
             await store.add(tx, job)
             await days_store.count_created(tx, job)
+            return job
+
+        job = await self._db.at_once(create)
         failpoints.reach("job_created")
         return job
 
@@ -151,10 +156,7 @@ class JobService:
         """
         deadline = asyncio.get_running_loop().time() + COMPLETION_WAIT_S
         while True:
-            async with self._db.transaction() as tx:
-                job = await store.claim(tx, who.team(), job_id, closing.status, self._clock())
-                if job is not None:
-                    await self._settle(tx, job, closing, actor=who.actor)
+            job = await self._db.at_once(lambda tx: self._close(tx, who.team(), job_id, closing, actor=who.actor))
             failpoints.reach("bill_committed")
             if job is not None:
                 self._metrics.job_closed(status=job.status, charged=job.credits_charged or 0)
@@ -230,10 +232,9 @@ class JobService:
 
     async def _expire(self, due: store.Due) -> bool:
         closing = Closing(JobStatus.EXPIRED, error_message="The job was not completed in time.")
-        async with self._db.transaction() as tx:
-            job = await store.claim(tx, due.team_id, due.job_id, closing.status, self._clock())
-            if job is not None:
-                await self._settle(tx, job, closing, actor="expiry")
+        job = await self._db.at_once(
+            partial(self._close, team_id=due.team_id, job_id=due.job_id, closing=closing, actor="expiry")
+        )
         if job is not None:
             self._metrics.job_closed(status=job.status, charged=0)
         return job is not None
@@ -313,6 +314,13 @@ class JobService:
     async def _calls(self, job: Job) -> Sequence[Call]:
         async with self._db.reader() as reader:
             return await calls_store.list_calls(reader, TeamId(job.team_id), JobId(job.id))
+
+    async def _close(self, tx: Tx, team_id: TeamId, job_id: JobId, closing: Closing, *, actor: str) -> Job | None:
+        """The job, closed and billed now; None when it is not ours to close: closed before, calls running, no such job."""
+        job = await store.claim(tx, team_id, job_id, closing.status, self._clock())
+        if job is not None:
+            await self._settle(tx, job, closing, actor=actor)
+        return job
 
     async def _settle(self, tx: Tx, job: Job, closing: Closing, *, actor: str) -> None:
         """Bills a job just claimed: the ledger movements, and the bill kept on the job."""

@@ -45,7 +45,7 @@ async def count_alive(reader: Reader, *, since: datetime) -> int:
     statement = (
         select(func.count()).select_from(Worker).where(col(Worker.seen_at) > since, col(Worker.died_at).is_(None))
     )
-    return (await reader.execute(statement)).scalar_one()
+    return int((await reader.execute(statement)).scalar_one())
 
 
 async def remove(tx: Tx, worker_ids: Sequence[UUID]) -> None:

@@ -121,9 +121,10 @@ async def drop_logs(tx: Tx, *, before: datetime, limit: int) -> int:
     """Drops spend logs written before that time, at most so many of each kind; returns how many in all."""
     ours, proxies = col(SpendLog.id), col(ProxySpendLog.request_id)
     oldest = select(ours).where(ours < first_id_at(before)).order_by(ours).limit(limit)
-    dropped = (await tx.execute(delete(SpendLog).where(ours.in_(oldest)))).rowcount
+    dropped: int = (await tx.execute(delete(SpendLog).where(ours.in_(oldest)))).rowcount
     imported = select(proxies).where(col(ProxySpendLog.started_at) < before).limit(limit)
-    return dropped + (await tx.execute(delete(ProxySpendLog).where(proxies.in_(imported)))).rowcount
+    dropped += (await tx.execute(delete(ProxySpendLog).where(proxies.in_(imported)))).rowcount
+    return dropped
 
 
 async def add(tx: Tx, made: Reconciliation) -> None:

@@ -23,7 +23,7 @@ from control_plane.jobs.rules import Intent, Record, counted, not_made
 from control_plane.metrics import Metrics
 from control_plane.spend import store as spend_store
 from control_plane.storage.batching import Batcher
-from control_plane.storage.database import Database
+from control_plane.storage.database import Database, Tx
 
 log = logging.getLogger(__name__)
 
@@ -161,30 +161,35 @@ class SpendWriter:
             return error
 
     async def _write_together(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
-        """One transaction: records first, since they may release what an intent of the same batch needs."""
         batch = _Batch.of(items)
-        results: dict[int, Written | Exception] = {}
-        first: set[CallId] = set()
-        async with self._db.transaction() as tx:
-            await calls_store.lock_jobs(tx, {intent.job_id for intent in batch.touched})
-            await risk_store.lock_balances(tx, {intent.team_id for intent in batch.touched})
-            now = self._clock()
-            records = batch.records
-            if batch.withdrawn:
-                open_calls = await calls_store.find_open(tx, [intent.call_id for intent in batch.withdrawn])
-                records |= {CallId(call.id): not_made(calls_store.intent_of(call), now) for call in open_calls}
-            if records:
-                first = await admission.end_calls(tx, list(records.values()), self._worker_id, now=now)
-            if batch.reports:
-                await spend_store.add_reports(tx, batch.reports)
-            if batch.intents:
-                opened = await admission.open_calls(tx, batch.intents, self._worker_id, now=now, risk=self._risk)
-                results |= {id(intent): _written(opened[intent.call_id]) for intent in batch.intents}
-            failpoints.reach("in_flush")
+        first, results = await self._db.at_once(lambda tx: self._write_batch(tx, batch))
         for call_id in first:
-            self._metrics.call_ended(**counted(records[call_id]))
-        results |= {id(record): Written(is_first=call_id in first) for call_id, record in records.items()}
+            self._metrics.call_ended(**counted(batch.records[call_id]))
+        results |= {id(record): Written(is_first=call_id in first) for call_id, record in batch.records.items()}
         return [results.get(id(item), Written(is_first=False)) for item in items]
+
+    async def _write_batch(self, tx: Tx, batch: "_Batch") -> tuple[set[CallId], dict[int, Written | Exception]]:
+        """One transaction: records first, since they may release what an intent of the same batch needs.
+
+        Gives the calls that ended now, and what became of the intents.
+        """
+        await calls_store.lock_jobs(tx, {intent.job_id for intent in batch.touched})
+        await risk_store.lock_balances(tx, {intent.team_id for intent in batch.touched})
+        now = self._clock()
+        first: set[CallId] = set()
+        results: dict[int, Written | Exception] = {}
+        if batch.withdrawn:
+            open_calls = await calls_store.find_open(tx, [intent.call_id for intent in batch.withdrawn])
+            batch.records.update({CallId(call.id): not_made(calls_store.intent_of(call), now) for call in open_calls})
+        if batch.records:
+            first = await admission.end_calls(tx, list(batch.records.values()), self._worker_id, now=now)
+        if batch.reports:
+            await spend_store.add_reports(tx, batch.reports)
+        if batch.intents:
+            opened = await admission.open_calls(tx, batch.intents, self._worker_id, now=now, risk=self._risk)
+            results = {id(intent): _written(opened[intent.call_id]) for intent in batch.intents}
+        failpoints.reach("in_flush")
+        return first, results
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,44 @@
-"""The database: SQLite embedded in one process, or Postgres shared by many. Home of SQLAlchemy's engines.
+"""The database: SQLite embedded in one process (`sqlite.py`), or Postgres shared by many (`postgres.py`).
 
-`transaction()` is the only place that commits. A use case opens one, hands it to `store` functions, and leaves it; a
-stream never holds one. Statements are Core: the tables are SQLModel classes, the rows are plain.
+`transaction()` and `at_once()` are the only places that commit. A use case opens one, hands it to `store` functions, and
+leaves it; a stream never holds one. Statements are Core: the tables are SQLModel classes, the rows are plain.
 """
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from sqlalchemy import URL, Connection, event, exc, make_url, text
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import URL, Connection, Dialect, Executable, exc, make_url, text
 
 from control_plane.errors import DatabaseUnavailable, InvalidConfig
+from control_plane.storage.postgres import PostgresPool
+from control_plane.storage.sqlite import SqliteThreads
 
-Tx = AsyncConnection
-"""A connection inside a transaction that its opener commits."""
+T = TypeVar("T")
 
-Reader = AsyncConnection
+
+class Tx(Protocol):
+    """A connection inside a transaction that its opener commits."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database's."""
+
+    async def execute(self, statement: Executable, parameters: Any = None, /) -> Any:
+        """Runs a statement; gives SQLAlchemy's result."""
+
+    async def scalar(self, statement: Executable, parameters: Any = None, /) -> Any:
+        """The first value of the first row."""
+
+    async def run_sync(self, work: Callable[[Connection], T], /) -> T:
+        """What `work` does with the connection."""
+
+
+Reader = Tx
 """A connection for reading only."""
 
-POOL_TIMEOUT_S = 5  # longer than a flush ever takes; a client would rather hear 503 than wait
-CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 10.0
 """How long a transaction may take before the database counts as away: a machine that hangs refuses nobody, it is silent.
 Ten times what the largest flush needs.
@@ -41,7 +55,7 @@ def parse_database_url(url: str) -> URL:
         ) from None
     match parsed.get_backend_name():
         case "sqlite":
-            return parsed.set(drivername="sqlite+aiosqlite")
+            return parsed.set(drivername="sqlite")
         case "postgresql" | "postgres":
             return parsed.set(drivername="postgresql+psycopg")
         case other:
@@ -58,12 +72,12 @@ class Database:
         self.url = parse_database_url(url)
         self._answer_timeout_s = answer_timeout_s
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._machine: SqliteThreads | PostgresPool
         if self.is_sqlite:
             _make_folder(self.url)
-            self._writer = _sqlite_engine(self.url, begin="BEGIN IMMEDIATE", pool_size=1)
-            self._reader = _sqlite_engine(self.url, begin="BEGIN", pool_size=4)
+            self._machine = SqliteThreads(self.url)
         else:
-            self._writer = self._reader = _postgres_engine(self.url, pool_size)
+            self._machine = PostgresPool(self.url, pool_size)
 
     @asynccontextmanager
     async def transaction(self, *, is_long: bool = False) -> AsyncIterator[Tx]:
@@ -72,15 +86,24 @@ class Database:
         On SQLite one writer at a time: the next waits for the connection. Raises: DatabaseUnavailable.
         """
         with _unavailable():
-            async with self._in_time(is_long=is_long), self._writer.begin() as connection:
-                yield connection
+            async with self._in_time(is_long=is_long), self._machine.transaction() as tx:
+                yield tx
+
+    async def at_once(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+        """The result of `work`, a whole transaction, run in a thread without coming back in between: for the hot paths.
+
+        `work` waits for nothing but its statements. A caller that is cancelled meanwhile leaves it to be finished.
+        Raises: DatabaseUnavailable.
+        """
+        with _unavailable():
+            return await self._machine.at_once(work, self._answer_timeout_s)
 
     @asynccontextmanager
     async def reader(self, *, is_long: bool = False) -> AsyncIterator[Reader]:
         """A look that changes nothing. Raises: DatabaseUnavailable."""
         with _unavailable():
-            async with self._in_time(is_long=is_long), self._reader.begin() as connection:
-                yield connection
+            async with self._in_time(is_long=is_long), self._machine.reader() as reader:
+                yield reader
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
@@ -118,9 +141,7 @@ class Database:
 
     async def aclose(self) -> None:
         """Closes every connection."""
-        await self._writer.dispose()
-        if self._reader is not self._writer:
-            await self._reader.dispose()
+        await self._machine.aclose()
 
 
 class _unavailable:  # noqa: N801 - reads as a word at its two uses
@@ -138,47 +159,3 @@ class _unavailable:  # noqa: N801 - reads as a word at its two uses
 def _make_folder(url: URL) -> None:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-
-
-def _sqlite_engine(url: URL, *, begin: str, pool_size: int) -> AsyncEngine:
-    engine = create_async_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=POOL_TIMEOUT_S,
-        hide_parameters=True,  # errors are logged, and customers' metadata must not be
-        pool_reset_on_return=None,  # each use ends its own transaction, and a needless rollback is a thread hop
-    )
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions of its own
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=FULL")  # a committed row survives a power cut
-        cursor.execute("PRAGMA foreign_keys=ON")
-        cursor.execute("PRAGMA busy_timeout=5000")
-        cursor.close()
-
-    @event.listens_for(engine.sync_engine, "begin")
-    def begin_transaction(connection: Connection) -> None:
-        driver: Any = connection.connection.dbapi_connection
-        try:
-            driver.run_async(lambda sqlite: sqlite.execute(begin))  # one thread hop; a cursor of its own would be three
-        except BaseException:
-            connection.invalidate()  # a caller cancelled here: SQLite begins all the same, and nobody would end it
-            raise
-
-    return engine
-
-
-def _postgres_engine(url: URL, pool_size: int) -> AsyncEngine:
-    return create_async_engine(
-        url,
-        pool_size=pool_size,
-        max_overflow=0,
-        pool_timeout=POOL_TIMEOUT_S,
-        hide_parameters=True,  # errors are logged, and customers' metadata must not be
-        pool_pre_ping=False,  # a round trip per use; a broken connection is a 503 and the pool recovers by itself
-        connect_args={"connect_timeout": CONNECT_TIMEOUT_S},
-    )

@@ -76,7 +76,8 @@ MUST_BE_EMPTY = {
 
 async def rows(db: Database, statement: str) -> Sequence[Any]:
     async with db.reader() as reader:
-        return (await reader.execute(text(statement))).all()
+        found: Sequence[Any] = (await reader.execute(text(statement))).all()
+    return found
 
 
 async def wrong(db: Database) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from control_plane.errors import DatabaseUnavailable
-from control_plane.storage.database import Database
+from control_plane.storage.database import Database, Tx
 
 
 async def test_a_database_that_says_nothing_is_unavailable_and_comes_back(postgres_url: str) -> None:
@@ -19,13 +19,40 @@ async def test_a_database_that_says_nothing_is_unavailable_and_comes_back(postgr
     try:
         with pytest.raises(DatabaseUnavailable):
             async with db.transaction() as tx:
-                await tx.execute(text("CREATE TABLE never (number integer)"))
+                await _work(tx)
     finally:
         os.kill(backend, signal.SIGCONT)
     async with db.reader() as reader:
         assert await reader.scalar(text("SELECT to_regclass('never')")) is None
         assert await reader.scalar(text("SELECT pg_backend_pid()")) != backend
     await db.aclose()
+
+
+async def test_a_hot_transaction_does_not_wait_for_a_silent_database_either(postgres_url: str) -> None:
+    """It waits in a thread: each of these would have kept one for ever."""
+    db = Database(postgres_url, answer_timeout_s=0.2)
+    backend = await db.at_once(_backend)
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            await db.at_once(_work)
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    backends = {await db.at_once(_backend) for _ in range(10)}
+    assert backends
+    assert backend not in backends
+    async with db.reader() as reader:
+        assert await reader.scalar(text("SELECT to_regclass('never')")) is None
+    await db.aclose()
+
+
+async def _backend(tx: Tx) -> int:
+    number: int = await tx.scalar(text("SELECT pg_backend_pid()"))
+    return number
+
+
+async def _work(tx: Tx) -> None:
+    await tx.execute(text("CREATE TABLE never (number integer)"))
 
 
 async def test_work_that_says_it_is_long_may_take_its_time(db: Database) -> None:

@@ -1,0 +1,93 @@
+"""SQLite: one connection that writes and a few that read, each in a thread of its own."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+
+from control_plane.storage.threads import ConnectionThread, DirectTx, HoppingTx
+
+T = TypeVar("T")
+
+READERS = 4
+WAIT_S = 5  # longer than a flush ever takes; a client would rather hear 503 than wait
+
+
+class SqliteThreads:
+    """The connections to one file."""
+
+    def __init__(self, url: URL) -> None:
+        self._writer = ConnectionThread(_engine(url, begin="BEGIN IMMEDIATE"), "sqlite-writer", _interrupt)
+        self._writing = asyncio.Lock()
+        engine = _engine(url, begin="BEGIN")
+        self._readers: asyncio.LifoQueue[ConnectionThread] = asyncio.LifoQueue()
+        for number in range(READERS):
+            self._readers.put_nowait(ConnectionThread(engine, f"sqlite-reader-{number}", _interrupt))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[HoppingTx]:
+        """A transaction, statement by statement. Raises: TimeoutError when others write for too long."""
+        async with asyncio.timeout(WAIT_S):
+            await self._writing.acquire()
+        try:
+            async with self._writer.transaction() as tx:
+                yield tx
+        finally:
+            self._writing.release()
+
+    async def at_once(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
+        """A transaction in one go. Raises: as `transaction`, and when it takes longer than `within_s`."""
+        async with asyncio.timeout(WAIT_S):
+            await self._writing.acquire()
+        try:
+            return await self._writer.at_once(work, within_s)
+        finally:
+            self._writing.release()
+
+    @asynccontextmanager
+    async def reader(self) -> AsyncIterator[HoppingTx]:
+        """A look at one moment. Raises: TimeoutError when all readers are busy for too long."""
+        async with asyncio.timeout(WAIT_S):
+            thread = await self._readers.get()
+        try:
+            async with thread.transaction() as reader:
+                yield reader
+        finally:
+            self._readers.put_nowait(thread)
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        await self._writer.aclose()
+        while not self._readers.empty():
+            await self._readers.get_nowait().aclose()
+
+
+def _interrupt(connection: DBAPIConnection) -> None:
+    connection.interrupt()
+
+
+def _engine(url: URL, *, begin: str) -> Engine:
+    engine = create_engine(
+        url,
+        poolclass=NullPool,  # each thread keeps its connection
+        hide_parameters=True,  # errors are logged, and customers' metadata must not be
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # a committed row survives a power cut
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA busy_timeout=5000")
+
+    @event.listens_for(engine, "begin")
+    def begin_transaction(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
