@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Literal
 
 from pythonjsonlogger.core import RESERVED_ATTRS
-from pythonjsonlogger.json import JsonFormatter
+from pythonjsonlogger.orjson import OrjsonFormatter
 
 NOISE = ("color_message", "litellm_redacted")
 """What libraries put beside their messages for handlers of their own."""
@@ -31,7 +31,7 @@ def configure_logging(level: str, form: Literal["json", "text"]) -> None:
     handler.addFilter(_WithRequestId())
     if form == "json":
         handler.setFormatter(
-            JsonFormatter(
+            OrjsonFormatter(
                 ["asctime", "levelname", "name", "message", "request_id"],
                 style="{",
                 reserved_attrs=[*RESERVED_ATTRS, *NOISE],

@@ -27,7 +27,7 @@ PLACING = ("x-job-id", "x-job-type", "x-job-complete")
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def subject(request: Request) -> Subject:
+async def subject(request: Request) -> Subject:
     """A new id, or that of the request's idempotency key."""
     claim: Claim | None = getattr(request.state, "claim", None)
     return Subject(new_id()) if claim is None else Subject(claim.subject_id, claim.is_retaken, claim.is_unheard)
