@@ -14,6 +14,9 @@ from control_plane.units import NanoUsd, divide_up
 
 MILLION = 1_000_000
 
+Lane = Literal["litellm", "relay"]
+"""How a deployment was asked: through LiteLLM's own code, or relayed."""
+
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 
 Message = Mapping[str, Any]
@@ -163,14 +166,15 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Who answered: the deployment's id in the YAML, the provider's name of its model (`gpt-4-turbo`), the provider, and
-    the `model_name` by which clients ask for it.
+    """Who answered: the deployment's id in the YAML, the provider's name of its model (`gpt-4-turbo`), the provider, the
+    `model_name` by which clients ask for it, and through which lane.
     """
 
     deployment_id: str
     model: str
     provider: str = ""
     model_name: str = ""
+    lane: Lane = "litellm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,3 +258,4 @@ class SpendReport:
     ended_at: datetime
     is_cached: bool
     error_class: str | None
+    lane: Lane = "litellm"

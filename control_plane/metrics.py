@@ -3,6 +3,8 @@
 Money is counted in nano-USD, so that the sums are those of the bills: a float is exact up to nine million dollars.
 """
 
+import asyncio
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
@@ -29,6 +31,8 @@ class Metrics:
         self._shared = Gauge(
             "control_plane_limits_shared", "1 while limits are counted together in Redis.", registry=self._registry
         )
+
+        self._tasks = Gauge("control_plane_tasks", "Tasks in the event loop.", registry=self._registry)
 
     def call_ended(
         self,
@@ -73,6 +77,7 @@ class Metrics:
 
     def exposed(self) -> bytes:
         """All of it, as Prometheus reads it."""
+        self._tasks.set(len(asyncio.all_tasks()))
         return generate_latest(self._registry)
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:

@@ -24,6 +24,7 @@ from control_plane.documents.service import DocumentService
 from control_plane.errors import InvalidConfig
 from control_plane.fetching.addresses import PrivateHosts
 from control_plane.fetching.fetcher import Fetcher, Resolve, look_up
+from control_plane.gateway.lanes import LanePolicy
 from control_plane.gateway.router import open_gateway
 from control_plane.house import House
 from control_plane.idempotency.service import IdempotencyService
@@ -80,7 +81,8 @@ async def open_house(
             os.environ.update(catalog.environment)
             redis_url = None if settings.redis_url is None else settings.redis_url.get_secret_value()
             limits = LimitService(redis_url=redis_url, processes=lambda: lease.processes, metrics=metrics)
-            gateway = await open_gateway(catalog.router, writer.report, redis_url=redis_url)
+            lanes = LanePolicy(settings.lane, check_share=settings.relay_check_share)
+            gateway = await open_gateway(catalog.router, writer.report, lanes=lanes, redis_url=redis_url)
             keys = KeyService(db, master_key=key, clock=clock)
             groups = ModelGroupService(db, catalog)
             jobs = JobService(db, groups, clock=clock, metrics=metrics)

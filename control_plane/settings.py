@@ -78,6 +78,16 @@ class Settings(BaseSettings):
         default=None, description="The address of a LiteLLM proxy, when its logs are read over its API instead."
     )
     proxy_key: SecretStr | None = Field(default=None, description="A key of that proxy which may read its spend logs.")
+    lane: Literal["auto", "litellm"] = Field(
+        default="auto",
+        description="`auto` relays to providers of OpenAI's wire past LiteLLM's objects; `litellm` never does.",
+    )
+    relay_check_share: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Share of relayed calls whose cost LiteLLM's own logging works out, too, for the reconciliation.",
+    )
     shutdown_grace_s: float = Field(
         default=20.0,
         ge=0,

@@ -37,13 +37,15 @@ class Books:
 
     @classmethod
     async def of_closed_jobs(cls, team: Team, *, timeout_s: float = 10) -> "Books":
-        """The books once no job is open any more, nor about to be. Raises: TimeoutError."""
+        """The books once no job is open any more and nothing is being written. Raises: TimeoutError."""
         async with asyncio.timeout(timeout_s):
+            before = await cls.of(team)
             while True:
-                books = await cls.of(team)
-                if all(job["completed_at"] for job in books.jobs) and not books.credits["credits_held"]:
-                    return books
                 await asyncio.sleep(0.02)
+                books = await cls.of(team)
+                if books == before and all(job["completed_at"] for job in books.jobs):
+                    return books
+                before = books
 
     def check(self) -> None:
         """What must hold after any history."""

@@ -8,7 +8,7 @@ from typing import Self
 from control_plane.calls.live import LiveCall, Outcome
 from control_plane.chat import Chunk, Ending, Served, Usage
 from control_plane.errors import error_code_of
-from control_plane.gateway.streams import ProviderStream
+from control_plane.gateway.streams import AnswerStream
 from control_plane.jobs.rules import CallStatus
 from control_plane.units import NanoUsd
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class LiveStream:
     """Iterate it for the chunks, then `end()` it. Always `abandon()` it last: that does nothing after a proper end."""
 
-    def __init__(self, call: LiveCall, upstream: ProviderStream) -> None:
+    def __init__(self, call: LiveCall, upstream: AnswerStream) -> None:
         self.call = call
         self._upstream = upstream
 

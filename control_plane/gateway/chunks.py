@@ -78,7 +78,7 @@ def cost_of(response: Any, tag: PriceTag) -> NanoUsd | None:
 
 def answer(response: Any, *, served: Served, usage: Usage, cost: NanoUsd | None) -> Answer:
     """A whole answer. Raises: IndexError, AttributeError for a response without choices."""
-    choices = [_choice(choice) for choice in response.choices]
+    choices = [choice_of(choice) for choice in response.choices]
     message = choices[0]["message"]
     return Answer(
         content=message["content"],
@@ -92,13 +92,12 @@ def answer(response: Any, *, served: Served, usage: Usage, cost: NanoUsd | None)
     )
 
 
-def _choice(choice: Any) -> dict[str, Any]:
-    """One of the answers that were asked for, as OpenAI writes it; `tool_calls` only where there are any."""
-    said = choice.message.model_dump(exclude_none=True, exclude={"provider_specific_fields"})
+def choice_of(choice: Any) -> dict[str, Any]:
+    """One of the answers that were asked for, as OpenAI writes it; lists, as of `tool_calls`, only where they are not empty."""
+    dumped = choice.message.model_dump(exclude_none=True, exclude={"provider_specific_fields"})
+    said = {name: value for name, value in dumped.items() if value != []}
     calls = said.get("tool_calls")
     message = {**said, "role": "assistant", "content": choice.message.content}
-    if not calls:
-        message.pop("tool_calls", None)
     whole = {
         "index": choice.index,
         "message": message,

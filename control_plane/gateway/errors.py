@@ -36,6 +36,8 @@ def translate(exc: Exception) -> ProviderError:
 
     429 and 503 always carry `retry_after_s`. 401, 402, 403 and 404 of a provider become LlmCallFailed.
     """
+    if isinstance(exc, ProviderError):
+        return exc
     error = _translated(exc)
     error.provider_status = _provider_status(exc)
     log.warning(
@@ -139,6 +141,9 @@ def _is_timeout(cause: BaseException) -> bool:
 
 
 def _is_connection(cause: BaseException) -> bool:
-    import httpx  # noqa: PLC0415  # as above
+    import aiohttp  # noqa: PLC0415  # as above
+    import httpx  # noqa: PLC0415
 
-    return isinstance(cause, OSError | httpx.TransportError)
+    return isinstance(
+        cause, OSError | httpx.TransportError | aiohttp.ClientConnectionError | aiohttp.ClientPayloadError
+    )

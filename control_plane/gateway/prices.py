@@ -43,12 +43,16 @@ def money(dollars: float) -> NanoUsd:
 
 @dataclass(frozen=True, slots=True)
 class PriceTag:
-    """Where LiteLLM finds the price of a deployment, and the model whose tokenizer counts for it."""
+    """Where LiteLLM finds the price of a deployment, and the model whose tokenizer counts for it.
+
+    `mode`: what its model is for (`chat`, `embedding`), where somebody says so.
+    """
 
     model: str
     provider: str
     tokenizer_model: str
     rate: Rate = field(default_factory=Rate)
+    mode: str | None = None
 
 
 def price_tag(deployment: Deployment) -> PriceTag:
@@ -64,9 +68,10 @@ def price_tag(deployment: Deployment) -> PriceTag:
     base = deployment.info.get("base_model") or deployment.params.get("base_model")
     listed = _listed(litellm, str(base or model), provider)
     limit = deployment.info.get("max_output_tokens") or listed.get("max_output_tokens") or listed.get("max_tokens")
+    mode = deployment.info.get("mode") or listed.get("mode")
     if any("cost_per" in key and value is not None for key, value in deployment.info.items()):
-        return PriceTag(deployment.id, provider, tokenizer_model=name, rate=_rate(deployment.info, limit))
-    return PriceTag(str(base or model), provider, tokenizer_model=name, rate=_rate(listed, limit))
+        return PriceTag(deployment.id, provider, name, _rate(deployment.info, limit), mode)
+    return PriceTag(str(base or model), provider, name, _rate(listed, limit), mode)
 
 
 def _listed(litellm: Any, model: str, provider: str) -> Mapping[str, Any]:

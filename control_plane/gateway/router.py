@@ -6,8 +6,9 @@ Only messages and the parameters of `chat.CHAT_PARAMETERS` travel from a client 
 import asyncio
 import copy
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from control_plane.chat import (
@@ -26,16 +27,20 @@ from control_plane.chat import (
 )
 from control_plane.errors import InvalidConfig, LlmCallFailed
 from control_plane.gateway import library, prices
+from control_plane.gateway.attempts import Chosen, RelayedAttempt, Relaying, routed
 from control_plane.gateway.chunks import answer, cost_of, texts_of, tool_calls_of, usage_of
 from control_plane.gateway.cooldowns import share_cooldowns
 from control_plane.gateway.demands import dearest, demand
 from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.endpoints import METHODS, plain_answer
 from control_plane.gateway.errors import translate
+from control_plane.gateway.lanes import LanePolicy
+from control_plane.gateway.relay import Relay
+from control_plane.gateway.relay_targets import targets_of
 from control_plane.gateway.reports import ATTEMPT, MARK, Attempt, spend_reporter
 from control_plane.gateway.settings import check_settings
 from control_plane.gateway.shutdown import close_clients, close_redis, last_reports
-from control_plane.gateway.streams import ProviderStream, Serving
+from control_plane.gateway.streams import AnswerStream, ProviderStream, Serving
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
@@ -44,20 +49,33 @@ FLUSH_S = 5.0
 """How long closing waits for LiteLLM's last reports; they usually need milliseconds."""
 
 
+Complete = Callable[..., Awaitable[Any]]
+"""`Router.acompletion`, or `litellm.acompletion` for a deployment that the Router has chosen."""
+
+L = TypeVar("L")
+R = TypeVar("R")
+
+
 async def open_gateway(
-    config: RouterConfig, report: Callable[[SpendReport], None], *, redis_url: str | None = None
+    config: RouterConfig,
+    report: Callable[[SpendReport], None],
+    *,
+    lanes: LanePolicy | None = None,
+    redis_url: str | None = None,
 ) -> "Gateway":
     """A gateway over the deployments of `config`; `report` gets one SpendReport per attempt, in the event loop.
 
-    Through Redis it shares with other processes what it knows of failing deployments.
-    Takes seconds in a new process, in a thread.
+    `lanes`: whether deployments that can be relayed are. Through Redis it shares with other processes what it knows of
+    failing deployments. Takes seconds in a new process, in a thread.
     Raises: InvalidConfig for settings that are not supported and for deployments LiteLLM cannot use.
     """
     check_settings(config.router_settings, config.litellm_settings)
-    return await asyncio.to_thread(_build, config, report, redis_url)
+    return await asyncio.to_thread(_build, config, report, lanes or LanePolicy(), redis_url)
 
 
-def _build(config: RouterConfig, report: Callable[[SpendReport], None], redis_url: str | None) -> "Gateway":
+def _build(
+    config: RouterConfig, report: Callable[[SpendReport], None], lanes: LanePolicy, redis_url: str | None
+) -> "Gateway":
     litellm = library.load(_module_settings(config))
     try:
         servings = {deployment.id: _serving(deployment) for deployment in config.deployments}
@@ -68,6 +86,7 @@ def _build(config: RouterConfig, report: Callable[[SpendReport], None], redis_ur
         )
         if redis_url is not None:
             share_cooldowns(router, redis_url)
+        targets = targets_of(config, servings, router, lanes)
     except Exception as exc:  # noqa: BLE001  # LiteLLM raises ValueError, BadRequestError, pydantic's …
         raise InvalidConfig([f"LiteLLM refuses the configuration: {_without_secrets(exc, config)}"]) from None
     prices.warm_up(serving.tag for serving in servings.values())
@@ -82,7 +101,8 @@ def _build(config: RouterConfig, report: Callable[[SpendReport], None], redis_ur
     mark = uuid4().hex
     reporter = spend_reporter(mark, report)
     litellm.logging_callback_manager.add_litellm_callback(reporter)
-    return Gateway(router, servings, primaries, rates, mark=mark, reporter=reporter)
+    relaying = Relaying(Relay(), targets, router, report, check_share=lanes.check_share)
+    return Gateway(router, servings, primaries, rates, relaying, mark=mark, reporter=reporter)
 
 
 def _module_settings(config: RouterConfig) -> dict[str, Any]:
@@ -125,11 +145,13 @@ class Gateway:
         servings: Mapping[str, Serving],
         primaries: Mapping[str, Serving],
         rates: Mapping[str, Rate],
+        relaying: Relaying,
         *,
         mark: str,
         reporter: Any,
     ) -> None:
         """`servings` by deployment id; `primaries`, the first deployment, and `rates`, the dearest, by `model_name`."""
+        self._relaying = relaying
         self._router = router
         self._servings = servings
         self._primaries = primaries
@@ -144,32 +166,15 @@ class Gateway:
 
         Raises: ProviderError, of the first model, when all fail. Cancelling closes the connection to the provider.
         """
-        attempt = Attempt()
-        arguments = self._arguments(call, attempt)
-        try:
-            response = await self._router.acompletion(**arguments)
-            return await self._answer(call, response, self._who(attempt, call))
-        except Exception as exc:  # noqa: BLE001  # LiteLLM raises its own classes, ValueError, AttributeError …
-            raise translate(exc) from None  # the provider's text stays out of tracebacks
+        return await self._routed(call, self._complete, RelayedAttempt.complete)
 
-    async def stream(self, call: ProviderCall) -> ProviderStream:
+    async def stream(self, call: ProviderCall) -> AnswerStream:
         """The answer as it comes, once its first piece that says something is there.
 
         Raises: ProviderError as `complete` does. Cancelling closes the connection to the provider. The caller closes
         the stream.
         """
-        assert isinstance(call.request, ChatRequest), "other endpoints do not stream"
-        attempt = Attempt()
-        arguments = self._arguments(call, attempt)
-        try:
-            source = await self._router.acompletion(**arguments, stream=True, stream_options={"include_usage": True})
-        except Exception as exc:  # noqa: BLE001  # as above
-            raise translate(exc) from None  # as above
-        if source is None:  # LiteLLM's answer to a 422, if an operator turned its HTTP handler off
-            raise LlmCallFailed
-        stream = ProviderStream(source, call.request, lambda: self._who(attempt, call))
-        await stream.prime()
-        return stream
+        return await self._routed(call, self._stream, RelayedAttempt.stream)
 
     async def ask(self, call: ProviderCall) -> PlainAnswer:
         """What an endpoint beside chat completions answers. Raises: as `complete`."""
@@ -222,12 +227,46 @@ class Gateway:
         except TimeoutError:
             log.warning("spend_reports_late", extra={"timeout_s": FLUSH_S})
         finally:
+            await self._relaying.relay.aclose()
             self._router.discard()
             await close_redis(self._router)
             await close_clients(self._reporter)
 
     def _who(self, attempt: Attempt, call: ProviderCall) -> Serving:
         return self._servings.get(attempt.deployment_id) or self._primaries[call.models[0]]
+
+    async def _routed(
+        self,
+        call: ProviderCall,
+        through_litellm: Callable[[Complete, ProviderCall, Attempt], Awaitable[L]],
+        relayed: Callable[[RelayedAttempt], Awaitable[R]],
+    ) -> L | R:
+        """The result of the first attempt that succeeds, each in the lane of its deployment."""
+        attempt = Attempt()
+        control = self._control(call, attempt)
+
+        async def run(chosen: Chosen) -> L | R:
+            relaying = self._relaying.attempt(chosen, call)
+            return await (relayed(relaying) if relaying else through_litellm(directly(chosen), call, attempt))
+
+        try:
+            if self._relaying.models.intersection(call.models):
+                return await routed(self._router, run, control)
+            return await through_litellm(partial(self._router.acompletion, **control), call, attempt)
+        except Exception as exc:  # noqa: BLE001  # LiteLLM raises its own classes, ValueError, AttributeError …
+            raise translate(exc) from None  # the provider's text stays out of tracebacks
+
+    async def _complete(self, acompletion: Complete, call: ProviderCall, attempt: Attempt) -> Answer:
+        response = await acompletion(**chat_arguments(call))
+        return await self._answer(call, response, self._who(attempt, call))
+
+    async def _stream(self, acompletion: Complete, call: ProviderCall, attempt: Attempt) -> ProviderStream:
+        source = await acompletion(**chat_arguments(call), stream=True, stream_options={"include_usage": True})
+        if source is None:  # LiteLLM's answer to a 422, if an operator turned its HTTP handler off
+            raise LlmCallFailed
+        stream = ProviderStream(source, chat_request(call), lambda: self._who(attempt, call))
+        await stream.prime()
+        return stream
 
     async def _answer(self, call: ProviderCall, response: Any, serving: Serving) -> Answer:
         usage = usage_of(getattr(response, "usage", None))
@@ -240,15 +279,6 @@ class Gateway:
         elif cost is None:
             cost = prices.cost(serving.tag, response.usage)
         return answer(response, served=serving.served, usage=usage, cost=cost)
-
-    def _arguments(self, call: ProviderCall, attempt: Attempt) -> dict[str, Any]:
-        """Everything LiteLLM is told about a chat call, all of it fresh: the Router writes into it."""
-        assert isinstance(call.request, ChatRequest), "other endpoints are asked"
-        parameters = call.request.parameters
-        arguments: dict[str, Any] = {name: parameters[name] for name in parameters if name in CHAT_PARAMETERS}
-        arguments["messages"] = [dict(message) for message in call.request.messages]
-        arguments["_skip_mcp_handler"] = True  # tools would make LiteLLM load and perhaps call MCP servers
-        return arguments | self._control(call, attempt)
 
     def _control(self, call: ProviderCall, attempt: Attempt) -> dict[str, Any]:
         """Which models a call runs on, in which order, and by what LiteLLM's reports of it are known."""
@@ -267,3 +297,29 @@ class Gateway:
         if others:
             control["fallbacks"] = others
         return control
+
+
+def chat_request(call: ProviderCall) -> ChatRequest:
+    """What a chat call asks."""
+    assert isinstance(call.request, ChatRequest), "other endpoints are asked, not completed or streamed"
+    return call.request
+
+
+def chat_arguments(call: ProviderCall) -> dict[str, Any]:
+    """Everything LiteLLM is told about a chat, all of it fresh: the Router writes into it."""
+    request = chat_request(call)
+    arguments = {name: value for name, value in request.parameters.items() if name in CHAT_PARAMETERS}
+    arguments["messages"] = [dict(message) for message in request.messages]
+    arguments["_skip_mcp_handler"] = True  # tools would make LiteLLM load and perhaps call MCP servers
+    return arguments
+
+
+def directly(chosen: Chosen) -> Complete:
+    """LiteLLM's completion at a deployment that the Router chose among others that are relayed.
+
+    Its callbacks look for the Router's metadata under the name that chat completions have for it.
+    """
+    import litellm  # noqa: PLC0415  # see library.py
+
+    metadata = {name: value for name, value in chosen["litellm_metadata"].items() if name not in (MARK, ATTEMPT)}
+    return partial(litellm.acompletion, **{**chosen, "metadata": metadata, "stream": False})

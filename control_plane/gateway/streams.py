@@ -8,7 +8,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import anyio
 
@@ -29,6 +29,28 @@ class Serving:
 
     served: Served
     tag: PriceTag
+
+
+class AnswerStream(Protocol):
+    """An answer while it arrives, through whichever lane. It is read and closed by one task at a time, as a generator is."""
+
+    @property
+    def served(self) -> Served:
+        """Who answers; settled once the stream is primed."""
+
+    def __aiter__(self) -> Self: ...
+
+    async def __anext__(self) -> Chunk:
+        """The next chunk. Raises: ProviderError when the provider breaks off; nothing follows then."""
+
+    def ending(self, usage: Usage) -> Ending:
+        """How it ended, with what was used."""
+
+    async def settle(self) -> tuple[Usage, NanoUsd | None]:
+        """Tokens and cost of what was produced so far; the cost is None when nobody knows the price."""
+
+    async def aclose(self) -> None:
+        """Closes the connection to the provider, if it is still open. Any number of times."""
 
 
 class ProviderStream:

@@ -325,6 +325,7 @@ def _row(intent: Intent, worker_id: UUID) -> dict[str, Any]:
         "reserved_tokens": intent.reserved.tokens,
         "reserved_cost_nano_usd": intent.reserved.cost,
         "latency_ms": 0,
+        "lane": "litellm",
     }
 
 
@@ -332,6 +333,7 @@ _OUTCOME_COLUMNS = (
     "status",
     "model",
     "deployment_id",
+    "lane",
     "finish_reason",
     "error_code",
     "prompt_tokens",
@@ -352,6 +354,7 @@ def _outcome(record: Record) -> dict[str, Any]:
         "status": record.status.value,
         "model": record.served.model if record.served else None,
         "deployment_id": record.served.deployment_id if record.served else None,
+        "lane": record.served.lane if record.served else "litellm",
         "finish_reason": record.finish_reason,
         "error_code": record.error_code,
         "prompt_tokens": record.usage.prompt_tokens,

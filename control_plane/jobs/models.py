@@ -82,7 +82,7 @@ class Call(SQLModel, table=True):
     """One logical model request inside a job: written as `open` before the provider is called, finished once.
 
     While it is open its tokens and cost are the estimate of its prompt. `reserved_*` is its worst case: what it may
-    use at most. `price_nano_usd` is the cost with `markup_bps`; `is_unpriced`: nobody knows the price, so the cost is 0.
+    use at most. `lane`: how its deployment was asked. `price_nano_usd` is the cost with `markup_bps`; `is_unpriced`: nobody knows the price, so the cost is 0.
     No foreign keys: the transaction that writes a call has just updated its job, and the table is the largest.
     """
 
@@ -105,6 +105,7 @@ class Call(SQLModel, table=True):
     metadata_: dict[str, Any] = Field(default_factory=dict, sa_column=Column("metadata", JSON, nullable=False))
     model: str | None
     deployment_id: str | None
+    lane: str = Field(default="litellm", sa_column_kwargs={"server_default": "litellm"})
     finish_reason: str | None
     error_code: str | None
     prompt_tokens: int

@@ -7,7 +7,7 @@ error there too) and open where it is open (`litellm_params` go to whatever prov
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, Strict, create_model
 from pydantic.json_schema import GenerateJsonSchema
@@ -129,6 +129,10 @@ class ModelInfo(BaseModel):
     base_model: str = Field(default="", description="The model of LiteLLM's price list to take the price from.")
     input_cost_per_token: Amount = 0
     output_cost_per_token: Amount = 0
+    lane: Literal["auto", "litellm"] = Field(
+        default="auto",
+        description="litellm: never relayed past LiteLLM's objects, though the provider speaks OpenAI's wire.",
+    )
 
 
 class ModelListItem(_Strict):

@@ -11,7 +11,10 @@ from control_plane.storage.columns import UtcDateTime
 
 
 class SpendLog(SQLModel, table=True):
-    """One attempt at one deployment in LiteLLM's words. A second witness: our own record bills (D3)."""
+    """One attempt at one deployment in LiteLLM's words. A second witness: our own record bills (D3).
+
+    `lane`: what LiteLLM's callback said, or the relay in its place.
+    """
 
     __tablename__ = "spend_logs"
 
@@ -23,6 +26,7 @@ class SpendLog(SQLModel, table=True):
     model_group: str
     deployment_id: str
     provider: str
+    lane: str = Field(default="litellm", sa_column_kwargs={"server_default": "litellm"})
     cost_nano_usd: int = Field(sa_type=BigInteger)
     prompt_tokens: int
     completion_tokens: int

@@ -25,6 +25,7 @@ async def add_reports(tx: Tx, reports: Sequence[SpendReport]) -> None:
             "model_group": report.model_group,
             "deployment_id": report.deployment_id,
             "provider": report.provider,
+            "lane": report.lane,
             "cost_nano_usd": report.cost,
             "prompt_tokens": report.prompt_tokens,
             "completion_tokens": report.completion_tokens,

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from control_plane.chat import ChatRequest, ProviderCall, SpendReport
+from control_plane.chat import ChatRequest, Lane, ProviderCall, SpendReport
 from control_plane.gateway.deployments import Deployment, RouterConfig
+from control_plane.gateway.lanes import LanePolicy
 from control_plane.gateway.router import Gateway, open_gateway
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from tests.provider import Provider
@@ -61,8 +62,15 @@ def reports() -> list[SpendReport]:
     return []
 
 
+@pytest.fixture(params=["relay", "litellm"])
+def lane(request: pytest.FixtureRequest) -> Lane:
+    """Which way the deployments are asked: what a client, a bill and an operator see must be the same."""
+    found: Lane = request.param
+    return found
+
+
 @pytest_asyncio.fixture(loop_scope="session")
-async def gateway_for(deploy: Deploy, reports: list[SpendReport]) -> AsyncIterator[Opener]:
+async def gateway_for(deploy: Deploy, reports: list[SpendReport], lane: Lane) -> AsyncIterator[Opener]:
     """Opens a gateway over behaviours or deployments: no retries unless asked for."""
     async with AsyncExitStack() as stack:
 
@@ -74,7 +82,8 @@ async def gateway_for(deploy: Deploy, reports: list[SpendReport]) -> AsyncIterat
                 router_settings={"num_retries": 0, **router},
                 litellm_settings=settings or {},
             )
-            gateway = await open_gateway(config, reports.append, redis_url=redis)
+            policy = LanePolicy("auto" if lane == "relay" else "litellm")
+            gateway = await open_gateway(config, reports.append, lanes=policy, redis_url=redis)
             stack.push_async_callback(gateway.aclose)
             return gateway
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from control_plane.chat import ChatRequest, ProviderCall, Served, Usage
+from control_plane.chat import ChatRequest, Lane, ProviderCall, Served, Usage
 from control_plane.errors import LlmCallFailed, ModelTimeout
 from control_plane.gateway.deployments import Deployment
 from tests.gateway.conftest import Deploy, Opener, make_call
@@ -18,7 +18,7 @@ TOOL = {
 }
 
 
-async def test_an_answer_names_who_served_it_and_what_it_cost(gateway_for: Opener) -> None:
+async def test_an_answer_names_who_served_it_and_what_it_cost(gateway_for: Opener, lane: Lane) -> None:
     gateway = await gateway_for("ok")
     answer = await gateway.complete(make_call("ok"))
     assert answer.content == TEXT
@@ -26,7 +26,7 @@ async def test_an_answer_names_who_served_it_and_what_it_cost(gateway_for: Opene
     assert answer.finish_reason == "stop"
     assert answer.usage == Usage(prompt_tokens=11, completion_tokens=10)
     assert answer.cost == 11 * 1_000 + 10 * 2_000
-    assert answer.served == Served(deployment_id="ok#1", model="gpt-4o", provider="openai", model_name="ok")
+    assert answer.served == Served("ok#1", "gpt-4o", provider="openai", model_name="ok", lane=lane)
     assert not answer.is_cached
 
 

@@ -14,7 +14,12 @@ async def test_models_are_asked_in_their_order_and_no_other(
     # given a Router with a fallback of its own to a model the group does not name
     gateway = await gateway_for("e500", "e429", "garbage", "ok", "e503", fallbacks=[{"e500": ["e503"]}])
     call = make_call("e500", "e429", "ok", "garbage")
-    served = (await gateway.stream(call)).served if is_stream else (await gateway.complete(call)).served
+    if is_stream:
+        stream = await gateway.stream(call)
+        served = stream.served
+        await stream.aclose()
+    else:
+        served = (await gateway.complete(call)).served
     assert served.deployment_id == "ok#1"
     assert [request.behaviour for request in provider.requests] == ["e500", "e429", "ok"]
 
@@ -37,7 +42,9 @@ async def test_a_single_model_has_the_routers_own_fallbacks(gateway_for: Opener)
 async def test_every_kind_of_failure_falls_back(gateway_for: Opener, deploy: Deploy, behaviour: str) -> None:
     gateway = await gateway_for(deploy(behaviour, timeout=0.3 if behaviour == "timeout" else 5), "ok")
     assert (await gateway.complete(make_call(behaviour, "ok"))).served.deployment_id == "ok#1"
-    assert (await gateway.stream(make_call(behaviour, "ok"))).served.deployment_id == "ok#1"
+    stream = await gateway.stream(make_call(behaviour, "ok"))
+    assert stream.served.deployment_id == "ok#1"
+    await stream.aclose()
 
 
 async def test_when_all_fail_the_first_models_error_is_told(gateway_for: Opener) -> None:

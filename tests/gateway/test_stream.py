@@ -5,17 +5,21 @@ from collections.abc import Sequence
 
 import pytest
 
-from control_plane.chat import Chunk, Served, Usage
+from control_plane.chat import Chunk, Lane, Served, Usage
 from control_plane.errors import LlmCallFailed, ModelTimeout, ProviderError
 from control_plane.gateway.router import Gateway
-from control_plane.gateway.streams import ProviderStream
+from control_plane.gateway.streams import AnswerStream
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.gateway.test_complete import TEXT, TOOL, demo
 from tests.provider import Provider
 
 
-async def read(stream: ProviderStream) -> list[Chunk]:
-    return [chunk async for chunk in stream]
+async def read(stream: AnswerStream) -> list[Chunk]:
+    """All of a stream, settled as every door does."""
+    try:
+        return [chunk async for chunk in stream]
+    finally:
+        await stream.settle()
 
 
 def text(chunks: Sequence[Chunk]) -> str:
@@ -95,7 +99,7 @@ async def test_a_demo_deployment_streams_offline(gateway_for: Opener) -> None:
 
 @pytest.mark.parametrize("broken", [["e500"], ["rolebreak"], ["rolebreak", "e500"], ["rolebreak", "break0"]])
 async def test_a_failure_before_content_is_answered_by_the_next_model(
-    gateway_for: Opener, deploy: Deploy, provider: Provider, broken: list[str]
+    gateway_for: Opener, deploy: Deploy, provider: Provider, broken: list[str], lane: Lane
 ) -> None:
     # given a fallback ten times as expensive
     dear = deploy("ok", info={"input_cost_per_token": 1e-5, "output_cost_per_token": 2e-5})
@@ -106,7 +110,7 @@ async def test_a_failure_before_content_is_answered_by_the_next_model(
     # then one model answered, whole, at its own price
     assert_well_formed(chunks)
     assert text(chunks) == TEXT
-    assert stream.served == Served(deployment_id="ok#1", model="gpt-4o", provider="openai", model_name="ok")
+    assert stream.served == Served("ok#1", "gpt-4o", provider="openai", model_name="ok", lane=lane)
     assert await stream.settle() == (Usage(11, 10), 310_000)
     assert [request.behaviour for request in provider.requests] == [*broken, "ok"]
 
@@ -315,7 +319,7 @@ async def test_a_long_prompt_is_counted_off_the_loop(gateway_for: Opener, provid
     assert turns > 3
 
 
-async def take(stream: ProviderStream, pieces: int) -> list[Chunk]:
+async def take(stream: AnswerStream, pieces: int) -> list[Chunk]:
     return [await anext(stream) for _ in range(pieces)]
 
 

@@ -1,0 +1,168 @@
+"""What the Router runs for each attempt at a deployment, and what it must hear of how a relayed one went.
+
+The Router chooses the deployment, retries, cools down and falls back, whichever lane a deployment takes. LiteLLM's lane
+tells it by itself how an attempt went; for the relay's that is done here, with the same counters and the same rules.
+"""
+
+import logging
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from control_plane.chat import Answer, ChatRequest, ProviderCall, SpendReport, Usage
+from control_plane.gateway.relay import Relay
+from control_plane.gateway.relay_answers import Told, answer_of
+from control_plane.gateway.relay_checks import litellms_cost
+from control_plane.gateway.relay_stream import RelayStream
+from control_plane.gateway.relay_targets import Target
+from control_plane.units import NanoUsd
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Chosen = Mapping[str, Any]
+"""What the Router says of the deployment it chose: its `litellm_params`, `model_info`, metadata."""
+
+ROUTED_AS = "afile_content"
+"""The kind of call whose path through the Router is the bare one: choice, retries, cooldowns, fallbacks, nothing else."""
+
+
+async def routed(router: Any, run: Callable[[Chosen], Awaitable[T]], control: Mapping[str, Any]) -> T:
+    """The result of the first attempt that succeeds. Raises: what the Router raises when none does."""
+    results: list[T] = []
+
+    async def attempt(**chosen: Any) -> None:  # the Router would count an answer's tokens, at half its own cost
+        results.append(await run(chosen))
+
+    await router.factory_function(attempt, call_type=ROUTED_AS)(**control)
+    return results[-1]
+
+
+class Relaying:
+    """The relay's lane of one gateway. `targets` by deployment id; `check_share` as in the LanePolicy."""
+
+    def __init__(
+        self,
+        relay: Relay,
+        targets: Mapping[str, Target],
+        router: Any,
+        report: Callable[[SpendReport], None],
+        *,
+        check_share: float,
+    ) -> None:
+        self.relay = relay
+        self.models = frozenset(target.model_name for target in targets.values())
+        self.router = router
+        self.report = report
+        self._targets = targets
+        self._check_share = check_share
+
+    def attempt(self, chosen: Chosen, call: ProviderCall) -> "RelayedAttempt | None":
+        """An attempt at what the Router chose; None when it is LiteLLM's to make."""
+        target = self._targets.get(chosen["model_info"]["id"])
+        if target is None or not target.takes(_chat(call)):
+            return None
+        return RelayedAttempt(self, target, chosen, call, is_checked=random.random() < self._check_share)  # noqa: S311
+
+
+class RelayedAttempt:
+    """One attempt in the relay's lane, told to the Router and to the spend log."""
+
+    def __init__(
+        self, relaying: Relaying, target: Target, chosen: Chosen, call: ProviderCall, *, is_checked: bool
+    ) -> None:
+        """`is_checked`: LiteLLM's own logging prices it, too, and that is what the spend log says."""
+        self._relay = relaying.relay
+        self._router = relaying.router
+        self._report = relaying.report
+        self._target = target
+        self._chosen = chosen
+        self._call = call
+        self._request = _chat(call)
+        self._is_checked = is_checked
+        self._started_at = datetime.now(UTC)
+
+    async def complete(self) -> Answer:
+        """A whole answer. Raises: LiteLLM's exceptions."""
+        try:
+            body = await self._relay.complete(self._target, self._request)
+            answer = await answer_of(self._target, self._request, body)
+        except Exception as exc:
+            self._failed(exc)
+            raise
+        self._settled(Told.of(body), answer.usage, answer.cost, None)
+        return answer
+
+    async def stream(self) -> RelayStream:
+        """A stream whose first piece is here. Raises: LiteLLM's exceptions."""
+        try:
+            response = await self._relay.open(self._target, self._request)
+            stream = RelayStream(
+                self._target,
+                self._request,
+                response,
+                let_go=self._relay.let_go,
+                on_failure=self._cool,
+                on_settled=self._settled,
+            )
+            await stream.prime()
+        except Exception as exc:
+            self._failed(exc)
+            raise
+        return stream
+
+    def _failed(self, exc: Exception) -> None:
+        self._cool(exc)
+        self._tell(Told(), Usage(), NanoUsd(0), exc)
+
+    def _cool(self, exc: Exception) -> None:
+        """The Router counts the failure and, by its rules, leaves the deployment out for a while."""
+        metadata = self._chosen["litellm_metadata"]
+        params = {"model_info": self._chosen["model_info"], "metadata": metadata, "litellm_metadata": metadata}
+        told = {"exception": exc, "litellm_params": params, "litellm_metadata": metadata}
+        self._router.deployment_callback_on_failure(told, None, None, None)
+
+    def _settled(self, told: Told, usage: Usage, cost: NanoUsd | None, exc: Exception | None) -> None:
+        """An answer that came to its end, or broke after it had begun."""
+        from litellm.router_utils.router_callbacks.track_deployment_metrics import (  # noqa: PLC0415  # see library.py
+            increment_deployment_successes_for_current_minute,
+        )
+
+        if exc is None:
+            deployment_id = self._target.serving.served.deployment_id
+            increment_deployment_successes_for_current_minute(self._router, deployment_id)
+            if self._is_checked and told.usage:
+                cost = litellms_cost(self._target, told, self._call.call_id)
+        self._tell(told, usage, cost or NanoUsd(0), exc)
+
+    def _tell(self, told: Told, usage: Usage, cost: NanoUsd, exc: Exception | None) -> None:
+        """A row of the spend log, as LiteLLM's callback would have it."""
+        call_id = self._call.call_id
+        report = SpendReport(
+            call_id=call_id,
+            request_id=told.id or str(call_id),
+            status="success" if exc is None else "failure",
+            model=str(self._chosen["model"]),
+            model_group=str(self._chosen["litellm_metadata"].get("model_group") or ""),
+            deployment_id=self._target.serving.served.deployment_id,
+            provider=self._target.provider,
+            cost=cost,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            started_at=self._started_at,
+            ended_at=datetime.now(UTC),
+            is_cached=False,
+            error_class=None if exc is None else type(exc).__name__,
+            lane="relay",
+        )
+        try:
+            self._report(report)
+        except Exception:  # as for LiteLLM's own reports: the call goes on
+            log.exception("spend_report_lost", extra={"call_id": str(call_id)})
+
+
+def _chat(call: ProviderCall) -> ChatRequest:
+    assert isinstance(call.request, ChatRequest), "other endpoints are asked"
+    return call.request

@@ -1,0 +1,162 @@
+"""One attempt at one deployment over HTTP, as LiteLLM would make it: its request and its errors, without its objects.
+
+What is sent is put together by LiteLLM's own code for the provider (parameters, renames); what goes wrong becomes LiteLLM's
+exception, so that the Router's retries, cooldowns and fallbacks mean the same in both lanes.
+"""
+
+import asyncio
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import orjson
+
+from control_plane.chat import CHAT_PARAMETERS, ChatRequest, Message
+from control_plane.gateway.relay_targets import Target
+
+CONNECTIONS_PER_HOST = 1000
+KEEP_ALIVE_S = 60
+LETTING_GO_S = 1.0  # how long a stream that has said [DONE] may take to end before its connection is closed
+OK = range(200, 300)
+
+
+class Relay:
+    """The connections to the providers that are relayed to."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def complete(self, target: Target, request: ChatRequest) -> Any:
+        """The body of a whole answer, as JSON data. Raises: LiteLLM's exceptions."""
+        body = _body(target, request, is_stream=False)
+        try:
+            async with self._post(target, body, target.timeout_s) as response:
+                text = await response.read()
+        except (aiohttp.ClientError, OSError) as exc:
+            raise failure(target, exc) from exc
+        if response.status not in OK:
+            raise refusal(target, response, text)
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            raise refusal(target, response, text) from None
+
+    async def open(self, target: Target, request: ChatRequest) -> aiohttp.ClientResponse:
+        """A stream whose status is good; whoever gets it closes it. Raises: LiteLLM's exceptions."""
+        body = _body(target, request, is_stream=True)
+        try:
+            response: aiohttp.ClientResponse = await self._post(target, body, target.stream_timeout_s)
+            if response.status in OK:
+                return response
+            async with response:
+                text = await response.read()
+        except (aiohttp.ClientError, OSError) as exc:
+            raise failure(target, exc) from exc
+        raise refusal(target, response, text)
+
+    def let_go(self, response: aiohttp.ClientResponse) -> None:
+        """Takes a stream whose answer is whole, so that its connection can serve again once the provider has ended it."""
+        if response.content.at_eof():
+            response.release()
+            return
+        ending = asyncio.create_task(_until_ended(response))
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        for ending in self._ending:
+            ending.cancel()
+        if self._ending:
+            await asyncio.wait(self._ending)
+        if self._session is not None:
+            await self._session.close()
+
+    def _post(self, target: Target, body: bytes, timeout_s: float) -> Any:
+        """One request; the time is that until the answer begins, and for each pause in it."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s)
+        return self._http().post(target.url, data=body, headers=target.headers, timeout=timeout, proxy=target.proxy)
+
+    def _http(self) -> aiohttp.ClientSession:
+        """Made at the first call, in the event loop that calls."""
+        if self._session is None:
+            from litellm.llms.custom_httpx.http_handler import get_ssl_configuration  # noqa: PLC0415  # see library.py
+
+            connector = aiohttp.TCPConnector(
+                limit=0,
+                limit_per_host=CONNECTIONS_PER_HOST,
+                keepalive_timeout=KEEP_ALIVE_S,
+                ssl=get_ssl_configuration(),
+            )
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
+
+
+async def _until_ended(response: aiohttp.ClientResponse) -> None:
+    try:
+        async with asyncio.timeout(LETTING_GO_S):
+            while not response.content.at_eof():
+                await response.content.readany()
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        pass
+    finally:
+        response.close()  # which leaves the connection of an answer that was read to its end open
+
+
+def refusal(target: Target, response: aiohttp.ClientResponse, text: bytes) -> Exception:
+    """What LiteLLM raises for an answer that is none."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    return mapped(target, text.decode("utf-8", "replace"), response.status, headers)
+
+
+def failure(target: Target, exc: Exception) -> Exception:
+    """What LiteLLM raises when there is no answer at all."""
+    import litellm  # noqa: PLC0415  # see library.py
+
+    if isinstance(exc, TimeoutError):
+        said = f"no answer within {target.timeout_s} s"
+        timeout: Exception = litellm.Timeout(message=said, model=target.model, llm_provider=target.provider)
+        return timeout
+    return mapped(target, f"{type(exc).__name__}: {exc}", 500, {})
+
+
+def mapped(target: Target, message: str, status: int, headers: Mapping[str, str]) -> Exception:
+    """LiteLLM's exception for a status and a text of this provider."""
+    from litellm.litellm_core_utils.exception_mapping_utils import exception_type  # noqa: PLC0415  # see library.py
+
+    said: Exception = target.config.get_error_class(error_message=message, status_code=status, headers=headers)
+    try:
+        exception_type(
+            model=target.model,
+            original_exception=said,
+            custom_llm_provider=target.provider,
+            completion_kwargs={},
+            extra_kwargs={},
+        )
+    except Exception as exc:  # noqa: BLE001  # raising is how it answers
+        return exc
+    return said
+
+
+def _body(target: Target, request: ChatRequest, *, is_stream: bool) -> bytes:
+    messages: Any = target.config.translate_developer_role_to_system_role(messages=_copied(request.messages))
+    asked = {name: value for name, value in request.parameters.items() if name in CHAT_PARAMETERS}
+    parameters = target.mapped(asked, is_stream=is_stream)
+    extra = parameters.pop("extra_body", None)
+    body = target.config.transform_request(
+        model=target.model,
+        messages=messages,
+        optional_params=parameters,
+        litellm_params=dict(target.addressed),
+        headers={},
+    )
+    return orjson.dumps({**body, **(extra or {})})
+
+
+def _copied(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Messages that LiteLLM may write into, without nulls: what is nested is shared with the next attempt otherwise."""
+    said = [{name: value for name, value in message.items() if value is not None} for message in messages]
+    is_flat = all(isinstance(value, str) for message in said for value in message.values())
+    return said if is_flat else copy.deepcopy(said)

@@ -1,0 +1,46 @@
+"""A relayed answer priced a second time, by LiteLLM's own logging: a witness that shares no line with the relay."""
+
+import logging
+from datetime import UTC, datetime
+
+from control_plane.gateway.prices import money
+from control_plane.gateway.relay_answers import Told
+from control_plane.gateway.relay_targets import Target
+from control_plane.ids import CallId
+from control_plane.units import NanoUsd
+
+log = logging.getLogger(__name__)
+
+
+def litellms_cost(target: Target, told: Told, call_id: CallId) -> NanoUsd | None:
+    """What LiteLLM would have reported as the cost of an answer; None when it cannot say. Takes about a millisecond."""
+    import litellm  # noqa: PLC0415  # see library.py
+    from litellm.litellm_core_utils.litellm_logging import Logging  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    response = litellm.ModelResponse(model=told.model or target.model)
+    response.usage = litellm.Usage(**(told.usage or {}))
+    response._hidden_params["model_id"] = target.serving.served.deployment_id  # noqa: SLF001  # where LiteLLM keeps it
+    logger = Logging(
+        model=target.model,
+        messages=[],
+        stream=False,
+        call_type="acompletion",
+        start_time=now,
+        litellm_call_id=str(call_id),
+        function_id="",
+    )
+    info = {"id": target.serving.served.deployment_id, **target.info}
+    logger.update_environment_variables(
+        model=target.model,
+        user=None,
+        optional_params={},
+        litellm_params={"model_info": info, "metadata": {"model_info": info}, "api_base": str(target.url)},
+        custom_llm_provider=target.provider,
+    )
+    try:
+        cost = logger._response_cost_calculator(result=response)  # noqa: SLF001  # what its callbacks are told
+    except Exception:
+        log.exception("relay_unchecked", extra={"call_id": str(call_id)})
+        return None
+    return None if cost is None else money(cost)
