@@ -10,7 +10,7 @@ SOURCES := control_plane tests
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: help install install-dev demo run test check format bench chaos lock clean
+.PHONY: help install install-dev demo run test check format bench bench-peers soak chaos lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -66,6 +66,18 @@ bench: install-dev ## Compare CPU per call with a bare Router in the same run (a
 
 chaos: install-dev ## Kill a server 52 times under load and check every call, job and credit (about 3 minutes)
 	@$(BIN)/python -m tests.chaos
+
+soak: install-dev ## Mixed load for ten minutes: is the server as small afterwards as before?
+	@$(BIN)/python -m tests.soak
+
+bench-peers: install-dev $(VENV)-peers/.litellm ## Compare requests/s and CPU per call with LiteLLM's proxy (about 3 minutes)
+	@$(BIN)/python -m tests.bench --proxy $(VENV)-peers/bin/litellm
+
+# An environment of its own: ours needs none of what LiteLLM's proxy brings.
+$(VENV)-peers/.litellm:
+	@$(PYTHON) -m venv $(VENV)-peers
+	@$(VENV)-peers/bin/pip --disable-pip-version-check --quiet install 'litellm[proxy]==1.106.2'
+	@touch $@
 
 lock: ## Renew the lock files in deploy/, leaving out releases younger than a week
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip --disable-pip-version-check --quiet install uv

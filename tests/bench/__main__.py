@@ -14,9 +14,8 @@ import tempfile
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 
@@ -28,11 +27,25 @@ from tests.bench.postgres import postgres
 from tests.bench.process import free_port, rss_kb, running
 from tests.bench.report import Row, as_json, row, show
 from tests.bench.scenarios import SCENARIOS, Kind, Scenario, config
-from tests.bench.targets import BareRouter, ControlPlane, Target, bare_router, control_plane, create_team
+from tests.bench.targets import (
+    BareRouter,
+    ControlPlane,
+    Proxy,
+    Target,
+    control_plane,
+    create_team,
+    litellms_proxy,
+    plain_server,
+)
 
 IDLE_STREAMS = 200
 REST_S = 1.0  # after opening or leaving streams: what is only passing has passed
-BARE, SQLITE, POSTGRES = "bare router", "ours, SQLite", "ours, Postgres"
+BARE, PASS, SQLITE, POSTGRES = "bare router", "pass-through", "ours, SQLite", "ours, Postgres"
+LITELLM = "ours, LiteLLM's lane"
+PROXY = "LiteLLM's proxy"
+NAMES = (BARE, PASS, LITELLM, SQLITE, POSTGRES)
+PEERS = (PROXY, SQLITE)
+RELAYED = (SQLITE, POSTGRES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +62,9 @@ QUICK = Effort(rounds=2, seconds=0.8, warm_up_s=0.4)
 
 
 @asynccontextmanager
-async def all_targets(folder: Path, names: Sequence[str], console: Console) -> AsyncIterator[list[Target]]:
+async def all_targets(
+    folder: Path, names: Sequence[str], console: Console, proxy: Path | None = None
+) -> AsyncIterator[list[Target]]:
     """The provider and every server asked for, running; databases that cannot run here are named and left out."""
     async with AsyncExitStack() as stack:
         provider_port = free_port()
@@ -64,12 +79,19 @@ async def all_targets(folder: Path, names: Sequence[str], console: Console) -> A
         config_file.write_text(config(provider_port))
         targets: list[Target] = []
         if BARE in names:
-            targets.append(BareRouter(BARE, await stack.enter_async_context(bare_router(folder, config_file))))
-        if SQLITE in names:
-            server = await stack.enter_async_context(
-                await control_plane(folder, config_file, "sqlite", f"sqlite:///{folder / 'bench.db'}")
-            )
-            targets.append(ControlPlane(SQLITE, server, await create_team(server)))
+            targets.append(BareRouter(BARE, await stack.enter_async_context(plain_server(folder, config_file, "bare"))))
+        if PROXY in names and proxy is not None:
+            targets.append(Proxy(PROXY, await stack.enter_async_context(litellms_proxy(folder, config_file, proxy))))
+        if PASS in names:
+            floor = await stack.enter_async_context(plain_server(folder, config_file, "passthrough"))
+            targets.append(BareRouter(PASS, floor))
+        for name, lane in ((SQLITE, "auto"), (LITELLM, "litellm")):
+            if name in names:
+                url = f"sqlite:///{folder / lane}.db"
+                server = await stack.enter_async_context(
+                    await control_plane(folder, config_file, f"sqlite-{lane}", url, lane=lane)
+                )
+                targets.append(ControlPlane(name, server, await create_team(server)))
         if POSTGRES in names:
             try:
                 database = await stack.enter_async_context(postgres(folder))
@@ -86,7 +108,9 @@ async def all_targets(folder: Path, names: Sequence[str], console: Console) -> A
 async def one_cell(target: Target, scenario: Scenario, seconds: float) -> Cell:
     """Runs one scenario on one target for a while and has the bills checked."""
     steps = await target.steps(scenario.kind, scenario.connections)
-    cell = await drive(target.server, steps, seconds=seconds, database_pid=target.database_pid)
+    cell = await drive(
+        target.server, steps, seconds=seconds, pause_s=scenario.pause_s, database_pid=target.database_pid
+    )
     await target.close(scenario.kind, cell.calls)
     return cell
 
@@ -114,7 +138,7 @@ async def measure(
     targets: Sequence[Target], effort: Effort, console: Console
 ) -> tuple[dict[str, float], dict[tuple[Scenario, str], list[Cell]]]:
     """Memory first, while the heaps are small; then a warm-up that is not counted; then the rounds."""
-    memory = {target.name: await idle_kb(target, IDLE_STREAMS) for target in targets}
+    memory = {target.name: await idle_kb(target, IDLE_STREAMS) for target in targets if target.can(Kind.IDLE)}
     for scenario in SCENARIOS:
         for target in targets:
             if target.can(scenario.kind):
@@ -130,11 +154,16 @@ async def measure(
     return memory, cells
 
 
-def rows_of(cells: Mapping[tuple[Scenario, str], Sequence[Cell]]) -> list[Row]:
+def rows_of(cells: Mapping[tuple[Scenario, str], Sequence[Cell]], yardstick: str) -> list[Row]:
     """The report's lines, scenario by scenario."""
-    ordered = sorted(cells, key=lambda key: (SCENARIOS.index(key[0]), (BARE, SQLITE, POSTGRES).index(key[1])))
+    ordered = sorted(cells, key=lambda key: (SCENARIOS.index(key[0]), (PROXY, *NAMES).index(key[1])))
     return [
-        row(scenario, name, cells[scenario, name], cells.get((scenario, BARE), ()) if name != BARE else ())
+        row(
+            scenario if name in RELAYED and yardstick == BARE else replace(scenario, aim=None),
+            name,
+            cells[scenario, name],
+            cells.get((scenario, yardstick), ()) if name != yardstick else (),
+        )
         for scenario, name in ordered
     ]
 
@@ -145,23 +174,21 @@ async def main() -> int:
     parser.add_argument("--quick", action="store_true", help="two short rounds: does it run, roughly what costs it")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
     parser.add_argument("--bare-only", action="store_true", help="only the yardstick")
+    parser.add_argument("--proxy", type=Path, metavar="LITELLM", help="compare with LiteLLM's proxy: its program")
     arguments = parser.parse_args()
     console = Console(width=max(Console().width, 140))
     effort = QUICK if arguments.quick else FULL
-    names = [BARE] if arguments.bare_only else [BARE, SQLITE, POSTGRES]
-    if find_spec("control_plane.app") is None and names != [BARE]:
-        console.print("control_plane.app does not exist yet: only the bare router is measured")
-        names = [BARE]
+    names = PEERS if arguments.proxy else (BARE,) if arguments.bare_only else NAMES
     started_at = perf_counter()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         try:
-            async with all_targets(Path(folder), names, console) as targets:
+            async with all_targets(Path(folder), names, console, arguments.proxy) as targets:
                 memory, cells = await measure(targets, effort, console)
         except CallFailedError as failed:
             console.print(f"the run is void: {failed}")
             return 1
-    rows = rows_of(cells)
-    show(console, rows, memory, BARE)
+    rows = rows_of(cells, names[0])
+    show(console, rows, memory, names[0])
     console.print(f"{sum(line.calls for line in rows)} calls, no errors, {perf_counter() - started_at:.0f} s")
     if arguments.json:
         facts = {

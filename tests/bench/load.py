@@ -33,9 +33,12 @@ class Cell:
     first_chunks_s: list[float]
 
 
-async def drive(server: Server, steps: Sequence[Step], *, seconds: float, database_pid: int | None = None) -> Cell:
+async def drive(
+    server: Server, steps: Sequence[Step], *, seconds: float, pause_s: float = 0, database_pid: int | None = None
+) -> Cell:
     """Runs every step on its own connection until the time is over and the last answers are in.
 
+    `pause_s`: each connection begins a step so often, they in turn; 0: as soon as the last has ended.
     Raises: CallFailedError for the first wrong, missing or late answer.
     """
     connections = [await Connection.open(server.port) for _ in steps]
@@ -43,15 +46,19 @@ async def drive(server: Server, steps: Sequence[Step], *, seconds: float, databa
     database_before = cpu_s(database_pid) if database_pid else 0.0
     started_at = perf_counter()
 
-    async def repeat(connection: Connection, step: Step) -> list[Reply]:
-        replies = []
-        while perf_counter() - started_at < seconds:
+    async def repeat(number: int, connection: Connection, step: Step) -> list[Reply]:
+        replies: list[Reply] = []
+        begins_at = started_at + pause_s * number / len(steps)
+        while begins_at - started_at < seconds:
+            await asyncio.sleep(max(0, begins_at - perf_counter()))
             replies.append(await step(connection))
+            begins_at = max(begins_at + pause_s, perf_counter())
         return replies
 
     try:
         async with asyncio.timeout(CELL_TIMEOUT_S + seconds), asyncio.TaskGroup() as group:
-            tasks = [group.create_task(repeat(*pair)) for pair in zip(connections, steps, strict=True)]
+            pairs = enumerate(zip(connections, steps, strict=True))
+            tasks = [group.create_task(repeat(number, *pair)) for number, pair in pairs]
         await asyncio.sleep(SETTLE_S)
         cpu = cpu_s(server.pid) - cpu_before
         database_cpu = cpu_s(database_pid) - database_before if database_pid else None

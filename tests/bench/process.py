@@ -35,16 +35,22 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def running(
-    arguments: Sequence[str], *, port: int, log: Path, ready: str | None = None, env: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    *,
+    port: int,
+    log: Path,
+    ready: str | None = None,
+    env: Mapping[str, str] | None = None,
+    program: str = sys.executable,
 ) -> AsyncIterator[Server]:
-    """A Python process with these arguments, from its first answer on `port` until the block is left.
+    """A process (Python, if not said otherwise), from its first answer on `port` until the block is left.
 
     `ready`: the path that has to answer 200; without one, accepting a connection is enough.
     Raises: RuntimeError with the end of its log when it does not start.
     """
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *arguments, stdout=output, stderr=output, env=environment(env)
+            program, *arguments, stdout=output, stderr=output, env=environment(env)
         )
     try:
         if not await _becomes_ready(process, port, ready):

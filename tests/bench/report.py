@@ -79,7 +79,7 @@ def as_json(facts: Mapping[str, Any], rows: Sequence[Row], idle_kb: Mapping[str,
 
 def show(console: Console, rows: Sequence[Row], idle_kb: Mapping[str, float], bare: str) -> None:
     """Prints the tables."""
-    table = Table(title="CPU of the server, user + system, per call; ratio to the bare router in the same round")
+    table = Table(title=f"CPU of the server, user + system, per call; ratio to {bare} in the same round")
     for heading in ("scenario", "target"):
         table.add_column(heading)
     for heading in ("calls", "CPU ms", "DB ms", "calls/s", "p50 ms", "p99 ms", "1st chunk", "ratio (range)", "aim"):
@@ -105,7 +105,7 @@ def show(console: Console, rows: Sequence[Row], idle_kb: Mapping[str, float], ba
     console.print(table)
     for target, memory in idle_kb.items():
         added = None if target == bare or bare not in idle_kb else memory - idle_kb[bare]
-        more = "" if added is None else f", {added:+.0f} KB to the bare router, {_aim(added, IDLE_AIM_KB, 0)} KB"
+        more = "" if added is None else f", {added:+.0f} KB to {bare}, {_aim(added, IDLE_AIM_KB, 0)} KB"
         console.print(f"memory per idle stream, {target}: {memory:.0f} KB{more}")
 
 

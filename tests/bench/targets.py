@@ -1,5 +1,6 @@
 """The servers under test, and how each is asked for a call: the bare router, and ourselves with billing."""
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
@@ -45,7 +46,7 @@ def _asking(request: bytes, kind: Kind) -> Step:
 
 @dataclass(slots=True)
 class BareRouter:
-    """`litellm.Router` behind a minimal route."""
+    """`litellm.Router`, or nothing, behind a minimal route."""
 
     name: str
     server: Server
@@ -61,6 +62,31 @@ class BareRouter:
             return [post("/call", {"model": MODEL, **CALL})] * connections
         model = IDLE_MODEL if kind is Kind.IDLE else MODEL
         return [post("/stream", {"model": model, "stream_options": {"include_usage": True}, **CALL})] * connections
+
+    async def steps(self, kind: Kind, connections: int) -> list[Step]:
+        """One request, again and again."""
+        return [_asking(request, kind) for request in await self.requests(kind, connections)]
+
+    async def close(self, kind: Kind, calls: Sequence[int]) -> None:
+        """Counts nothing."""
+
+
+@dataclass(slots=True)
+class Proxy:
+    """LiteLLM's own proxy, without a database: it bills nobody."""
+
+    name: str
+    server: Server
+    database_pid: int | None = None
+
+    def can(self, kind: Kind) -> bool:
+        """Has no jobs."""
+        return kind in {Kind.BUFFERED, Kind.STREAM}
+
+    async def requests(self, kind: Kind, connections: int) -> list[bytes]:
+        """As OpenAI's SDK asks."""
+        more = {"stream": True, "stream_options": {"include_usage": True}} if kind is Kind.STREAM else {}
+        return [post("/v1/chat/completions", {"model": MODEL, **CALL, **more}, key=MASTER_KEY)] * connections
 
     async def steps(self, kind: Kind, connections: int) -> list[Step]:
         """One request, again and again."""
@@ -143,21 +169,33 @@ def _check_bill(reply: Reply, *, calls: int) -> Reply:
     return reply
 
 
-def bare_router(folder: Path, config: Path) -> AbstractAsyncContextManager[Server]:
-    """Starts the yardstick."""
+def plain_server(folder: Path, config: Path, name: str) -> AbstractAsyncContextManager[Server]:
+    """Starts a server without jobs: `bare`, the yardstick, or `passthrough`, the floor."""
     port = free_port()
-    arguments = ["-m", "tests.bench.bare", "--port", str(port), "--config", str(config)]
-    return running(arguments, port=port, log=folder / "bare.log", ready="/ready")
+    arguments = ["-m", f"tests.bench.{name}", "--port", str(port), "--config", str(config)]
+    return running(arguments, port=port, log=folder / f"{name}.log", ready="/ready")
+
+
+def litellms_proxy(folder: Path, config: Path, program: Path) -> AbstractAsyncContextManager[Server]:
+    """Starts LiteLLM's proxy, one worker, with the same `model_list`."""
+    port = free_port()
+    file = folder / "proxy.yaml"
+    models = json.loads(config.read_text())["model_list"]
+    file.write_text(json.dumps({"model_list": models, "general_settings": {"master_key": MASTER_KEY}}))
+    arguments = ["--config", str(file), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+    log, ready = folder / "proxy.log", "/health/liveliness"
+    return running(arguments, port=port, log=log, ready=ready, program=str(program), env={"LITELLM_LOG": "ERROR"})
 
 
 async def control_plane(
-    folder: Path, config: Path, name: str, database_url: str
+    folder: Path, config: Path, name: str, database_url: str, *, lane: str = "auto"
 ) -> AbstractAsyncContextManager[Server]:
     """Migrates the database and starts us on it."""
     port = free_port()
     env: Mapping[str, str] = {
         "CONTROL_PLANE_DATABASE_URL": database_url,
         "CONTROL_PLANE_CONFIG": str(config),
+        "CONTROL_PLANE_LANE": lane,
         "CONTROL_PLANE_MASTER_KEY": MASTER_KEY,
         "CONTROL_PLANE_HOST": "127.0.0.1",
         "CONTROL_PLANE_PORT": str(port),

@@ -49,6 +49,12 @@ class ChaosServer:
         self.url = f"http://127.0.0.1:{json.loads(line)['port']}"
         self.is_up.set()
 
+    @property
+    def pid(self) -> int:
+        """Of the server that runs now."""
+        assert self._process is not None, "it was started"
+        return self._process.pid
+
     async def kill(self) -> None:
         """`kill -9`, for the whole group."""
         assert self._process is not None, "it was started"

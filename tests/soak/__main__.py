@@ -1,0 +1,132 @@
+"""`python -m tests.soak [--minutes 10]`: mixed load on one server, and whether it is as small afterwards as before.
+
+Jobs, calls, streams that are left, failures, fallbacks and repeats, by the clients that `make chaos` has, and nobody is
+killed. Memory may not grow behind the first fifth; when the clients have gone, no file descriptor, thread or task may be
+left over, and every bill must be right.
+"""
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from control_plane.storage.database import Database
+from tests.bench.process import rss_kb
+from tests.chaos.__main__ import MODES, migrated, new_team, write_config
+from tests.chaos.checks import wrong
+from tests.chaos.clients import Client
+from tests.chaos.provider import ChaosProvider
+from tests.chaos.server import ChaosServer
+from tests.house import MASTER_KEY
+
+CLIENTS = 16
+SAMPLE_S = 5.0
+QUIET_S = 40  # keep-alive connections of both sides have ended, reports are written
+GROWTH = 1.05  # of memory, from the median of the second fifth to that of the last
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the server's process holds."""
+
+    memory_kb: int
+    files: int
+    threads: int
+    tasks: int
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        url = f"sqlite:///{folder}/soak.db"
+        await migrated(url)
+        async with ChaosProvider.start() as provider:
+            config = write_config(folder, provider)
+            server = ChaosServer(folder, {"database_url": url, "config": config, "master_key": MASTER_KEY})
+            await server.start()
+            keys = [await new_team(server, mode) for mode in MODES]
+            clients = [Client(server, keys[number % len(keys)]) for number in range(CLIENTS)]
+            await load(clients, 5)
+            await asyncio.sleep(QUIET_S)
+            before = await sample(server)
+            samples = await load(clients, options.minutes * 60, server)
+            await asyncio.sleep(QUIET_S)
+            after = await sample(server)
+            exit_code = await server.stop()
+        db = Database(url)
+        faults = [*await wrong(db), *leftovers(before, after, samples)]
+        await db.aclose()
+        faults += [f"it ended with {exit_code}"] if exit_code else []
+    show(samples, before, after, clients, faults)
+    sys.exit(1 if faults else 0)
+
+
+async def load(clients: list[Client], seconds: float, server: ChaosServer | None = None) -> list[Sample]:
+    """Lets the clients work for so long, and looks at the server meanwhile."""
+    stop = asyncio.Event()
+    working = [asyncio.create_task(client.run(stop)) for client in clients]
+    ends_at = time.monotonic() + seconds
+    samples = []
+    while (left := ends_at - time.monotonic()) > 0:
+        await asyncio.sleep(min(SAMPLE_S, left))
+        if server is not None:
+            samples.append(await sample(server))
+    stop.set()
+    await asyncio.gather(*working)
+    return samples
+
+
+async def sample(server: ChaosServer) -> Sample:
+    pid = server.pid
+    async with httpx.AsyncClient() as http:
+        told = (await http.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {MASTER_KEY}"})).text
+    tasks = re.search(r"^control_plane_tasks(?:\{[^}]*\})? ([0-9.]+)", told, re.MULTILINE)
+    assert tasks is not None, told
+    proc = Path(f"/proc/{pid}")
+    return Sample(
+        rss_kb(pid), len([*(proc / "fd").iterdir()]), len([*(proc / "task").iterdir()]), round(float(tasks[1]))
+    )
+
+
+def leftovers(before: Sample, after: Sample, samples: list[Sample]) -> list[str]:
+    """What is there that was not, and what grew."""
+    fifth = max(1, len(samples) // 5)
+    early = median(each.memory_kb for each in samples[fifth : 2 * fifth])
+    late = median(each.memory_kb for each in samples[-fifth:])
+    found = [
+        f"{name}: {getattr(after, name)} after, {getattr(before, name)} before"
+        for name in ("files", "threads", "tasks")
+        if getattr(after, name) > getattr(before, name)
+    ]
+    return [*found, f"memory grew from {early} to {late} KB"] if late > early * GROWTH else found
+
+
+def show(samples: list[Sample], before: Sample, after: Sample, clients: list[Client], faults: list[str]) -> None:
+    console = Console(width=120)
+    table = Table("when", "memory MB", "files", "threads", "tasks", title="The server's process")
+    every = max(1, len(samples) // 20)
+    rows = [("before", before), *((f"{number * SAMPLE_S:.0f} s", each) for number, each in enumerate(samples, 1))]
+    for when, each in [*rows[::every], ("after", after)]:
+        table.add_row(when, f"{each.memory_kb / 1024:.1f}", str(each.files), str(each.threads), str(each.tasks))
+    console.print(table)
+    statuses: Counter[int] = sum((client.statuses for client in clients), Counter())
+    console.print(f"answers by status: {json.dumps(dict(sorted(statuses.items())))}")
+    console.print("\n".join(faults) if faults else "flat, and nothing left over")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
