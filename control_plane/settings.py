@@ -2,18 +2,47 @@
 in `litellm_config.yaml` and nowhere else.
 """
 
+import os
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from control_plane.errors import InvalidConfig
+
+PREFIX = "CONTROL_PLANE_"
+
+
+class FilesSource(PydanticBaseSettingsSource):
+    """Settings whose variable, with `_FILE` at its end, names a file: what container engines mount as secrets."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002 - its interface
+        """The file's text without the line's end, the setting, and that it is not JSON. Raises: InvalidConfig."""
+        variable = f"{PREFIX}{field_name.upper()}"
+        file = os.environ.get(f"{variable}_FILE")
+        if not file:
+            return None, field_name, False
+        if os.environ.get(variable):
+            raise InvalidConfig([f"{variable} and {variable}_FILE are both set; leave one of them out."])
+        try:
+            return Path(file).read_text(encoding="utf-8").strip(), field_name, False
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise InvalidConfig([f"{variable}_FILE: {file} cannot be read: {why}."]) from None
+
+    def __call__(self) -> dict[str, Any]:
+        """All of them."""
+        found = {name: self.get_field_value(field, name)[0] for name, field in self.settings_cls.model_fields.items()}
+        return {name: value for name, value in found.items() if value is not None}
 
 
 class Settings(BaseSettings):
     """`CONTROL_PLANE_` and the name in capitals; `database_url` is `CONTROL_PLANE_DATABASE_URL`."""
 
-    model_config = SettingsConfigDict(env_prefix="CONTROL_PLANE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     env: Literal["development", "production"] = Field(
         default="development", description="`production` refuses to start without a master key instead of making one."
@@ -104,6 +133,18 @@ class Settings(BaseSettings):
     log_format: Literal["json", "text"] = Field(
         default="json", description="One JSON object a line, or text for people."
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's interface; we read no such file
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What is given by the code, then the environment, then the files it names."""
+        return init_settings, env_settings, FilesSource(settings_cls)
 
     @property
     def spend_logs_kept_for(self) -> timedelta | None:

@@ -2,11 +2,13 @@
 
 LiteLLM's Router resolves only the top level of `litellm_params`, sends `os.environ/…` as it stands from anywhere deeper,
 and drops a key whose variable is missing: without its `api_base` a deployment silently calls api.openai.com. So we resolve
-every place, and a variable that is missing or empty is a mistake.
+every place, and a variable that is missing or empty is a mistake. `NAME_FILE` names a file that holds NAME's value, where
+NAME itself is not set: what container engines mount as secrets.
 """
 
 import re
 from collections.abc import Mapping
+from pathlib import Path as File
 from typing import Any
 
 from control_plane.model_groups.problems import Path, Problems, did_you_mean
@@ -39,11 +41,31 @@ def _resolve_text(text: str, environ: Mapping[str, str], path: Path, problems: P
     name = text.removeprefix(PREFIX)
     if not name:
         problems.add(path, f"{PREFIX} is not followed by the name of a variable")
-    elif name not in environ:
-        problems.add(path, f"the environment variable {name} is not set{did_you_mean(name, environ, cutoff=0.8)}")
-    elif not environ[name].strip():
-        problems.add(path, f"the environment variable {name} is empty")
+        return text
+    if name not in environ and environ.get(f"{name}_FILE"):
+        value = _read(f"{name}_FILE", environ, path, problems)
     else:
-        problems.hide(environ[name], text)
-        return environ[name]
-    return text
+        value = environ.get(name)
+        if value is None:
+            near = did_you_mean(name, environ, cutoff=0.8)
+            problems.add(path, f"the environment variable {name} is not set{near}")
+        elif not value.strip():
+            problems.add(path, f"the environment variable {name} is empty")
+    if value is None or not value.strip():
+        return text
+    problems.hide(value, text)
+    return value
+
+
+def _read(variable: str, environ: Mapping[str, str], path: Path, problems: Problems) -> str | None:
+    """The text of the file that the variable names, without the line's end."""
+    file = environ[variable]
+    try:
+        value = File(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        problems.add(path, f"the file {file}, which {variable} names, cannot be read: {why}")
+        return None
+    if not value:
+        problems.add(path, f"the file {file}, which {variable} names, is empty")
+    return value
