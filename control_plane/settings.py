@@ -117,10 +117,15 @@ class Settings(BaseSettings):
         le=1,
         description="Share of relayed calls whose cost LiteLLM's own logging works out, too, for the reconciliation.",
     )
+    drain_s: float = Field(
+        default=0.0,
+        ge=0,
+        description="How long after SIGTERM calls are still taken, while `/health/ready` says 503 so that balancers look away.",
+    )
     shutdown_grace_s: float = Field(
         default=20.0,
         ge=0,
-        description="How long running calls may go on after SIGTERM before they are ended and recorded.",
+        description="How long running calls may then go on before they are ended and recorded.",
     )
     keep_alive_s: float = Field(
         default=15.0,

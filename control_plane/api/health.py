@@ -22,7 +22,8 @@ async def live() -> dict[str, str]:
 @router.get("/ready", summary="Readiness", responses={503: {"description": "do not send requests here now"}})
 async def ready(house: House) -> Response:
     """200 when the database answers and the process is not stopping, else 503."""
-    checks = {"database": "ok", "process": "stopping" if house.calls.is_stopping else "ok"}
+    is_leaving = house.calls.is_draining or house.calls.is_stopping
+    checks = {"database": "ok", "process": "stopping" if is_leaving else "ok"}
     try:
         await house.db.check()
     except DatabaseUnavailable:

@@ -95,6 +95,7 @@ class CallService:
         self._files = files
         self._clock = clock
         self.in_flight = InFlight()
+        self.is_draining = False
         self.is_stopping = False
 
     async def call(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[Answer]:
@@ -155,6 +156,10 @@ class CallService:
         """
         decided = await self._decide(who, order, None)
         return replace(order, permit=await self._permit(who, decided))
+
+    def drain(self) -> None:
+        """This process will stop soon: it still takes calls, but nobody should send it more."""
+        self.is_draining = True
 
     async def land(self, timeout_s: float) -> None:
         """Takes no new calls and waits for those in flight to be recorded; logs what is left to be found as lost."""

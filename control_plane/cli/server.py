@@ -15,6 +15,7 @@ import uvicorn
 import uvloop
 
 from control_plane import failpoints
+from control_plane.cli.draining import DrainingServer
 from control_plane.errors import HouseError
 from control_plane.logs import configure_logging
 from control_plane.master_key import find_master_key
@@ -117,7 +118,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
                 server_header=False,
                 timeout_graceful_shutdown=round(settings.shutdown_grace_s),
             )
-            server = uvicorn.Server(config)
+            server = DrainingServer(config, drain_s=settings.drain_s, say_so=house.calls.drain)
             signals.stop(server)
             task = asyncio.create_task(server.serve([listener]), name="server")
             try:

@@ -52,6 +52,24 @@ async def until_refused(url: str) -> None:
             await asyncio.sleep(0.02)
 
 
+async def test_a_server_that_will_stop_says_so_while_it_still_takes_calls(
+    tmp_path: Path, config: Path, sqlite_url: str
+) -> None:
+    """Otherwise a request that a balancer sends in the moment of stopping is refused. A second signal waits no longer."""
+    async with server(tmp_path, database_url=sqlite_url, config=config, drain_s=60) as process, process.team() as team:
+        process.send(signal.SIGTERM)
+        async with asyncio.timeout(5):
+            while True:
+                ready = await team.http.get("/health/ready")
+                if ready.status_code == 503:
+                    break
+                await asyncio.sleep(0.02)
+        assert ready.json()["checks"]["process"] == "stopping"
+        assert (await team.call(await team.create_job(), "json")).status_code == 200
+        process.send(signal.SIGTERM)
+        assert await process.ended() == 0
+
+
 async def test_sigterm_lets_a_stream_end_and_loses_nothing(
     provider: Provider, tmp_path: Path, config: Path, sqlite_url: str
 ) -> None:
