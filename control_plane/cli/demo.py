@@ -9,24 +9,19 @@ from rich.console import Console
 from rich.table import Table
 
 from control_plane.cli import server
-from control_plane.errors import HouseError
+from control_plane.cli.guest import GuestFailed, answered, client, key_of
 from control_plane.logs import configure_logging
 from control_plane.master_key import find_master_key
 from control_plane.settings import Settings
 
 TEAM = "acme-corp"
-CREDITS = 100
 KEY_LIFE_S = 86_400
 
 console = Console(highlight=False)
 
 
-class DemoFailed(HouseError):
-    """The demo could not go on."""
-
-
 def demo(settings: Settings) -> None:
-    """Runs until Ctrl-C. Raises: DemoFailed, and what `serve` raises, with what to do."""
+    """Runs until Ctrl-C. Raises: GuestFailed, and what `serve` raises, with what to do."""
     configure_logging("WARNING", "text")
     server.show_new_master_key(settings)
     server.migrate(settings)
@@ -41,21 +36,21 @@ async def _serve_and_tour(settings: Settings) -> None:
         try:
             await _tour(f"http://localhost:{port}", key)
         except httpx.HTTPError as error:
-            raise DemoFailed(f"The demo's job failed: {error}") from error
+            raise GuestFailed(f"The demo's job failed: {error}") from error
 
 
 async def _tour(url: str, master_key: str) -> None:
-    async with _client(url, master_key) as admin:
-        key = await _team_key(admin)
-    async with _client(url, key) as app:
+    async with client(url, master_key) as admin:
+        key = str((await key_of(admin, TEAM, lives_s=KEY_LIFE_S))["virtual_key"])
+    async with client(url, key) as app:
         tour = _Tour(app)
         console.print(f"\n[bold]Team {TEAM} opens a job[/] and makes three calls in it.")
-        job = await _json(app.post("/api/jobs/create", json={"team_id": TEAM, "job_type": "resume_analysis"}))
+        job = await answered(app.post("/api/jobs/create", json={"team_id": TEAM, "job_type": "resume_analysis"}))
         await tour.buffered(job["job_id"], "ResumeAgent", "parse the résumé")
         await tour.streamed(job["job_id"], "ChatAgent", "chat about it")
         await tour.buffered(job["job_id"], "FallbackDemo", "a primary that fails")
-        bill = await _json(app.post(f"/api/jobs/{job['job_id']}/complete", json={"status": "completed"}))
-        ledger = await _json(app.get(f"/api/teams/{TEAM}/credits/transactions", params={"limit": 3}))
+        bill = await answered(app.post(f"/api/jobs/{job['job_id']}/complete", json={"status": "completed"}))
+        ledger = await answered(app.get(f"/api/teams/{TEAM}/credits/transactions", params={"limit": 3}))
     _show_bill(bill)
     _show_ledger(ledger["transactions"])
     _show_curl(url, key)
@@ -68,7 +63,7 @@ class _Tour:
     app: httpx.AsyncClient
 
     async def buffered(self, job_id: str, group: str, purpose: str) -> None:
-        answer = await _json(self.app.post(f"/api/jobs/{job_id}/llm-call", json=_call(group, purpose)))
+        answer = await answered(self.app.post(f"/api/jobs/{job_id}/llm-call", json=_call(group, purpose)))
         took = answer["metadata"]
         console.print(f"\n[bold]{group}[/] ({purpose}), answered by [bold]{took['model']}[/]:")
         console.print(f"  {answer['response']['content'][:160]}…", style="green")
@@ -84,21 +79,10 @@ class _Tour:
                     continue
                 chunk: dict[str, Any] = json.loads(line.removeprefix("data: "))
                 if "error" in chunk:
-                    raise DemoFailed(chunk["error"]["message"])
+                    raise GuestFailed(chunk["error"]["message"])
                 console.print(chunk["choices"][0]["delta"].get("content", ""), end="", style="green")
                 if "usage" in chunk:
                     console.print(f"\n  {chunk['usage']['total_tokens']} tokens", style="dim")
-
-
-async def _team_key(admin: httpx.AsyncClient) -> str:
-    """A fresh key, good for a day, of the demo's team: made the first time, given new credits when it has none."""
-    made = await admin.post("/api/teams/create", json={"team_id": TEAM, "credits_allocated": CREDITS})
-    if not made.is_success:  # it is there already
-        credits_ = await _json(admin.get(f"/api/teams/{TEAM}/credits"))
-        if credits_["credits_available"] < 1:
-            await _json(admin.post(f"/api/teams/{TEAM}/credits/add", json={"credits": CREDITS, "reason": "demo"}))
-    new = await _json(admin.post(f"/api/teams/{TEAM}/keys", json={"name": "demo", "ttl_seconds": KEY_LIFE_S}))
-    return str(new["virtual_key"])
 
 
 def _show_bill(bill: dict[str, Any]) -> None:
@@ -144,16 +128,3 @@ def _show_curl(url: str, key: str) -> None:
 def _call(group: str, purpose: str) -> dict[str, Any]:
     messages = [{"role": "user", "content": f"Please {purpose}."}]
     return {"model_group": group, "purpose": purpose, "messages": messages}
-
-
-def _client(url: str, key: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
-
-
-async def _json(asked: Any) -> dict[str, Any]:
-    """The JSON of a successful answer. Raises: DemoFailed with the server's own sentence."""
-    response: httpx.Response = await asked
-    body: dict[str, Any] = response.json()
-    if not response.is_success:
-        raise DemoFailed(f"{response.request.url.path} answered {response.status_code}: {body.get('detail')}")
-    return body

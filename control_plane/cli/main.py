@@ -1,6 +1,8 @@
-"""The command line: `control-plane serve | migrate | demo | config … | ledger … | spend …`."""
+"""The command line: `control-plane serve | migrate | demo | smoke | config … | ledger … | spend …`."""
 
+import asyncio
 import sys
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
@@ -9,6 +11,7 @@ from control_plane.cli import server
 from control_plane.cli.config import config_app
 from control_plane.cli.demo import demo as run_demo
 from control_plane.cli.ledger import ledger_app
+from control_plane.cli.smoke import smoke as run_smoke
 from control_plane.cli.spend import spend_app
 from control_plane.errors import HouseError
 from control_plane.settings import Settings
@@ -42,6 +45,15 @@ def migrate() -> None:
 def demo() -> None:
     """Start, run a three-call job as a team would, show its bill, and keep serving until Ctrl-C."""
     run_demo(Settings())
+
+
+@app.command()
+def smoke(
+    url: Annotated[str, typer.Option(help="The address that customers use.")] = "http://127.0.0.1:8003",
+    group: Annotated[str | None, typer.Option(help="The model group to call, if not the first for demo-smoke.")] = None,
+) -> None:
+    """Run a job of two calls at a running service, as the team demo-smoke. Exits with 1 if it is not billed."""
+    asyncio.run(run_smoke(Settings(), url, group))
 
 
 def main() -> None:
