@@ -8,7 +8,19 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Executable, Integer, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Integer,
+    ScalarSelect,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+    tuple_,
+    update,
+)
 from sqlmodel import col
 
 from control_plane.credits import risk_store
@@ -33,7 +45,6 @@ class EnteredJob:
     """A job that let calls in, as much of it as decides about them; `at_risk` and its limit in nano-USD."""
 
     standing: Standing
-    credits_available: int
     credits_remaining: int
     at_risk: int
     at_risk_limit: int | None
@@ -66,7 +77,6 @@ async def enter_jobs(
         for row in await tx.execute(_enter(), {"jobs": jobs, "entering": count, "now": now, "since": risk_since}):
             entered[JobId(row.id)] = EnteredJob(
                 standing=standing_of(row),
-                credits_available=row.available,
                 credits_remaining=row.available + row.held,
                 at_risk=row.open_cost + int(row.unbilled_cost),
                 at_risk_limit=row.at_risk_limit,
@@ -212,11 +222,12 @@ def _lock() -> Executable:
 
 @cache
 def _enter() -> Executable:
-    team = col(Job.team_id)
-    balance = col(CreditBalance.team_id) == team
+    # SQLAlchemy leaves out a RETURNING's table names for SQLite, where `team_id = team_id` is true of every team.
+    team: ColumnElement[str] = literal_column("jobs.team_id")
     unbilled = select(func.coalesce(func.sum(col(UnbilledCost.cost_nano_usd)), 0)).where(
         col(UnbilledCost.team_id) == team, col(UnbilledCost.hour) > bindparam("since", type_=UtcDateTime)
     )
+    limit = select(col(Team.at_risk_limit_nano_usd)).where(col(Team.id) == team)
     return (
         update(Job)
         .where(
@@ -232,16 +243,17 @@ def _enter() -> Executable:
         .returning(
             col(Job.id),
             *standing_columns(),
-            select(col(CreditBalance.available)).where(balance).scalar_subquery().label("available"),
-            select(col(CreditBalance.held)).where(balance).scalar_subquery().label("held"),
-            select(col(CreditBalance.open_cost_nano_usd)).where(balance).scalar_subquery().label("open_cost"),
+            _of_balance(team, CreditBalance.available).label("available"),
+            _of_balance(team, CreditBalance.held).label("held"),
+            _of_balance(team, CreditBalance.open_cost_nano_usd).label("open_cost"),
             unbilled.scalar_subquery().label("unbilled_cost"),
-            select(col(Team.at_risk_limit_nano_usd))
-            .where(col(Team.id) == team)
-            .scalar_subquery()
-            .label("at_risk_limit"),
+            limit.scalar_subquery().label("at_risk_limit"),
         )
     )
+
+
+def _of_balance(team: ColumnElement[Any], column: int) -> ScalarSelect[int]:
+    return select(col(column)).where(col(CreditBalance.team_id) == team).scalar_subquery()
 
 
 def standing_columns() -> "list[ColumnElement[Any]]":

@@ -99,6 +99,19 @@ async def test_what_open_and_failed_jobs_cost_is_limited_until_it_is_billed(serv
         (await Books.of(team)).check()
 
 
+async def test_what_other_teams_have_at_risk_or_left_is_nothing_to_a_call(server: Server) -> None:
+    async with new_team(server, at_risk_limit_usd=COST_USD) as first, new_team(server, credits_allocated=7) as team:
+        spent = await first.create_job()
+        assert (await first.call(spent)).status_code == 200
+        assert (await first.call(spent)).status_code == 403
+        answer = await team.call(await team.create_job())
+        assert answer.status_code == 200, "it has a limit of its own, and nothing at risk"
+        assert answer.headers["X-Credits-Remaining"] == "7"
+        await team.admin.put(f"/api/teams/{team.id}", json={"at_risk_limit_usd": COST_USD})
+        refused = await team.call(await team.create_job())
+        assert refused.json()["error"]["at_risk_usd"] == COST_USD
+
+
 @pytest.mark.parametrize("minute", [0, 30, 59])
 async def test_an_unbilled_job_is_at_risk_for_the_whole_window(db: Database, minute: int) -> None:
     """Its cost is kept by the hour: one closed at the end of an hour was out of sight a minute later."""
