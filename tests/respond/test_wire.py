@@ -101,6 +101,8 @@ async def test_each_request_is_a_job_of_its_own(app: App) -> None:
     job = (await app.team.http.get(f"/api/jobs/{answer.headers['x-job-id']}")).json()
     assert (job["status"], job["job_type"], job["user_id"]) == ("completed", "chat-widget", "Zoë")
     assert job["credits_charged"] == 1
+    assert (answer.headers["x-credits-charged"], answer.headers["x-credits-remaining"]) == ("1", "99")
+    assert float(answer.headers["x-call-cost-usd"]) == COST_USD
     stream = await app.respond(hello(), stream=True)
     job = (await app.team.http.get(f"/api/jobs/{stream.headers['x-job-id']}")).json()
     assert (job["status"], job["job_type"], job["user_id"]) == ("completed", "respond", None)
@@ -241,6 +243,21 @@ async def test_what_we_refuse_ourselves(app: App) -> None:
     async with app.server.client(MASTER_KEY) as admin:
         await refused(403, "permission", "forbidden", await admin.post(RESPOND, json=hello()))
     assert (await app.team.credits())["credits_available"] == 100
+
+
+@ONE_DATABASE
+@pytest.mark.parametrize("limit", [{"rpm": 1}, {"tpm": 20}])
+async def test_a_limit_of_the_teams_says_when_to_come_back(start_app: StartApp, limit: dict[str, int]) -> None:
+    app = await start_app(team=limit)
+    assert (await app.respond(max_tokens=9)).status_code == 200
+    for is_stream in (False, True):
+        answer = await app.respond(max_tokens=9, stream=is_stream)
+        error = error_of(answer)
+        assert (answer.status_code, error["type"], error["code"]) == (429, "rate_limit", "rate_limited")
+        assert error["provider_status"] is None
+        assert 0 < error["retry_after_ms"] <= int(answer.headers["retry-after"]) * 1000 <= 61_000
+    assert len(app.provider.requests) == 1
+    assert (await app.team.credits())["credits_available"] == 99
 
 
 @ONE_DATABASE

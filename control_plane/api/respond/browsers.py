@@ -5,15 +5,14 @@ the request itself is decided by its own key. Answers to a registered origin may
 """
 
 import re
+from collections.abc import Mapping
 
 from fastapi import Request, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from control_plane.api.answers import call_headers
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import House, holder_of_key
-from control_plane.calls.live import LiveCall
 from control_plane.errors import HouseError, OriginRefused
 from control_plane.house import House as HouseType
 from control_plane.tenants.principal import Principal
@@ -25,6 +24,9 @@ EXPOSED = (
     *(f"X-RateLimit-{what}-{of}" for what in ("Limit", "Remaining", "Reset") for of in ("Requests", "Tokens")),
 )
 """The headers of answers that pages may read."""
+
+MONEY = frozenset({"X-Credits-Remaining", "X-Credits-Charged", "X-Call-Cost-Usd"})
+"""The headers that are not for everybody who opens a page."""
 
 PREFLIGHT_S = 600
 MAX_ORIGIN_CHARS = 300
@@ -42,12 +44,9 @@ class BrowserRoute(StrictRoute):
         return found
 
 
-def headers_for(who: Principal, call: LiveCall) -> dict[str, str]:
-    """The headers of a call's answer. What the team has left is nothing for everybody who looks at a page."""
-    headers = call_headers(call)
-    if who.is_publishable:
-        headers.pop("X-Credits-Remaining", None)
-    return headers
+def headers_for(who: Principal, headers: Mapping[str, str]) -> Mapping[str, str]:
+    """The headers of a call's answer, as far as whoever has the key may see them."""
+    return {name: value for name, value in headers.items() if not (who.is_publishable and name in MONEY)}
 
 
 async def preflight(request: Request, house: House) -> Response:

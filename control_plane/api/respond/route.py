@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.answers import rendered
+from control_plane.api.answers import billed_headers, call_headers, rendered
 from control_plane.api.deps import Caller, House
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.places import Placing
@@ -81,13 +81,13 @@ async def respond(body: RespondBody, who: Caller, house: House, request: Request
         stream, warned = await unless_client_leaves(request, _stream(who, house, place, order, engine))
         remember = partial(_remember, house, who.team())
         events = RespondEvents(stream.served, [*talk.warnings, *warnings, *warned], remember)
-        headers = headers_for(who, stream.call)
+        headers = headers_for(who, call_headers(stream.call))
         return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
     ready = await house.documents.ready(who, place, order, engine)
     done = await house.placed_calls.call(who, place, ready.order, house.documents.reading(who, ready))
     _remember(house, who.team(), done.call.answer.tool_calls)
     warnings = [*talk.warnings, *warnings, *ready.warnings]
-    return rendered(from_answer(done.call.answer, warnings), headers=headers_for(who, done.call.call))
+    return rendered(from_answer(done.call.answer, warnings), headers=headers_for(who, billed_headers(done)))
 
 
 async def _stream(
