@@ -223,6 +223,12 @@ class Chunk:
     logprobs: Mapping[str, Any] | None = None
 
 
+def text_of(said: Mapping[str, Any]) -> str | None:
+    """The text of a message, or of a piece of one. A model that refuses may say so apart from the content."""
+    content: str | None = said.get("content")
+    return content or said.get("refusal") or content
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a stream ended: why each of its answers did, what they used, and what that costs, where it is known."""

@@ -43,6 +43,7 @@ BEHAVIOURS = [
     "tools",
     "tools-two",
     "think",
+    "refuse",
     "reason-length",
     "filter",
     "e400",

@@ -43,7 +43,7 @@ class Plan:
 
     `hold_at`: waits there until the test releases the behaviour; `break_at`: drops the connection there; `error_at`:
     sends an error event there and ends; `is_cut`: the stream ends cleanly before its finish chunk. `thoughts`: reasoning before
-    the words. `calls`: tool calls after the words, streamed in turns, a piece of each.
+    the words. `calls`: tool calls after the words, streamed in turns, a piece of each. `is_refusal`: the words are one.
     """
 
     status: int = 200
@@ -53,6 +53,7 @@ class Plan:
     is_tool_call: bool = False
     calls: Sequence[Called] = ()
     thoughts: Sequence[str] = ()
+    is_refusal: bool = False
     finish_reason: str = "stop"
     usage: Json | None = None
     holds_headers: bool = False
@@ -96,6 +97,7 @@ PLANS: Mapping[str, Plan] = {
         ),
         finish_reason="tool_calls",
     ),
+    "refuse": replace(OK, words=("I can", "not."), is_refusal=True),
     "think": replace(OK, thoughts=("Let me", " think.")),
     "reason-length": replace(OK, finish_reason="length"),
     "filter": replace(OK, finish_reason="content_filter"),
@@ -213,19 +215,28 @@ def completion(plan: Plan, asked: Json, *, response_id: str) -> Json:
         }
     if plan.calls:
         message = {"role": "assistant", "content": text or None, "tool_calls": [_call(call) for call in plan.calls]}
+    if plan.is_refusal:
+        message = {"role": "assistant", "content": None, "refusal": text}
     if plan.thoughts:
         message["reasoning_content"] = "".join(plan.thoughts)
     answers = asked.get("n") or 1
+    choice = {"message": message, "finish_reason": plan.finish_reason, **_logprobs(asked, text)}
     body: Json = {
         "id": response_id,
         "object": "chat.completion",
         "created": 1_700_000_000,
         "model": asked["model"],
-        "choices": [
-            {"index": index, "message": message, "finish_reason": plan.finish_reason} for index in range(answers)
-        ],
+        "choices": [{"index": index, **choice} for index in range(answers)],
     }
     return body if plan.usage is None else {**body, "usage": _times(plan.usage, answers)}
+
+
+def _logprobs(asked: Json, text: str) -> Json:
+    """As many likely tokens as asked for in the place of each; a text counts as one."""
+    if not asked.get("logprobs"):
+        return {}
+    likely = {"token": text, "logprob": -0.5, "bytes": None}
+    return {"logprobs": {"content": [{**likely, "top_logprobs": [likely] * (asked.get("top_logprobs") or 0)}]}}
 
 
 def _call(call: Called, *, is_opening: bool = False) -> Json:
@@ -273,9 +284,11 @@ def events(plan: Plan, asked: Json, *, response_id: str, include_usage: bool) ->
     def piece(text: str) -> Json:
         if plan.is_tool_call:
             return chunk({"tool_calls": [{"index": 0, "function": {"arguments": text}}]})
-        return chunk({"content": text})
+        said = chunk({"refusal" if plan.is_refusal else "content": text})
+        said["choices"][0] |= _logprobs(asked, text)
+        return said
 
-    opening: Json = {"role": "assistant", "content": ""}
+    opening: Json = {"role": "assistant", **({"content": None, "refusal": ""} if plan.is_refusal else {"content": ""})}
     if plan.is_tool_call:
         call = {
             "index": 0,

@@ -6,7 +6,7 @@ Tokens and prices of answers without usage are worked out in `prices.py`; stream
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from control_plane.chat import Answer, FinishReason, Served, Usage
+from control_plane.chat import Answer, FinishReason, Served, Usage, text_of
 from control_plane.gateway.prices import PriceTag, said_cost
 from control_plane.units import NanoUsd
 
@@ -81,7 +81,7 @@ def answer(response: Any, *, served: Served, usage: Usage, cost: NanoUsd | None)
     choices = [choice_of(choice) for choice in response.choices]
     message = choices[0]["message"]
     return Answer(
-        content=message["content"],
+        content=text_of(message),
         tool_calls=message.get("tool_calls", ()),
         finish_reason=choices[0]["finish_reason"],
         choices=choices,
@@ -94,8 +94,11 @@ def answer(response: Any, *, served: Served, usage: Usage, cost: NanoUsd | None)
 
 def choice_of(choice: Any) -> dict[str, Any]:
     """One of the answers that were asked for, as OpenAI writes it; lists, as of `tool_calls`, only where they are not empty."""
-    dumped = choice.message.model_dump(exclude_none=True, exclude={"provider_specific_fields"})
+    dumped = choice.message.model_dump(exclude_none=True)
+    specific = dumped.pop("provider_specific_fields", None) or {}
     said = {name: value for name, value in dumped.items() if value != []}
+    if refusal := specific.get("refusal"):  # where LiteLLM puts it
+        said["refusal"] = refusal
     calls = said.get("tool_calls")
     message = {**said, "role": "assistant", "content": choice.message.content}
     whole = {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from control_plane.chat import Answer, ChatRequest, Usage
+from control_plane.chat import Answer, ChatRequest, Usage, text_of
 from control_plane.gateway import chunks, prices
 from control_plane.gateway.chunks import finish_reason, texts_of, usage_of
 from control_plane.gateway.relay_targets import Target
@@ -38,7 +38,7 @@ async def answer_of(target: Target, request: ChatRequest, body: Any) -> Answer:
     usage, cost = await _settled(target, request, body.get("usage"), choices)
     message = choices[0]["message"]
     return Answer(
-        content=message["content"],
+        content=text_of(message),
         tool_calls=message.get("tool_calls", ()),
         finish_reason=choices[0]["finish_reason"],
         choices=choices,
@@ -109,7 +109,7 @@ async def _settled(
         return usage, cost
     messages = [choice["message"] for choice in choices]
     texts = [
-        text for message in messages for text in (message["content"] or "", *texts_of(message.get("tool_calls", ())))
+        text for message in messages for text in (text_of(message) or "", *texts_of(message.get("tool_calls", ())))
     ]
     usage = await prices.estimate(target.serving.tag, request, texts)
     return usage, prices.cost_of_tokens(target.serving.tag, usage)

@@ -224,9 +224,10 @@ class RelayStream:
             self._with_tool_calls.add(index)
             delta["tool_calls"] = [_tool_call(call) for call in calls]
             self._texts += texts_of(delta["tool_calls"])
-        if content := said.get("content"):
-            delta["content"] = content
-            self._texts.append(content)
+        for name in ("content", "refusal"):
+            if text := said.get(name):
+                delta[name] = text
+                self._texts.append(text)
         return delta or None
 
     def _end(self) -> None:

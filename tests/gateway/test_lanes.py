@@ -28,7 +28,10 @@ BROKEN = {"errchunk", "rolebreak", "break0", "break4"}
 
 HOLDING = {"timeout", "hold", "hold0", "rolehold", "slow"}
 
-BEHAVIOURS = sorted({*PLANS, "flaky1", "break0", "break4", "long200"} - HOLDING)
+LOST = {"refuse"}
+"""What LiteLLM leaves out of a stream."""
+
+BEHAVIOURS = sorted({*PLANS, "flaky1", "break0", "break4", "long200"} - HOLDING - LOST)
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ async def streamed(gateway: Gateway, call: ProviderCall) -> Streamed | tuple[str
 def said_by(chunk: Chunk) -> list[object]:
     said: list[object] = [(chunk.index, name, json.dumps(value, sort_keys=True)) for name, value in chunk.delta.items()]
     said += [("finish", chunk.finish_reason)] if chunk.finish_reason else []
-    return [*said, (chunk.index, json.dumps(chunk.logprobs))] if chunk.logprobs else said
+    return [*said, (chunk.index, json.dumps(chunk.logprobs, sort_keys=True))] if chunk.logprobs else said
 
 
 def without_estimates(result: object) -> object:
@@ -119,8 +122,10 @@ def without_estimates(result: object) -> object:
     return replace(result, usage=usage, cost=cost, ending=replace(result.ending, usage=usage))
 
 
-@pytest.mark.parametrize("is_stream", [False, True])
-@pytest.mark.parametrize("behaviour", BEHAVIOURS)
+@pytest.mark.parametrize(
+    ("behaviour", "is_stream"),
+    [*((name, is_stream) for name in BEHAVIOURS for is_stream in (False, True)), *((name, False) for name in LOST)],
+)
 async def test_whatever_the_provider_does_both_lanes_are_alike(
     deploy: Deploy, provider: Provider, behaviour: str, *, is_stream: bool
 ) -> None:

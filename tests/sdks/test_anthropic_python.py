@@ -108,6 +108,14 @@ async def test_thoughts_come_as_blocks_of_their_own(claude: anthropic.AsyncAnthr
     assert streamed.content[1].type == "text"
 
 
+async def test_a_refusal_is_said_in_words(claude: anthropic.AsyncAnthropic) -> None:
+    whole = await claude.messages.create(model="refuse", max_tokens=9, messages=HELLO)
+    async with claude.messages.stream(model="refuse", max_tokens=9, messages=HELLO) as stream:
+        streamed = await stream.get_final_message()
+    for message in (whole, streamed):
+        assert [block.text for block in message.content if block.type == "text"] == ["I cannot."]
+
+
 async def test_pictures_and_documents_reach_the_model(claude: anthropic.AsyncAnthropic, provider: Provider) -> None:
     text: Any = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "Once"}}
     content: Any = [

@@ -130,6 +130,26 @@ async def test_structured_outputs_are_parsed(client: openai.AsyncOpenAI, provide
     assert provider.seen("json")[0].body["response_format"]["type"] == "json_schema"
 
 
+async def test_a_refusal_is_not_an_answer(client: openai.AsyncOpenAI) -> None:
+    whole = await client.chat.completions.parse(model="refuse", messages=HELLO, response_format=Person)
+    said = whole.choices[0].message
+    assert (said.refusal, said.content, said.parsed) == ("I cannot.", None, None)
+    async with client.chat.completions.stream(model="refuse", messages=HELLO, response_format=Person) as stream:
+        streamed = (await stream.get_final_completion()).choices[0].message
+    assert (streamed.refusal, streamed.content) == ("I cannot.", None)
+
+
+async def test_likely_tokens_come_with_what_was_said(client: openai.AsyncOpenAI) -> None:
+    whole = await client.chat.completions.create(model="ok", messages=HELLO, logprobs=True, top_logprobs=2)
+    logprobs = whole.choices[0].logprobs
+    assert logprobs
+    assert logprobs.content
+    assert (logprobs.content[0].logprob, len(logprobs.content[0].top_logprobs)) == (-0.5, 2)
+    stream = await client.chat.completions.create(model="ok", messages=HELLO, logprobs=True, stream=True)
+    pieces = [piece.choices[0].logprobs async for piece in stream]
+    assert [piece.content[0].token for piece in pieces if piece and piece.content] == list(WORDS)
+
+
 async def test_pictures_reach_the_model(client: openai.AsyncOpenAI, provider: Provider) -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
     sound = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}

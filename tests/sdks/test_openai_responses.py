@@ -90,6 +90,19 @@ async def test_structured_outputs_are_parsed(client: openai.AsyncOpenAI, provide
     assert provider.seen("json")[0].body["response_format"]["json_schema"]["name"] == "Person"
 
 
+async def test_a_refusal_is_not_an_answer(client: openai.AsyncOpenAI) -> None:
+    whole = await client.responses.create(model="refuse", input="Hello")
+    async with client.responses.stream(model="refuse", input="Hello") as stream:
+        said = "".join([event.delta async for event in stream if event.type == "response.refusal.delta"])
+        streamed = await stream.get_final_response()
+    assert said == "I cannot."
+    for response in (whole, streamed):
+        (message,) = response.output
+        assert message.type == "message"
+        assert message.content[0].type == "refusal"
+        assert (message.content[0].refusal, response.output_text) == ("I cannot.", "")
+
+
 async def test_pictures_and_files_reach_the_model(client: openai.AsyncOpenAI, provider: Provider) -> None:
     content: Any = [
         {"type": "input_text", "text": "What is this?"},

@@ -9,7 +9,7 @@ from control_plane.api.anthropic.errors import anthropic_error
 from control_plane.api.failures import Failure
 from control_plane.api.respond.answers import parsed_arguments
 from control_plane.calls.service import AnsweredCall
-from control_plane.chat import Answer, Chunk, Ending, FinishReason, Usage
+from control_plane.chat import Answer, Chunk, Ending, FinishReason, Usage, text_of
 from control_plane.errors import HouseError
 from control_plane.units import NanoUsd, usd
 
@@ -102,8 +102,8 @@ class MessageEvents:
             written += self._thought(block)
         if delta.get("reasoning_content") and not delta.get("thinking_blocks"):
             written += self._in("thinking") + self._delta("thinking_delta", thinking=delta["reasoning_content"])
-        if delta.get("content"):
-            written += self._in("text") + self._delta("text_delta", text=delta["content"])
+        if text := text_of(delta):
+            written += self._in("text") + self._delta("text_delta", text=text)
         for piece in delta.get("tool_calls") or ():
             written += self._tool(piece)
         return written

@@ -28,7 +28,7 @@ def whole(body: ResponsesBody, answered: AnsweredCall[Answer]) -> Json:
     if said.get("reasoning_content"):
         output.append(_reasoning(call_id, said["reasoning_content"]))
     if answer.content:
-        output.append(_message(call_id, answer.content))
+        output.append(_message(call_id, _part(answer.content, is_refusal=bool(said.get("refusal")))))
     for number, tool_call in enumerate(answer.tool_calls):
         function = tool_call["function"]
         output.append(
@@ -90,12 +90,14 @@ def _ended(head: Json, output: list[Json], reason: FinishReason, used: Json) -> 
     }
 
 
-def _text(text: str) -> Json:
+def _part(text: str, *, is_refusal: bool) -> Json:
+    if is_refusal:
+        return {"type": "refusal", "refusal": text}
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
 
 
-def _message(ident: str, text: str | None, status: str = "completed") -> Json:
-    content = [] if text is None else [_text(text)]
+def _message(ident: str, part: Json | None, status: str = "completed") -> Json:
+    content = [] if part is None else [part]
     return {"type": "message", "id": f"msg_{ident}", "status": status, "role": "assistant", "content": content}
 
 
@@ -129,8 +131,9 @@ class _Item:
         """As it is now: empty before its end, whole at it."""
         status = "completed" if is_done else "in_progress"
         text = "".join(self.pieces) if is_done else None
-        if self.kind == "message":
-            return _message(self._ident, text, status)
+        if self.kind in ("message", "refusal"):
+            part = None if text is None else _part(text, is_refusal=self.kind == "refusal")
+            return _message(self._ident, part, status)
         if self.kind == "reasoning":
             return _reasoning(self._ident, text, status)
         return _function_call(self._ident, *self._call, text or "", status)
@@ -157,6 +160,8 @@ class ResponseEvents:
             written += self._said("reasoning", delta["reasoning_content"])
         if delta.get("content"):
             written += self._said("message", delta["content"])
+        if delta.get("refusal"):
+            written += self._said("refusal", delta["refusal"])
         for piece in delta.get("tool_calls") or ():
             written += self._called(piece)
         return written
@@ -190,13 +195,15 @@ class ResponseEvents:
             written += self._event(
                 "response.output_item.added", output_index=self._open.index, item=self._open.body(is_done=False)
             )
-            if kind == "message":
-                written += self._of(self._open, "response.content_part.added", content_index=0, part=_text(""))
+            if kind != "reasoning":
+                part = _part("", is_refusal=kind == "refusal")
+                written += self._of(self._open, "response.content_part.added", content_index=0, part=part)
         item = self._open
         item.pieces.append(text)
         if kind == "message":
             return written + self._of(item, "response.output_text.delta", content_index=0, delta=text, logprobs=[])
-        return written + self._of(item, "response.reasoning_text.delta", content_index=0, delta=text)
+        name = "refusal" if kind == "refusal" else "reasoning_text"
+        return written + self._of(item, f"response.{name}.delta", content_index=0, delta=text)
 
     def _called(self, piece: Mapping[str, Any]) -> bytes:
         number = piece.get("index") or 0
@@ -231,7 +238,10 @@ class ResponseEvents:
         match item.kind:
             case "message":
                 written = self._of(item, "response.output_text.done", content_index=0, text=text, logprobs=[])
-                written += self._of(item, "response.content_part.done", content_index=0, part=_text(text))
+                written += self._of(item, "response.content_part.done", content_index=0, part=body["content"][0])
+            case "refusal":
+                written = self._of(item, "response.refusal.done", content_index=0, refusal=text)
+                written += self._of(item, "response.content_part.done", content_index=0, part=body["content"][0])
             case "reasoning":
                 written = self._of(item, "response.reasoning_text.done", content_index=0, text=text)
             case _:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from control_plane.chat import Answer, Chunk, Ending, FinishReason, Served, Usage
+from control_plane.chat import Answer, Chunk, Ending, FinishReason, Served, Usage, text_of
 from control_plane.schemas import respond as wire
 from control_plane.schemas.base import MAX_DEPTH
 
@@ -31,7 +31,7 @@ class Pieces:
             return ""
         for fragment in chunk.delta.get("tool_calls") or ():
             self._add_call(fragment)
-        text: str = chunk.delta.get("content") or ""
+        text: str = text_of(chunk.delta) or ""
         if text:
             self._texts.append(text)
         return text
