@@ -49,12 +49,14 @@ def usable_groups(
     ]
 
 
-def usable_names(catalog: Catalog, team: TeamId, grants: frozenset[str]) -> list[str]:
-    """Every name that `choose` takes from the team: its groups, then the models in them.
+def usable_names(
+    catalog: Catalog, team: TeamId, grants: frozenset[str], only: frozenset[str] | None = None
+) -> list[str]:
+    """Every name that `choose` takes from the key: its groups, then the models in them.
 
     A model that has the name of a group means that group, so it is none of the team's if the group is not.
     """
-    groups = usable_groups(catalog, team, grants)
+    groups = usable_groups(catalog, team, grants, only)
     models = (model for group in groups for model in catalog.groups[group].models if model not in catalog.groups)
     return list(dict.fromkeys((*groups, *models)))
 

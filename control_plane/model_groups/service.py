@@ -34,9 +34,9 @@ class ModelGroupService:
         """The groups the key may use, in the file's order. Raises: Forbidden for the master key."""
         return access.usable_groups(self.catalog, who.team(), await self.grants(who.team()), who.key_groups)
 
-    async def names(self, team_id: TeamId) -> list[str]:
-        """Everything the team may ask for: its groups, then the models in them, each once."""
-        return access.usable_names(self.catalog, team_id, await self.grants(team_id))
+    async def names(self, who: Principal) -> list[str]:
+        """Everything the key may ask for: its groups, then the models in them, each once. Raises: as `usable`."""
+        return access.usable_names(self.catalog, who.team(), await self.grants(who.team()), who.key_groups)
 
     async def grants(self, team_id: TeamId) -> frozenset[str]:
         """What was granted to the team through the API; remembered for a few seconds."""

@@ -5,7 +5,7 @@ import pytest
 from control_plane.errors import HouseError, ModelGroupMissing, ModelGroupNotAllowed, ModelGroupNotFound
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.ids import TeamId
-from control_plane.model_groups.access import Origins, access_origins, choose, may_use, usable_groups
+from control_plane.model_groups.access import Origins, access_origins, choose, may_use, usable_groups, usable_names
 from control_plane.model_groups.catalog import Catalog, ModelGroup, Target
 
 ACME = TeamId("acme-corp")
@@ -131,3 +131,22 @@ def test_the_sentence_of_a_forbidden_group_is_the_one_clients_know() -> None:
     with pytest.raises(ModelGroupNotAllowed) as refusal:
         choose(CATALOG, team=ACME, grants=NONE, asked="Private")
     assert refusal.value.message == "Team 'acme-corp' does not have access to model group 'Private'"
+
+
+@pytest.mark.parametrize("team", [ACME, OTHER, TeamId("nobody")])
+@pytest.mark.parametrize("grants", [NONE, frozenset({"Nobody", "gone"})])
+@pytest.mark.parametrize("only", [None, NONE, frozenset({"Alpha"}), frozenset({"Zeta", "tiny", "Private"})])
+def test_the_names_of_a_key_are_those_that_can_be_asked_for(
+    team: TeamId, grants: frozenset[str], only: frozenset[str] | None
+) -> None:
+    models = {model for each in CATALOG.groups.values() for model in each.models}
+
+    def can_be_asked_for(name: str) -> bool:
+        try:
+            return bool(choose(CATALOG, team=team, grants=grants, asked=name, only=only))
+        except (ModelGroupNotAllowed, ModelGroupNotFound):
+            return False
+
+    names = usable_names(CATALOG, team, grants, only)
+    assert len(names) == len(set(names))
+    assert set(names) == {name for name in (*CATALOG.groups, *models) if can_be_asked_for(name)}

@@ -203,6 +203,12 @@ async def test_models_are_what_the_key_may_use_and_nothing_else(server: Server, 
         assert missing.value.code == "model_not_found"
 
 
+async def test_a_key_limited_to_groups_lists_no_others(client: openai.AsyncOpenAI, team: Team) -> None:
+    made = await team.admin.post(f"/api/teams/{team.id}/keys", json={"model_groups": ["Falling"]})
+    limited = client.with_options(api_key=made.json()["virtual_key"])
+    assert [model.id async for model in await limited.models.list()] == ["Falling"]
+
+
 FAILURES: dict[str, tuple[type[openai.APIStatusError], str]] = {
     "e400": (openai.BadRequestError, "invalid_request"),
     "context": (openai.BadRequestError, "context_length_exceeded"),

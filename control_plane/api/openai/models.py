@@ -21,11 +21,11 @@ CREATED_AT = "1970-01-01T00:00:00Z"
 
 @router.get("", summary="List models")
 async def list_models(who: Caller, house: House, request: Request) -> Response:
-    """The model groups the key's team may use, and the models in them, in the file's order.
+    """The model groups the key may use, and the models in them, in the file's order.
 
     With an `anthropic-version` header in Anthropic's shape.
     """
-    names = await house.groups.names(who.team())
+    names = await house.groups.names(who)
     if _is_anthropic(request):
         models = [_anthropic(name) for name in names]
         first, last = (names[0], names[-1]) if names else (None, None)
@@ -35,8 +35,8 @@ async def list_models(who: Caller, house: House, request: Request) -> Response:
 
 @router.get("/{name:path}", summary="Get a model")
 async def get_model(name: str, who: Caller, house: House, request: Request) -> Response:
-    """A model group or model the team may use; 404 for any other, whether or not it exists."""
-    names = await house.groups.names(who.team())
+    """A model group or model the key may use; 404 for any other, whether or not it exists."""
+    names = await house.groups.names(who)
     if name not in names:
         raise ModelGroupNotFound(group=name, known=names)
     return json_response(_anthropic(name) if _is_anthropic(request) else _openai(name))
