@@ -180,7 +180,9 @@ def embeddings(plan: Plan, asked: Json) -> Json:
 def moderated(asked: Json) -> Json:
     """Each text is violent."""
     texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
-    result = {"flagged": True, "categories": {"violence": True}, "category_scores": {"violence": 0.9}}
+    categories = {"violence": True, "harassment/threatening": True, "self-harm": False}
+    scores = {"violence": 0.9, "harassment/threatening": 0.8, "self-harm": 0.1}
+    result = {"flagged": True, "categories": categories, "category_scores": scores}
     return {"id": "modr-1", "model": asked.get("model") or "omni-moderation-latest", "results": [result] * len(texts)}
 
 

@@ -22,12 +22,30 @@ def plain_answer(request: PlainRequest, response: Any, *, served: Served, usage:
     hidden = getattr(response, "_hidden_params", None) or {}
     is_cached = hidden.get("cache_hit") is True
     return PlainAnswer(
-        body=plain(response),
+        body=_moderated(plain(response)) if request.endpoint == "moderations" else plain(response),
         usage=usage,
         cost=NanoUsd(0) if is_cached else _cost(request, hidden.get("response_cost"), usage, tag),
         served=served,
         is_cached=is_cached,
     )
+
+
+def _moderated(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The answer as the provider gave it: LiteLLM writes `self_harm` for `self-harm`, and nulls for what was not said."""
+    from openai.types.moderation import Categories  # noqa: PLC0415  # litellm has loaded it
+
+    names = {name: field.alias or name for name, field in Categories.model_fields.items()}
+
+    def said(result: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {
+            field: {names.get(name, name): judged for name, judged in value.items() if judged is not None}
+            if isinstance(value, dict)
+            else value
+            for field, value in result.items()
+            if value is not None
+        }
+
+    return {**body, "results": [said(result) for result in body["results"]]}
 
 
 def _cost(request: PlainRequest, said: float | None, usage: Usage, tag: PriceTag) -> NanoUsd | None:

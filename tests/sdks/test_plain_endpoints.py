@@ -59,9 +59,14 @@ async def test_a_rerank_that_fails_is_free(server: Server, team: Team) -> None:
 async def test_texts_are_moderated(server: Server, team: Team, client: openai.AsyncOpenAI) -> None:
     answer = await client.moderations.create(model="Moderator", input=["a", "b"])
     assert [result.flagged for result in answer.results] == [True, True]
-    assert answer.results[0].categories.violence
+    categories, scores = answer.results[0].categories, answer.results[0].category_scores
+    assert (categories.violence, categories.harassment_threatening, categories.self_harm) == (True, True, False)
+    assert (scores.violence, scores.harassment_threatening, scores.self_harm) == (0.9, 0.8, 0.1)
+    raw = await client.moderations.with_raw_response.create(model="Moderator", input="a")
+    said = raw.http_response.json()["results"][0]["categories"]
+    assert said == {"violence": True, "harassment/threatening": True, "self-harm": False}, "as other SDKs read it"
     books = await Books.of(team)
-    assert (books.jobs[0]["job_type"], books.credits["credits_used"]) == ("moderations", 1)
+    assert (books.jobs[0]["job_type"], books.credits["credits_used"]) == ("moderations", 2)
     books.check()
 
 
