@@ -16,7 +16,8 @@
     │   │   └── IdempotencyInFlight  IdempotencyAnswerSecret
     │   ├── TooLarge                                                          413
     │   ├── Unprocessable                                                     422
-    │   │   └── ModelGroupMissing  InvalidConfig  IdempotencyKeyReused  FileRefused
+    │   │   ├── ModelGroupMissing  EndpointUnsupported  InvalidConfig
+    │   │   └── IdempotencyKeyReused  FileRefused
     │   └── RateLimited                                                       429
     ├── ProviderError                what a provider did, after retries and fallbacks, logged at WARNING
     │   ├── ProviderRefused  ContextLengthExceeded  ContentPolicyViolated     400
@@ -313,6 +314,15 @@ class ModelGroupMissing(Unprocessable):
     def __init__(self, *, groups: Sequence[str]) -> None:
         said = f"Choose one of: {', '.join(groups)}." if groups else "The team may not use any model group yet."
         super().__init__(f"No model_group was given and the team has no default. {said}", model_groups=list(groups))
+
+
+class EndpointUnsupported(Unprocessable):
+    """No model of the group is for this endpoint."""
+
+    code = "endpoint_unsupported"
+
+    def __init__(self, *, group: str, endpoint: str) -> None:
+        super().__init__(f"No model of '{group}' is for {endpoint}. Choose another `model`.", model_group=group)
 
 
 class InvalidConfig(Unprocessable):

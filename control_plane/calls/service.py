@@ -14,9 +14,9 @@ from control_plane.calls.live import InFlight, LiveCall, Outcome
 from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.rules import CLIENT_CLOSED, DEFAULT_TEMPERATURE, DRAINED, cut_to, fill_in
 from control_plane.calls.stream import LiveStream
-from control_plane.chat import Answer, CallRequest, ChatRequest, Demand, PlainAnswer, ProviderCall
+from control_plane.chat import Answer, CallRequest, ChatRequest, Demand, PlainAnswer, PlainRequest, ProviderCall
 from control_plane.clock import Clock
-from control_plane.errors import ShuttingDown, UnpricedRefused, error_code_of
+from control_plane.errors import EndpointUnsupported, ShuttingDown, UnpricedRefused, error_code_of
 from control_plane.gateway.router import Gateway
 from control_plane.ids import CallId, JobId, Subject, new_id
 from control_plane.jobs.rules import CallStatus, Intent
@@ -201,11 +201,13 @@ class CallService:
             raise
 
     async def _decide(self, who: Principal, order: CallOrder, job_id: JobId | None) -> _Decided:
-        """Nothing is taken, fetched or written. Raises: as `target_in`, UnpricedRefused, ShuttingDown."""
+        """Nothing is taken, fetched or written. Raises: as `target_in`, EndpointUnsupported, UnpricedRefused, ShuttingDown."""
         if self.is_stopping:
             raise ShuttingDown(retry_after_s=1)
         target = await self.target_in(who, order, job_id)
         request = fill_in(order.request, target.defaults, temperature=order.default_temperature)
+        if isinstance(request, PlainRequest) and not self.gateway.takes(target.models, request):
+            raise EndpointUnsupported(group=target.group, endpoint=request.endpoint)
         demand = self.gateway.demand(target.models, request)
         if self._refuses_unpriced and not demand.rate.is_known:
             raise UnpricedRefused

@@ -16,6 +16,14 @@ METHODS: Mapping[Endpoint, str] = {
 }
 """What the Router calls them."""
 
+MODES: Mapping[Endpoint, str] = {
+    "embeddings": "embedding",
+    "rerank": "rerank",
+    "moderations": "moderation",
+    "ocr": "ocr",
+}
+"""What LiteLLM's list calls the models that are for them."""
+
 
 def plain_answer(request: PlainRequest, response: Any, *, served: Served, usage: Usage, tag: PriceTag) -> PlainAnswer:
     """An answer with its cost as LiteLLM says it, else by the price list."""

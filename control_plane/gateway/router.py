@@ -32,7 +32,7 @@ from control_plane.gateway.chunks import answer, cost_of, texts_of, tool_calls_o
 from control_plane.gateway.cooldowns import share_cooldowns
 from control_plane.gateway.demands import dearest, demand
 from control_plane.gateway.deployments import Deployment, RouterConfig
-from control_plane.gateway.endpoints import METHODS, plain_answer
+from control_plane.gateway.endpoints import METHODS, MODES, plain_answer
 from control_plane.gateway.errors import translate
 from control_plane.gateway.lanes import LanePolicy
 from control_plane.gateway.relay import Relay
@@ -197,6 +197,10 @@ class Gateway:
         if rate is None:
             rate = self._rates[tuple(models)] = dearest(self._dearest[model] for model in models)
         return demand(request, rate)
+
+    def takes(self, models: Sequence[str], request: PlainRequest) -> bool:
+        """Whether any of the models is for the request's endpoint, as far as somebody says what it is for."""
+        return any(self._primaries[model].tag.mode in (MODES[request.endpoint], None) for model in models)
 
     def price(self, deployment_id: str, usage: Usage) -> NanoUsd | None:
         """What plain tokens cost at a deployment. None when nobody knows, or for a deployment that is not there, or where

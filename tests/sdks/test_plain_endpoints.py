@@ -87,4 +87,6 @@ async def test_what_is_not_a_chat_obeys_the_same_limits(team: Team) -> None:
     for path, unfit in wrong:
         answer = await team.http.post(f"/v1/{path}", json=unfit)
         assert (answer.status_code, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+    other = await team.http.post("/v1/embeddings", json={"model": "Reranker", "input": "a"})
+    assert (other.status_code, other.json()["error"]["code"]) == (400, "endpoint_unsupported")
     assert (await Books.of(team)).jobs == []
