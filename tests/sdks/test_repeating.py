@@ -17,8 +17,22 @@ from tests.house import Server, Team, config_for, write_config
 from tests.processes import process
 from tests.provider import Provider
 from tests.sdks.dropping import dropping
+from tests.sdks.programs import in_node_folder, ran
+from tests.seed_runner import needs
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
+
+NODE_ASKS = """
+import OpenAI from "openai";
+const client = new OpenAI({ baseURL: `${process.argv[2]}/v1`, apiKey: process.argv[3] });
+await client.chat.completions.create({ model: "ok", messages: [{ role: "user", content: "Hello" }] });
+"""
+VERCEL_ASKS = """
+import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+import { generateText } from "ai";
+const plane = createOpenAICompatible({ name: "plane", baseURL: `${process.argv[2]}/v1`, apiKey: process.argv[3] });
+await generateText({ model: plane("ok"), prompt: "Hello", headers: { "Idempotency-Key": crypto.randomUUID() } });
+"""
 
 
 async def test_an_answer_lost_on_its_way_is_charged_once(server: Server, team: Team, provider: Provider) -> None:
@@ -30,6 +44,18 @@ async def test_an_answer_lost_on_its_way_is_charged_once(server: Server, team: T
     assert books.credits["credits_used"] == 1
     assert [entry["kind"] for entry in books.ledger].count("refund") == 1
     books.check()
+
+
+@needs("node")
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_nodes_sdks_are_charged_once_too(server: Server, team: Team, provider: Provider, tmp_path: Path) -> None:
+    for number, asking in enumerate((NODE_ASKS, VERCEL_ASKS), start=1):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        async with dropping(server.url) as url:
+            await ran("node", str(in_node_folder(folder, asking)), url, team.key)
+        assert provider.count("ok") == number + 1
+        assert (await Books.of_closed_jobs(team)).credits["credits_used"] == number
 
 
 async def test_the_cost_of_what_was_refunded_is_at_risk(server: Server, team: Team) -> None:
