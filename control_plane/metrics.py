@@ -4,6 +4,7 @@ Money is counted in nano-USD, so that the sums are those of the bills: a float i
 """
 
 import asyncio
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -33,6 +34,14 @@ class Metrics:
         )
 
         self._tasks = Gauge("control_plane_tasks", "Tasks in the event loop.", registry=self._registry)
+
+        self._in_flight = Gauge(
+            "control_plane_calls_in_flight", "Calls that run in this process.", registry=self._registry
+        )
+
+    def watch_calls(self, running: Callable[[], float]) -> None:
+        """How many calls run is asked when somebody wants to know."""
+        self._in_flight.set_function(running)
 
     def call_ended(
         self,

@@ -96,6 +96,7 @@ async def open_house(
             calls = CallService(
                 gateway, groups, jobs, limits, writer, files, clock=clock, refuses_unpriced=settings.refuse_unpriced
             )
+            metrics.watch_calls(lambda: len(calls.in_flight.calls))
             one_call_jobs = OneCallJobs(jobs, calls)
             house = House(
                 settings=settings,

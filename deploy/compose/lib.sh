@@ -16,15 +16,21 @@ step() {
   printf '\n== %s\n' "$*"
 }
 
+# Says why, and takes back what was begun: `undo` is the command for that, where there is something to take back.
 fail() {
-  printf '\nStopped at "%s": %s\nWhat ran before still runs.\n' "${current_step:-start}" "$*" >&2
+  trap - ERR
+  printf '\nStopped at "%s": %s\n' "${current_step:-start}" "$*" >&2
+  if [[ -z "${undo:-}" ]] || $undo >&2; then
+    printf 'What ran before still runs.\n' >&2
+  fi
   exit 1
 }
 
-trap 'fail "a command failed (line $LINENO); its own words are above."' ERR
+trap '((BASH_SUBSHELL)) || fail "a command failed (line $LINENO); its own words are above."' ERR
 
 compose() {
   local files=(-f "$here/compose.yaml")
+  [[ -z "${FLEET:-}" ]] || files+=(-f "$here/compose.fleet.yaml")
   [[ -n "${COMPOSE_EXTRA:-}" ]] && files+=(-f "$COMPOSE_EXTRA")
   docker compose "${files[@]}" "$@"
 }

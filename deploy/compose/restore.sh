@@ -19,16 +19,22 @@ compose exec -T postgres pg_restore --username=control_plane --dbname=control_pl
   fail "the backup cannot be read whole. Nothing was changed."
 
 step "Stop the replicas"
+start_replicas() { compose start "${REPLICAS[@]}"; }
+undo=start_replicas
 compose stop "${REPLICAS[@]}"
 
 step "Put it in place"
-sql "ALTER DATABASE control_plane RENAME TO $aside"
-sql "ALTER DATABASE control_plane_restored RENAME TO control_plane"
+# Both in one transaction.
+sql "ALTER DATABASE control_plane RENAME TO $aside; ALTER DATABASE control_plane_restored RENAME TO control_plane"
+put_back() {
+  sql "ALTER DATABASE control_plane RENAME TO control_plane_restored; ALTER DATABASE $aside RENAME TO control_plane" && start_replicas
+}
+undo=put_back
 compose run --rm --no-deps -T migrate
-compose run --rm --no-deps -T migrate ledger verify || fail "the ledger of the backup does not add up: see above. The replicas are stopped."
+compose run --rm --no-deps -T migrate ledger verify || fail "the ledger of the backup does not add up: see above."
 
 step "Start the replicas"
-compose start "${REPLICAS[@]}"
+start_replicas
 for replica in "${REPLICAS[@]}"; do
   wait_healthy "$replica" || fail "$replica did not become ready."
 done

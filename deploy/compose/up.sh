@@ -3,12 +3,12 @@
 #
 # SITE_ADDRESS  ":80", or your domain, for which the proxy gets a certificate (then set BIND=0.0.0.0 HTTP_PORT=80 HTTPS_PORT=443)
 # IMAGE  an image from your registry; without it, one is built from this clone
-# COMPOSE_PROFILES=observability  Prometheus and Grafana, too
+# COMPOSE_PROFILES=observability  Prometheus and Grafana, too        FLEET=1  completions through LiteLLM proxies
 # CONFIG  the YAML, litellm_config.yaml of this clone if not given   STATE_DIR  where secrets and settings are kept
 set -Eeuo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-CONFIG="${CONFIG:-$root/litellm_config.yaml}"
+CONFIG="${CONFIG:-$root/${FLEET:+deploy/fleet/}litellm_config.yaml}"
 
 step "Preflight"
 need_docker
@@ -35,6 +35,13 @@ keep master_key "sk-master-$(random)"
 keep postgres_password "$(random)"
 keep database_url "postgresql://control_plane:$(cat "$SECRETS/postgres_password")@postgres/control_plane"
 keep grafana_password "$(random)"
+if [[ -n "${FLEET:-}" ]]; then
+  keep fleet_master_key "sk-$(random)"
+  keep fleet_salt_key "sk-$(random)"
+  keep fleet_postgres_password "$(random)"
+  keep fleet_database_url "postgresql://litellm:$(cat "$SECRETS/fleet_postgres_password")@fleet-postgres/litellm"
+  [[ -f "$STATE_DIR/fleet.yaml" ]] || install -m 0644 "$root/deploy/fleet/proxy.yaml" "$STATE_DIR/fleet.yaml"
+fi
 [[ -f "$STATE_DIR/settings.env" ]] ||
   echo "# Further settings, one CONTROL_PLANE_NAME=value a line: the README lists them. Secrets do not belong here." >"$STATE_DIR/settings.env"
 # Each file in secrets/providers is a key: the YAML's os.environ/OPENAI_API_KEY is in the file OPENAI_API_KEY.
@@ -75,6 +82,17 @@ else
   install -m 0644 "$CONFIG" "$STATE_DIR/config/.next.yaml"
   mv "$STATE_DIR/config/.next.yaml" "$STATE_DIR/config/litellm_config.yaml"
   say "put in place; running replicas take it up by themselves"
+fi
+
+if [[ -n "${FLEET:-}" ]]; then
+  step "LiteLLM proxies"
+  FLEET_STAMP="$(sha256sum <"$STATE_DIR/fleet.yaml" | cut -c 1-12)"
+  export FLEET_STAMP
+  for service in fleet-postgres fleet-1 fleet-2; do
+    compose up --detach --no-deps "$service"
+    wait_healthy "$service" || fail "$service does not come up."
+  done
+  compose up --detach --no-deps --no-build fleet-reconcile
 fi
 
 for replica in "${REPLICAS[@]}"; do
