@@ -28,7 +28,7 @@ def build_app(config: Path) -> FastAPI:
         params = deployments[asked["model"]]
         sent = orjson.dumps({**asked, "model": "gpt-4o", "stream": is_stream})
         if not sessions:
-            sessions.append(aiohttp.ClientSession())
+            sessions.append(aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)))
         headers = {"Authorization": f"Bearer {params['api_key']}", "Content-Type": "application/json"}
         return sessions[0].post(f"{params['api_base']}/chat/completions", data=sent, headers=headers)
 
