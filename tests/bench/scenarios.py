@@ -44,7 +44,7 @@ SCENARIOS = (
     Scenario(Kind.BUFFERED, 16, aim=0.35),
     Scenario(Kind.BUFFERED, 64, aim=0.35),
     Scenario(Kind.STREAM, 16, aim=0.15),
-    Scenario(Kind.STREAM, 16, pause_s=1.0),
+    Scenario(Kind.STREAM, 16, pause_s=0.1),
     Scenario(Kind.JOB, 16),
 )
 IDLE_AIM_KB = 100
