@@ -19,8 +19,12 @@ STOP_S = 20
 
 
 def environment(folder: Path, **settings: object) -> dict[str, str]:
-    """The shell's variables without settings of ours, and these settings; what is kept is kept in the folder."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CONTROL_PLANE_")}
+    """The shell's variables without settings of ours but the lane, and these settings; what is kept is in the folder."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name == "CONTROL_PLANE_LANE" or not name.startswith("CONTROL_PLANE_")
+    }
     ours: Mapping[str, object] = {"var": folder / "var", "port": 0, **settings}
     return inherited | {f"CONTROL_PLANE_{name.upper()}": str(value) for name, value in ours.items()}
 

@@ -32,7 +32,7 @@ from tests.house import MASTER_KEY
 
 CLIENTS = 16
 SAMPLE_S = 5.0
-QUIET_S = 40  # keep-alive connections of both sides have ended, reports are written
+QUIET_S = 75  # keep-alive connections of both sides have ended, reports are written
 GROWTH = 1.05  # of memory, from the median of the second fifth to that of the last
 
 
