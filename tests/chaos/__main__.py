@@ -171,9 +171,9 @@ async def count(
     }
 
 
-async def new_team(server: ChaosServer, mode: str) -> str:
+async def new_team(server: ChaosServer, mode: str, *, credits_allocated: int = 400) -> str:
     async with server.client(MASTER_KEY) as admin:
-        body = {"team_id": mode, "credits_allocated": 400, "budget_mode": mode, "tokens_per_credit": 50}
+        body = {"team_id": mode, "credits_allocated": credits_allocated, "budget_mode": mode, "tokens_per_credit": 50}
         body |= {
             "credits_per_dollar": 20_000,
             "model_groups": ["Good", "Falling", "Bad"],

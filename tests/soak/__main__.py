@@ -31,6 +31,8 @@ from tests.chaos.server import ChaosServer
 from tests.house import MASTER_KEY
 
 CLIENTS = 16
+CREDITS = 10**9  # nobody is refused: the load stays mixed
+WARM_UP_S = 30  # every thread and connection that is made when first needed has been made
 SAMPLE_S = 5.0
 QUIET_S = 75  # keep-alive connections of both sides have ended, reports are written
 GROWTH = 1.05  # of memory, from the median of the second fifth to that of the last
@@ -58,9 +60,9 @@ async def main() -> None:
             config = write_config(folder, provider)
             server = ChaosServer(folder, {"database_url": url, "config": config, "master_key": MASTER_KEY})
             await server.start()
-            keys = [await new_team(server, mode) for mode in MODES]
+            keys = [await new_team(server, mode, credits_allocated=CREDITS) for mode in MODES]
             clients = [Client(server, keys[number % len(keys)]) for number in range(CLIENTS)]
-            await load(clients, 5)
+            await load(clients, WARM_UP_S)
             await asyncio.sleep(QUIET_S)
             before = await sample(server)
             samples = await load(clients, options.minutes * 60, server)
