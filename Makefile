@@ -49,7 +49,7 @@ run: install ## Migrate the database and serve on port 8003
 	@exec $(BIN)/control-plane serve
 
 test: install-dev $(NODE)/node_modules/.installed $(VENV)/clients/.installed ## Run every test, on SQLite and on a real Postgres and Redis
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadscope
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope
 
 check: install-dev ## Format, ruff, mypy strict, floors
 	@$(BIN)/ruff format --check $(SOURCES)

@@ -112,9 +112,9 @@ def _move_prices(params: dict[str, Any], info: dict[str, Any], path: Path, probl
 
 
 def _report_typos(keys: Mapping[str, Any], known: frozenset[str], path: Path, problems: Problems) -> None:
-    for key in keys:
+    for key in keys.keys() - known:
         meant = nearest(key, known, cutoff=NEARLY)
-        if meant is not None and key not in known and (not is_price(key) or nearest(key, known, cutoff=0.95)):
+        if meant is not None and (not is_price(key) or nearest(key, known, cutoff=0.95)):
             problems.add((*path, key), f"unknown key {key!r} in {path[-1]}; did you mean {meant!r}?")
 
 
