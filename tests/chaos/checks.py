@@ -75,7 +75,7 @@ MUST_BE_EMPTY = {
 
 
 async def rows(db: Database, statement: str) -> Sequence[Any]:
-    async with db.reader() as reader:
+    async with db.reader(is_long=True) as reader:
         found: Sequence[Any] = (await reader.execute(text(statement))).all()
     return found
 
