@@ -118,6 +118,13 @@ class Provider:
             while not claim():
                 await self._changed.wait()
 
+    def forget(self) -> None:
+        """As if it had just begun; what still holds is let go."""
+        for gate in self._released.values():
+            gate.set()
+        self._released.clear()
+        self.requests.clear()
+
     def close(self) -> None:
         """Lets everything go."""
         self._is_closing = True

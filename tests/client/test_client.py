@@ -30,6 +30,8 @@ from tests.sdks.dropping import dropping
 HELLO = [{"role": "user", "content": "Hello"}]
 TEXT = "".join(WORDS)
 
+ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
 
 class Person(BaseModel):
     name: str
@@ -59,6 +61,7 @@ async def test_a_block_is_a_job_that_is_completed(client: SaaSLLMClient, team: T
     (await Books.of(team)).check()
 
 
+@ONE_DATABASE
 async def test_a_block_that_raises_is_a_job_that_failed_and_is_free(client: SaaSLLMClient, team: Team) -> None:
     with pytest.raises(OutputInvalid) as invalid:
         async with client.job("report") as job:
@@ -68,6 +71,7 @@ async def test_a_block_that_raises_is_a_job_that_failed_and_is_free(client: SaaS
     assert (await team.credits())["credits_available"] == 100
 
 
+@ONE_DATABASE
 async def test_failures_have_their_classes(client: SaaSLLMClient) -> None:
     failures: dict[str, type[StatusError]] = {
         "e400": BadRequest,
@@ -86,6 +90,7 @@ async def test_failures_have_their_classes(client: SaaSLLMClient) -> None:
             _ = [chunk async for chunk in client.chat_stream(job_id, HELLO, model_group=group)]
 
 
+@ONE_DATABASE
 async def test_keys_jobs_and_credits_have_theirs(server: Server, client: SaaSLLMClient) -> None:
     async with SaaSLLMClient(server.url, None, "sk-unknown") as stranger:
         with pytest.raises(Unauthorized):
@@ -104,6 +109,7 @@ async def test_keys_jobs_and_credits_have_theirs(server: Server, client: SaaSLLM
     assert refused.value.facts["credits_needed"] == 1
 
 
+@ONE_DATABASE
 async def test_a_stream_that_breaks_says_so(client: SaaSLLMClient) -> None:
     job_id = await client.create_job("test")
     with pytest.raises(StreamFailed) as broken:
@@ -123,6 +129,7 @@ async def test_what_was_lost_on_its_way_is_asked_again_and_done_once(
     assert (len(books.jobs), books.credits["credits_used"]) == (1, 1)
 
 
+@ONE_DATABASE
 async def test_a_server_that_is_not_there_is_said(team: Team) -> None:
     async with SaaSLLMClient("http://127.0.0.1:1", team.id, team.key, max_retries=1) as client:
         with pytest.raises(ConnectionFailed):

@@ -11,8 +11,6 @@ from tests.house import COST_USD, Team
 from tests.provider import Provider
 from tests.provider_plans import WORDS
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested is the wire
-
 TEXT = "".join(WORDS)
 WEATHER: Any = {
     "type": "function",

@@ -11,8 +11,6 @@ from tests.house import COST_USD, Server, Team, new_team
 from tests.provider import Provider
 from tests.provider_plans import WORDS
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested is the wire
-
 HELLO: list[MessageParam] = [{"role": "user", "content": "Hello"}]
 TEXT = "".join(WORDS)
 WEATHER: ToolParam = {

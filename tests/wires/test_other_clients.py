@@ -13,8 +13,6 @@ from tests.provider_plans import WORDS
 from tests.sdks.programs import CLIENTS_PYTHON, in_node_folder, ran
 from tests.seed_runner import needs
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
 HERE = Path(__file__).parent
 TEXT = "".join(WORDS)
 CITY = {"city": "Paris"}

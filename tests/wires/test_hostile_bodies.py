@@ -8,8 +8,6 @@ from tests.books import Books
 from tests.house import Team
 from tests.provider import Provider
 
-pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested is the wire
-
 HELLO = [{"role": "user", "content": "Hello"}]
 DEEP: Any = {}
 for _ in range(300):
