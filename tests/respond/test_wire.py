@@ -165,30 +165,27 @@ def error_of(answer: Any) -> Any:
     return body["error"]
 
 
+FAILURES = {
+    "e400": (400, "invalid_request", 400, None),
+    "context": (400, "invalid_request", 400, None),
+    "e401": (500, "provider_error", 401, None),
+    "e429": (429, "rate_limit", 429, RETRY_AFTER_S * 1000),
+    "e500": (500, "provider_error", 500, None),
+    "e503": (503, "provider_error", 503, 5000),
+    "break0": (500, "provider_error", None, None),
+}
+"""Status, type, provider_status and retry_after_ms by what the provider does."""
+
+
 @ONE_DATABASE
-@pytest.mark.parametrize(
-    ("behaviour", "status", "kind", "provider_status", "retry_after_ms"),
-    [
-        ("e400", 400, "invalid_request", 400, None),
-        ("context", 400, "invalid_request", 400, None),
-        ("e401", 500, "provider_error", 401, None),
-        ("e429", 429, "rate_limit", 429, RETRY_AFTER_S * 1000),
-        ("e500", 500, "provider_error", 500, None),
-        ("e503", 503, "provider_error", 503, 5000),
-        ("break0", 500, "provider_error", None, None),
-    ],
-)
-async def test_a_providers_failure(
-    start_app: StartApp, behaviour: str, status: int, kind: str, provider_status: int, retry_after_ms: int
-) -> None:
-    app = await start_app({LLAMA: behaviour})
-    for is_stream in (False, True):
-        answer = await app.respond(stream=is_stream)
-        error = error_of(answer)
-        assert (answer.status_code, error["type"], error["provider_status"], error["retry_after_ms"]) == (
-            *(status, kind),
-            *(provider_status, retry_after_ms),
-        )
+async def test_a_providers_failure(start_app: StartApp) -> None:
+    app = await start_app({f"openai/{behaviour}": behaviour for behaviour in FAILURES})
+    for behaviour, expected in FAILURES.items():
+        for is_stream in (False, True):
+            answer = await app.respond(model=f"openai/{behaviour}", stream=is_stream)
+            error = error_of(answer)
+            said = (answer.status_code, error["type"], error["provider_status"], error["retry_after_ms"])
+            assert said == expected, behaviour
     assert (await app.team.credits())["credits_available"] == 100
 
 

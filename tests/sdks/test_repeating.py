@@ -13,7 +13,7 @@ import pytest
 from control_plane.credits import risk_store
 from control_plane.ids import TeamId
 from tests.books import Books
-from tests.house import Server, Team, config_for, write_config
+from tests.house import Server, Team, config_for, serving, settings_for, write_config
 from tests.processes import process
 from tests.provider import Provider
 from tests.sdks.dropping import dropping
@@ -139,12 +139,10 @@ async def test_an_answer_that_died_with_its_server_is_charged_once(
         with pytest.raises(httpx.TransportError):
             await team.http.post("/v1/chat/completions", json=body, headers={"X-Stainless-Retry-Count": "0"})
         assert await dying.ended() == -signal.SIGKILL
-    async with process.server(tmp_path, database_url=sqlite_url, config=config) as server:
-        headers = {"Authorization": f"Bearer {team.key}", "X-Stainless-Retry-Count": "1"}
-        async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as http:
-            again = await http.post("/v1/chat/completions", json=body)
-            assert again.headers["X-Credits-Charged"] == "1"
-            books = await Books.of(Team(team.id, team.key, http, http))
+    async with serving(settings_for(sqlite_url, config)) as running, running.client(team.key) as http:
+        again = await http.post("/v1/chat/completions", json=body, headers={"X-Stainless-Retry-Count": "1"})
+        assert again.headers["X-Credits-Charged"] == "1"
+        books = await Books.of(Team(team.id, team.key, http, http))
     assert provider.count("ok") == 2
     assert (len(books.jobs), books.credits["credits_used"]) == (2, 1)
     books.check()

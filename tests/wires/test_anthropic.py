@@ -3,6 +3,7 @@
 from typing import Any
 
 import anthropic
+import openai
 import pytest
 from anthropic.types import MessageParam, ToolParam
 
@@ -168,7 +169,7 @@ async def test_each_failure_raises_its_class_and_is_free(
     assert (await team.credits())["credits_available"] == 100
 
 
-async def test_keys_and_credits_and_schemas_raise_theirs(server: Server, claude: anthropic.AsyncAnthropic) -> None:
+async def test_keys_credits_limits_and_schemas_raise_theirs(server: Server, claude: anthropic.AsyncAnthropic) -> None:
     with pytest.raises(anthropic.AuthenticationError):
         await claude.with_options(api_key="sk-unknown").messages.create(model="ok", max_tokens=9, messages=HELLO)
     async with new_team(server, credits_allocated=0) as poor:
@@ -176,6 +177,12 @@ async def test_keys_and_credits_and_schemas_raise_theirs(server: Server, claude:
             await claude.with_options(api_key=poor.key).messages.create(model="ok", max_tokens=9, messages=HELLO)
     body: Any = refused.value.body
     assert (body["error"]["type"], body["error"]["code"]) == ("billing_error", "insufficient_credits")
+    async with new_team(server, rpm=1) as slow:
+        theirs = claude.with_options(api_key=slow.key)
+        await theirs.messages.create(model="ok", max_tokens=9, messages=HELLO)
+        with pytest.raises(anthropic.RateLimitError) as limited:
+            await theirs.messages.create(model="ok", max_tokens=9, messages=HELLO)
+    assert int(limited.value.response.headers["retry-after"]) >= 1
     search: Any = {"type": "web_search_20250305", "name": "web_search"}
     with pytest.raises(anthropic.BadRequestError) as unsupported:
         await claude.messages.create(model="ok", max_tokens=9, messages=HELLO, tools=[search])
@@ -192,6 +199,20 @@ async def test_a_stream_that_breaks_raises_and_is_free(claude: anthropic.AsyncAn
     body: Any = broken.value.body
     assert body["error"]["code"] == "llm_call_failed"
     assert (await team.credits())["credits_used"] == 0
+
+
+async def test_a_stream_that_is_left_closes_the_provider_and_is_paid(
+    claude: anthropic.AsyncAnthropic, client: openai.AsyncOpenAI, team: Team, provider: Provider
+) -> None:
+    async with claude.messages.stream(model="hold", max_tokens=9, messages=HELLO) as stream:
+        async for _ in stream.text_stream:
+            break
+    async with client.responses.stream(model="hold", input="Hello") as events:
+        async for event in events:
+            if event.type == "response.output_text.delta":
+                break
+    await provider.wait_closed("hold", 2)
+    assert (await Books.of_closed_jobs(team)).credits["credits_used"] == 2
 
 
 async def test_tokens_are_counted_for_nothing(claude: anthropic.AsyncAnthropic, team: Team, provider: Provider) -> None:
