@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 
-from control_plane.errors import DatabaseUnavailable, Unavailable
+from control_plane.errors import DatabaseUnavailable
 from control_plane.spend import proxy_store
 from control_plane.spend.models import ProxySpendLog
+from control_plane.spend.proxy_store import ProxyUnreachable
 from control_plane.storage.database import Database
 
 PAGE = 1000
@@ -33,12 +34,6 @@ class Proxy:
         if self.database_url is not None:
             return logs_in_database(self.database_url, since)
         return logs_over_api(self.url, self.key, since, until)
-
-
-class ProxyUnreachable(Unavailable):
-    """The LiteLLM proxy did not give its spend logs."""
-
-    code = "proxy_unreachable"
 
 
 async def logs_in_database(url: str, since: datetime) -> AsyncIterator[Sequence[ProxySpendLog]]:

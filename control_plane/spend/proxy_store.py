@@ -9,7 +9,9 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import JSON, DateTime, Float, Integer, String, column, select, table
+from sqlalchemy.exc import ProgrammingError
 
+from control_plane.errors import Unavailable
 from control_plane.ids import parse_id
 from control_plane.spend.models import ProxySpendLog
 from control_plane.storage.database import Reader
@@ -34,16 +36,28 @@ LOGS = table(
 )
 
 
+class ProxyUnreachable(Unavailable):
+    """The LiteLLM proxy did not give its spend logs."""
+
+    code = "proxy_unreachable"
+
+
 async def list_logs(
     reader: Reader, *, since: datetime, after: tuple[datetime, str] | None, limit: int
 ) -> Sequence[Mapping[str, Any]]:
-    """The next rows from a time on, in the order of their start; `after` is the start and id of the last one seen."""
+    """The next rows from a time on, in the order of their start; `after` is the start and id of the last one seen.
+
+    Raises: ProxyUnreachable for a database that has no such table.
+    """
     naive = since.astimezone(UTC).replace(tzinfo=None)
     start, request_id = LOGS.c.startTime, LOGS.c.request_id
     statement = select(LOGS).where(start >= naive).order_by(start, request_id).limit(limit)
     if after is not None:
         statement = statement.where((start > after[0]) | ((start == after[0]) & (request_id > after[1])))
-    return [dict(row) for row in (await reader.execute(statement)).mappings()]
+    try:
+        return [dict(row) for row in (await reader.execute(statement)).mappings()]
+    except ProgrammingError as error:
+        raise ProxyUnreachable("The database of the LiteLLM proxy has no spend logs, or of another version.") from error
 
 
 def log_of(row: Mapping[str, Any]) -> ProxySpendLog:

@@ -13,7 +13,8 @@ from control_plane.ids import first_id_at, new_id
 from control_plane.jobs.models import Call
 from control_plane.spend import reconcile_store as store
 from control_plane.spend.models import ProxySpendLog, Reconciliation, SpendLog
-from control_plane.spend.proxies import Proxy, ProxyUnreachable
+from control_plane.spend.proxies import Proxy
+from control_plane.spend.proxy_store import ProxyUnreachable
 from control_plane.spend.reconciling import Reconciled, RecordedCall, judge
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal

@@ -92,7 +92,6 @@ if [[ -n "${FLEET:-}" ]]; then
     compose up --detach --no-deps "$service"
     wait_healthy "$service" || fail "$service does not come up."
   done
-  compose up --detach --no-deps --no-build fleet-reconcile
 fi
 
 for replica in "${REPLICAS[@]}"; do

@@ -7,7 +7,7 @@ step "Stop"
 need_cluster
 ours=(--selector app.kubernetes.io/part-of=control-plane --ignore-not-found)
 # First what is served from outside, and what would start pods again.
-kube delete ingresses,horizontalpodautoscalers,cronjobs "${ours[@]}"
+kube delete ingresses,horizontalpodautoscalers "${ours[@]}"
 kube delete deployments,jobs "${ours[@]}"
 kube delete statefulsets "${ours[@]}"
 say "Stopped. Volumes (kubectl get persistentvolumeclaims) and secrets are where they were."

@@ -57,8 +57,6 @@ def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
         each["metadata"]["name"]: each["spec"]["template"]
         for each in of_kind(manifests, "Deployment", "StatefulSet", "Job")
     }
-    for each in of_kind(manifests, "CronJob"):
-        found[each["metadata"]["name"]] = each["spec"]["jobTemplate"]["spec"]["template"]
     tools = yaml.safe_load((PLACE / "tools.yaml").read_text(encoding="utf-8"))
     return found | {"tools": tools}
 

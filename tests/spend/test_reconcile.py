@@ -20,6 +20,7 @@ from control_plane.errors import Unprocessable
 from control_plane.settings import Settings
 from control_plane.spend import proxy_store
 from control_plane.spend.proxies import PAGE, Proxy, logs_in_database, logs_over_api
+from control_plane.spend.proxy_store import ProxyUnreachable
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.reconciling import LATE, Finding, Reconciled
 from tests.books import Books
@@ -363,6 +364,11 @@ async def test_every_log_is_read_however_many_a_proxy_counts() -> None:
         async with proxy_api(rows[:count], size=PAGE, counted=PAGE) as url:
             pages = [logs async for logs in logs_over_api(url, "sk-proxy", now - timedelta(hours=1), now)]
         assert len({log.request_id for logs in pages for log in logs}) == count
+
+
+async def test_a_database_that_is_no_proxys_is_a_sentence(postgres_url: str) -> None:
+    with pytest.raises(ProxyUnreachable, match="has no spend logs"):
+        _ = [logs async for logs in logs_in_database(postgres_url, datetime.now(UTC))]
 
 
 async def test_a_proxy_that_is_nowhere_is_a_sentence(tmp_path: Path, sqlite_url: str, settings: Settings) -> None:
