@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
+ADVISORIES ?= pypi
 BIN := $(VENV)/bin
 NODE := tests/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -10,7 +11,7 @@ SOURCES := control_plane tests
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: help install install-dev demo run test check format bench bench-peers soak chaos lock clean
+.PHONY: sbom audit help install install-dev demo run test check format bench bench-peers soak chaos lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -81,10 +82,30 @@ $(VENV)-peers/.litellm:
 
 lock: ## Renew the lock files in deploy/, leaving out releases younger than a week
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip --disable-pip-version-check --quiet install uv
-	@cd deploy && for set in requirements requirements-dev requirements-clients; do \
+	@cd deploy && for set in requirements requirements-dev requirements-clients requirements-supply; do \
 	  ../$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --exclude-newer "$$(date -u -d '7 days ago' +%F)" $$set.in -o $$set.lock; done
 	@rm -rf $(VENV)-lock
+
+$(VENV)/supply/.installed: $(VENV)/bin/python deploy/requirements-supply.lock
+	@$(BIN)/python -m venv $(VENV)/supply
+	@$(VENV)/supply/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r deploy/requirements-supply.lock
+	@touch $@
+
+$(VENV)/product/.installed: $(VENV)/bin/python deploy/requirements.lock
+	@rm -rf $(VENV)/product && $(BIN)/python -m venv --without-pip $(VENV)/product
+	@$(BIN)/python -m pip --disable-pip-version-check --quiet --python $(VENV)/product/bin/python install --require-hashes -r deploy/requirements.lock
+	@touch $@
+
+sbom: $(VENV)/supply/.installed $(VENV)/product/.installed ## Write dist/sbom.cdx.json (CycloneDX) and dist/licences.csv: all that is deployed
+	@mkdir -p dist
+	@$(VENV)/supply/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type application --output-reproducible \
+	  --output-format JSON --output-file dist/sbom.cdx.json $(VENV)/product/bin/python
+	@$(VENV)/supply/bin/pip-licenses --python $(VENV)/product/bin/python --format csv --with-urls --order license --output-file dist/licences.csv
+
+audit: $(VENV)/supply/.installed ## Ask the advisories about every locked version (needs the network); exits with 1 if one is known
+	@for lock in deploy/*.lock; do echo $$lock; \
+	  $(VENV)/supply/bin/pip-audit --progress-spinner off --strict --disable-pip --require-hashes --vulnerability-service $(ADVISORIES) --requirement $$lock || exit 1; done
 
 clean: ## Remove .venv and caches; var/ with your data stays
 	@rm -rf $(VENV) $(NODE)/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis
