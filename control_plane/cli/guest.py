@@ -1,6 +1,7 @@
 """How a command is a customer of a server: a team of its own, and a key for as long as it needs it."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -17,6 +18,15 @@ class GuestFailed(HouseError):
 def client(url: str, key: str) -> httpx.AsyncClient:
     """A client with this key."""
     return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+
+
+@contextmanager
+def reaching(url: str) -> Iterator[None]:
+    """While the block talks to that address. Raises: GuestFailed when nobody is there."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        raise GuestFailed(f"{url} cannot be reached: {str(error) or type(error).__name__}.") from None
 
 
 async def answered(asked: Awaitable[httpx.Response]) -> dict[str, Any]:

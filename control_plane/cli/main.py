@@ -1,6 +1,7 @@
-"""The command line: `control-plane serve | migrate | demo | smoke | config … | ledger … | spend …`."""
+"""The command line: `control-plane serve | migrate | demo | smoke | doctor | config … | org … | team … | key … | credits … | jobs … | …`."""
 
 import asyncio
+import os
 import sys
 from typing import Annotated
 
@@ -8,11 +9,14 @@ import typer
 from pydantic import ValidationError
 
 from control_plane.cli import server
+from control_plane.cli.accounts import credits_app, jobs_app
 from control_plane.cli.config import config_app
 from control_plane.cli.demo import demo as run_demo
+from control_plane.cli.doctor import examine
 from control_plane.cli.ledger import ledger_app
 from control_plane.cli.smoke import smoke as run_smoke
 from control_plane.cli.spend import spend_app
+from control_plane.cli.tenants import key_app, org_app, team_app
 from control_plane.errors import HouseError
 from control_plane.settings import Settings
 
@@ -23,9 +27,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(config_app, name="config")
-app.add_typer(spend_app, name="spend")
-app.add_typer(ledger_app, name="ledger")
+for commands in (config_app, org_app, team_app, key_app, credits_app, jobs_app, spend_app, ledger_app):
+    app.add_typer(commands)
 
 
 @app.command()
@@ -54,6 +57,21 @@ def smoke(
 ) -> None:
     """Run a job of two calls at a running service, as the team demo-smoke. Exits with 1 if it is not billed."""
     asyncio.run(run_smoke(Settings(), url, group))
+
+
+@app.command()
+def doctor() -> None:
+    """Look at settings, keys, model groups, database, Redis, address and clocks. Exits with 1 if anything is wrong."""
+
+    async def look() -> bool:
+        is_well = True
+        async for finding in examine(Settings(), os.environ):
+            typer.echo(f"{finding.level:<8} {finding.about:<13} {finding.says}")
+            is_well = is_well and finding.level != "wrong"
+        return is_well
+
+    if not asyncio.run(look()):
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import json
 import httpx
 import typer
 
-from control_plane.cli.guest import GuestFailed, answered, client, key_of
+from control_plane.cli.guest import GuestFailed, answered, client, key_of, reaching
 from control_plane.master_key import find_master_key
 from control_plane.settings import Settings
 
@@ -20,7 +20,7 @@ async def smoke(settings: Settings, url: str, group: str | None) -> None:
     `group`: the model group to call; the first that the team may use if there is none.
     """
     master_key, _ = find_master_key(settings)
-    try:
+    with reaching(url):
         async with client(url, master_key) as admin:
             await answered(admin.get("/health/ready"))
             typer.echo(f"{url} is ready.")
@@ -30,8 +30,6 @@ async def smoke(settings: Settings, url: str, group: str | None) -> None:
                     await _job(app, group)
             finally:
                 await answered(admin.delete(f"/api/teams/{TEAM}/keys/{key['key_id']}"))
-    except httpx.HTTPError as error:
-        raise GuestFailed(f"{url} cannot be reached: {str(error) or type(error).__name__}.") from None
 
 
 async def _job(app: httpx.AsyncClient, group: str | None) -> None:

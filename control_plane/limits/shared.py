@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -113,6 +114,11 @@ class SharedLimits:
         async with _in_time():
             await self._redis.connection_pool.disconnect(inuse_connections=False)  # those to the one that went away
             await self._redis.set(f"{PREFIX}check", 1, px=1000)
+
+    async def clock(self) -> datetime:
+        """What time it is there."""
+        async with _in_time():
+            return datetime.fromtimestamp(await self._now_ms() / 1000, UTC)
 
     async def aclose(self) -> None:
         """Closes the connections."""

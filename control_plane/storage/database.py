@@ -7,6 +7,7 @@ leaves it; a stream never holds one. Statements are Core: the tables are SQLMode
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -138,6 +139,15 @@ class Database:
         """Raises DatabaseUnavailable when the database does not answer."""
         async with self.reader() as reader:
             await reader.execute(text("SELECT 1"))
+
+    async def clock(self) -> datetime:
+        """What time it is there. Raises: DatabaseUnavailable."""
+        if self.is_sqlite:
+            await self.check()
+            return datetime.now(UTC)
+        async with self.reader() as reader:
+            now: datetime = await reader.scalar(text("SELECT clock_timestamp()"))
+        return now.astimezone(UTC)
 
     async def aclose(self) -> None:
         """Closes every connection."""

@@ -1,0 +1,99 @@
+"""`control-plane credits | jobs`: where a team stands, and what it did."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+
+from control_plane.cli.remote import AsJson, Most, Url, ask, ask_for_all, show, show_all
+from control_plane.cli.tenants import Team
+
+credits_app = typer.Typer(name="credits", help="Credits of a team.", no_args_is_help=True)
+jobs_app = typer.Typer(name="jobs", help="Jobs of a team.", no_args_is_help=True)
+
+Reason = Annotated[str, typer.Option(help="Why: it stands in the ledger.")]
+TRANSACTION = ("number", "kind", "available_delta", "held_delta", "remaining_after", "reason", "actor", "created_at")
+JOB = ("job_id", "job_type", "status", "credits_charged", "credits_held", "created_at", "completed_at")
+
+Job = Annotated[str, typer.Argument(help="The job's id.")]
+
+
+@credits_app.command("show")
+def show_credits(team: Team, url: Url = None, as_json: AsJson = False) -> None:
+    """Show where a team stands."""
+    show(ask(url, "GET", "teams", team, "credits"), as_json=as_json)
+
+
+@credits_app.command()
+def add(
+    team: Team,
+    credits_: Annotated[int, typer.Argument(metavar="CREDITS", min=1, help="How many.")],
+    reason: Reason,
+    expires_at: Annotated[datetime | None, typer.Option(help="When what is left of them is lost, in UTC.")] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a team credits."""
+    until = None if expires_at is None else f"{expires_at.isoformat()}Z"
+    body = {"credits": credits_, "reason": reason, "expires_at": until}
+    show(ask(url, "POST", "teams", team, "credits", "add", body=body), as_json=as_json)
+
+
+@credits_app.command()
+def refund(
+    team: Team,
+    reason: Reason,
+    job: Annotated[str | None, typer.Option(help="The job whose charge is given back, once.")] = None,
+    credits_: Annotated[int | None, typer.Option("--credits", min=1, help="How many, if not all of the job's.")] = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give back credits that were used: of a job, or in general."""
+    body = {"credits": credits_, "reason": reason, "job_id": job}
+    show(ask(url, "POST", "teams", team, "credits", "refund", body=body), as_json=as_json)
+
+
+@credits_app.command()
+def adjust(
+    team: Team,
+    reason: Reason,
+    by: Annotated[int, typer.Option(help="Credits to add, or, below 0, to take away.")],
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Correct what a team was given."""
+    show(ask(url, "POST", "teams", team, "credits", "adjust", body={"credits": by, "reason": reason}), as_json=as_json)
+
+
+@credits_app.command()
+def transactions(team: Team, limit: Most = 50, url: Url = None, as_json: AsJson = False) -> None:
+    """List a team's ledger, newest first."""
+    rows = ask_for_all(url, "teams", team, "credits", "transactions", name="transactions", limit=limit)
+    show_all(rows, *TRANSACTION, as_json=as_json)
+
+
+@jobs_app.command("list")
+def list_jobs(
+    team: Team,
+    status: Annotated[str | None, typer.Option(help="Only those in this status.")] = None,
+    job_type: Annotated[str | None, typer.Option("--type", help="Only those of this type.")] = None,
+    limit: Most = 50,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List a team's jobs, newest first."""
+    query = {"status": status, "job_type": job_type}
+    rows = ask_for_all(url, "teams", team, "jobs", name="jobs", limit=limit, query=query)
+    show_all(rows, *JOB, as_json=as_json)
+
+
+@jobs_app.command("show")
+def show_job(job: Job, url: Url = None, as_json: AsJson = False) -> None:
+    """Show a job."""
+    show(ask(url, "GET", "jobs", job), as_json=as_json)
+
+
+@jobs_app.command()
+def costs(job: Job, url: Url = None, as_json: AsJson = False) -> None:
+    """Show what a job cost, call by call."""
+    show(ask(url, "GET", "jobs", job, "costs")["costs"], as_json=as_json)

@@ -1,0 +1,175 @@
+"""`doctor`: whether this machine could serve with these settings; what is wrong, and what to do about it."""
+
+import shutil
+import socket
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import requires, version
+from pathlib import Path
+from typing import Literal
+
+import httpx
+
+from control_plane import failpoints
+from control_plane.errors import DatabaseUnavailable, InvalidConfig
+from control_plane.limits.shared import LimitsUnavailable, SharedLimits
+from control_plane.master_key import find_master_key
+from control_plane.model_groups.config import load_catalog
+from control_plane.model_groups.problems import did_you_mean
+from control_plane.settings import PREFIX, Settings
+from control_plane.storage.database import Database, parse_database_url
+from control_plane.storage.migrate import pending
+
+Level = Literal["ok", "warning", "wrong"]
+
+MOST_SKEW_S = 1.0  # between two clocks: leases and limits bear it
+LEAST_FREE_BYTES = 1_000_000_000
+OTHERS = {f"{PREFIX}URL", failpoints.VARIABLE}
+"""Variables of ours that are no settings of the server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at, and what there is to say. `wrong`: it would not serve, or not as somebody means it to."""
+
+    level: Level
+    about: str
+    says: str
+
+
+async def examine(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
+    """Everything, in an order in which the first fault is the one to mend. Changes nothing."""
+    for finding in _variables(environ):
+        yield finding
+    yield _library()
+    yield _master_key(settings)
+    yield _model_groups(settings, environ)
+    async for finding in _database(settings):
+        yield finding
+    yield await _redis(settings)
+    yield await _address(settings)
+
+
+def _variables(environ: Mapping[str, str]) -> Iterator[Finding]:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | OTHERS
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and name.removesuffix("_FILE") not in known:
+            yield Finding("wrong", "settings", f"{name} is no setting and does nothing{did_you_mean(name, known)}")
+
+
+def _library() -> Finding:
+    have = version("litellm")
+    wanted = next(line for line in requires("control-plane") or () if line.startswith("litellm"))
+    if f"litellm=={have}" != wanted:
+        return Finding("wrong", "litellm", f"{have} is installed instead of {wanted}; install deploy/requirements.lock")
+    return Finding("ok", "litellm", have)
+
+
+def _master_key(settings: Settings) -> Finding:
+    file = settings.var / "master_key"
+    if settings.master_key is None and settings.env == "development" and not file.exists():
+        return Finding("ok", "master key", f"there is none yet; the first start makes one in {file}")
+    try:
+        find_master_key(settings)
+    except (InvalidConfig, OSError) as error:
+        return Finding("wrong", "master key", error.message if isinstance(error, InvalidConfig) else str(error))
+    if settings.master_key is None and file.stat().st_mode & 0o077:
+        return Finding("warning", "master key", f"others may read {file}: chmod 600 {file}")
+    return Finding("ok", "master key", "given" if settings.master_key else f"in {file}")
+
+
+def _model_groups(settings: Settings, environ: Mapping[str, str]) -> Finding:
+    try:
+        catalog = load_catalog(settings.config, environ)
+    except InvalidConfig as mistakes:
+        return Finding("wrong", "model groups", mistakes.message)
+    deployments = len(catalog.router.deployments)
+    return Finding("ok", "model groups", f"{len(catalog.groups)} with {deployments} deployments, in {settings.config}")
+
+
+async def _database(settings: Settings) -> AsyncIterator[Finding]:
+    try:
+        url = parse_database_url(settings.database_url)
+    except InvalidConfig as mistakes:
+        yield Finding("wrong", "database", mistakes.message)
+        return
+    shown = url.render_as_string(hide_password=True)
+    if url.get_backend_name() == "sqlite" and _is_missing(url.database):  # connecting would make it
+        yield Finding("warning", "database", f"{shown} is not there yet: control-plane migrate")
+        return
+    db = Database(settings.database_url)
+    try:
+        skew = (await db.clock() - datetime.now(UTC)).total_seconds()
+        missing = await pending(db)
+    except DatabaseUnavailable as unavailable:
+        yield Finding("wrong", "database", f"{shown} cannot be reached: {unavailable.__cause__}".splitlines()[0])
+        return
+    finally:
+        await db.aclose()
+    if missing:
+        yield Finding("warning", "database", f"{shown} lacks {len(missing)} migrations: control-plane migrate")
+    else:
+        yield Finding("ok", "database", shown)
+    yield _clock("database", skew)
+    if db.is_sqlite:
+        yield _disk(Path(db.url.database or "."))
+
+
+def _is_missing(file: str | None) -> bool:
+    return not Path(file or "").exists()
+
+
+async def _redis(settings: Settings) -> Finding:
+    if settings.redis_url is None:
+        return Finding("ok", "redis", "none: each process counts limits alone")
+    limits = SharedLimits(settings.redis_url.get_secret_value())
+    try:
+        await limits.check()
+        skew = (await limits.clock() - datetime.now(UTC)).total_seconds()
+    except (LimitsUnavailable, ValueError):
+        return Finding(
+            "wrong", "redis", "CONTROL_PLANE_REDIS_URL: it does not answer, or does not take what it is told"
+        )
+    finally:
+        await limits.aclose()
+    return Finding("ok", "redis", "answers") if abs(skew) <= MOST_SKEW_S else _clock("redis", skew)
+
+
+async def _address(settings: Settings) -> Finding:
+    address = f"{settings.host}:{settings.port}"
+    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as error:
+            return await _taken(settings, address, error.strerror or str(error))
+    return Finding("ok", "address", f"{address} is free")
+
+
+async def _taken(settings: Settings, address: str, why: str) -> Finding:
+    """An address where we serve already is in order."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    try:
+        async with httpx.AsyncClient(timeout=5, trust_env=False) as http:
+            answer = await http.get(f"http://{host}:{settings.port}/health/live")
+            if answer.json() == {"status": "ok"}:
+                return Finding("ok", "address", f"{address} is where this service runs")
+    except (httpx.HTTPError, ValueError):
+        pass
+    return Finding("wrong", "address", f"{address}: {why}; set CONTROL_PLANE_PORT or CONTROL_PLANE_HOST")
+
+
+def _clock(whose: str, skew_s: float) -> Finding:
+    if abs(skew_s) <= MOST_SKEW_S:
+        return Finding("ok", "clock", f"that of the {whose} is the same")
+    way = "ahead of" if skew_s > 0 else "behind"
+    return Finding(
+        "warning", "clock", f"that of the {whose} is {abs(skew_s):.0f} s {way} this machine's; let NTP set both"
+    )
+
+
+def _disk(file: Path) -> Finding:
+    free = shutil.disk_usage(file.parent).free
+    level: Level = "ok" if free >= LEAST_FREE_BYTES else "warning"
+    return Finding(level, "disk", f"{free / 1e9:.1f} GB are free beside {file}")

@@ -1,0 +1,53 @@
+"""`control-plane doctor`: every fault that keeps a machine from serving is said before it is deployed to."""
+
+import asyncio
+from pathlib import Path
+
+from tests.house import MASTER_KEY, config_for, serving, settings_for, write_config
+from tests.processes.process import run, run_arguments
+from tests.provider import Provider
+
+
+async def test_a_machine_in_order_is_called_so_before_and_while_it_serves(
+    provider: Provider, tmp_path: Path, postgres_url: str
+) -> None:
+    config = write_config(tmp_path, config_for(provider))
+    known = {"database_url": postgres_url, "config": config, "master_key": MASTER_KEY}
+    async with serving(settings_for(postgres_url, config)) as running:
+        port = int(running.url.rpartition(":")[2])
+        free, taken = await asyncio.gather(*(run("doctor", tmp_path, **known, port=number) for number in (0, port)))
+    for looked in (free, taken):
+        assert looked.code == 0, looked.output
+        assert "wrong" not in looked.output
+        assert "clock         that of the database is the same" in looked.output
+    assert f"127.0.0.1:{port} is where this service runs" in taken.output
+
+
+async def test_every_fault_is_named_at_once_and_no_secret_with_it(tmp_path: Path) -> None:
+    async with asyncio.timeout(60):
+        strangers = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+        port = strangers.sockets[0].getsockname()[1]
+        looked = await run_arguments(
+            ["doctor"],
+            tmp_path,
+            prot=1,
+            env="production",
+            config="nowhere.yaml",
+            database_url="postgresql://u:a-secret@127.0.0.1:1/x",
+            redis_url="redis://:a-secret@127.0.0.1:1/0",
+            port=port,
+        )
+        strangers.close()
+    assert looked.code == 1
+    wrong = [line.split()[1] for line in looked.output.splitlines() if line.startswith("wrong")]
+    assert wrong == ["settings", "master", "model", "database", "redis", "address"]
+    assert "did you mean 'CONTROL_PLANE_PORT'?" in looked.output
+    assert "a-secret" not in looked.output
+    assert "Traceback" not in looked.output
+
+
+def test_looking_makes_nothing(tmp_path: Path) -> None:
+    """A database or a key made by a look would be taken for the real one."""
+    looked = asyncio.run(run("doctor", tmp_path, database_url=f"sqlite:///{tmp_path}/new/it.db", config="nowhere.yaml"))
+    assert "is not there yet: control-plane migrate" in looked.output
+    assert list(tmp_path.iterdir()) == []
