@@ -54,17 +54,19 @@ class ToolCall(Body):
 
 
 class ChatMessage(Body):
-    """One message. `content` may only be null beside `tool_calls`."""
+    """One message. `content` may only be null beside what an assistant said otherwise."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | Annotated[list[Part], Field(min_length=1, max_length=10_000, fail_fast=True)] | None = None
     name: str | None = None
     tool_calls: Annotated[list[ToolCall], Field(min_length=1, max_length=1000, fail_fast=True)] | None = None
     tool_call_id: str | None = None
+    refusal: str | None = None
+    audio: GivenJson | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> "ChatMessage":
-        if self.content is None and not (self.role == "assistant" and self.tool_calls):
+        if self.content is None and not (self.role == "assistant" and (self.tool_calls or self.refusal or self.audio)):
             raise ValueError("content is missing")
         if self.role == "tool" and self.tool_call_id is None:
             raise ValueError("a tool message needs tool_call_id")
@@ -76,6 +78,7 @@ class ChatMessage(Body):
             length = len(self.content)
         else:
             length = sum(len(part.text) for part in self.content or () if isinstance(part, TextPart))
+        length += len(self.refusal or "")
         return length + sum(len(call.function.arguments) for call in self.tool_calls or ())
 
 
@@ -141,10 +144,13 @@ class ChatParameters(Body):
 
 
 def plain(value: Any) -> Any:
-    """A wire value as JSON data holding only the fields we know and the client set."""
+    """A wire value as JSON data holding only the fields we know and the client set.
+
+    SDKs send an answer's message back with all its nulls. Only of `content` providers expect one.
+    """
     if isinstance(value, Body):
-        known = type(value).model_fields
-        return {name: plain(getattr(value, name)) for name in known if name in value.model_fields_set}
+        said = ((name, getattr(value, name)) for name in type(value).model_fields if name in value.model_fields_set)
+        return {name: plain(field) for name, field in said if field is not None or name == "content"}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value

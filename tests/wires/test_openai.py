@@ -110,13 +110,20 @@ async def test_structured_outputs_are_parsed(client: openai.AsyncOpenAI, provide
     assert provider.seen("json")[0].body["response_format"]["type"] == "json_schema"
 
 
-async def test_a_refusal_is_not_an_answer(client: openai.AsyncOpenAI) -> None:
+async def test_a_refusal_is_not_an_answer_and_can_be_sent_back(client: openai.AsyncOpenAI, provider: Provider) -> None:
     whole = await client.chat.completions.parse(model="refuse", messages=HELLO, response_format=Person)
     said = whole.choices[0].message
     assert (said.refusal, said.content, said.parsed) == ("I cannot.", None, None)
     async with client.chat.completions.stream(model="refuse", messages=HELLO, response_format=Person) as stream:
         streamed = (await stream.get_final_completion()).choices[0].message
     assert (streamed.refusal, streamed.content) == ("I cannot.", None)
+    history: list[Any] = [*HELLO, said, {"role": "assistant", "audio": {"id": "audio_1"}}, *HELLO]
+    await client.chat.completions.create(model="ok", messages=history)
+    sent = provider.seen("ok")[0].body["messages"]
+    assert sent[1:3] == [
+        {"role": "assistant", "refusal": "I cannot."},
+        {"role": "assistant", "audio": {"id": "audio_1"}},
+    ]
 
 
 async def test_likely_tokens_come_with_what_was_said(client: openai.AsyncOpenAI) -> None:
