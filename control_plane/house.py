@@ -18,6 +18,7 @@ from control_plane.model_groups.service import ModelGroupService
 from control_plane.settings import Settings
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.service import SpendService
+from control_plane.spend.standing import Standing
 from control_plane.storage.database import Database
 from control_plane.tenants.service import KeyService
 
@@ -37,6 +38,7 @@ class House:
     limits: LimitService
     administration: AdministrationService
     spend: SpendService
+    standing: Standing
     reconciliation: ReconcileService
     calls: CallService
     idempotency: IdempotencyService

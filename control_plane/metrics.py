@@ -4,12 +4,15 @@ Money is counted in nano-USD, so that the sums are those of the bills: a float i
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+OURS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+PROVIDERS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)
 
 
 class Metrics:
@@ -29,19 +32,60 @@ class Metrics:
         self._credits = self._counter("credits_charged", "Credits that closed jobs were charged.")
         self._refusals = self._counter("limit_refusals", "Calls and jobs refused by a rate limit.", "owner", "kind")
         self._fallbacks = self._counter("limits_fallbacks", "Times Redis went away and limits were counted alone.")
-        self._shared = Gauge(
-            "control_plane_limits_shared", "1 while limits are counted together in Redis.", registry=self._registry
+        self._shared = self._gauge("limits_shared", "1 while limits are counted together in Redis.")
+        self._tasks = self._gauge("tasks", "Tasks in the event loop.")
+        self._in_flight = self._gauge("calls_in_flight", "Calls that run in this process.")
+        self._waiting = self._gauge("writes_waiting", "Intents and records that wait for the next group commit.")
+        self._flush = self._histogram("flush_seconds", "One group commit.", OURS_S)
+        self._open = self._histogram("open_seconds", "Ours before a call: group, limits, hold, durable intent.", OURS_S)
+        self._record = self._histogram("record_seconds", "Ours after a call: until its record is durable.", OURS_S)
+        self._provider = self._histogram(
+            "provider_seconds", "From a call's durable intent to the end of its answer.", PROVIDERS_S, "model_group"
         )
-
-        self._tasks = Gauge("control_plane_tasks", "Tasks in the event loop.", registry=self._registry)
-
-        self._in_flight = Gauge(
-            "control_plane_calls_in_flight", "Calls that run in this process.", registry=self._registry
+        self._first_chunk = self._histogram(
+            "first_chunk_seconds", "The same to a stream's first piece.", PROVIDERS_S, "model_group"
         )
+        self._held = self._gauge("credits_held", "Credits that open jobs of all teams hold.")
+        self._unexplained = self._gauge(
+            "reconciliation_unexplained", "What the last reconciliation could not explain.", "source"
+        )
+        self._drift = self._gauge(
+            "reconciliation_drift_nano_usd", "What was reported there, minus what was recorded.", "source"
+        )
+        self._reconciled = self._gauge("reconciliation_timestamp_seconds", "When the last one was made.", "source")
 
-    def watch_calls(self, running: Callable[[], float]) -> None:
-        """How many calls run is asked when somebody wants to know."""
+    def watch(self, *, running: Callable[[], float], waiting: Callable[[], float]) -> None:
+        """How many calls run, and how many writes wait, is asked when somebody wants to know."""
         self._in_flight.set_function(running)
+        self._waiting.set_function(waiting)
+
+    def call_opened(self, seconds: float) -> None:
+        """A call's intent is durable, so long after it was asked for."""
+        self._open.observe(seconds)
+
+    def call_took(self, *, model_group: str, ms: int, first_chunk_ms: int | None) -> None:
+        """A call that ended here took so long at its provider. Of a lost one nobody knows."""
+        self._provider.labels(model_group).observe(ms / 1000)
+        if first_chunk_ms is not None:
+            self._first_chunk.labels(model_group).observe(first_chunk_ms / 1000)
+
+    def call_recorded(self, seconds: float) -> None:
+        """A call's record took so long to become durable."""
+        self._record.observe(seconds)
+
+    def flushed(self, seconds: float) -> None:
+        """A group commit ended, well or not."""
+        self._flush.observe(seconds)
+
+    def holds_are(self, credits_held: int) -> None:
+        """What open jobs hold at the moment."""
+        self._held.set(credits_held)
+
+    def reconciliation_was(self, source: str, *, unexplained: int, drift: int, made_at: float) -> None:
+        """What the last reconciliation with this source found."""
+        self._unexplained.labels(source).set(unexplained)
+        self._drift.labels(source).set(drift)
+        self._reconciled.labels(source).set(made_at)
 
     def call_ended(
         self,
@@ -91,3 +135,9 @@ class Metrics:
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:
         return Counter(f"control_plane_{name}", says, labels, registry=self._registry)
+
+    def _gauge(self, name: str, says: str, *labels: str) -> Gauge:
+        return Gauge(f"control_plane_{name}", says, labels, registry=self._registry)
+
+    def _histogram(self, name: str, says: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        return Histogram(f"control_plane_{name}", says, labels, registry=self._registry, buckets=buckets)

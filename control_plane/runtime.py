@@ -43,6 +43,7 @@ from control_plane.settings import Settings
 from control_plane.spend.proxies import Proxy
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.service import SpendService
+from control_plane.spend.standing import Standing
 from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import pending
@@ -96,7 +97,7 @@ async def open_house(
             calls = CallService(
                 gateway, groups, jobs, limits, writer, files, clock=clock, refuses_unpriced=settings.refuse_unpriced
             )
-            metrics.watch_calls(lambda: len(calls.in_flight.calls))
+            metrics.watch(running=lambda: len(calls.in_flight.calls), waiting=lambda: writer.waiting)
             one_call_jobs = OneCallJobs(jobs, calls)
             house = House(
                 settings=settings,
@@ -110,6 +111,7 @@ async def open_house(
                 limits=limits,
                 administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
                 spend=SpendService(db),
+                standing=Standing(db, metrics),
                 reconciliation=ReconcileService(
                     db,
                     clock=clock,

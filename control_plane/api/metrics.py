@@ -10,5 +10,6 @@ router = APIRouter()
 
 @router.get("/metrics", include_in_schema=False)
 async def metrics(house: House) -> Response:
-    """Counters since the process started, in Prometheus' text format."""
+    """Counters since the process started, and where the database stands, in Prometheus' text format."""
+    await house.standing.look()
     return Response(house.metrics.exposed(), media_type=CONTENT_TYPE)

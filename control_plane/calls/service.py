@@ -5,6 +5,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from time import perf_counter
 from typing import Any, Generic, TypeVar
 
 import anyio.lowlevel
@@ -176,6 +177,7 @@ class CallService:
         DatabaseUnavailable, ShuttingDown.
         """
         permit = order.permit
+        started = perf_counter()
         try:
             decided = await self._decide(who, order, job_id)
             permit = permit or await self._permit(who, decided)
@@ -194,11 +196,13 @@ class CallService:
                 markup_bps=decided.target.markup_bps,
             )
             to_provider = ProviderCall(call_id, job_id, who.team(), decided.target.models, request)
-            return await self.in_flight.to_its_end(self._admit(intent, to_provider, permit))
+            live = await self.in_flight.to_its_end(self._admit(intent, to_provider, permit))
         except BaseException:
             if permit is not None:
                 await self.in_flight.to_its_end(permit.settle(0))
             raise
+        self._writer.metrics.call_opened(perf_counter() - started)
+        return live
 
     async def _decide(self, who: Principal, order: CallOrder, job_id: JobId | None) -> _Decided:
         """Nothing is taken, fetched or written. Raises: as `target_in`, EndpointUnsupported, UnpricedRefused, ShuttingDown."""

@@ -15,6 +15,7 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     bindparam,
+    func,
     insert,
     or_,
     select,
@@ -228,6 +229,11 @@ async def set_low_balance(tx: Tx, team_id: TeamId, threshold: int | None) -> Bal
 async def find_balance(reader: Reader, team_id: TeamId) -> Balance | None:
     """The team's balance, or None when there is no such team."""
     return (await find_balances(reader, [team_id])).get(team_id)
+
+
+async def credits_held(reader: Reader) -> int:
+    """What open jobs of all teams hold."""
+    return int((await reader.execute(select(func.coalesce(func.sum(col(CreditBalance.held)), 0)))).scalar_one())
 
 
 async def find_balances(reader: Reader, team_ids: Collection[TeamId]) -> dict[TeamId, Balance]:

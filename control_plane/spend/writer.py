@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from time import perf_counter
 from typing import assert_never
 from uuid import UUID
 
@@ -63,7 +64,7 @@ class SpendWriter:
         metrics: Metrics | None = None,
         risk: RiskPolicy | None = None,
     ) -> None:
-        self._metrics = metrics or Metrics()
+        self.metrics = metrics or Metrics()
         self._risk = risk or RiskPolicy()
         self._db = db
         self._worker_id = worker_id
@@ -73,6 +74,11 @@ class SpendWriter:
         self._kept: list[Withdrawal | Record | SpendReport] = []
         self._retrying = asyncio.Lock()
         self.run = self._batcher.run
+
+    @property
+    def waiting(self) -> int:
+        """How many items wait to be written."""
+        return self._batcher.waiting
 
     async def open(self, intent: Intent) -> Admitted:
         """Makes the intent durable and holds what the job needs; returns the intent as it was written.
@@ -98,11 +104,14 @@ class SpendWriter:
 
         Raises: DatabaseUnavailable; the record is kept then, and written when the database is back.
         """
+        started = perf_counter()
         try:
-            return await self._batcher.put(record)
+            written = await self._batcher.put(record)
         except DatabaseUnavailable:
             self._kept.append(record.to_be_kept())
             raise
+        self.metrics.call_recorded(perf_counter() - started)
+        return written
 
     def report(self, report: SpendReport) -> None:
         """Keeps what LiteLLM said about an attempt. Nobody waits for it, so it is written in a task of its own."""
@@ -145,6 +154,13 @@ class SpendWriter:
                 self._kept.remove(item)
 
     async def _write(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
+        started = perf_counter()
+        try:
+            return await self._write_each(items)
+        finally:
+            self.metrics.flushed(perf_counter() - started)
+
+    async def _write_each(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
         try:
             return await self._write_together(items)
         except DatabaseUnavailable:
@@ -164,7 +180,11 @@ class SpendWriter:
         batch = _Batch.of(items)
         first, results = await self._db.at_once(lambda tx: self._write_batch(tx, batch))
         for call_id in first:
-            self._metrics.call_ended(**counted(batch.records[call_id]))
+            record = batch.records[call_id]
+            self.metrics.call_ended(**counted(record))
+            self.metrics.call_took(
+                model_group=record.intent.model_group, ms=record.latency_ms, first_chunk_ms=record.first_chunk_ms
+            )
         results |= {id(record): Written(is_first=call_id in first) for call_id, record in batch.records.items()}
         return [results.get(id(item), Written(is_first=False)) for item in items]
 

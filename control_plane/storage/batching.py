@@ -46,6 +46,11 @@ class Batcher(Generic[Item, Result]):
         self._due = asyncio.Event()
         self._queue: asyncio.Queue[_Waiting[Item, Result]] = asyncio.Queue(capacity)
 
+    @property
+    def waiting(self) -> int:
+        """How many items are in the queue."""
+        return self._queue.qsize()
+
     async def put(self, item: Item, *, patience_s: float = 0) -> Result:
         """Waits until the item is durable. A caller that is cancelled meanwhile leaves its item to be written.
 

@@ -1,0 +1,48 @@
+"""What Prometheus is told of a server: how long its calls take and where, what is held, whether the books agree."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from control_plane.spend.reconcile import ReconcileService
+from tests.calls.sse import streaming
+from tests.house import Team, config_for, new_team, serving, settings_for, write_config
+from tests.provider import Provider
+
+
+async def seen(team: Team) -> dict[str, float]:
+    """Every sample by its name and labels."""
+    answer = await team.http.get("/metrics")
+    assert answer.status_code == 200
+    return {name: float(value) for name, value in re.findall(r"^control_plane_(\S+) (\S+)$", answer.text, re.MULTILINE)}
+
+
+async def test_a_call_is_seen_while_it_runs_and_timed_when_it_has_ended(
+    provider: Provider, tmp_path: Path, sqlite_url: str
+) -> None:
+    settings = settings_for(sqlite_url, write_config(tmp_path, config_for(provider)))
+    async with serving(settings) as server, new_team(server) as team:
+        later = ReconcileService(server.house.db, clock=lambda: datetime.now(UTC) + timedelta(hours=1))
+        await team.call(await team.create_job())
+        found = await later.reconcile("embedded", datetime.now(UTC) - timedelta(hours=1))
+
+        async with streaming(team, await team.create_job(), "hold") as stream:
+            await stream.pieces(3)
+            running = await seen(team)
+            provider.release("hold")
+            await stream.rest()
+        assert running["calls_in_flight"] == 1
+        assert running["credits_held"] == 2
+        assert running['reconciliation_unexplained{source="embedded"}'] == found.unexplained
+        assert running['reconciliation_drift_nano_usd{source="embedded"}'] == found.drift
+        assert running['reconciliation_timestamp_seconds{source="embedded"}'] > datetime.now(UTC).timestamp()
+
+        ended = await seen(team)
+        assert ended["calls_in_flight"] == ended["writes_waiting"] == 0
+        assert ended["open_seconds_count"] == ended["record_seconds_count"] == 2
+        assert ended['provider_seconds_count{model_group="ok"}'] == 1
+        assert ended['provider_seconds_count{model_group="hold"}'] == 1
+        assert ended['first_chunk_seconds_count{model_group="hold"}'] == 1
+        assert ended['first_chunk_seconds_sum{model_group="hold"}'] < ended['provider_seconds_sum{model_group="hold"}']
+        assert 'first_chunk_seconds_count{model_group="ok"}' not in ended
+        assert ended["flush_seconds_count"] >= 2
