@@ -63,14 +63,14 @@ else
 fi
 export IMAGE
 
-step "Check $CONFIG"
-compose run --rm --no-deps -T --volume "$CONFIG:/tmp/litellm_config.yaml:ro" migrate config check /tmp/litellm_config.yaml ||
-  fail "the YAML has the mistakes above; the old one stays in force."
-
 step "Postgres and Redis"
 compose up --detach postgres redis
 wait_healthy postgres || fail "Postgres does not come up."
 wait_healthy redis || fail "Redis does not come up."
+
+step "Doctor, with $CONFIG"
+compose run --rm --no-deps -T --volume "$CONFIG:/tmp/litellm_config.yaml:ro" -e CONTROL_PLANE_CONFIG=/tmp/litellm_config.yaml \
+  migrate doctor || fail "what is wrong is said above; nothing was changed."
 
 step "Migrate"
 compose run --rm --no-deps -T migrate

@@ -132,7 +132,7 @@ if [[ "$OVERLAY" == in-cluster ]]; then
   kube rollout status statefulset/postgres --timeout="$WAIT" || fail "Postgres does not come up."
 fi
 
-step "Check $CONFIG, then migrate"
+step "Doctor, with $CONFIG; then migrate"
 kube delete job control-plane-migrate --ignore-not-found
 apply app.kubernetes.io/component=migrate
 until="$((SECONDS + 900))"
@@ -142,7 +142,7 @@ while true; do
     *Complete*) break ;;
     *Failed*)
       kube logs --selector batch.kubernetes.io/job-name=control-plane-migrate --all-containers --tail 30 --prefix >&2 || true
-      fail "the YAML is wrong, or the database was not migrated: see above. Nothing else was changed."
+      fail "the doctor found something, or the database was not migrated: see above. Nothing else was changed."
       ;;
   esac
   ((SECONDS < until)) || fail "the job control-plane-migrate does not end: kubectl describe it."
