@@ -4,6 +4,9 @@
 PYTHON ?= python3
 VENV := .venv
 ADVISORIES ?= pypi
+TARGET ?= compose
+DEPLOY = @if [ -x deploy/$(TARGET)/up.sh ]; then exec deploy/$(TARGET)/$(1); \
+	else echo "TARGET is one of: $(patsubst deploy/%/up.sh,%,$(wildcard deploy/*/up.sh))"; exit 2; fi
 BIN := $(VENV)/bin
 NODE := tests/node
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -11,10 +14,10 @@ SOURCES := control_plane tests
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: sbom audit help install install-dev demo run test check format bench bench-peers soak chaos lock clean
+.PHONY: deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test check format bench bench-peers soak chaos lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; run make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
@@ -96,6 +99,22 @@ $(VENV)/product/.installed: $(VENV)/bin/python deploy/requirements.lock
 	@rm -rf $(VENV)/product && $(BIN)/python -m venv --without-pip $(VENV)/product
 	@$(BIN)/python -m pip --disable-pip-version-check --quiet --python $(VENV)/product/bin/python install --require-hashes -r deploy/requirements.lock
 	@touch $@
+
+deploy: ## Deploy, or upgrade, with TARGET=compose (the default) or kubernetes: deploy/README.md
+	$(call DEPLOY,up.sh)
+
+deploy-status: ## What of it runs, and whether all is well
+	$(call DEPLOY,status.sh)
+
+deploy-down: ## Stop it; data stays
+	$(call DEPLOY,down.sh)
+
+backup: ## Write its database to FILE, while it runs
+	$(call DEPLOY,backup.sh $(FILE))
+
+restore: ## Put the backup FILE in the place of its database
+	@test -n "$(FILE)" || { echo "make restore FILE=…: which backup?"; exit 2; }
+	$(call DEPLOY,restore.sh $(FILE))
 
 sbom: $(VENV)/supply/.installed $(VENV)/product/.installed ## Write dist/sbom.cdx.json (CycloneDX) and dist/licences.csv: all that is deployed
 	@mkdir -p dist

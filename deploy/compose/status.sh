@@ -10,6 +10,7 @@ well=0
 for service in $(compose config --services | sort); do
   [[ "$service" == migrate ]] && continue
   health="$(health_of "$service")"
+  [[ -z "$health" && "$service" =~ ^(prometheus|grafana)$ ]] && continue # not asked for
   printf '%-18s %-10s %s\n' "$service" "${health:-not there}" "$(image_of "$service")"
   case "$health" in healthy | running) ;; *) well=1 ;; esac
 done
