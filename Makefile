@@ -85,7 +85,7 @@ $(VENV)-peers/.litellm:
 
 lock: ## Renew the lock files in deploy/, leaving out releases younger than a week
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip --disable-pip-version-check --quiet install uv
-	@cd deploy && for set in requirements requirements-dev requirements-clients requirements-supply; do \
+	@cd deploy && for set in requirements requirements-dev requirements-clients requirements-supply requirements-host; do \
 	  ../$(VENV)-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --exclude-newer "$$(date -u -d '7 days ago' +%F)" $$set.in -o $$set.lock; done
 	@rm -rf $(VENV)-lock
@@ -100,7 +100,7 @@ $(VENV)/product/.installed: $(VENV)/bin/python deploy/requirements.lock
 	@$(BIN)/python -m pip --disable-pip-version-check --quiet --python $(VENV)/product/bin/python install --require-hashes -r deploy/requirements.lock
 	@touch $@
 
-deploy: ## Deploy, or upgrade, with TARGET=compose (the default) or kubernetes: deploy/README.md
+deploy: ## Deploy, or upgrade, with TARGET=compose (the default), kubernetes or host: deploy/README.md
 	$(call DEPLOY,up.sh)
 
 deploy-status: ## What of it runs, and whether all is well

@@ -1,10 +1,16 @@
-"""A server that is asked to stop first says that it is not ready, and goes on serving until balancers have noticed."""
+"""A server that is asked to stop first says that it is not ready, and goes on serving until balancers have noticed.
+
+It lets go of sockets that it shares with others at once: those take who comes next.
+"""
 
 import asyncio
 from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+
+ASK_ANOTHER = (b"connection", b"close")
+"""With every answer from then on, so that no customer sends a request into a connection that is about to be closed."""
 
 
 class DrainingServer(uvicorn.Server):
@@ -28,4 +34,8 @@ class DrainingServer(uvicorn.Server):
 
     def _drain(self, sig: int) -> None:
         self._say_so()
+        self.config.encoded_headers.append(ASK_ANOTHER)  # from the next look at the clock on
+        self.server_state.default_headers = [*self.server_state.default_headers, ASK_ANOTHER]
+        for shared in self.servers[1:]:
+            shared.close()
         self._loop.call_later(self._drain_s, super().handle_exit, sig, None)

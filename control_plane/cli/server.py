@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
@@ -26,6 +26,7 @@ from control_plane.storage.migrate import migrate as migrate_database
 log = logging.getLogger(__name__)
 
 START_POLL_S = 0.01
+FIRST_HANDED_FD = 3  # systemd's convention: sd_listen_fds(3)
 GC_THRESHOLD = 50_000  # a call makes thousands of short-lived objects; the default of 700 costs 6-12 % of CPU
 
 
@@ -106,7 +107,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
     from control_plane.runtime import open_house  # noqa: PLC0415 - as above
 
     signals = StopSignals()
-    with signals.caught(), _bound(settings) as listener:
+    with signals.caught(), _bound(settings) as listener, _handed_over() as shared:
         async with open_house(settings) as house:
             _spare_the_collector()
             config = uvicorn.Config(
@@ -120,7 +121,7 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
             )
             server = DrainingServer(config, drain_s=settings.drain_s, say_so=house.calls.drain)
             signals.stop(server)
-            task = asyncio.create_task(server.serve([listener]), name="server")
+            task = asyncio.create_task(server.serve([listener, *shared]), name="server")
             try:
                 await _until_started(server, task, settings)
                 port: int = listener.getsockname()[1]
@@ -163,6 +164,23 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
         except OSError as error:
             raise _cannot_listen(settings, error) from None
         yield listener
+
+
+@contextmanager
+def _handed_over() -> Iterator[list[socket.socket]]:
+    """The sockets that a service manager listens on for us, beside the address that is ours alone.
+
+    Replicas share them: while one is replaced, the others take its customers.
+    """
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        yield []
+        return
+    number = int(os.environ.get("LISTEN_FDS", "0"))
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(socket.socket(fileno=descriptor))
+            for descriptor in range(FIRST_HANDED_FD, FIRST_HANDED_FD + number)
+        ]
 
 
 def _cannot_listen(settings: Settings, error: OSError) -> CannotListen:
