@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from control_plane.administration.service import AdministrationService
+from control_plane.calls.configuration import Configuration
 from control_plane.calls.one_call import OneCallJobs
 from control_plane.calls.placed import PlacedCalls
 from control_plane.calls.recent_tools import RecentToolCalls
@@ -41,6 +42,7 @@ class House:
     standing: Standing
     reconciliation: ReconcileService
     calls: CallService
+    configuration: Configuration
     idempotency: IdempotencyService
     one_call_jobs: OneCallJobs
     placed_calls: PlacedCalls

@@ -12,6 +12,7 @@ from typing import Any
 
 from control_plane import clock as system_clock
 from control_plane.administration.service import AdministrationService
+from control_plane.calls.configuration import Configuration
 from control_plane.calls.lease import Lease
 from control_plane.calls.one_call import OneCallJobs
 from control_plane.calls.placed import PlacedCalls
@@ -24,8 +25,10 @@ from control_plane.documents.service import DocumentService
 from control_plane.errors import InvalidConfig
 from control_plane.fetching.addresses import PrivateHosts
 from control_plane.fetching.fetcher import Fetcher, Resolve, look_up
+from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.lanes import LanePolicy
-from control_plane.gateway.router import open_gateway
+from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.router import Gateway
 from control_plane.house import House
 from control_plane.idempotency.service import IdempotencyService
 from control_plane.ids import new_id
@@ -69,7 +72,8 @@ async def open_house(
     If a background task dies, so does the house: loudly, instead of going on without it.
     """
     key, _ = find_master_key(settings)
-    catalog = load_catalog(settings.config, os.environ)
+    environ = dict(os.environ)
+    catalog = load_catalog(settings.config, environ)
     db = Database(settings.database_url, pool_size=settings.database_pool_size)
     try:
         with only_process(db):
@@ -84,6 +88,10 @@ async def open_house(
             limits = LimitService(redis_url=redis_url, processes=lambda: lease.processes, metrics=metrics)
             lanes = LanePolicy(settings.lane, check_share=settings.relay_check_share)
             gateway = await open_gateway(catalog.router, writer.report, lanes=lanes, redis_url=redis_url)
+
+            async def next_gateway(config: RouterConfig, before: Gateway) -> Gateway:
+                return await open_gateway(config, writer.report, lanes=lanes, redis_url=redis_url, before=before)
+
             keys = KeyService(db, master_key=key, clock=clock)
             groups = ModelGroupService(db, catalog)
             jobs = JobService(db, groups, clock=clock, metrics=metrics)
@@ -98,6 +106,9 @@ async def open_house(
                 gateway, groups, jobs, limits, writer, files, clock=clock, refuses_unpriced=settings.refuse_unpriced
             )
             metrics.watch(running=lambda: len(calls.in_flight.calls), waiting=lambda: writer.waiting)
+            configuration = Configuration(
+                settings.config, groups, calls, lease, next_gateway, environ, is_watched=settings.watch_config
+            )
             one_call_jobs = OneCallJobs(jobs, calls)
             house = House(
                 settings=settings,
@@ -116,10 +127,11 @@ async def open_house(
                     db,
                     clock=clock,
                     kept_for=settings.spend_logs_kept_for,
-                    price=gateway.price,
-                    proxy=proxy_of(settings, catalog),
+                    price=calls.price,
+                    proxy=lambda: proxy_of(settings, groups.catalog),
                 ),
                 calls=calls,
+                configuration=configuration,
                 idempotency=IdempotencyService(db, worker_id, clock=clock),
                 one_call_jobs=one_call_jobs,
                 placed_calls=PlacedCalls(calls, one_call_jobs),
@@ -145,7 +157,7 @@ async def open_house(
                 "proxy_reconciliation": house.reconciliation.reconcile_proxy_hourly,
                 "old_spend_logs": house.reconciliation.drop_old_logs,
             }
-            await lease.start()
+            await lease.start(catalog.generation)
             # The writer outlives the others: when one of them dies, the calls still running are recorded all the same.
             async with (
                 _running(writer=writer.run()),
@@ -153,6 +165,7 @@ async def open_house(
                     kept_writes=writer.write_kept(),
                     kept_closings=house.one_call_jobs.close_kept(),
                     lease=lease.run(),
+                    configuration=configuration.run(),
                     limits=limits.run(),
                     sweeper=Sweeper(db, "due", due).run(),
                     slow_sweeper=Sweeper(db, "slow", slow).run(),
@@ -163,7 +176,7 @@ async def open_house(
                     yield house
                 finally:
                     await calls.land(LANDING_S)
-                    await gateway.aclose()
+                    await configuration.aclose()
                     await fetcher.aclose()
                     await writer.drain()
                     await house.one_call_jobs.drain()

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
         description="`sqlite:///path` (one process) or `postgresql://user:password@host/name`, unix sockets too.",
     )
     config: Path = Field(default=Path("litellm_config.yaml"), description="The YAML of deployments and model groups.")
+    watch_config: bool = Field(
+        default=True, description="Whether a change of that file is noticed, and put in force, within seconds."
+    )
     master_key: SecretStr | None = Field(
         default=None,
         description="The administrator's key. Without one, the first start makes one and keeps it in `var/master_key`.",

@@ -1,5 +1,6 @@
 """Model groups: what there is, who may use it and why, and what a name means to a team."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
@@ -9,6 +10,7 @@ from control_plane.api.admin_shared import ADMIN_ERRORS
 from control_plane.api.answers import rendered
 from control_plane.api.deps import Caller, House
 from control_plane.ids import TeamId
+from control_plane.jobs.models import Worker
 from control_plane.schemas import model_groups as wire
 
 router = APIRouter(prefix="/api/model-groups", tags=["model groups"], responses=ADMIN_ERRORS)
@@ -16,9 +18,23 @@ router = APIRouter(prefix="/api/model-groups", tags=["model groups"], responses=
 
 @router.get("", response_model=wire.ModelGroupList, summary="List model groups")
 async def list_groups(who: Caller, house: House) -> Response:
-    """Every model group with who may use it and why; a team's own key sees those it may use."""
+    """Every model group with who may use it and why; a team's own key sees those it may use.
+
+    For the master key also which version of the YAML is in force, here and at every other server.
+    """
     found = await house.administration.access.list_groups(who)
-    return rendered(wire.ModelGroupList(model_groups=[_answer(view) for view in found]))
+    configuration = _configuration(house, await house.configuration.list_replicas(who)) if who.is_admin else None
+    return rendered(wire.ModelGroupList(model_groups=[_answer(view) for view in found], configuration=configuration))
+
+
+@router.post("/reload", response_model=wire.ReloadAnswer, summary="Put the YAML as it stands in force")
+async def reload(who: Caller, house: House) -> Response:
+    """Reads and checks the file; 422 `invalid_config` lists every mistake by line, and nothing has changed.
+
+    Calls that run end as they began. Other servers follow within seconds, each with the file it sees.
+    """
+    done = await house.configuration.reload(who)
+    return rendered(wire.ReloadAnswer(generation=done.generation, generation_before=done.before, changes=done.changes))
 
 
 @router.get("/{name:path}/resolve", response_model=wire.ResolvedGroup, summary="What a model group means to a team")
@@ -58,4 +74,17 @@ def _answer(view: GroupView) -> wire.ModelGroupAnswer:
         defaults=dict(group.defaults),
         team_patterns=view.patterns,
         granted_teams=view.granted_teams,
+    )
+
+
+def _configuration(house: House, replicas: Sequence[Worker]) -> wire.ConfigurationAnswer:
+    generation = house.configuration.generation
+    return wire.ConfigurationAnswer(
+        generation=generation,
+        is_same_everywhere=all(replica.generation == generation for replica in replicas),
+        problems=house.configuration.problems,
+        replicas=[
+            wire.ReplicaAnswer(name=each.name, generation=each.generation, started_at=each.started_at)
+            for each in replicas
+        ],
     )

@@ -6,6 +6,9 @@ job can be completed.
 
 import asyncio
 import logging
+import os
+import socket
+from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -15,6 +18,7 @@ from control_plane.errors import DatabaseUnavailable
 from control_plane.ids import TeamId
 from control_plane.jobs import admission, workers_store
 from control_plane.jobs.lost import LostCallPolicy, lost_record
+from control_plane.jobs.models import Worker
 from control_plane.jobs.rules import counted
 from control_plane.metrics import Metrics
 from control_plane.storage.database import Database
@@ -22,6 +26,7 @@ from control_plane.storage.database import Database
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 5
+NAME = f"{socket.gethostname()}:{os.getpid()}"
 LEASE = timedelta(seconds=30)  # six heartbeats: longer than any pause of a process that still works
 
 
@@ -42,16 +47,19 @@ class Lease:
         self._db = db
         self._worker_id = worker_id
         self._clock = clock
-        self._is_judge_from = clock()
+        self._is_judge_from = self._started_at = clock()
+        self._generation: str | None = None
         self.processes = 1
         """How many servers live on this database, as far as they have said so lately."""
+        self.generations: frozenset[str] = frozenset()
+        """The versions of the YAML in force at the others, as far as they have said so lately."""
 
-    async def start(self) -> None:
-        """Announces this process, and on SQLite, where it is the only one, declares every other dead."""
-        async with self._db.transaction() as tx:
-            now = self._clock()
-            await workers_store.add(tx, self._worker_id, now)
-            self.processes = await workers_store.count_alive(tx, since=now - LEASE)
+    async def start(self, generation: str | None = None) -> None:
+        """Announces this process with its version of the YAML, and on SQLite, where it is the only one, declares every
+        other dead.
+        """
+        self._generation = generation
+        await self._renew()
         await self._sweep(timedelta(0) if self._db.is_sqlite else LEASE)
 
     async def run(self) -> None:
@@ -59,13 +67,35 @@ class Lease:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             try:
-                async with self._db.transaction() as tx:
-                    now = self._clock()
-                    await workers_store.renew(tx, self._worker_id, now)
-                    self.processes = await workers_store.count_alive(tx, since=now - LEASE)
+                await self._renew()
             except DatabaseUnavailable:
                 log.warning("heartbeat_failed")
                 self._is_judge_from = self._clock() + LEASE  # who could not speak either is not dead
+
+    async def announce(self, generation: str) -> None:
+        """This process has another version of the YAML now. The others hear of it with their next sign of life."""
+        self._generation = generation
+        try:
+            await self._renew()
+        except DatabaseUnavailable:
+            log.warning("heartbeat_failed")  # the next one says it
+
+    async def list_replicas(self) -> Sequence[Worker]:
+        """Every server that lives, the oldest first. Raises: DatabaseUnavailable."""
+        async with self._db.reader() as reader:
+            return await workers_store.list_alive(reader, since=self._clock() - LEASE)
+
+    async def _renew(self) -> None:
+        now = self._clock()
+        worker = Worker(
+            id=self._worker_id, started_at=self._started_at, seen_at=now, name=NAME, generation=self._generation
+        )
+        async with self._db.transaction() as tx:
+            await workers_store.renew(tx, worker)
+            alive = await workers_store.list_alive(tx, since=now - LEASE)
+        self.processes = len(alive)
+        others = (each.generation for each in alive if each.id != self._worker_id)
+        self.generations = frozenset(generation for generation in others if generation is not None)
 
     async def give_up_dead(self) -> None:
         """Looks for dead processes; a chore of the sweeper. Raises: DatabaseUnavailable."""

@@ -13,6 +13,7 @@ from control_plane import failpoints
 from control_plane.chat import Answer, FinishReason, PlainAnswer, ProviderCall, Served, Usage
 from control_plane.clock import Clock
 from control_plane.errors import CallLost, DatabaseUnavailable, HouseError
+from control_plane.gateway.router import Gateway
 from control_plane.jobs.rules import CallStatus, Intent, Record
 from control_plane.limits.service import Permit
 from control_plane.spend.writer import SpendWriter
@@ -106,13 +107,16 @@ class InFlight:
 
 
 class LiveCall:
-    """One call in flight. `latency_ms` runs from the intent to the record; `permit` is settled with it."""
+    """One call in flight. `latency_ms` runs from the intent to the record; `permit` is settled with it, and
+    `gateway` left.
+    """
 
     def __init__(
         self,
         intent: Intent,
         to_provider: ProviderCall,
         *,
+        gateway: Gateway,
         permit: Permit,
         credits_remaining: int,
         writer: SpendWriter,
@@ -121,6 +125,7 @@ class LiveCall:
     ) -> None:
         self.intent = intent
         self.to_provider = to_provider
+        self.gateway = gateway
         self.permit = permit
         self.credits_remaining = credits_remaining
         self.first_chunk_ms: int | None = None
@@ -186,6 +191,7 @@ class LiveCall:
             raise
         finally:
             await self.permit.settle(outcome.usage.total_tokens)
+            self.gateway.leave()
             self.in_flight.remove(self)
         if record.is_unpriced:
             log.warning("call_unpriced", extra={"call_id": str(self.intent.call_id)})

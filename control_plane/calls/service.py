@@ -15,7 +15,7 @@ from control_plane.calls.live import InFlight, LiveCall, Outcome
 from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.rules import CLIENT_CLOSED, DEFAULT_TEMPERATURE, DRAINED, cut_to, fill_in
 from control_plane.calls.stream import LiveStream
-from control_plane.chat import Answer, CallRequest, ChatRequest, Demand, PlainAnswer, PlainRequest, ProviderCall
+from control_plane.chat import Answer, CallRequest, ChatRequest, Demand, PlainAnswer, PlainRequest, ProviderCall, Usage
 from control_plane.clock import Clock
 from control_plane.errors import EndpointUnsupported, ShuttingDown, UnpricedRefused, error_code_of
 from control_plane.gateway.router import Gateway
@@ -28,6 +28,7 @@ from control_plane.model_groups.catalog import Target
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.spend.writer import SpendWriter
 from control_plane.tenants.principal import Principal
+from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class _Decided:
     """What an order comes to: what it runs on, what is asked of the model, and what that may use at most."""
 
     target: Target
+    gateway: Gateway
     request: CallRequest
     demand: Demand
 
@@ -86,7 +88,9 @@ class CallService:
         clock: Clock,
         refuses_unpriced: bool = False,
     ) -> None:
-        """`refuses_unpriced`: whether groups with a model of unknown price are refused."""
+        """`gateway`: the one in force, which may be replaced at any time. `refuses_unpriced`: whether groups with a model
+        of unknown price are refused.
+        """
         self._refuses_unpriced = refuses_unpriced
         self.gateway = gateway
         self._groups = groups
@@ -101,14 +105,14 @@ class CallService:
 
     async def call(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[Answer]:
         """One buffered chat call. Raises: what `_open` raises, and ProviderError when no model of the group answered."""
-        return await self._answered(who, job_id, order, self.gateway.complete)
+        return await self._answered(who, job_id, order, Gateway.complete)
 
     async def ask(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[PlainAnswer]:
         """One call of an endpoint that answers at once. Raises as `call`."""
-        return await self._answered(who, job_id, order, self.gateway.ask)
+        return await self._answered(who, job_id, order, Gateway.ask)
 
     async def _answered(
-        self, who: Principal, job_id: JobId, order: CallOrder, ask: Callable[[ProviderCall], Awaitable[A]]
+        self, who: Principal, job_id: JobId, order: CallOrder, ask: Callable[[Gateway, ProviderCall], Awaitable[A]]
     ) -> AnsweredCall[A]:
         live = await self._open(who, job_id, order, is_stream=False)
         answer = await self._from_provider(live, ask)
@@ -119,7 +123,7 @@ class CallService:
     async def stream(self, who: Principal, job_id: JobId, order: CallOrder) -> LiveStream:
         """One streamed call, its first chunk already here. Raises as `call`: a failure before that is no stream."""
         live = await self._open(who, job_id, order, is_stream=True)
-        upstream = await self._from_provider(live, self.gateway.stream)
+        upstream = await self._from_provider(live, Gateway.stream)
         live.first_chunk_ms = live.elapsed_ms()
         failpoints.reach("stream_begun")
         return LiveStream(live, upstream)
@@ -147,8 +151,14 @@ class CallService:
         """Tokens of the order's prompt at its first model, counted by us. Raises: as `choose`."""
         target = await self.choose(who, order)
         call = ProviderCall(CallId(new_id()), JobId(new_id()), who.team(), target.models, order.request)
-        usage, _ = await self.gateway.estimate(call)
+        gateway = self.gateway
+        with gateway.in_use():
+            usage, _ = await gateway.estimate(call)
         return usage.prompt_tokens
+
+    def price(self, deployment_id: str, usage: Usage) -> NanoUsd | None:
+        """What plain tokens cost at a deployment now; see `Gateway.price`."""
+        return self.gateway.price(deployment_id, usage)
 
     async def admit(self, who: Principal, order: CallOrder) -> CallOrder:
         """The order with leave to be made, for a job that is still to be created. Make it, or settle its permit.
@@ -176,10 +186,12 @@ class CallService:
         JobNotOwned, JobClosed, AtRiskLimit, JobCapReached, InsufficientCredits, UnpricedRefused, FileRefused,
         DatabaseUnavailable, ShuttingDown.
         """
-        permit = order.permit
+        permit, gateway = order.permit, None
         started = perf_counter()
         try:
             decided = await self._decide(who, order, job_id)
+            gateway = decided.gateway
+            gateway.enter()
             permit = permit or await self._permit(who, decided)
             request = await self._files.inlined(decided.request, decided.target.models, team=who.team())
             call_id = await self._id_of(order)
@@ -192,12 +204,14 @@ class CallService:
                 purpose=order.purpose,
                 metadata=order.metadata or {},
                 created_at=self._clock(),
-                demand=self.gateway.demand(decided.target.models, request),
+                demand=gateway.demand(decided.target.models, request),
                 markup_bps=decided.target.markup_bps,
             )
             to_provider = ProviderCall(call_id, job_id, who.team(), decided.target.models, request)
-            live = await self.in_flight.to_its_end(self._admit(intent, to_provider, permit))
+            live = await self.in_flight.to_its_end(self._admit(gateway, intent, to_provider, permit))
         except BaseException:
+            if gateway is not None:
+                gateway.leave()
             if permit is not None:
                 await self.in_flight.to_its_end(permit.settle(0))
             raise
@@ -205,17 +219,21 @@ class CallService:
         return live
 
     async def _decide(self, who: Principal, order: CallOrder, job_id: JobId | None) -> _Decided:
-        """Nothing is taken, fetched or written. Raises: as `target_in`, EndpointUnsupported, UnpricedRefused, ShuttingDown."""
+        """Nothing is taken, fetched or written. Raises: as `target_in`, EndpointUnsupported, UnpricedRefused, ShuttingDown.
+
+        What it runs on and the gateway are of one version of the YAML: nothing waits between choosing and taking it.
+        """
         if self.is_stopping:
             raise ShuttingDown(retry_after_s=1)
         target = await self.target_in(who, order, job_id)
+        gateway = self.gateway
         request = fill_in(order.request, target.defaults, temperature=order.default_temperature)
-        if isinstance(request, PlainRequest) and not self.gateway.takes(target.models, request):
+        if isinstance(request, PlainRequest) and not gateway.takes(target.models, request):
             raise EndpointUnsupported(group=target.group, endpoint=request.endpoint)
-        demand = self.gateway.demand(target.models, request)
+        demand = gateway.demand(target.models, request)
         if self._refuses_unpriced and not demand.rate.is_known:
             raise UnpricedRefused
-        return _Decided(target, request, demand)
+        return _Decided(target, gateway, request, demand)
 
     async def _id_of(self, order: CallOrder) -> CallId:
         if order.subject is None:
@@ -229,8 +247,8 @@ class CallService:
         tokens = likely_tokens(decided.demand, is_bounded="max_tokens" in asked)
         return await self._limits.admit_call(who, decided.target, tokens)
 
-    async def _admit(self, intent: Intent, to_provider: ProviderCall, permit: Permit) -> LiveCall:
-        """A durable intent and the LiveCall that will finish it: both or neither."""
+    async def _admit(self, gateway: Gateway, intent: Intent, to_provider: ProviderCall, permit: Permit) -> LiveCall:
+        """A durable intent and the LiveCall that will finish it, settle its permit and leave its gateway: or nothing."""
         opened = await self._writer.open(intent)
         failpoints.reach("intent_committed")
         if opened.intent.demand.max_tokens < intent.demand.max_tokens:
@@ -238,6 +256,7 @@ class CallService:
         return LiveCall(
             opened.intent,
             to_provider,
+            gateway=gateway,
             permit=permit,
             credits_remaining=opened.credits_remaining,
             writer=self._writer,
@@ -245,13 +264,13 @@ class CallService:
             in_flight=self.in_flight,
         )
 
-    async def _from_provider(self, live: LiveCall, ask: Callable[[ProviderCall], Awaitable[T]]) -> T:
+    async def _from_provider(self, live: LiveCall, ask: Callable[[Gateway, ProviderCall], Awaitable[T]]) -> T:
         """Asks the provider; a failure or a client that leaves meanwhile is recorded before it goes on."""
         is_asked = False
         try:
             await _feel_cancellation()  # who left while the intent was written: the provider hears nothing
             is_asked = True
-            return await ask(live.to_provider)
+            return await ask(live.gateway, live.to_provider)
         except asyncio.CancelledError:
             reason = CLIENT_CLOSED if _is_scope_cancelled() else DRAINED
             await self.in_flight.to_its_end(self._record_cancelled(live, reason, is_asked=is_asked))
@@ -263,7 +282,7 @@ class CallService:
     async def _record_cancelled(self, live: LiveCall, reason: str, *, is_asked: bool) -> None:
         """What an answer nobody waits for any more has cost: the prompt, if the provider has it."""
         if is_asked:
-            usage, cost = await self.gateway.estimate(live.to_provider)
+            usage, cost = await live.gateway.estimate(live.to_provider)
             await live.record(Outcome(CallStatus.CANCELLED, usage=usage, cost=cost, error_code=reason))
         else:
             await live.record(Outcome(CallStatus.CANCELLED, error_code=reason))

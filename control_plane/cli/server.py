@@ -7,8 +7,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -34,12 +35,20 @@ class CannotListen(HouseError):
     """The address to listen on cannot be used."""
 
 
-class StopSignals:
-    """SIGTERM and Ctrl-C, from the first moment to the last: asked to stop, the process ends in order and with 0."""
+class Signals:
+    """SIGTERM and Ctrl-C, from the first moment to the last: asked to stop, the process ends in order and with 0.
+
+    SIGHUP, which would end it, reloads the configuration instead; while the house opens, that is read anyway.
+    """
 
     def __init__(self) -> None:
         self.is_asked = False
         self._server: uvicorn.Server | None = None
+        self._reload: Callable[[], object] | None = None
+
+    def reload(self, ask: Callable[[], None]) -> None:
+        """This is what SIGHUP does from now on, in the event loop."""
+        self._reload = partial(asyncio.get_running_loop().call_soon_threadsafe, ask)
 
     def stop(self, server: uvicorn.Server) -> None:
         """This server is what a signal stops; at once if one came before."""
@@ -49,7 +58,8 @@ class StopSignals:
     @contextmanager
     def caught(self) -> Iterator[None]:
         """While the block runs; uvicorn catches them itself while it serves, and repeats them to us afterwards."""
-        before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
+        handlers = {signal.SIGTERM: self._ask, signal.SIGINT: self._ask, signal.SIGHUP: self._hang_up}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield
         finally:
@@ -60,6 +70,10 @@ class StopSignals:
         self.is_asked = True
         if self._server is not None:
             self._server.should_exit = True
+
+    def _hang_up(self, _number: int, _frame: object) -> None:
+        if self._reload is not None:
+            self._reload()
 
 
 def migrate(settings: Settings) -> None:
@@ -106,9 +120,10 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
     from control_plane.app import create_app  # noqa: PLC0415 - seconds of imports that other commands need not pay
     from control_plane.runtime import open_house  # noqa: PLC0415 - as above
 
-    signals = StopSignals()
+    signals = Signals()
     with signals.caught(), _bound(settings) as listener, _handed_over() as shared:
         async with open_house(settings) as house:
+            signals.reload(house.configuration.ask)
             _spare_the_collector()
             config = uvicorn.Config(
                 create_app(house),

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from control_plane.clock import now
 from control_plane.errors import Unprocessable
-from control_plane.gateway.router import open_gateway
+from control_plane.gateway.opening import open_gateway
 from control_plane.jobs.models import Call
 from control_plane.logs import configure_logging
 from control_plane.model_groups.config import load_catalog
@@ -162,7 +162,7 @@ async def _service(
 ) -> AsyncIterator[ReconcileService]:
     db = Database(settings.database_url)
     try:
-        yield ReconcileService(db, clock=now, kept_for=settings.spend_logs_kept_for, price=price, proxy=proxy)
+        yield ReconcileService(db, clock=now, kept_for=settings.spend_logs_kept_for, price=price, proxy=lambda: proxy)
     finally:
         await db.aclose()
 

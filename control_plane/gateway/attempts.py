@@ -41,7 +41,7 @@ async def routed(router: Any, run: Callable[[Chosen], Awaitable[T]], control: Ma
 
 
 class Relaying:
-    """The relay's lane of one gateway. `targets` by deployment id; `check_share` as in the LanePolicy."""
+    """The relay's lane of one gateway. `targets` by LiteLLM's ids; `check_share` as in the LanePolicy."""
 
     def __init__(
         self,
@@ -131,8 +131,7 @@ class RelayedAttempt:
         )
 
         if exc is None:
-            deployment_id = self._target.serving.served.deployment_id
-            increment_deployment_successes_for_current_minute(self._router, deployment_id)
+            increment_deployment_successes_for_current_minute(self._router, self._target.known_as)
             if self._is_checked and told.usage:
                 cost = litellms_cost(self._target, told, self._call.call_id)
         self._tell(told, usage, cost or NanoUsd(0), exc)

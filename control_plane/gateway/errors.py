@@ -45,7 +45,7 @@ def translate(exc: Exception) -> ProviderError:
         extra={
             "error_class": type(exc).__name__,
             "status": _status(exc),
-            "deployment": getattr(exc, "failed_deployment_id", None),
+            "deployment": str(getattr(exc, "failed_deployment_id", "")).rpartition("@")[0] or None,
             "code": error.code,
             "where": _where(exc),
         },

@@ -17,6 +17,7 @@ ENVIRONMENT = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it fetches price lists from the network
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
     "LITELLM_LOG": "ERROR",
+    "LITELLM_MAX_CALLBACKS": "1000",  # each version of the YAML that still has calls takes a place in every list
     "DEFAULT_MAX_RETRIES": "0",  # the SDKs would retry behind the Router's back
     "EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER": "true",  # 20-25 % less CPU, same answers and errors
 }

@@ -20,7 +20,7 @@ def litellms_cost(target: Target, told: Told, call_id: CallId) -> NanoUsd | None
     now = datetime.now(UTC)
     response = litellm.ModelResponse(model=told.model or target.model)
     response.usage = litellm.Usage(**(told.usage or {}))
-    response._hidden_params["model_id"] = target.serving.served.deployment_id  # noqa: SLF001  # where LiteLLM keeps it
+    response._hidden_params["model_id"] = target.known_as  # noqa: SLF001  # where LiteLLM keeps it
     logger = Logging(
         model=target.model,
         messages=[],
@@ -30,7 +30,7 @@ def litellms_cost(target: Target, told: Told, call_id: CallId) -> NanoUsd | None
         litellm_call_id=str(call_id),
         function_id="",
     )
-    info = {"id": target.serving.served.deployment_id, **target.info}
+    info = {"id": target.known_as, **target.info}
     logger.update_environment_variables(
         model=target.model,
         user=None,

@@ -42,10 +42,11 @@ SENT = CHAT_PARAMETERS | {"drop_params", "additional_drop_params"}
 class Target:
     """A deployment that is relayed to.
 
-    `config` is LiteLLM's code for the provider; `addressed` what that asks for about the address; `defaults` the parameters
+    `known_as` is the id by which the Router and LiteLLM's price list know it; `config` is LiteLLM's code for the provider; `addressed` what that asks for about the address; `defaults` the parameters
     of the YAML. The times are those until an answer begins and for each pause in it, buffered and streamed.
     """
 
+    known_as: str
     model_name: str
     serving: Serving
     provider: str
@@ -95,7 +96,7 @@ class Target:
 def targets_of(
     config: RouterConfig, servings: Mapping[str, Serving], router: Any, policy: LanePolicy
 ) -> dict[str, Target]:
-    """The targets of the deployments that are relayed, by their id. `router`: knows how long each may take."""
+    """The targets of the deployments that are relayed, by the ids in `config`, which are those of LiteLLM. `router`: knows how long each may take."""
     import litellm  # noqa: PLC0415  # see library.py
 
     targets = {}
@@ -115,7 +116,8 @@ def targets_of(
         ]
         target = None if reason else _target(deployment, servings[deployment.id], *times)
         if target is None:
-            log.info("not_relayed", extra={"deployment": deployment.id, "reason": reason or "nothing says where it is"})
+            named = servings[deployment.id].served.deployment_id
+            log.info("not_relayed", extra={"deployment": named, "reason": reason or "nothing says where it is"})
         else:
             targets[deployment.id] = target
     return targets
@@ -144,6 +146,7 @@ def _target(deployment: Deployment, serving: Serving, timeout_s: float, stream_t
     headers = config.validate_environment(headers=own, messages=[], **common)
     url = URL(config.get_complete_url(**common), encoded=True)
     return Target(
+        known_as=deployment.id,
         model_name=deployment.model_name,
         serving=replace(serving, served=replace(serving.served, lane="relay")),
         provider=provider,

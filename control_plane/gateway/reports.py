@@ -36,8 +36,8 @@ class Attempt:
     deployment_id: str = ""
 
 
-def spend_report(payload: Mapping[str, Any]) -> SpendReport:
-    """One row of the spend log. `payload`: LiteLLM's standard_logging_object.
+def spend_report(payload: Mapping[str, Any], ids: Mapping[str, str]) -> SpendReport:
+    """One row of the spend log. `payload`: LiteLLM's standard_logging_object; `ids`: of the deployments, by LiteLLM's.
 
     Raises: KeyError, TypeError, ValueError when it is not what LiteLLM sends.
     """
@@ -48,7 +48,7 @@ def spend_report(payload: Mapping[str, Any]) -> SpendReport:
         status="success" if payload["status"] == "success" else "failure",
         model=str(payload.get("model") or ""),
         model_group=str(payload.get("model_group") or ""),
-        deployment_id=str(payload.get("model_id") or ""),
+        deployment_id=ids.get(str(payload.get("model_id")), ""),
         provider=str(payload.get("custom_llm_provider") or ""),
         cost=NanoUsd(0) if is_cached else money(payload.get("response_cost") or 0),
         prompt_tokens=int(payload.get("prompt_tokens") or 0),
@@ -74,8 +74,11 @@ def proxy_headers(kwargs: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def spend_reporter(mark: str, report: Callable[[SpendReport], None]) -> Any:
-    """A LiteLLM callback that hands every report carrying `mark` to `report`, which must not block."""
+def spend_reporter(mark: str, report: Callable[[SpendReport], None], ids: Mapping[str, str]) -> Any:
+    """A LiteLLM callback that hands every report carrying `mark` to `report`, which must not block.
+
+    `ids`: of the deployments, by those LiteLLM knows them by.
+    """
     from litellm.integrations.custom_logger import CustomLogger  # noqa: PLC0415  # see library.py
 
     class SpendReporter(CustomLogger):  # type: ignore[misc]  # litellm is not type-checked
@@ -83,6 +86,7 @@ def spend_reporter(mark: str, report: Callable[[SpendReport], None]) -> Any:
 
         def __init__(self) -> None:
             super().__init__()
+            self.deployments = frozenset(ids)
             self.mark = mark  # LiteLLM drops a callback whose class and public attributes it has seen before
 
         async def async_pre_call_deployment_hook(
@@ -121,7 +125,7 @@ def spend_reporter(mark: str, report: Callable[[SpendReport], None]) -> Any:
             try:
                 metadata = (kwargs.get("litellm_params") or {}).get("litellm_metadata") or {}
                 if metadata.get(MARK) == mark:
-                    report(spend_report(kwargs["standard_logging_object"]))
+                    report(spend_report(kwargs["standard_logging_object"], ids))
             except Exception:
                 # LiteLLM would swallow it. Of kwargs only the id is told: they hold the provider's key.
                 log.exception("spend_report_lost", extra={"call_id": kwargs.get("litellm_call_id")})

@@ -4,12 +4,11 @@ Only messages and the parameters of `chat.CHAT_PARAMETERS` travel from a client 
 """
 
 import asyncio
-import copy
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
-from uuid import uuid4
 
 from control_plane.chat import (
     CHAT_PARAMETERS,
@@ -21,25 +20,18 @@ from control_plane.chat import (
     PlainRequest,
     ProviderCall,
     Rate,
-    Served,
-    SpendReport,
     Usage,
 )
-from control_plane.errors import InvalidConfig, LlmCallFailed
-from control_plane.gateway import library, prices
+from control_plane.errors import LlmCallFailed
+from control_plane.gateway import prices
 from control_plane.gateway.attempts import Chosen, RelayedAttempt, Relaying, routed
 from control_plane.gateway.chunks import answer, cost_of, texts_of, tool_calls_of, usage_of
-from control_plane.gateway.cooldowns import share_cooldowns
 from control_plane.gateway.demands import dearest, demand
-from control_plane.gateway.deployments import Deployment, RouterConfig
+from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.endpoints import METHODS, MODES, plain_answer
 from control_plane.gateway.errors import translate
-from control_plane.gateway.lanes import LanePolicy
-from control_plane.gateway.relay import Relay
-from control_plane.gateway.relay_targets import targets_of
-from control_plane.gateway.reports import ATTEMPT, MARK, Attempt, spend_reporter
-from control_plane.gateway.settings import check_settings
-from control_plane.gateway.shutdown import close_clients, close_redis, last_reports
+from control_plane.gateway.reports import ATTEMPT, MARK, Attempt
+from control_plane.gateway.shutdown import close_clients, close_redis, last_reports, take_out
 from control_plane.gateway.streams import AnswerStream, ProviderStream, Serving
 from control_plane.units import NanoUsd
 
@@ -56,91 +48,15 @@ L = TypeVar("L")
 R = TypeVar("R")
 
 
-async def open_gateway(
-    config: RouterConfig,
-    report: Callable[[SpendReport], None],
-    *,
-    lanes: LanePolicy | None = None,
-    redis_url: str | None = None,
-) -> "Gateway":
-    """A gateway over the deployments of `config`; `report` gets one SpendReport per attempt, in the event loop.
-
-    `lanes`: whether deployments that can be relayed are. Through Redis it shares with other processes what it knows of
-    failing deployments. Takes seconds in a new process, in a thread.
-    Raises: InvalidConfig for settings that are not supported and for deployments LiteLLM cannot use.
-    """
-    check_settings(config.router_settings, config.litellm_settings)
-    return await asyncio.to_thread(_build, config, report, lanes or LanePolicy(), redis_url)
-
-
-def _build(
-    config: RouterConfig, report: Callable[[SpendReport], None], lanes: LanePolicy, redis_url: str | None
-) -> "Gateway":
-    litellm = library.load(_module_settings(config))
-    try:
-        servings = {deployment.id: _serving(deployment) for deployment in config.deployments}
-        router = litellm.Router(
-            model_list=[_model_list_item(deployment) for deployment in config.deployments],
-            **copy.deepcopy(dict(config.router_settings)),
-            ignore_invalid_deployments=False,
-        )
-        if redis_url is not None:
-            share_cooldowns(router, redis_url)
-        targets = targets_of(config, servings, router, lanes)
-    except Exception as exc:  # noqa: BLE001  # LiteLLM raises ValueError, BadRequestError, pydantic's …
-        raise InvalidConfig([f"LiteLLM refuses the configuration: {_without_secrets(exc, config)}"]) from None
-    prices.warm_up(serving.tag for serving in servings.values())
-    primaries: dict[str, Serving] = {}
-    for deployment in config.deployments:
-        primaries.setdefault(deployment.model_name, servings[deployment.id])
-    names = {deployment.model_name for deployment in config.deployments}
-    rates = {
-        name: dearest(servings[each.id].tag.rate for each in config.deployments if each.model_name == name)
-        for name in names
-    }
-    mark = uuid4().hex
-    reporter = spend_reporter(mark, report)
-    litellm.logging_callback_manager.add_litellm_callback(reporter)
-    relaying = Relaying(Relay(), targets, router, report, check_share=lanes.check_share)
-    return Gateway(router, servings, primaries, rates, relaying, mark=mark, reporter=reporter)
-
-
-def _module_settings(config: RouterConfig) -> dict[str, Any]:
-    """`litellm_settings`, with the Router's own `timeout` where they name none: ours for LiteLLM would outvote it."""
-    timeout = config.router_settings.get("timeout")
-    return {**({} if timeout is None else {"request_timeout": timeout}), **config.litellm_settings}
-
-
-def _serving(deployment: Deployment) -> Serving:
-    tag = prices.price_tag(deployment)
-    served = Served(deployment.id, deployment.provider_model, tag.provider, deployment.model_name)
-    return Serving(served, tag)
-
-
-def _model_list_item(deployment: Deployment) -> dict[str, Any]:
-    """A copy: LiteLLM writes into what it is given."""
-    return {
-        "model_name": deployment.model_name,
-        "litellm_params": copy.deepcopy(dict(deployment.params)),
-        "model_info": {**copy.deepcopy(dict(deployment.info)), "id": deployment.id},
-    }
-
-
-def _without_secrets(exc: Exception, config: RouterConfig) -> str:
-    """The operator needs the text; it may repeat the values it complains about."""
-    text = f"{type(exc).__name__}: {exc}"
-    for deployment in config.deployments:
-        for name, value in deployment.params.items():
-            if isinstance(value, str) and any(word in name for word in ("key", "secret", "token", "password")):
-                text = text.replace(value, "…")
-    return text
-
-
 class Gateway:
-    """The embedded LiteLLM Router: completions, fallbacks, streams. Made by `open_gateway`."""
+    """The embedded LiteLLM Router: completions, fallbacks, streams. Made by `open_gateway`.
+
+    Whoever makes a call with it enters before and leaves after, so that it is not closed in between.
+    """
 
     def __init__(
         self,
+        config: RouterConfig,
         router: Any,
         servings: Mapping[str, Serving],
         primaries: Mapping[str, Serving],
@@ -150,16 +66,45 @@ class Gateway:
         mark: str,
         reporter: Any,
     ) -> None:
-        """`servings` by deployment id; `primaries`, the first deployment, and `rates`, the dearest, by `model_name`."""
+        """`servings` by LiteLLM's id; `primaries`, the first deployment, and `rates`, the dearest, by `model_name`."""
+        self.config = config
         self._relaying = relaying
-        self._router = router
+        self.router = router
         self._servings = servings
+        self._by_deployment = {serving.served.deployment_id: serving for serving in servings.values()}
         self._primaries = primaries
         self._dearest = rates
         self._rates: dict[tuple[str, ...], Rate] = {}
         self._mark = mark
         self._reporter = reporter
         self._is_closed = False
+        self._calls = 0
+        self._is_unused = asyncio.Event()
+        self._is_unused.set()
+
+    def enter(self) -> None:
+        """A call begins that may use this gateway until it leaves."""
+        self._calls += 1
+        self._is_unused.clear()
+
+    def leave(self) -> None:
+        """A call that entered has ended."""
+        self._calls -= 1
+        if not self._calls:
+            self._is_unused.set()
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Entered while the block runs."""
+        self.enter()
+        try:
+            yield
+        finally:
+            self.leave()
+
+    async def unused(self) -> None:
+        """Until every call has left."""
+        await self._is_unused.wait()
 
     async def complete(self, call: ProviderCall) -> Answer:
         """The whole answer of the first of `call.models` that gives one.
@@ -182,7 +127,7 @@ class Gateway:
         attempt = Attempt()
         arguments = {**call.request.arguments, **self._control(call, attempt)}
         try:
-            response = await getattr(self._router, METHODS[call.request.endpoint])(**arguments)
+            response = await getattr(self.router, METHODS[call.request.endpoint])(**arguments)
             serving = self._who(attempt, call)
             usage = usage_of(getattr(response, "usage", None))
             if usage is None:
@@ -206,7 +151,7 @@ class Gateway:
         """What plain tokens cost at a deployment. None when nobody knows, or for a deployment that is not there, or where
         something else than tokens costs: pages, searches.
         """
-        serving = self._servings.get(deployment_id)
+        serving = self._by_deployment.get(deployment_id)
         if serving is None or serving.tag.rate.unit:
             return None
         return prices.cost_of_tokens(serving.tag, usage)
@@ -228,13 +173,14 @@ class Gateway:
         try:
             async with asyncio.timeout(FLUSH_S):
                 await last_reports()
-        except TimeoutError:
-            log.warning("spend_reports_late", extra={"timeout_s": FLUSH_S})
+        except TimeoutError:  # where other gateways are busy that says nothing about this one
+            log.info("spend_reports_awaited", extra={"timeout_s": FLUSH_S})
         finally:
             await self._relaying.relay.aclose()
-            self._router.discard()
-            await close_redis(self._router)
-            await close_clients(self._reporter)
+            self.router.discard()
+            await close_redis(self.router)
+            if take_out(self._reporter):
+                await close_clients()
 
     def _who(self, attempt: Attempt, call: ProviderCall) -> Serving:
         return self._servings.get(attempt.deployment_id) or self._primaries[call.models[0]]
@@ -255,8 +201,8 @@ class Gateway:
 
         try:
             if self._relaying.models.intersection(call.models):
-                return await routed(self._router, run, control)
-            return await through_litellm(partial(self._router.acompletion, **control), call, attempt)
+                return await routed(self.router, run, control)
+            return await through_litellm(partial(self.router.acompletion, **control), call, attempt)
         except Exception as exc:  # noqa: BLE001  # LiteLLM raises its own classes, ValueError, AttributeError …
             raise translate(exc) from None  # the provider's text stays out of tracebacks
 

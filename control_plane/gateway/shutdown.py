@@ -28,10 +28,9 @@ async def last_reports() -> None:
             return
 
 
-async def close_clients(reporter: Any) -> None:
-    """Takes the reporter out of litellm; with the last one, closes the connections and the worker all share."""
+def take_out(reporter: Any) -> bool:
+    """Takes a gateway's reporter and the prices that only it knew out of litellm. Whether it was the last gateway's."""
     import litellm  # noqa: PLC0415  # see library.py
-    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER  # noqa: PLC0415
 
     for callbacks in (
         litellm.callbacks,
@@ -42,8 +41,17 @@ async def close_clients(reporter: Any) -> None:
         litellm._async_failure_callback,  # noqa: SLF001
     ):
         callbacks[:] = [known for known in callbacks if known is not reporter]
-    if any(type(known).__name__ == type(reporter).__name__ for known in litellm.callbacks):
-        return
+    others = [known for known in litellm.callbacks if type(known).__name__ == type(reporter).__name__]
+    for deployment in reporter.deployments.difference(*(other.deployments for other in others)):
+        litellm.model_cost.pop(deployment, None)  # its price; every version of a deployment has one
+    return not others
+
+
+async def close_clients() -> None:
+    """Closes the connections and the worker that all gateways share."""
+    import litellm  # noqa: PLC0415  # see library.py
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER  # noqa: PLC0415
+
     await litellm.close_litellm_async_clients()
     litellm.in_memory_llm_clients_cache.flush_cache()
     await GLOBAL_LOGGING_WORKER.stop()

@@ -171,3 +171,6 @@ class Worker(SQLModel, table=True):
     started_at: datetime = Field(sa_type=UtcDateTime)
     seen_at: datetime = Field(sa_type=UtcDateTime)
     died_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    name: str | None = None
+    generation: str | None = None
+    """Which version of the YAML is in force there."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, select, update
 from sqlmodel import col
 
 from control_plane.ids import JobId
@@ -12,20 +12,15 @@ from control_plane.jobs.calls_store import lock_jobs
 from control_plane.jobs.models import Call, Worker
 from control_plane.jobs.rules import CallStatus
 from control_plane.storage.database import Reader, Tx
-from control_plane.storage.rows import every, many
+from control_plane.storage.rows import every, many, values_of
 from control_plane.storage.upsert import upsert
 
 
-async def add(tx: Tx, worker_id: UUID, now: datetime) -> None:
-    """A process begins."""
-    await tx.execute(insert(Worker), {"id": worker_id, "started_at": now, "seen_at": now})
-
-
-async def renew(tx: Tx, worker_id: UUID, now: datetime) -> None:
-    """A process lives, also one that was taken for dead."""
-    alive = {"seen_at": now, "died_at": None}
+async def renew(tx: Tx, worker: Worker) -> None:
+    """A process begins or lives, also one that was taken for dead."""
+    alive = {"seen_at": worker.seen_at, "died_at": None, "generation": worker.generation}
     statement = upsert(tx.dialect.name, Worker).on_conflict_do_update(index_elements=["id"], set_=alive)
-    await tx.execute(statement, {"id": worker_id, "started_at": now, "seen_at": now})
+    await tx.execute(statement, values_of(worker))
 
 
 async def bury(tx: Tx, worker_ids: Sequence[UUID], now: datetime) -> None:
@@ -40,12 +35,10 @@ async def is_alive(reader: Reader, worker_id: UUID, *, since: datetime) -> bool:
     return (await reader.execute(statement)).first() is not None
 
 
-async def count_alive(reader: Reader, *, since: datetime) -> int:
-    """How many processes have said since then that they live."""
-    statement = (
-        select(func.count()).select_from(Worker).where(col(Worker.seen_at) > since, col(Worker.died_at).is_(None))
-    )
-    return int((await reader.execute(statement)).scalar_one())
+async def list_alive(reader: Reader, *, since: datetime) -> Sequence[Worker]:
+    """The processes that have said since then that they live, the oldest first."""
+    statement = every(Worker).where(col(Worker.seen_at) > since, col(Worker.died_at).is_(None))
+    return many(Worker, await reader.execute(statement.order_by(col(Worker.started_at), col(Worker.id))))
 
 
 async def remove(tx: Tx, worker_ids: Sequence[UUID]) -> None:

@@ -44,14 +44,15 @@ class LimitsUnavailable(Exception):
 class SharedLimits:
     """Counts in Redis. Every method raises LimitsUnavailable, after a quarter of a second at the latest."""
 
-    def __init__(self, url: str, *, clock_ms: Callable[[], int] | None = None) -> None:
+    def __init__(self, url: str, *, clock_ms: Callable[[], int] | None = None, answer_s: float = ANSWER_S) -> None:
         """`clock_ms`: for tests; without one, the time is Redis's."""
         self._clock_ms = clock_ms
+        self._answer_s = answer_s
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
-            timeout=ANSWER_S,
-            socket_timeout=None,  # ANSWER_S is for everything together
+            timeout=answer_s,
+            socket_timeout=None,  # `answer_s` is for everything together
             socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 1),  # a connection that was closed while nobody used it
         )
@@ -66,7 +67,7 @@ class SharedLimits:
         for scope in scopes:
             arguments += [_limit(scope.requests), _limit(scope.tokens), _limit(scope.parallel)]
             arguments.append(charged_tokens(scope, tokens))
-        async with _in_time():
+        async with _within(self._answer_s):
             lacking, kind, wait_ms, tick, *values = await self._take(keys=_keys(scopes), args=arguments)
         uses = [Use(*values[at : at + 4]) for at in range(0, len(values), 4)]
         return (
@@ -80,12 +81,12 @@ class SharedLimits:
         try:
             await self._settle_all(ended)
         except NoScriptError:  # Redis has been started anew
-            async with _in_time():
+            async with _within(self._answer_s):
                 await self._redis.script_load(self._settle.script)
             await self._settle_all(ended)
 
     async def _settle_all(self, ended: Sequence[tuple[Taken, int | None]]) -> None:
-        async with _in_time(), self._redis.pipeline(transaction=False) as pipeline:
+        async with _within(self._answer_s), self._redis.pipeline(transaction=False) as pipeline:
             for taken, used in ended:
                 keys = _keys(taken.scopes)
                 arguments: list[str | int] = [
@@ -99,7 +100,7 @@ class SharedLimits:
 
     async def renew(self, running: Iterable[Taken]) -> None:
         """These calls still run: they keep their places."""
-        async with _in_time(), self._redis.pipeline(transaction=False) as pipeline:
+        async with _within(self._answer_s), self._redis.pipeline(transaction=False) as pipeline:
             now_ms = await self._now_ms()
             for taken in running:
                 for scope in taken.scopes:
@@ -111,13 +112,13 @@ class SharedLimits:
 
     async def check(self) -> None:
         """Whether Redis answers, and takes what it is told: one without memory left, or a replica, does not."""
-        async with _in_time():
+        async with _within(self._answer_s):
             await self._redis.connection_pool.disconnect(inuse_connections=False)  # those to the one that went away
             await self._redis.set(f"{PREFIX}check", 1, px=1000)
 
     async def clock(self) -> datetime:
         """What time it is there."""
-        async with _in_time():
+        async with _within(self._answer_s):
             return datetime.fromtimestamp(await self._now_ms() / 1000, UTC)
 
     async def aclose(self) -> None:
@@ -133,9 +134,9 @@ class SharedLimits:
 
 
 @asynccontextmanager
-async def _in_time() -> AsyncIterator[None]:
+async def _within(answer_s: float) -> AsyncIterator[None]:
     try:
-        async with asyncio.timeout(ANSWER_S):
+        async with asyncio.timeout(answer_s):
             yield
     except NoScriptError:
         raise

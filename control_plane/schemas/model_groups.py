@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from control_plane.schemas.base import Answer, Json
+from control_plane.schemas.base import Answer, Json, Moment
 
 
 class ModelGroupAnswer(Answer):
@@ -21,10 +21,36 @@ class ModelGroupAnswer(Answer):
     granted_teams: Sequence[str]
 
 
+class ReplicaAnswer(Answer):
+    """A server process and the version of the YAML in force there; null where it has not said so."""
+
+    name: str | None
+    generation: str | None
+    started_at: Moment
+
+
+class ConfigurationAnswer(Answer):
+    """Which version of the YAML is in force. `problems`: why the file as it stands is not, where this was answered."""
+
+    generation: str
+    is_same_everywhere: bool
+    problems: Sequence[str]
+    replicas: Sequence[ReplicaAnswer]
+
+
 class ModelGroupList(Answer):
-    """Model groups in the order of the YAML."""
+    """Model groups in the order of the YAML. `configuration` is for the master key; null for a team's."""
 
     model_groups: Sequence[ModelGroupAnswer]
+    configuration: ConfigurationAnswer | None
+
+
+class ReloadAnswer(Answer):
+    """What a reload has changed, in sentences; both versions are the same when the file was in force already."""
+
+    generation: str
+    generation_before: str
+    changes: Sequence[str]
 
 
 class ResolvedGroup(Answer):

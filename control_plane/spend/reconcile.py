@@ -43,7 +43,7 @@ Price = Callable[[str, Usage], NanoUsd | None]
 class ReconcileService:
     """The reconciliation. `kept_for`: how long spend logs are kept; None: for ever. `price` is the third witness.
 
-    `proxy`: where the logs of LiteLLM proxies behind the Router are; None: there are none.
+    `proxy`: where the logs of LiteLLM proxies behind the Router are at the moment; None: there are none.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class ReconcileService:
         clock: Clock,
         kept_for: timedelta | None = None,
         price: Price | None = None,
-        proxy: Proxy | None = None,
+        proxy: Callable[[], Proxy | None] = lambda: None,
     ) -> None:
         self._proxy = proxy
         self._proxy_due = clock()
@@ -108,12 +108,11 @@ class ReconcileService:
         self, since: datetime, *, is_brief: bool = False, progress: Progress = lambda _done, _all: None
     ) -> Reconciled:
         """Imports the proxies' logs since then and compares the calls that ran on them. Raises: ProxyUnreachable."""
-        assert self._proxy is not None, "who asks for it has one"
-        async for logs in self._proxy.logs(since, self._clock()):
+        proxy = self._proxy()
+        assert proxy is not None, "who asks for it has one"
+        async for logs in proxy.logs(since, self._clock()):
             await self.import_logs(logs)
-        return await self.reconcile(
-            "proxy", since, deployments=self._proxy.deployments, is_brief=is_brief, progress=progress
-        )
+        return await self.reconcile("proxy", since, deployments=proxy.deployments, is_brief=is_brief, progress=progress)
 
     async def reconcile_hourly(self) -> None:
         """Compares what came since the last time, and the hour before it, once an hour; a chore of the sweeper."""
@@ -123,7 +122,7 @@ class ReconcileService:
 
     async def reconcile_proxy_hourly(self) -> None:
         """The same with the logs of proxies, if there are any; those that cannot be reached are asked again in an hour."""
-        if self._proxy is None or self._clock() < self._proxy_due:
+        if self._proxy() is None or self._clock() < self._proxy_due:
             return
         since = await self._due_since("proxy")
         if since is None:

@@ -11,7 +11,8 @@ from control_plane.chat import Answer, Chunk, Ending, Lane, ProviderCall, Served
 from control_plane.errors import ProviderError
 from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.lanes import LanePolicy
-from control_plane.gateway.router import Gateway, open_gateway
+from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.router import Gateway
 from control_plane.units import NanoUsd
 from tests.gateway.conftest import Deploy, make_call
 from tests.gateway.test_complete import TOOL

@@ -9,8 +9,8 @@ import pytest
 from control_plane.chat import SpendReport
 from control_plane.errors import LlmCallFailed
 from control_plane.gateway.deployments import RouterConfig
+from control_plane.gateway.opening import open_gateway
 from control_plane.gateway.reports import spend_report
-from control_plane.gateway.router import open_gateway
 from control_plane.gateway.shutdown import close_clients
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.gateway.test_complete import demo
@@ -178,7 +178,8 @@ def test_a_cached_answer_costs_nothing() -> None:
             "cache_hit": True,
             "startTime": 1.0,
             "endTime": 2.0,
-        }
+        },
+        {},
     )
     assert (report.cost, report.is_cached) == (0, True)
 
@@ -191,7 +192,7 @@ async def test_reports_still_arrive_after_a_hundred_gateways_have_closed(
     for _ in range(101):  # closing the last gateway stops LiteLLM's worker, and a stopped one starts again
         GLOBAL_LOGGING_WORKER.start()
         await asyncio.sleep(0)
-        await close_clients(reporter=None)
+        await close_clients()
     gateway = await gateway_for("ok")
     await gateway.complete(make_call("ok"))
     await gateway.aclose()

@@ -45,7 +45,7 @@ class Process(Twin):
 class Shared(Twin):
     def __init__(self, url: str) -> None:
         super().__init__()
-        self._limits = SharedLimits(url, clock_ms=lambda: self.now_ms)
+        self._limits = SharedLimits(url, clock_ms=lambda: self.now_ms, answer_s=30)
 
     async def _take(self, scopes: Sequence[Scope], call: str, tokens: int) -> Taken | Exceeded:
         return await self._limits.take(scopes, call, tokens)

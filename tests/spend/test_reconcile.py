@@ -342,7 +342,7 @@ async def test_a_proxys_logs_are_compared_in_the_background_too(
         call_id = (await team.call(await team.create_job())).json()["call_id"]
         async with proxy_api([proxy_row(call_id, 1, 2 * COST_NANO_USD / 1e9)]) as url:
             proxy = Proxy(["ok-1"], url=url, key="sk-proxy")
-            made = ReconcileService(proxied.house.db, clock=clock, proxy=proxy)
+            made = ReconcileService(proxied.house.db, clock=clock, proxy=lambda: proxy)
             await made.reconcile_hourly()
             await made.reconcile_proxy_hourly()
             await made.reconcile_proxy_hourly()

@@ -12,6 +12,8 @@ import pytest_asyncio
 from control_plane.calls.live import InFlight, LiveCall, Outcome
 from control_plane.chat import ChatRequest, ProviderCall, SpendReport, Usage
 from control_plane.errors import DatabaseUnavailable, JobNotFound
+from control_plane.gateway.deployments import RouterConfig
+from control_plane.gateway.opening import open_gateway
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
 from control_plane.jobs.service import Closing, NewJob
@@ -131,9 +133,11 @@ async def test_absurd_numbers_of_a_provider_do_not_keep_the_job_open(writer: Spe
     intent = await customer.intent()
     written = await writer.open(intent)
     permit = await LimitService().admit_call(customer.who, Target("ChatAgent", ("gpt-4",)), 1)
+    gateway = await open_gateway(RouterConfig(deployments=()), writer.report)
     call = LiveCall(
         intent,
         ProviderCall(intent.call_id, intent.job_id, ACME, ("gpt-4",), ChatRequest((), {})),
+        gateway=gateway,
         permit=permit,
         credits_remaining=written.credits_remaining,
         writer=writer,
@@ -142,6 +146,7 @@ async def test_absurd_numbers_of_a_provider_do_not_keep_the_job_open(writer: Spe
     )
     with pytest.raises(Exception, match=r"(?i)integer|int too large"):
         await call.finish(Outcome(CallStatus.SUCCEEDED, usage=Usage(2**70, 1), cost=NanoUsd(1)))
+    await gateway.aclose()
     assert await customer.bill(intent.job_id) == (1, 0)
 
 

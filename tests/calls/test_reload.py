@@ -1,0 +1,130 @@
+"""The YAML changes while calls run: no call notices, and a wrong file changes nothing."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from control_plane.settings import Settings
+from tests.books import Books
+from tests.calls.sse import only_call, streaming
+from tests.house import COST_USD, Server, Team, config_for, new_team, write_config
+from tests.provider import Provider
+
+Json = dict[str, Any]
+
+
+def edited(settings: Settings, provider: Provider, *, times: int = 1000, **more: Any) -> None:
+    """The file with prices so many times as high, and one group more."""
+    config = config_for(provider, **more)
+    for deployment in config["model_list"]:
+        deployment["model_info"]["input_cost_per_token"] *= times
+        deployment["model_info"]["output_cost_per_token"] *= times
+    config["model_groups"]["New"] = {"models": ["ok"], "teams": ["*"]}
+    write_config(settings.config.parent, config)
+
+
+def edited_by_halves(settings: Settings, provider: Provider) -> None:
+    """Half of a file, then another in its place, as editors and mounted volumes do it."""
+    edited(settings, provider, times=3)
+    new = settings.config.rename(settings.config.with_suffix(".new"))
+    settings.config.write_text(new.read_text()[:1000])
+    new.replace(settings.config)
+
+
+async def groups(admin: httpx.AsyncClient) -> Json:
+    answer = await admin.get("/api/model-groups")
+    assert answer.status_code == 200, answer.text
+    found: Json = answer.json()
+    return found
+
+
+async def until(admin: httpx.AsyncClient, claim: Callable[[Json], bool]) -> Json:
+    """The configuration as soon as the claim holds of it: the file is looked at once a second."""
+    async with asyncio.timeout(20):
+        while True:
+            found: Json = (await groups(admin))["configuration"]
+            if claim(found):
+                return found
+            await asyncio.sleep(0.1)
+
+
+async def until_not(admin: httpx.AsyncClient, generation: str) -> None:
+    await until(admin, lambda found: found["generation"] != generation)
+
+
+async def test_a_stream_ends_as_it_began_and_the_next_call_is_of_the_new_version(
+    server: Server, settings: Settings, team: Team, admin: httpx.AsyncClient, provider: Provider
+) -> None:
+    before = (await groups(admin))["configuration"]
+    assert (before["is_same_everywhere"], before["problems"], len(before["replicas"])) == (True, [], 1)
+    old, new = await team.create_job(), await team.create_job()
+    assert (await team.call(new, "New")).status_code == 404
+    async with streaming(team, old, "hold") as stream:
+        await stream.pieces(3)
+        edited(settings, provider)
+        answer = await admin.post("/api/model-groups/reload")
+        assert answer.status_code == 200, answer.text
+        reloaded = answer.json()
+        assert reloaded["generation_before"] == before["generation"] != reloaded["generation"]
+        assert "model group New is new" in reloaded["changes"]
+        after = (await groups(admin))["configuration"]
+        assert (after["generation"], after["is_same_everywhere"]) == (reloaded["generation"], True)
+        assert (await team.call(new, "New")).status_code == 200
+        provider.release("hold")
+        await stream.rest()
+    assert (await only_call(team, old))["cost_usd"] == COST_USD
+    assert (await only_call(team, new))["cost_usd"] == COST_USD * 1000
+    assert (await admin.post("/api/model-groups/reload")).json()["changes"] == []
+    for job_id in (old, new):
+        await team.complete(job_id)
+    (await Books.of(team)).check()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_wrong_file_changes_nothing_and_says_why(
+    settings: Settings, team: Team, admin: httpx.AsyncClient, provider: Provider
+) -> None:
+    before = (await groups(admin))["configuration"]["generation"]
+    job_id = await team.create_job()
+    settings.config.write_text(settings.config.read_text().replace("num_retries", "num_retrys"))
+    answer = await admin.post("/api/model-groups/reload")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_config")
+    assert "did you mean 'num_retries'?" in answer.json()["error"]["problems"][0]
+    config = config_for(provider)
+    config["model_list"].append({"model_name": "odd", "litellm_params": {"model": "openai/odd", "order": "first"}})
+    write_config(settings.config.parent, config)
+    assert (await admin.post("/api/model-groups/reload")).status_code == 422
+    settings.config.unlink()
+    found = await until(admin, lambda found: "there is no such file" in str(found["problems"]))
+    assert found["generation"] == before
+    assert (await team.call(job_id)).status_code == 200
+    assert (await team.http.post("/api/model-groups/reload")).json()["error"]["code"] == "admin_only"
+    assert (await team.http.get("/api/model-groups")).json()["configuration"] is None
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_change_of_the_file_is_noticed_and_calls_at_that_moment_succeed(
+    server: Server, settings: Settings, admin: httpx.AsyncClient, provider: Provider
+) -> None:
+    is_over = False
+
+    async def keep_calling(team: Team) -> int:
+        made = 0
+        job_id = await team.create_job()
+        while not is_over:
+            answer = await team.call(job_id)
+            assert answer.status_code == 200, answer.text
+            made += 1
+        return made
+
+    async with new_team(server) as one, new_team(server) as other:
+        callers = [asyncio.create_task(keep_calling(team)) for team in (one, other)]
+        for edit in (edited, edited_by_halves):
+            generation = (await groups(admin))["configuration"]["generation"]
+            edit(settings, provider)
+            await until_not(admin, generation)
+        is_over = True
+        assert min(await asyncio.gather(*callers)) > 1
