@@ -14,6 +14,7 @@ from tests.processes.process import Process, server
 from tests.provider import Provider
 
 EACH = 500
+IN_TIME = httpx.Timeout(60, pool=None)  # a thousand wait for a hundred connections
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def config(tmp_path: Path, provider: Provider) -> Path:
 
 async def ask(process: Process, team: Team, path: str, body: object, **headers: str) -> httpx.Response:
     known = {"Authorization": f"Bearer {team.key}", **headers}
-    return await team.http.post(f"{process.url}{path}", json=body, headers=known)
+    return await team.http.post(f"{process.url}{path}", json=body, headers=known, timeout=IN_TIME)
 
 
 async def test_two_servers_share_a_balance_and_idempotency_keys(
