@@ -1,5 +1,7 @@
 """The ASGI application: hangs the doors."""
 
+from collections.abc import Collection
+
 from fastapi import FastAPI
 
 from control_plane.api import (
@@ -31,8 +33,8 @@ ROUTERS = (
 )
 
 
-def create_app(house: House) -> FastAPI:
-    """The doors of a house that the caller opens and closes."""
+def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
+    """The doors of a house that the caller opens and closes. `shared_ports`: where other processes serve, too."""
     app = FastAPI(
         title="Control plane",
         summary="Jobs, credits and model groups in front of LLMs",
@@ -53,4 +55,5 @@ def create_app(house: House) -> FastAPI:
     app.add_middleware(Entrance, max_body_bytes=house.settings.max_body_bytes)
     app.add_middleware(ReadableByPages, house=house)
     app.state.house = house
+    app.state.shared_ports = shared_ports
     return app

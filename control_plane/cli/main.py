@@ -17,6 +17,7 @@ from control_plane.cli.ledger import ledger_app
 from control_plane.cli.smoke import smoke as run_smoke
 from control_plane.cli.spend import spend_app
 from control_plane.cli.tenants import key_app, org_app, team_app
+from control_plane.cli.workers import serve_by_workers
 from control_plane.errors import HouseError
 from control_plane.settings import Settings
 
@@ -32,9 +33,16 @@ for commands in (config_app, org_app, team_app, key_app, credits_app, jobs_app, 
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that share the address; more than 1 need Postgres.")
+    ] = 1,
+    fd: Annotated[int | None, typer.Option(help="An inherited listening socket to take customers from, too.")] = None,
+) -> None:
     """Serve until SIGTERM or Ctrl-C. Settings come from the environment: see README."""
-    server.serve(Settings())
+    if workers > 1:
+        raise typer.Exit(serve_by_workers(Settings(), workers))
+    server.serve(Settings(), fd)
 
 
 @app.command()

@@ -89,9 +89,10 @@ def migrate(settings: Settings) -> None:
     asyncio.run(run_migrations())
 
 
-def serve(settings: Settings) -> None:
+def serve(settings: Settings, fd: int | None = None) -> None:
     """Serves until SIGTERM or Ctrl-C; running calls may end until the grace is over.
 
+    `fd`: a listening socket that was inherited, to take customers from, too.
     Raises: InvalidConfig, DatabaseUnavailable, CannotListen when it cannot start.
     """
     configure_logging(settings.log_level, settings.log_format)
@@ -99,7 +100,7 @@ def serve(settings: Settings) -> None:
     show_new_master_key(settings)
 
     async def serve_until_stopped() -> None:
-        async with serving(settings):
+        async with serving(settings, fd):
             pass
 
     run(serve_until_stopped())
@@ -112,7 +113,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[int]:
+async def serving(settings: Settings, fd: int | None = None) -> AsyncIterator[int]:
     """Opens the house and serves it; gives the port. Leaving the block waits for SIGTERM or Ctrl-C; an error ends it.
 
     The house is opened here and not by uvicorn, so that what is wrong with it is explained in a sentence.
@@ -121,12 +122,13 @@ async def serving(settings: Settings) -> AsyncIterator[int]:
     from control_plane.runtime import open_house  # noqa: PLC0415 - as above
 
     signals = Signals()
-    with signals.caught(), _bound(settings) as listener, _handed_over() as shared:
+    with signals.caught(), bound(settings) as listener, _handed_over(fd) as shared:
         async with open_house(settings) as house:
             signals.reload(house.configuration.ask)
             _spare_the_collector()
+            ports = frozenset(each.getsockname()[1] for each in shared)
             config = uvicorn.Config(
-                create_app(house),
+                create_app(house, shared_ports=ports),
                 http="httptools",
                 lifespan="off",
                 log_config=None,
@@ -169,7 +171,7 @@ async def _until_started(server: uvicorn.Server, task: asyncio.Task[None], setti
 
 
 @contextmanager
-def _bound(settings: Settings) -> Iterator[socket.socket]:
+def bound(settings: Settings) -> Iterator[socket.socket]:
     """The address is ours before the seconds that opening the house takes; nobody is let in yet."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as listener:
@@ -182,20 +184,17 @@ def _bound(settings: Settings) -> Iterator[socket.socket]:
 
 
 @contextmanager
-def _handed_over() -> Iterator[list[socket.socket]]:
-    """The sockets that a service manager listens on for us, beside the address that is ours alone.
+def _handed_over(fd: int | None) -> Iterator[list[socket.socket]]:
+    """The sockets that a parent or a service manager listens on for us, beside the address that is ours alone.
 
     Replicas share them: while one is replaced, the others take its customers.
     """
-    if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        yield []
-        return
-    number = int(os.environ.get("LISTEN_FDS", "0"))
+    descriptors = [] if fd is None else [fd]
+    if os.environ.get("LISTEN_PID") == str(os.getpid()):
+        number = int(os.environ.get("LISTEN_FDS", "0"))
+        descriptors += range(FIRST_HANDED_FD, FIRST_HANDED_FD + number)
     with ExitStack() as stack:
-        yield [
-            stack.enter_context(socket.socket(fileno=descriptor))
-            for descriptor in range(FIRST_HANDED_FD, FIRST_HANDED_FD + number)
-        ]
+        yield [stack.enter_context(socket.socket(fileno=descriptor)) for descriptor in descriptors]
 
 
 def _cannot_listen(settings: Settings, error: OSError) -> CannotListen:

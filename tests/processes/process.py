@@ -82,13 +82,13 @@ class Process:
         async with asyncio.timeout(within_s):
             return await self.running.wait()
 
-    async def until_said(self, text: str) -> str:
-        """The line of its output that has the text."""
+    async def until_said(self, text: str, before: int = 0) -> str:
+        """The line of its output that has the text, behind so many others that have it."""
         async with asyncio.timeout(START_S):
             while True:
-                for line in self.output.splitlines(keepends=True):
-                    if text in line and line.endswith("\n"):
-                        return line
+                said = [line for line in self.output.splitlines(keepends=True) if text in line and line.endswith("\n")]
+                if len(said) > before:
+                    return said[before]
                 assert self.running.returncode is None, self.output
                 await asyncio.sleep(0.02)
 
@@ -108,12 +108,12 @@ class Process:
 
 
 @asynccontextmanager
-async def started(command: str, folder: Path, **settings: object) -> AsyncIterator[Process]:
+async def started(command: str, folder: Path, *arguments: str, **settings: object) -> AsyncIterator[Process]:
     """Runs a command until the end of the block, at the latest."""
     log = folder / f"{command}.log"
     with log.open("wb") as output:
         running = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "control_plane.cli", command),
+            *(sys.executable, "-m", "control_plane.cli", command, *arguments),
             cwd=folder,
             env=environment(folder, **settings),
             stdout=output,
