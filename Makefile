@@ -14,7 +14,7 @@ SOURCES := control_plane tests
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test check format bench bench-peers soak chaos lock clean
+.PHONY: deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test check format bench bench-peers soak scale chaos lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ chaos: install-dev ## Kill a server 52 times under load and check every call, jo
 
 soak: install-dev ## Mixed load for ten minutes: is the server as small afterwards as before?
 	@$(BIN)/python -m tests.soak
+
+scale: install-dev ## Three servers as one, then with a million calls in their tables (about 10 minutes)
+	@$(BIN)/python -m tests.scale
 
 bench-peers: install-dev $(VENV)-peers/.litellm ## Compare requests/s and CPU per call with LiteLLM's proxy (about 3 minutes)
 	@$(BIN)/python -m tests.bench --proxy $(VENV)-peers/bin/litellm
