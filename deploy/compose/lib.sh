@@ -67,8 +67,7 @@ image_of() {
   [[ -z "$container" ]] || docker inspect --format '{{.Config.Image}}' "$container"
 }
 
-# What a replica reads when it starts.
-replica_stamp() { find "$SECRETS" "$STATE_DIR/config" -type f -not -name 'fleet_postgres*' -exec cat {} + | sha256sum | cut -c 1-12; }
+secrets_stamp() { find "$SECRETS" -type f -exec cat {} + | sha256sum | cut -c 1-12; }
 
 need_docker() {
   command -v docker >/dev/null || fail "docker is not installed."
@@ -78,9 +77,9 @@ need_docker() {
 
 need_state() {
   [[ -f "$SECRETS/database_url" ]] || fail "$SECRETS is not there: nothing was deployed from here, or STATE_DIR is another."
-  REPLICA_STAMP="$(replica_stamp)"
+  SECRETS_STAMP="$(secrets_stamp)"
   IMAGE="${IMAGE:-$(image_of "${REPLICAS[0]}")}"
-  export REPLICA_STAMP IMAGE
+  export SECRETS_STAMP IMAGE
 }
 
 # Puts this replica on the image in IMAGE; one that does not get healthy is put back on the image it had.

@@ -47,6 +47,9 @@ fi
 # Each file in secrets/providers is a key: the YAML's os.environ/OPENAI_API_KEY is in the file OPENAI_API_KEY.
 find "$SECRETS/providers" -type f -exec chmod 0444 {} +
 find "$SECRETS/providers" -type f -printf '%f_FILE=/run/secrets/providers/%f\n' | sort >"$STATE_DIR/providers.env"
+SECRETS_STAMP="$(secrets_stamp)"
+export SECRETS_STAMP
+
 if [[ -n "${IMAGE:-}" ]]; then
   step "Image $IMAGE"
   docker image inspect "$IMAGE" >/dev/null 2>&1 || docker pull "$IMAGE"
@@ -78,10 +81,8 @@ if cmp --silent "$CONFIG" "$STATE_DIR/config/litellm_config.yaml"; then
 else
   install -m 0644 "$CONFIG" "$STATE_DIR/config/.next.yaml"
   mv "$STATE_DIR/config/.next.yaml" "$STATE_DIR/config/litellm_config.yaml"
-  say "put in place"
+  say "put in place; running replicas take it up by themselves"
 fi
-REPLICA_STAMP="$(replica_stamp)"
-export REPLICA_STAMP
 
 if [[ -n "${FLEET:-}" ]]; then
   step "LiteLLM proxies"
