@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +14,17 @@ from control_plane.gateway.opening import open_gateway
 from tests.gateway.conftest import INPUT_USD, OUTPUT_USD, Deploy, Opener, make_call
 from tests.provider import Provider
 
+STILL_HELD = 9
+"""LiteLLM lets go of the last ones a little later; something that every reload left would be there 99 times."""
+
 
 def dearer(deployment: Deployment, times: int = 1000) -> Deployment:
     prices = {"input_cost_per_token": INPUT_USD * times, "output_cost_per_token": OUTPUT_USD * times}
     return replace(deployment, info={**deployment.info, **prices})
+
+
+def open_files() -> int:
+    return len([*Path("/proc/self/fd").iterdir()])
 
 
 async def test_a_call_costs_what_it_did_when_it_began(
@@ -67,7 +75,7 @@ async def test_what_litellm_refuses_leaves_the_old_settings_in_force(gateway_for
 async def test_a_hundred_reloads_leave_nothing_behind(
     gateway_for: Opener, deploy: Deploy, provider: Provider, reports: list[SpendReport]
 ) -> None:
-    """Each with a call, while a stream of the first goes on. `make scale` does a thousand."""
+    """Each with a call, while a stream of the first goes on: no objects, tasks or open files of LiteLLM's or ours."""
     import litellm  # noqa: PLC0415
 
     first = await gateway_for("hold", "ok")
@@ -85,8 +93,9 @@ async def test_a_hundred_reloads_leave_nothing_behind(
             gc.collect()
             routers = sum(isinstance(each, litellm.Router) for each in gc.get_objects())
             lists = (litellm.callbacks, litellm.success_callback, litellm._async_success_callback)
-            sizes.append((routers, *map(len, lists), len(litellm.model_cost)))
-    assert sizes[0] == sizes[1]
+            sizes.append((routers, *map(len, lists), len(litellm.model_cost), len(asyncio.all_tasks()), open_files()))
+    grown = [after - before for before, after in zip(*sizes, strict=True)]
+    assert max(grown) <= STILL_HELD, sizes
     provider.release("hold")
     assert len([chunk async for chunk in stream]) == 11
     await stream.settle()
