@@ -5,8 +5,16 @@ here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 root="$(cd "$here/../.." && pwd)"
 
 export PREFIX="${PREFIX:-$root/var/host}"
+
+# What the last deployment was told holds for every command after it: one that knew fewer replicas would leave some running.
+if [[ -f "$PREFIX/place" ]]; then
+  while IFS='=' read -r name value; do
+    [[ -n "${!name:-}" ]] || printf -v "$name" '%s' "$value"
+  done <"$PREFIX/place"
+fi
 readonly BIND="${BIND:-127.0.0.1}"
 readonly PORT="${PORT:-8003}"
+readonly REPLICAS="${REPLICAS:-2}"
 readonly WAIT_S="${WAIT_S:-120}"
 readonly SECRETS="$PREFIX/secrets"
 
@@ -38,7 +46,7 @@ database_url() { cat "$SECRETS/database_url"; }
 is_sqlite() { [[ "$(database_url)" == sqlite:* ]]; }
 
 # SQLite belongs to one process.
-replicas() { if is_sqlite; then say 1; else seq "${REPLICAS:-2}"; fi; }
+replicas() { if is_sqlite; then say 1; else seq "$REPLICAS"; fi; }
 
 # Runs a command of the product as a replica of this deployment would be run.
 with_settings() {

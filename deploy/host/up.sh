@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # From a clone to a running service on this machine, and from one version to the next; again changes only what has changed.
 #
-# PREFIX  where everything is kept, var/host if not given         BIND, PORT  where customers connect, 127.0.0.1:8003
+# PREFIX  where everything is kept, var/host if not given
+# BIND, PORT  where customers connect, 127.0.0.1:8003; kept, as REPLICAS is, until another is given
 # DATABASE_URL, REDIS_URL  kept after the first time; without a database: SQLite under PREFIX, one replica
 # REPLICAS  2 if not given                                         CONFIG  the YAML, litellm_config.yaml of this clone
 # ENVIRONMENT  a virtual environment that holds the product, instead of one built from the lock     PYTHON  python3
@@ -90,6 +91,7 @@ else
 fi
 
 before="$(readlink -f "$PREFIX/current" || true)"
+printf '%s=%s\n' BIND "$BIND" PORT "$PORT" REPLICAS "$REPLICAS" >"$PREFIX/place"
 ln -sfn "$next" "$PREFIX/current.next"
 mv -T "$PREFIX/current.next" "$PREFIX/current"
 step "Supervision"

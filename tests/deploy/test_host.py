@@ -176,13 +176,15 @@ async def test_what_cannot_serve_changes_nothing(host: Host, tmp_path: Path) -> 
     )
     program.chmod(0o755)
     (broken / "python").symlink_to(sys.executable)
-    unready = await host.run("deploy", REPLICAS="1", ENVIRONMENT=str(broken.parent))
+    unready = await host.run("deploy", ENVIRONMENT=str(broken.parent))
     assert unready.code != 0
     assert 'Stopped at "Replica 1": it did not become ready.\nWhat ran before still runs.' in unready.output
 
     (wrong := tmp_path / "wrong.yaml").write_text("model_groups: {A: {models: [nowhere]}}\n")
-    mistaken = await host.run("deploy", REPLICAS="1", CONFIG=str(wrong))
+    mistaken = await host.run("deploy", CONFIG=str(wrong))
     assert mistaken.code != 0
     assert "wrong    model groups" in mistaken.output
     assert 'Stopped at "Preflight"' in mistaken.output
-    assert "replica 1    ready" in await host.succeeds("deploy-status", REPLICAS="1")
+    status = await host.succeeds("deploy-status")
+    assert "replica 1    ready" in status
+    assert "replica 2" not in status  # every command after a deployment means its replicas
