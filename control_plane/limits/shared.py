@@ -25,8 +25,9 @@ from control_plane.limits.rules import (
 
 PREFIX = "control-plane:limits:"
 CONNECTIONS = 32
-ANSWER_S = 0.25
-"""No call waits longer for Redis. An answer takes a fifth of a millisecond."""
+ANSWER_S = 2.0
+"""No call waits longer for Redis, whose answer takes a fifth of a millisecond. Longer than a busy machine is ever late:
+whoever takes a slow Redis for a lost one gives its share on top of what the others give through it."""
 
 LEASE_MS = 30_000
 """How long a place among the calls at once outlives the process that took it."""
@@ -42,7 +43,7 @@ class LimitsUnavailable(Exception):
 
 
 class SharedLimits:
-    """Counts in Redis. Every method raises LimitsUnavailable, after a quarter of a second at the latest."""
+    """Counts in Redis. Every method raises LimitsUnavailable: at once when nobody is there, after `answer_s` when nobody answers."""
 
     def __init__(self, url: str, *, clock_ms: Callable[[], int] | None = None, answer_s: float = ANSWER_S) -> None:
         """`clock_ms`: for tests; without one, the time is Redis's."""

@@ -124,7 +124,7 @@ async def test_when_redis_dies_calls_go_on_within_the_limit_and_without_waiting(
         started = perf_counter()
         assert await one.count(scope, 60) == 0
         assert await two.count(scope, 60) == 50
-        assert perf_counter() - started < 2 * ANSWER_S + 1
+        assert perf_counter() - started < ANSWER_S
         assert one.said("control_plane_limits_shared") == 0
         assert one.said("control_plane_limits_fallbacks_total") == 1
         # and when it is back, empty, they count together again, by themselves
@@ -153,6 +153,19 @@ async def test_a_redis_that_answers_nothing_holds_up_nobody_for_longer_than_a_mo
         finally:
             redis.thaw()
         await one.until_shared()
+
+
+async def test_a_redis_that_is_only_slow_is_not_taken_for_lost(tmp_path: Path) -> None:
+    async with running_redis(tmp_path) as redis, replica(redis.url) as one, replica(redis.url) as two:
+        # given one of two servers that waits for Redis for longer than any pause of a busy machine, and another that does not
+        scope = team(requests=100)
+        redis.freeze()
+        asked = asyncio.create_task(one.count(scope, 80))
+        await asyncio.sleep(ANSWER_S / 4)
+        redis.thaw()
+        # then they count together all the same
+        assert sum(await asyncio.gather(asked, two.count(scope, 80))) == 100
+        assert one.said("control_plane_limits_fallbacks_total") == 0
 
 
 async def test_what_was_running_when_redis_died_is_settled_without_it(tmp_path: Path) -> None:
