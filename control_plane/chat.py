@@ -179,7 +179,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. `cost` is what the provider charges, as LiteLLM prices it; a cached answer costs 0.
+    """A whole answer. `cost` is what the provider charges, as LiteLLM prices it; one that `is_cached`, given before, costs 0.
 
     None: nobody knows the price. `choices` are all that was asked for, in OpenAI's shape; what stands beside them is of
     the first.

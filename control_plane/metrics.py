@@ -31,6 +31,7 @@ class Metrics:
         self._jobs = self._counter("jobs", "Jobs that were closed.", "status")
         self._credits = self._counter("credits_charged", "Credits that closed jobs were charged.")
         self._refusals = self._counter("limit_refusals", "Calls and jobs refused by a rate limit.", "owner", "kind")
+        self._lookups = self._counter("cache_lookups", "Answers looked for in the cache.", "outcome")
         self._fallbacks = self._counter("limits_fallbacks", "Times Redis went away and limits were counted alone.")
         self._shared = self._gauge("limits_shared", "1 while limits are counted together in Redis.")
         self._tasks = self._gauge("tasks", "Tasks in the event loop.")
@@ -119,6 +120,10 @@ class Metrics:
     def limit_reached(self, *, owner: str, kind: str) -> None:
         """A call or job was refused. `owner`: team, key or model group; `kind`: of what there was too much."""
         self._refusals.labels(owner, kind).inc()
+
+    def cache_looked_up(self, outcome: str) -> None:
+        """An answer was looked for. `outcome`: hit, miss, or unavailable, when Redis did not answer."""
+        self._lookups.labels(outcome).inc()
 
     def limits_fell_back(self) -> None:
         """Redis went away, and this process counts alone."""

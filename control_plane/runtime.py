@@ -12,6 +12,7 @@ from typing import Any
 
 from control_plane import clock as system_clock
 from control_plane.administration.service import AdministrationService
+from control_plane.cache.service import AnswerCache
 from control_plane.calls.configuration import Configuration
 from control_plane.calls.lease import Lease
 from control_plane.calls.one_call import OneCallJobs
@@ -102,8 +103,17 @@ async def open_house(
                 resolve=resolve,
             )
             files = RemoteFiles(fetcher, groups)
+            cache = AnswerCache(redis_url=redis_url, metrics=metrics)
             calls = CallService(
-                gateway, groups, jobs, limits, writer, files, clock=clock, refuses_unpriced=settings.refuse_unpriced
+                gateway,
+                groups,
+                jobs,
+                limits,
+                writer,
+                files,
+                cache,
+                clock=clock,
+                refuses_unpriced=settings.refuse_unpriced,
             )
             metrics.watch(running=lambda: len(calls.in_flight.calls), waiting=lambda: writer.waiting)
             configuration = Configuration(
@@ -181,6 +191,7 @@ async def open_house(
                     await writer.drain()
                     await house.one_call_jobs.drain()
                     await limits.aclose()
+                    await cache.aclose()
             await lease.end()
     finally:
         await db.aclose()

@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     port: int = Field(default=8003, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
     redis_url: SecretStr | None = Field(
         default=None,
-        description="`redis://host:6379/0`: several servers count limits together and share what they know of deployments.",
+        description="`redis://host:6379/0`: several servers count limits together, share what they know of deployments, and keep answers.",
     )
     database_pool_size: int = Field(default=10, ge=4, description="Postgres connections of one process, at most.")
     max_body_bytes: int = Field(default=20_000_000, gt=0, description="Larger request bodies get 413.")

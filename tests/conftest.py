@@ -12,6 +12,7 @@ from control_plane.storage.database import Database
 from tests.databases import database_url, postgres, postgres_url, sqlite_template, sqlite_url  # noqa: F401 - fixtures
 from tests.house import MASTER_KEY, Server, Team, config_for, new_team, serving, settings_for, write_config
 from tests.provider import Provider
+from tests.redis_server import redis_server  # noqa: F401 - a fixture
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 

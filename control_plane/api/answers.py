@@ -31,6 +31,7 @@ def call_headers(call: LiveCall) -> dict[str, str]:
         "X-Call-Id": str(call.intent.call_id),
         "X-Job-Id": str(call.intent.job_id),
         "X-Credits-Remaining": str(call.credits_remaining),
+        **({"X-Cached": "true"} if call.is_cached else {}),
         **limit_headers(call.permit.standing),
     }
 

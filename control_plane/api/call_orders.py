@@ -1,5 +1,6 @@
 """What a client wrote as what the call path takes."""
 
+from control_plane.cache.rules import Freshness
 from control_plane.calls.service import CallOrder
 from control_plane.chat import ChatRequest
 from control_plane.errors import TooLarge
@@ -8,7 +9,9 @@ from control_plane.schemas.chat import plain
 from control_plane.schemas.jobs import CallBody
 
 
-def from_wire(body: CallBody, *, max_prompt_chars: int, subject: Subject | None = None) -> CallOrder:
+def from_wire(
+    body: CallBody, *, max_prompt_chars: int, freshness: Freshness, subject: Subject | None = None
+) -> CallOrder:
     """The order of a call. `subject`: the request's, where that is the call and not its job.
 
     Raises: TooLarge when the messages have more text than that.
@@ -22,4 +25,5 @@ def from_wire(body: CallBody, *, max_prompt_chars: int, subject: Subject | None 
         purpose=body.purpose,
         metadata=body.call_metadata,
         subject=subject,
+        freshness=freshness,
     )

@@ -10,6 +10,7 @@ from control_plane.api.answers import call_headers, rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.call_orders import from_wire
 from control_plane.api.deps import Caller, House
+from control_plane.api.freshness import Fresh
 from control_plane.api.idempotency import NewSubject
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.places import ONE_CALL_TTL, job_id_of
@@ -69,9 +70,11 @@ async def patch_metadata(job_id: JobPath, body: wire.MetadataPatch, who: Caller,
 
 
 @router.post("/{job_id}/llm-call", response_model=wire.CallResult, responses=CALL_ERRORS, summary="Make an LLM call")
-async def llm_call(job_id: JobPath, body: wire.CallBody, who: Caller, house: House, subject: NewSubject) -> Response:
+async def llm_call(
+    job_id: JobPath, body: wire.CallBody, who: Caller, house: House, subject: NewSubject, fresh: Fresh
+) -> Response:
     """One buffered call. A failed call costs nothing, so retrying is safe."""
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, subject=subject)
+    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh, subject=subject)
     answered = await house.calls.call(who, job_id_of(job_id), order)
     result = wire.CallResult(
         call_id=str(answered.call.intent.call_id),
@@ -83,13 +86,13 @@ async def llm_call(job_id: JobPath, body: wire.CallBody, who: Caller, house: Hou
 
 @router.post("/{job_id}/llm-call-stream", responses={**CALL_ERRORS, **SSE}, summary="Make a streaming LLM call")
 async def llm_call_stream(
-    job_id: JobPath, body: wire.CallBody, who: Caller, house: House, request: Request, subject: NewSubject
+    job_id: JobPath, body: wire.CallBody, who: Caller, house: House, request: Request, subject: NewSubject, fresh: Fresh
 ) -> Response:
     """OpenAI chunks as server-sent events; the last one carries the usage, then `[DONE]`.
 
     A failure before the first piece is an HTTP status, after it an `error` event.
     """
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, subject=subject)
+    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh, subject=subject)
     stream = await unless_client_leaves(request, house.calls.stream(who, job_id_of(job_id), order))
     return _streamed(stream, stream.call, house)
 
@@ -118,9 +121,11 @@ async def get_costs(job_id: JobPath, who: Caller, house: House) -> Response:
     responses=CALL_ERRORS,
     summary="A job of one call",
 )
-async def create_and_call(body: wire.CreateAndCall, who: Caller, house: House, subject: NewSubject) -> Response:
+async def create_and_call(
+    body: wire.CreateAndCall, who: Caller, house: House, subject: NewSubject, fresh: Fresh
+) -> Response:
     """Opens a job, makes one call and completes the job. When the call fails, so does the job, and nothing is charged."""
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars)
+    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh)
     done = await house.one_call_jobs.call(who, _new_one_call_job(body, who, subject), order)
     job = done.bill.job
     assert job.completed_at is not None, "a closed job says when"
@@ -137,10 +142,10 @@ async def create_and_call(body: wire.CreateAndCall, who: Caller, house: House, s
 
 @router.post("/create-and-call-stream", responses={**CALL_ERRORS, **SSE}, summary="A job of one streaming call")
 async def create_and_call_stream(
-    body: wire.CreateAndCall, who: Caller, house: House, request: Request, subject: NewSubject
+    body: wire.CreateAndCall, who: Caller, house: House, request: Request, subject: NewSubject, fresh: Fresh
 ) -> Response:
     """As `llm-call-stream`; the job is completed before `[DONE]`."""
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars)
+    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh)
     new = _new_one_call_job(body, who, subject)
     stream = await unless_client_leaves(request, house.one_call_jobs.stream(who, new, order))
     return _streamed(stream, stream.call, house)
@@ -175,5 +180,5 @@ def _caps(body: wire.CreateJob | wire.CreateAndCall) -> Caps:
 
 
 def _streamed(stream: Stream, call: LiveCall, house: HouseType) -> Response:
-    chunks = OpenAiChunks(str(call.intent.call_id), stream.served.model)
+    chunks = OpenAiChunks(str(call.intent.call_id), stream.served.model, is_cached=call.is_cached)
     return SseResponse(stream, chunks, headers=call_headers(call), keep_alive_s=house.settings.keep_alive_s)

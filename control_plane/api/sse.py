@@ -151,9 +151,13 @@ class SseResponse(Response):
 
 
 class OpenAiChunks:
-    """OpenAI's chunks, as S0 has them: the last one has an empty delta, the finish reason and the usage."""
+    """OpenAI's chunks, as S0 has them: the last one has an empty delta, the finish reason and the usage.
 
-    def __init__(self, call_id: str, model: str) -> None:
+    `is_cached`: the answer was given before, which the last chunk says.
+    """
+
+    def __init__(self, call_id: str, model: str, *, is_cached: bool) -> None:
+        self._marks = {"cached": True} if is_cached else {}
         self._head: dict[str, Any] = {
             "id": f"chatcmpl-{call_id}",
             "object": "chat.completion.chunk",
@@ -172,7 +176,7 @@ class OpenAiChunks:
             "completion_tokens": ending.usage.completion_tokens,
             "total_tokens": ending.usage.total_tokens,
         }
-        return self._event({}, ending.finish_reason, usage=counted) + DONE
+        return self._event({}, ending.finish_reason, usage=counted, **self._marks) + DONE
 
     def error(self, error: HouseError) -> bytes:
         """The failure as an event, then `[DONE]`."""

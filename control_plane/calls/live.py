@@ -34,7 +34,6 @@ class Outcome:
     served: Served | None = None
     finish_reason: FinishReason | None = None
     error_code: str | None = None
-    is_cached: bool = False
 
     @classmethod
     def of(cls, answer: Answer | PlainAnswer) -> "Outcome":
@@ -45,7 +44,6 @@ class Outcome:
             cost=answer.cost,
             served=answer.served,
             finish_reason=answer.finish_reason if isinstance(answer, Answer) else None,
-            is_cached=answer.is_cached,
         )
 
 
@@ -108,7 +106,7 @@ class InFlight:
 
 class LiveCall:
     """One call in flight. `latency_ms` runs from the intent to the record; `permit` is settled with it, and
-    `gateway` left.
+    `gateway` left. `is_cached`: its answer is one that was given before.
     """
 
     def __init__(
@@ -123,6 +121,7 @@ class LiveCall:
         clock: Clock,
         in_flight: "InFlight",
     ) -> None:
+        self.is_cached = False
         self.intent = intent
         self.to_provider = to_provider
         self.gateway = gateway
@@ -154,10 +153,11 @@ class LiveCall:
             return
         self.is_finished = True
         self.latency_ms = self.elapsed_ms()
+        used = Usage() if self.is_cached else outcome.usage  # an answer given again has used nothing
         record = Record(
             self.intent,
             outcome.status,
-            outcome.usage,
+            used,
             outcome.cost or NanoUsd(0),
             self.latency_ms,
             self._clock(),
@@ -165,7 +165,7 @@ class LiveCall:
             first_chunk_ms=self.first_chunk_ms,
             finish_reason=outcome.finish_reason,
             error_code=outcome.error_code,
-            is_cached=outcome.is_cached,
+            is_cached=self.is_cached,
             is_unpriced=outcome.cost is None,
         )
         try:
@@ -190,7 +190,7 @@ class LiveCall:
             )
             raise
         finally:
-            await self.permit.settle(outcome.usage.total_tokens)
+            await self.permit.settle(used.total_tokens)
             self.gateway.leave()
             self.in_flight.remove(self)
         if record.is_unpriced:
@@ -205,8 +205,9 @@ class LiveCall:
                 "deployment": outcome.served.deployment_id if outcome.served else None,
                 "status": outcome.status.value,
                 "error": outcome.error_code,
-                "tokens": outcome.usage.total_tokens,
+                "tokens": used.total_tokens,
                 "cost_nano_usd": outcome.cost,
+                "cached": self.is_cached,
                 "latency_ms": self.latency_ms,
                 "first_chunk_ms": self.first_chunk_ms,
             },

@@ -1,4 +1,4 @@
-"""The one path of a call, buffered or streamed: access → limits → intent and hold → provider → record."""
+"""The one path of a call, buffered or streamed: access → limits → intent and hold → kept answer or provider → record."""
 
 import asyncio
 import logging
@@ -11,6 +11,10 @@ from typing import Any, Generic, TypeVar
 import anyio.lowlevel
 
 from control_plane import failpoints
+from control_plane.cache.forms import PLAIN, STREAM, WHOLE, Form, HeardStream
+from control_plane.cache.kept_stream import KeptStream
+from control_plane.cache.rules import ANY, Freshness
+from control_plane.cache.service import AnswerCache, Slot
 from control_plane.calls.live import InFlight, LiveCall, Outcome
 from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.rules import CLIENT_CLOSED, DEFAULT_TEMPERATURE, DRAINED, cut_to, fill_in
@@ -19,12 +23,13 @@ from control_plane.chat import Answer, CallRequest, ChatRequest, Demand, PlainAn
 from control_plane.clock import Clock
 from control_plane.errors import EndpointUnsupported, ShuttingDown, UnpricedRefused, error_code_of
 from control_plane.gateway.router import Gateway
+from control_plane.gateway.streams import AnswerStream
 from control_plane.ids import CallId, JobId, Subject, new_id
 from control_plane.jobs.rules import CallStatus, Intent
 from control_plane.jobs.service import JobService
 from control_plane.limits.rules import likely_tokens
 from control_plane.limits.service import LimitService, Permit
-from control_plane.model_groups.catalog import Target
+from control_plane.model_groups.catalog import CachePolicy, Target
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.spend.writer import SpendWriter
 from control_plane.tenants.principal import Principal
@@ -34,6 +39,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 A = TypeVar("A", Answer, PlainAnswer)
+K = TypeVar("K", Answer, PlainAnswer, HeardStream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,8 @@ class CallOrder:
 
     `only`: of the group's models, those that can do what is asked; None: all of them. `default_temperature`: where
     neither the client nor the group sets one; None: the model's own. `subject`: the call, when its id is known before.
-    `permit`: leave that the limits have given already, to a call whose job was still to be made.
+    `permit`: leave that the limits have given already, to a call whose job was still to be made. `freshness`: whether an
+    answer that was kept will do.
     """
 
     request: CallRequest
@@ -53,6 +60,7 @@ class CallOrder:
     default_temperature: float | None = DEFAULT_TEMPERATURE
     subject: Subject | None = None
     permit: Permit | None = None
+    freshness: Freshness = ANY
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,7 @@ class AnsweredCall(Generic[A]):
 class CallService:
     """Makes calls. Knows every call in flight, so that a stop can wait for them and end the rest."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the one path of a call leads through all of them
         self,
         gateway: Gateway,
         groups: ModelGroupService,
@@ -84,6 +92,7 @@ class CallService:
         limits: LimitService,
         writer: SpendWriter,
         files: RemoteFiles,
+        cache: AnswerCache,
         *,
         clock: Clock,
         refuses_unpriced: bool = False,
@@ -98,6 +107,7 @@ class CallService:
         self._limits = limits
         self._writer = writer
         self._files = files
+        self._cache = cache
         self._clock = clock
         self.in_flight = InFlight()
         self.is_draining = False
@@ -105,28 +115,37 @@ class CallService:
 
     async def call(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[Answer]:
         """One buffered chat call. Raises: what `_open` raises, and ProviderError when no model of the group answered."""
-        return await self._answered(who, job_id, order, Gateway.complete)
+        return await self._answered(who, job_id, order, WHOLE, Gateway.complete)
 
     async def ask(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[PlainAnswer]:
         """One call of an endpoint that answers at once. Raises as `call`."""
-        return await self._answered(who, job_id, order, Gateway.ask)
+        return await self._answered(who, job_id, order, PLAIN, Gateway.ask)
 
     async def _answered(
-        self, who: Principal, job_id: JobId, order: CallOrder, ask: Callable[[Gateway, ProviderCall], Awaitable[A]]
+        self,
+        who: Principal,
+        job_id: JobId,
+        order: CallOrder,
+        form: Form[A],
+        ask: Callable[[Gateway, ProviderCall], Awaitable[A]],
     ) -> AnsweredCall[A]:
-        live = await self._open(who, job_id, order, is_stream=False)
-        answer = await self._from_provider(live, ask)
+        live, policy = await self._open(who, job_id, order, is_stream=False)
+        slot = self._slot(form, live, policy, order)
+        answer = await self._kept_or_new(live, slot.recall, ask)
         failpoints.reach("provider_answered")
         await live.finish(Outcome.of(answer))
+        if not live.is_cached:
+            slot.keep(answer)
         return AnsweredCall(live, answer)
 
     async def stream(self, who: Principal, job_id: JobId, order: CallOrder) -> LiveStream:
         """One streamed call, its first chunk already here. Raises as `call`: a failure before that is no stream."""
-        live = await self._open(who, job_id, order, is_stream=True)
-        upstream = await self._from_provider(live, Gateway.stream)
+        live, policy = await self._open(who, job_id, order, is_stream=True)
+        slot = self._slot(STREAM, live, policy, order)
+        upstream = await self._kept_or_new(live, lambda: _kept_stream(slot), Gateway.stream)
         live.first_chunk_ms = live.elapsed_ms()
         failpoints.reach("stream_begun")
-        return LiveStream(live, upstream)
+        return LiveStream(live, upstream, slot)
 
     async def choose(self, who: Principal, order: CallOrder, job_group: str | None = None) -> Target:
         """What the order would run on; nothing is written.
@@ -179,8 +198,12 @@ class CallService:
         for call in self.in_flight.calls:
             log.error("call_left_open", extra={"call_id": str(call.intent.call_id)})
 
-    async def _open(self, who: Principal, job_id: JobId, order: CallOrder, *, is_stream: bool) -> LiveCall:
+    async def _open(
+        self, who: Principal, job_id: JobId, order: CallOrder, *, is_stream: bool
+    ) -> tuple[LiveCall, CachePolicy]:
         """Decides what the call runs on and makes its intent durable: the provider has not heard of it yet.
+
+        With what the model group says about answers that are given again.
 
         Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing, RateLimited, JobNotFound,
         JobNotOwned, JobClosed, AtRiskLimit, JobCapReached, InsufficientCredits, UnpricedRefused, FileRefused,
@@ -208,7 +231,7 @@ class CallService:
                 markup_bps=decided.target.markup_bps,
             )
             to_provider = ProviderCall(call_id, job_id, who.team(), decided.target.models, request)
-            live = await self.in_flight.to_its_end(self._admit(gateway, intent, to_provider, permit))
+            live = await self.in_flight.to_its_end(self._admit(decided, intent, to_provider, permit))
         except BaseException:
             if gateway is not None:
                 gateway.leave()
@@ -216,7 +239,7 @@ class CallService:
                 await self.in_flight.to_its_end(permit.settle(0))
             raise
         self._writer.metrics.call_opened(perf_counter() - started)
-        return live
+        return live, decided.target.cache
 
     async def _decide(self, who: Principal, order: CallOrder, job_id: JobId | None) -> _Decided:
         """Nothing is taken, fetched or written. Raises: as `target_in`, EndpointUnsupported, UnpricedRefused, ShuttingDown.
@@ -247,7 +270,7 @@ class CallService:
         tokens = likely_tokens(decided.demand, is_bounded="max_tokens" in asked)
         return await self._limits.admit_call(who, decided.target, tokens)
 
-    async def _admit(self, gateway: Gateway, intent: Intent, to_provider: ProviderCall, permit: Permit) -> LiveCall:
+    async def _admit(self, decided: _Decided, intent: Intent, to_provider: ProviderCall, permit: Permit) -> LiveCall:
         """A durable intent and the LiveCall that will finish it, settle its permit and leave its gateway: or nothing."""
         opened = await self._writer.open(intent)
         failpoints.reach("intent_committed")
@@ -256,7 +279,7 @@ class CallService:
         return LiveCall(
             opened.intent,
             to_provider,
-            gateway=gateway,
+            gateway=decided.gateway,
             permit=permit,
             credits_remaining=opened.credits_remaining,
             writer=self._writer,
@@ -264,11 +287,27 @@ class CallService:
             in_flight=self.in_flight,
         )
 
-    async def _from_provider(self, live: LiveCall, ask: Callable[[Gateway, ProviderCall], Awaitable[T]]) -> T:
-        """Asks the provider; a failure or a client that leaves meanwhile is recorded before it goes on."""
+    def _slot(self, form: Form[K], live: LiveCall, policy: CachePolicy, order: CallOrder) -> Slot[K]:
+        group = live.intent.model_group
+        return self._cache.slot(form, live.to_provider, group=group, policy=policy, freshness=order.freshness)
+
+    async def _kept_or_new(
+        self,
+        live: LiveCall,
+        recall: Callable[[], Awaitable[T | None]],
+        ask: Callable[[Gateway, ProviderCall], Awaitable[T]],
+    ) -> T:
+        """An answer that was kept, or the provider's.
+
+        A failure, or a client that leaves meanwhile, is recorded before it goes on.
+        """
         is_asked = False
         try:
             await _feel_cancellation()  # who left while the intent was written: the provider hears nothing
+            kept = await recall()
+            if kept is not None:
+                live.is_cached = True
+                return kept
             is_asked = True
             return await ask(live.gateway, live.to_provider)
         except asyncio.CancelledError:
@@ -286,6 +325,11 @@ class CallService:
             await live.record(Outcome(CallStatus.CANCELLED, usage=usage, cost=cost, error_code=reason))
         else:
             await live.record(Outcome(CallStatus.CANCELLED, error_code=reason))
+
+
+async def _kept_stream(slot: Slot[HeardStream]) -> AnswerStream | None:
+    heard = await slot.recall()
+    return None if heard is None else KeptStream(heard)
 
 
 def _is_scope_cancelled() -> bool:

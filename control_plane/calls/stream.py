@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Self
 
+from control_plane.cache.forms import HeardStream
+from control_plane.cache.service import Slot
 from control_plane.calls.live import LiveCall, Outcome
 from control_plane.chat import Chunk, Ending, Served, Usage
 from control_plane.errors import error_code_of
@@ -20,9 +22,13 @@ log = logging.getLogger(__name__)
 class LiveStream:
     """Iterate it for the chunks, then `end()` it. Always `abandon()` it last: that does nothing after a proper end."""
 
-    def __init__(self, call: LiveCall, upstream: AnswerStream) -> None:
+    def __init__(self, call: LiveCall, upstream: AnswerStream, slot: Slot[HeardStream]) -> None:
+        """`slot`: where the whole answer may be kept."""
         self.call = call
         self._upstream = upstream
+        self._slot = slot
+        self._is_kept = slot.may_be_filled and not call.is_cached
+        self._heard: list[Chunk] = []
 
     @property
     def served(self) -> Served:
@@ -37,6 +43,8 @@ class LiveStream:
         try:
             async for chunk in self._upstream:
                 if chunk.finish_reason is None:
+                    if self._is_kept:
+                        self._heard.append(chunk)
                     return chunk
         except Exception as error:
             await self._finish(CallStatus.FAILED, error_code=error_code_of(error))
@@ -46,7 +54,10 @@ class LiveStream:
     async def end(self) -> Ending:
         """Records the whole answer; only after this may the client be told that the stream is complete."""
         usage, cost = await self._finish(CallStatus.SUCCEEDED)
-        return replace(self._upstream.ending(usage), cost=cost)
+        ending = replace(self._upstream.ending(usage), cost=cost)
+        if self._is_kept:
+            self._slot.keep(HeardStream(self._heard, ending, self.served))
+        return ending
 
     async def abandon(self, error_code: str) -> None:
         """Closes the upstream connection at once and records what was produced, unless the call has ended before."""

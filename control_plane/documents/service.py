@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from control_plane.cache.rules import Freshness
 from control_plane.calls.one_call import Prepare
 from control_plane.calls.placed import Place
 from control_plane.calls.service import CallOrder, CallService
@@ -131,7 +132,8 @@ class DocumentService:
             parts: dict[Spot, Sequence[Part]] = {}
             for number, scan in enumerate(readied.scans):
                 subject = readied.subject and readied.subject.part(number)
-                text = _cut(await self._read_scan(who, job_id, scan, subject), scan.name, chars, readied.warnings)
+                text = await self._read_scan(who, job_id, scan, subject, readied.order.freshness)
+                text = _cut(text, scan.name, chars, readied.warnings)
                 chars -= len(text)
                 parts[scan.spot] = [text_part(scan.name, text)]
             messages = replaced(request.messages, parts)
@@ -193,14 +195,16 @@ class DocumentService:
             warnings.append(_first_pages(document.name, self._pdfs.max_pages, pages))
         return Scan(document.spot, document.name, data_url(PDF, content), pages)
 
-    async def _read_scan(self, who: Principal, job_id: JobId, scan: Scan, subject: Subject | None) -> str:
+    async def _read_scan(
+        self, who: Principal, job_id: JobId, scan: Scan, subject: Subject | None, freshness: Freshness
+    ) -> str:
         """One call of the engine, billed by the page in the same job."""
         arguments: dict[str, Any] = {"document": {"type": "document_url", "document_url": scan.url}}
         pages = min(scan.pages, self._pdfs.max_pages)
         if pages < scan.pages:
             arguments["pages"] = list(range(pages))
         request = PlainRequest("ocr", arguments, units=pages)
-        order = CallOrder(request, model_group=OCR_GROUP, purpose=OCR_PURPOSE, subject=subject)
+        order = CallOrder(request, model_group=OCR_GROUP, purpose=OCR_PURPOSE, subject=subject, freshness=freshness)
         answered = await self._calls.ask(who, job_id, order)
         return "\n\n".join(str(page.get("markdown") or "") for page in answered.answer.body.get("pages") or ())
 

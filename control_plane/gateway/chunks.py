@@ -68,11 +68,8 @@ def texts_of(calls: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def cost_of(response: Any, tag: PriceTag) -> NanoUsd | None:
-    """What LiteLLM says a buffered answer cost; 0 for one out of a cache, None if it does not say, or does not know."""
-    hidden = response._hidden_params  # noqa: SLF001  # the only place where LiteLLM says it
-    if hidden.get("cache_hit") is True:
-        return NanoUsd(0)
-    cost = hidden.get("response_cost")
+    """What LiteLLM says a buffered answer cost; None if it does not say, or does not know."""
+    cost = response._hidden_params.get("response_cost")  # noqa: SLF001  # the only place where LiteLLM says it
     return None if cost is None else said_cost(tag, cost)
 
 
@@ -88,7 +85,6 @@ def answer(response: Any, *, served: Served, usage: Usage, cost: NanoUsd | None)
         usage=usage,
         cost=cost,
         served=served,
-        is_cached=response._hidden_params.get("cache_hit") is True,  # noqa: SLF001  # as in cost_of
     )
 
 

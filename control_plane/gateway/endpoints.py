@@ -28,13 +28,11 @@ MODES: Mapping[Endpoint, str] = {
 def plain_answer(request: PlainRequest, response: Any, *, served: Served, usage: Usage, tag: PriceTag) -> PlainAnswer:
     """An answer with its cost as LiteLLM says it, else by the price list."""
     hidden = getattr(response, "_hidden_params", None) or {}
-    is_cached = hidden.get("cache_hit") is True
     return PlainAnswer(
         body=_moderated(plain(response)) if request.endpoint == "moderations" else plain(response),
         usage=usage,
-        cost=NanoUsd(0) if is_cached else _cost(request, hidden.get("response_cost"), usage, tag),
+        cost=_cost(request, hidden.get("response_cost"), usage, tag),
         served=served,
-        is_cached=is_cached,
     )
 
 

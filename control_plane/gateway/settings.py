@@ -59,14 +59,12 @@ ROUTER_SETTINGS = frozenset(
     }
 )
 
-_CACHE = "answers are not cached: one team would get another's"
+_CACHE = "teams would get each other's answers; `litellm_settings.cache` keeps them apart"
 _CALLBACK = "calls are reported to the spend log only; prompts go nowhere else"
 _VERBOSE = "it prints prompts and keys"
 _GROUPS = "model groups are the only names a client may ask for"
 
 UNSUPPORTED: Mapping[str, str] = {
-    "cache": _CACHE,
-    "cache_params": _CACHE,
     "cache_responses": _CACHE,
     "cache_kwargs": _CACHE,
     "caching_groups": _CACHE,

@@ -99,4 +99,4 @@ def choose(
 
 
 def _target(group: ModelGroup, models: tuple[str, ...]) -> Target:
-    return Target(group.name, models, group.defaults, group.markup_bps, group.allowance)
+    return Target(group.name, models, group.defaults, group.markup_bps, group.allowance, group.cache)

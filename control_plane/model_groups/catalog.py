@@ -12,6 +12,19 @@ from control_plane.gateway.deployments import RouterConfig
 
 
 @dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """Which answers are kept for the same request, and for how long. `is_on` None: where there is a Redis.
+
+    `generation`: of the file, so that no model answers that it does not name any more.
+    """
+
+    is_on: bool | None = None
+    ttl_s: float = 600.0
+    max_temperature: float = 1.0
+    generation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelGroup:
     """A name a client asks for, and the models behind it: the first is primary, the rest are tried in this order.
 
@@ -27,6 +40,7 @@ class ModelGroup:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     markup_bps: int | None = None
     allowance: Allowance = UNLIMITED
+    cache: CachePolicy = CachePolicy()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +52,7 @@ class Target:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     markup_bps: int | None = None
     allowance: Allowance = UNLIMITED
+    cache: CachePolicy = CachePolicy()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,9 @@ def _group(group: ModelGroup) -> Facts:
         "rpm": group.allowance.rpm,
         "tpm": group.allowance.tpm,
         "max_parallel_calls": group.allowance.max_parallel_calls,
+        "cache": group.cache.is_on,
+        "cache ttl": group.cache.ttl_s,
+        "cache max_temperature": group.cache.max_temperature,
         **{f"defaults.{name}": value for name, value in group.defaults.items()},
     }
 

@@ -3,6 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path as File
 from typing import Any
 
@@ -12,13 +13,15 @@ from control_plane.allowance import Allowance
 from control_plane.errors import InvalidConfig
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.model_groups import litellm_names as names
-from control_plane.model_groups.catalog import Catalog, ModelGroup
+from control_plane.model_groups.catalog import CachePolicy, Catalog, ModelGroup
 from control_plane.model_groups.deployments import make_deployments, model_names, report_typos
 from control_plane.model_groups.environment import resolve
 from control_plane.model_groups.explain import report_missing_groups, report_shape
 from control_plane.model_groups.lines import read_yaml
 from control_plane.model_groups.problems import Path, Problems, did_you_mean
-from control_plane.model_groups.shape import LitellmSettings, ModelGroupEntry, RouterSettings
+from control_plane.model_groups.shape import OURS, LitellmSettings, ModelGroupEntry, RouterSettings
+
+CACHE_PARAMETERS = {"ttl": "ttl_s", "max_temperature": "max_temperature"}
 
 IN_USE = (*names.SECTIONS_IN_USE, names.OUR_SECTION)
 
@@ -37,11 +40,13 @@ def load_catalog(path: File, environ: Mapping[str, str]) -> Catalog:
     report_shape(values, problems)
     report_typos(values, problems)
     deployments = make_deployments(values, problems)
-    groups = _groups(values, problems)
+    litellm_settings = _settings(values, "litellm_settings", LitellmSettings, names.REFUSED_MODULE_SETTINGS)
+    generation = hashlib.sha256(text.encode()).hexdigest()[:12]
+    groups = _groups(values, _cache(litellm_settings, generation), problems)
     router = RouterConfig(
         deployments=deployments,
         router_settings=_settings(values, "router_settings", RouterSettings, names.REFUSED_ROUTER_ARGUMENTS),
-        litellm_settings=_settings(values, "litellm_settings", LitellmSettings, names.REFUSED_MODULE_SETTINGS),
+        litellm_settings={name: value for name, value in litellm_settings.items() if name not in OURS},
     )
     _report_redis(router.router_settings, problems)
     if found := problems.sentences():
@@ -49,7 +54,7 @@ def load_catalog(path: File, environ: Mapping[str, str]) -> Catalog:
     return Catalog(
         groups=groups,
         router=router,
-        generation=hashlib.sha256(text.encode()).hexdigest()[:12],
+        generation=generation,
         environment=_text_values(values.get("environment_variables")),
     )
 
@@ -98,7 +103,14 @@ def _text_values(variables: Any) -> dict[str, str]:
     return {str(name): str(value) for name, value in variables.items()}
 
 
-def _groups(values: Mapping[str, Any], problems: Problems) -> dict[str, ModelGroup]:
+def _cache(settings: Mapping[str, Any], generation: str) -> CachePolicy:
+    """What `litellm_settings` says about answers that are given again."""
+    given = settings.get("cache_params") or {}
+    parameters = {ours: given[name] for name, ours in CACHE_PARAMETERS.items() if given.get(name) is not None}
+    return CachePolicy(is_on=settings.get("cache"), generation=generation, **parameters)
+
+
+def _groups(values: Mapping[str, Any], cache: CachePolicy, problems: Problems) -> dict[str, ModelGroup]:
     known = model_names(values)
     entries = values.get(names.OUR_SECTION)
     groups = {}
@@ -116,6 +128,7 @@ def _groups(values: Mapping[str, Any], problems: Problems) -> dict[str, ModelGro
             defaults=entry.defaults.model_dump(exclude_unset=True),
             markup_bps=entry.markup_bps,
             allowance=Allowance(entry.rpm, entry.tpm, entry.max_parallel_calls),
+            cache=cache if entry.cache is None else replace(cache, is_on=entry.cache),
         )
     return groups
 

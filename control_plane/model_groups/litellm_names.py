@@ -100,6 +100,15 @@ REFUSED_MODULE_SETTINGS: Mapping[str, str] = {
 }
 """Of `litellm_settings`, beyond what the gateway does not support at all."""
 
+_CACHE_PLACE = "answers are kept in the Redis of CONTROL_PLANE_REDIS_URL, or in the process where there is none"
+REFUSED_CACHE_PARAMETERS: Mapping[str, str] = {
+    **dict.fromkeys(("type", "host", "port", "password"), _CACHE_PLACE),
+    "namespace": "every team has one of its own",
+    "supported_call_types": "`cache: false` at a model group switches it off for the group",
+    "mode": "clients that want no kept answer say so with `Cache-Control: no-cache`",
+}
+"""Of `cache_params`."""
+
 REFUSED_PARAMETERS: Mapping[str, str] = {
     "fallbacks": _HOPS,
     "context_window_fallback_dict": _HOPS,

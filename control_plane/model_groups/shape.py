@@ -80,6 +80,10 @@ class ModelGroupEntry(_Strict):
     rpm: Limit | None = Field(default=None, description="Calls a minute, of all teams together.")
     tpm: Limit | None = Field(default=None, description="Tokens a minute, of all teams together.")
     max_parallel_calls: Limit | None = Field(default=None, description="Calls at once, of all teams together.")
+    cache: bool | None = Field(
+        default=None,
+        description="Whether its answers are kept for the same request of the same team. None: as the file says.",
+    )
 
 
 Parameters = optional_keys(
@@ -182,14 +186,31 @@ RouterSettings = optional_keys(
     names.REFUSED_ROUTER_ARGUMENTS,
     extra="forbid",
 )
+_CACHE_PARAMETERS = optional_keys(
+    "CacheParameters",
+    {"ttl": between(1, 30 * 86_400), "max_temperature": between(0, 2)},
+    names.REFUSED_CACHE_PARAMETERS,
+    extra="forbid",
+)
+
+
+class CacheParams(_CACHE_PARAMETERS):  # type: ignore[misc,valid-type]  # made from the lists of names
+    """How long answers are kept (`ttl`, in seconds), and up to which temperature."""
+
+
 _SETTINGS_TYPES: Mapping[str, Any] = {
+    "cache": Switch,
+    "cache_params": CacheParams,
     **dict.fromkeys(("drop_params", "modify_params", "force_ipv4"), Switch),
     "request_timeout": Amount,
     **dict.fromkeys(("num_retries", "allowed_fails", "max_fallbacks"), Count),
 }
+OURS = ("cache", "cache_params")
+"""Settings of LiteLLM's that the control plane honours itself: teams must not get each other's answers."""
+
 LitellmSettings = optional_keys(
     "LitellmSettings",
-    {setting: _SETTINGS_TYPES.get(setting, Any) for setting in LITELLM_SETTINGS},
+    {setting: _SETTINGS_TYPES.get(setting, Any) for setting in (*LITELLM_SETTINGS, *OURS)},
     names.REFUSED_MODULE_SETTINGS,
     extra="forbid",  # LiteLLM sets any attribute of its module; the gateway supports these
 )
@@ -245,6 +266,8 @@ def keys_known_at(path: tuple[str | int, ...]) -> list[str]:
             model = AllowedFailsPolicy
         case ("litellm_settings",):
             model = LitellmSettings
+        case ("litellm_settings", "cache_params"):
+            model = CacheParams
         case _:
             return []
     return list(model.model_fields)

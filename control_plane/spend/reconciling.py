@@ -42,7 +42,7 @@ class Finding(StrEnum):
 class RecordedCall:
     """What our record says of an ended call. `cost` in nano-USD. `server_died`: around the time the call ended.
 
-    `is_cached`: its answer came out of a cache and costs nothing.
+    `is_cached`: its answer was one given before: it costs nothing, and nobody heard of it.
     """
 
     call_id: UUID
@@ -121,6 +121,8 @@ def _judge(
     call: RecordedCall, attempts: Sequence[ReportedAttempt], now: datetime, logs_since: datetime | None
 ) -> Verdict:
     reported = sum(attempt.cost for attempt in attempts)
+    if call.is_cached and call.cost == reported == 0:
+        return Verdict(Finding.MATCHED)
     is_answered = any(attempt.is_success for attempt in attempts)
     if not attempts or (call.status is not CallStatus.FAILED and not is_answered):
         return Verdict(Finding.CALL_WITHOUT_LOG, call.cost, reported, _why_silent(call, now, logs_since))

@@ -182,9 +182,10 @@ class SpendWriter:
         for call_id in first:
             record = batch.records[call_id]
             self.metrics.call_ended(**counted(record))
-            self.metrics.call_took(
-                model_group=record.intent.model_group, ms=record.latency_ms, first_chunk_ms=record.first_chunk_ms
-            )
+            if not record.is_cached:
+                self.metrics.call_took(
+                    model_group=record.intent.model_group, ms=record.latency_ms, first_chunk_ms=record.first_chunk_ms
+                )
         results |= {id(record): Written(is_first=call_id in first) for call_id, record in batch.records.items()}
         return [results.get(id(item), Written(is_first=False)) for item in items]
 

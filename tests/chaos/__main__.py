@@ -203,6 +203,7 @@ def write_config(folder: Path, provider: ChaosProvider) -> Path:
             "Bad": {"models": ["bad"]},
         },
         "router_settings": {"num_retries": 0, "timeout": 10, "disable_cooldowns": True},
+        "litellm_settings": {"cache": False},  # every call is to reach the provider
     }
     file = folder / "litellm_config.yaml"
     file.write_text(yaml.safe_dump(config, sort_keys=False))

@@ -93,6 +93,7 @@ async def host(provider: Provider, tmp_path: Path, postgres_url: str) -> AsyncIt
     config = config_for(provider)
     for group in config["model_groups"].values():
         group.setdefault("teams", ["*"])
+    config["litellm_settings"]["cache"] = False  # every stream is to run while replicas are replaced
     settings = {
         "DATABASE_URL": postgres_url,
         "CONFIG": str(write_config(tmp_path, config)),

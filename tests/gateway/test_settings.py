@@ -18,9 +18,9 @@ from tests.provider import Provider
     ("router", "module", "said"),
     [
         ({"num_retrys": 1}, {}, "router_settings: num_retrys is not a supported setting. Did you mean num_retries?"),
-        ({"cache_responses": True}, {}, "router_settings: cache_responses is not supported: answers are not cached"),
+        ({"cache_responses": True}, {}, "router_settings: cache_responses is not supported: teams would get"),
         ({}, {"callbacks": ["langfuse"]}, "litellm_settings: callbacks is not supported: calls are reported to the"),
-        ({}, {"cache": True}, "litellm_settings: cache is not supported"),
+        ({}, {"cache": True}, "litellm_settings: cache is not a supported setting."),
         ({}, {"drop_parms": True}, "Did you mean drop_params?"),
         ({}, {"api_key": "sk"}, "litellm_settings: api_key is not a supported setting."),
         ({"redis_host": "localhost"}, {}, "redis_host needs redis_port"),

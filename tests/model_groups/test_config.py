@@ -16,7 +16,7 @@ from control_plane.model_groups.litellm_names import (
     REFUSED_ROUTER_ARGUMENTS,
     ROUTER_ARGUMENTS,
 )
-from control_plane.model_groups.shape import Defaults, LitellmSettings, RouterSettings, json_schema
+from control_plane.model_groups.shape import OURS, Defaults, LitellmSettings, RouterSettings, json_schema
 
 GOOD = """\
 model_list:
@@ -377,7 +377,7 @@ model_groups: {G: {models: [a, b]}}
 
 def test_what_the_checker_accepts_the_gateway_accepts() -> None:
     assert set(RouterSettings.model_fields) - set(REFUSED_ROUTER_ARGUMENTS) <= ROUTER_SETTINGS
-    assert set(LitellmSettings.model_fields) - set(REFUSED_MODULE_SETTINGS) <= set(LITELLM_SETTINGS)
+    assert set(LitellmSettings.model_fields) - set(REFUSED_MODULE_SETTINGS) <= {*LITELLM_SETTINGS, *OURS}
     assert set(ROUTER_ARGUMENTS) >= ROUTER_SETTINGS
 
 

@@ -79,6 +79,13 @@ def test_a_cost_of_0_that_both_took_for_granted_is_found_by_the_price_list() -> 
         assert judge(explained, attempts(0), now=NOW, priced=5).finding is Finding.MATCHED
 
 
+def test_an_answer_that_was_given_again_is_free_and_nobody_reports_it() -> None:
+    given_again = replace(call(OK, 0), is_cached=True)
+    assert judge(given_again, [], now=NOW).finding is Finding.MATCHED
+    assert judge(given_again, attempts(7), now=NOW).is_unexplained, "somebody was asked after all"
+    assert judge(replace(given_again, cost=7), [], now=NOW).is_unexplained, "it was billed"
+
+
 def test_a_server_that_died_explains_what_it_never_reported() -> None:
     made = replace(call(OK, 7), server_died=True)
     assert not judge(made, [], now=NOW).is_unexplained

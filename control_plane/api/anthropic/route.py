@@ -9,6 +9,7 @@ from control_plane.api.anthropic.answers import MessageEvents, message
 from control_plane.api.anthropic.requests import chat_request, text_length
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
+from control_plane.api.freshness import Fresh
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.openai.described import DESCRIPTIONS, STREAM
 from control_plane.api.openai.route import bound
@@ -44,13 +45,17 @@ router = APIRouter(prefix="/v1/messages", tags=["openai"], responses=ERRORS, rou
 
 
 @router.post("", responses=STREAM, summary="Messages")
-async def messages(body: wire.MessagesBody, who: Caller, house: House, request: Request, placing: Placing) -> Response:
+async def messages(
+    body: wire.MessagesBody, who: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+) -> Response:
     """As Anthropic's. Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`."""
     bound(text_length(body), house)
     job_id, metadata = job_in(body.metadata)
     user_id = metadata.pop("user_id", None)
     place = placing.place(job_type="chat", job_id=job_id, user_id=user_id if isinstance(user_id, str) else None)
-    order = CallOrder(chat_request(body), model_group=body.model, metadata=metadata, default_temperature=None)
+    order = CallOrder(
+        chat_request(body), model_group=body.model, metadata=metadata, default_temperature=None, freshness=fresh
+    )
     identity = {"request-id": request_id.get() or ""}
     if body.stream:
         stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))

@@ -5,6 +5,7 @@ from fastapi import APIRouter, Request, Response
 from control_plane.api.answers import billed_headers, call_headers, json_response
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
+from control_plane.api.freshness import Fresh
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.openai.described import ERRORS, STREAM
 from control_plane.api.openai.responses_answers import ResponseEvents, whole
@@ -19,7 +20,9 @@ router = APIRouter(prefix="/v1/responses", tags=["openai"], responses=ERRORS, ro
 
 
 @router.post("", responses=STREAM, summary="Responses")
-async def responses(body: ResponsesBody, who: Caller, house: House, request: Request, placing: Placing) -> Response:
+async def responses(
+    body: ResponsesBody, who: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+) -> Response:
     """As OpenAI's, without what is stored there: the whole conversation comes with each request.
 
     Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`.
@@ -27,7 +30,9 @@ async def responses(body: ResponsesBody, who: Caller, house: House, request: Req
     bound(text_length(body), house)
     job_id, metadata = job_in(body.metadata)
     place = placing.place(job_type="chat", job_id=job_id, user_id=body.user)
-    order = CallOrder(chat_request(body), model_group=body.model, metadata=metadata, default_temperature=None)
+    order = CallOrder(
+        chat_request(body), model_group=body.model, metadata=metadata, default_temperature=None, freshness=fresh
+    )
     if body.stream:
         stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
         events = ResponseEvents(body, stream.call, stream.served.model)

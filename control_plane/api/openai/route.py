@@ -7,12 +7,14 @@ from fastapi import APIRouter, Request, Response
 from control_plane.api.answers import billed_headers, call_headers, json_response
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
+from control_plane.api.freshness import Fresh
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.openai import plain
 from control_plane.api.openai.answers import CompletionChunks, completion
 from control_plane.api.openai.described import ERRORS, STREAM
 from control_plane.api.places import Placing, job_in
 from control_plane.api.sse import SseResponse
+from control_plane.cache.rules import Freshness
 from control_plane.calls.service import CallOrder
 from control_plane.chat import ChatRequest, PlainRequest
 from control_plane.errors import TooLarge
@@ -26,7 +28,7 @@ router = APIRouter(prefix="/v1", tags=["openai"], responses=ERRORS, route_class=
 
 @router.post("/chat/completions", responses=STREAM, summary="Chat completion")
 async def chat_completions(
-    body: wire.ChatCompletionBody, who: Caller, house: House, request: Request, placing: Placing
+    body: wire.ChatCompletionBody, who: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
 ) -> Response:
     """As OpenAI's. Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`.
 
@@ -40,6 +42,7 @@ async def chat_completions(
         model_group=body.model,
         metadata=metadata,
         default_temperature=None,
+        freshness=fresh,
     )
     if body.stream:
         stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
@@ -51,21 +54,23 @@ async def chat_completions(
 
 
 @router.post("/embeddings", summary="Embeddings")
-async def embeddings(body: wire.EmbeddingsBody, who: Caller, house: House, placing: Placing) -> Response:
+async def embeddings(body: wire.EmbeddingsBody, who: Caller, house: House, placing: Placing, fresh: Fresh) -> Response:
     """As OpenAI's, with `encoding_format` and `dimensions`. Billed as a call."""
-    return await _ask(plain.embeddings(body), body, who, house, placing)
+    return await _ask(plain.embeddings(body), body, who, house, placing, fresh)
 
 
 @router.post("/moderations", summary="Moderation")
-async def moderations(body: wire.ModerationsBody, who: Caller, house: House, placing: Placing) -> Response:
+async def moderations(
+    body: wire.ModerationsBody, who: Caller, house: House, placing: Placing, fresh: Fresh
+) -> Response:
     """As OpenAI's. Billed as a call."""
-    return await _ask(plain.moderations(body), body, who, house, placing)
+    return await _ask(plain.moderations(body), body, who, house, placing, fresh)
 
 
 @router.post("/rerank", summary="Rerank")
-async def rerank(body: wire.RerankBody, who: Caller, house: House, placing: Placing) -> Response:
+async def rerank(body: wire.RerankBody, who: Caller, house: House, placing: Placing, fresh: Fresh) -> Response:
     """Documents by how well they answer a query, as Cohere's. Billed as a call."""
-    return await _ask(plain.rerank(body), body, who, house, placing)
+    return await _ask(plain.rerank(body), body, who, house, placing, fresh)
 
 
 async def _ask(
@@ -74,11 +79,12 @@ async def _ask(
     who: Principal,
     house: HouseType,
     placing: Placing,
+    fresh: Freshness,
 ) -> Response:
     bound(sum(map(len, request.texts)), house)
     job_id, metadata = job_in(body.metadata)
     place = placing.place(job_type=request.endpoint, job_id=job_id, user_id=body.user)
-    order = CallOrder(request, model_group=body.model, metadata=metadata)
+    order = CallOrder(request, model_group=body.model, metadata=metadata, freshness=fresh)
     done = await house.placed_calls.ask(who, place, order)
     answer: dict[str, Any] = plain.answer(request.endpoint, body, done.call)
     return json_response(answer, headers=billed_headers(done))

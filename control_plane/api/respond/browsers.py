@@ -20,7 +20,7 @@ from control_plane.tenants.principal import Principal
 PATH = "/api/v1/llm/respond"
 
 EXPOSED = (
-    *("X-Request-Id", "X-Call-Id", "X-Job-Id", "X-Ignored-Fields", "Idempotency-Replayed", "Retry-After"),
+    *("X-Request-Id", "X-Call-Id", "X-Job-Id", "X-Cached", "X-Ignored-Fields", "Idempotency-Replayed", "Retry-After"),
     *(f"X-RateLimit-{what}-{of}" for what in ("Limit", "Remaining", "Reset") for of in ("Requests", "Tokens")),
 )
 """The headers of answers that pages may read."""

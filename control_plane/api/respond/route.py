@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from control_plane.api.answers import billed_headers, call_headers, rendered
 from control_plane.api.deps import Caller, House
+from control_plane.api.freshness import Fresh
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.places import Placing
 from control_plane.api.respond.answers import ToolCall, from_answer
@@ -64,7 +65,9 @@ preflights.add_api_route(PATH, preflight, methods=["OPTIONS"], include_in_schema
 
 
 @router.post(PATH, responses={**OK, **ERRORS}, summary="Respond")
-async def respond(body: RespondBody, who: Caller, house: House, request: Request, placing: Placing) -> Response:
+async def respond(
+    body: RespondBody, who: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+) -> Response:
     """Goes on with a conversation, the same for every provider: text, files, tools, streams.
 
     Each request is a job of its own, or a call of the job named by `X-Job-Id`. A failed call costs nothing.
@@ -75,7 +78,7 @@ async def respond(body: RespondBody, who: Caller, house: House, request: Request
         body.messages, recall=partial(house.recent_tools.recall, who.team()), tools=tool_names(parameters.get("tools"))
     )
     _bound(talk, house.settings.max_prompt_chars)
-    order = CallOrder(ChatRequest(talk.messages, parameters), model_group=body.model)
+    order = CallOrder(ChatRequest(talk.messages, parameters), model_group=body.model, freshness=fresh)
     engine, warnings = _engine(body.plugins or ())
     if body.stream:
         stream, warned = await unless_client_leaves(request, _stream(who, house, place, order, engine))
