@@ -47,6 +47,7 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
             {"name": "model groups", "description": "What may be called, and by whom."},
             {"name": "operations", "description": "For whoever runs the service."},
         ],
+        telemetry=house.traces.telemetry,
     )
     add_error_handlers(app)
     for door in ROUTERS:

@@ -22,6 +22,7 @@ from control_plane.spend.service import SpendService
 from control_plane.spend.standing import Standing
 from control_plane.storage.database import Database
 from control_plane.tenants.service import KeyService
+from control_plane.traces import Traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class House:
 
     settings: Settings
     metrics: Metrics
+    traces: Traces
     clock: Clock
     db: Database
     keys: KeyService

@@ -54,6 +54,7 @@ from control_plane.storage.migrate import pending
 from control_plane.storage.single_process import only_process
 from control_plane.sweeper import Chore, Sweeper
 from control_plane.tenants.service import KeyService
+from control_plane.traces import traces_to
 from control_plane.units import nano_usd
 
 PROXIED = "litellm_proxy/"
@@ -81,6 +82,7 @@ async def open_house(
             await _check_schema(db)
             worker_id = new_id()
             metrics = Metrics()
+            traces = traces_to(settings.otlp_endpoint, worker_id=worker_id)
             risk = RiskPolicy(nano_usd(settings.at_risk_limit_usd), timedelta(hours=settings.at_risk_window_h))
             writer = SpendWriter(db, worker_id, clock=clock, metrics=metrics, risk=risk)
             lease = Lease(db, worker_id, clock=clock, metrics=metrics, policy=LostCallPolicy(settings.lost_calls))
@@ -102,7 +104,6 @@ async def open_house(
                 timeout_s=settings.file_timeout_s,
                 resolve=resolve,
             )
-            files = RemoteFiles(fetcher, groups)
             cache = AnswerCache(redis_url=redis_url, metrics=metrics)
             calls = CallService(
                 gateway,
@@ -110,8 +111,9 @@ async def open_house(
                 jobs,
                 limits,
                 writer,
-                files,
+                RemoteFiles(fetcher, groups),
                 cache,
+                traces=traces,
                 clock=clock,
                 refuses_unpriced=settings.refuse_unpriced,
             )
@@ -123,6 +125,7 @@ async def open_house(
             house = House(
                 settings=settings,
                 metrics=metrics,
+                traces=traces,
                 clock=clock,
                 db=db,
                 keys=keys,
@@ -192,6 +195,7 @@ async def open_house(
                     await house.one_call_jobs.drain()
                     await limits.aclose()
                     await cache.aclose()
+                    await traces.aclose()
             await lease.end()
     finally:
         await db.aclose()

@@ -66,6 +66,11 @@ class Settings(BaseSettings):
         default=None,
         description="`redis://host:6379/0`: several servers count limits together, share what they know of deployments, and keep answers.",
     )
+    otlp_endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/]+",
+        description="`http://collector:4318`: an OpenTelemetry collector that gets a trace of every call.",
+    )
     database_pool_size: int = Field(default=10, ge=4, description="Postgres connections of one process, at most.")
     max_body_bytes: int = Field(default=20_000_000, gt=0, description="Larger request bodies get 413.")
     max_prompt_chars: int = Field(

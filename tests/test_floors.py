@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "control_plane"
 GROUND = (
     *("units", "allowance", "clock", "failpoints", "ids", "errors", "chat", "names", "fairness", "settings", "schemas"),
 )
-MACHINES = ("logs", "metrics", "storage", "fetching", "pdf", "gateway")
+MACHINES = ("logs", "metrics", "traces", "storage", "fetching", "pdf", "gateway")
 ROOMS = (
     "tenants",
     "model_groups",
@@ -49,6 +49,7 @@ HOMES = {
     "alembic": ("storage/",),
     "uvicorn": ("cli/",),
     "prometheus_client": ("metrics.py",),
+    "opentelemetry": ("traces.py",),
     "typer": ("cli/",),
     "sqlmodel": ("storage/", "/models.py", "store.py"),
     "sqlalchemy": ("storage/", "/models.py", "store.py"),

@@ -16,7 +16,8 @@ from control_plane.errors import CallLost, DatabaseUnavailable, HouseError
 from control_plane.gateway.router import Gateway
 from control_plane.jobs.rules import CallStatus, Intent, Record
 from control_plane.limits.service import Permit
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import SpendWriter, Written
+from control_plane.traces import Room, Traces
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class LiveCall:
     `gateway` left. `is_cached`: its answer is one that was given before.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that has to be done when it ends
         self,
         intent: Intent,
         to_provider: ProviderCall,
@@ -119,6 +120,7 @@ class LiveCall:
         credits_remaining: int,
         writer: SpendWriter,
         clock: Clock,
+        traces: Traces,
         in_flight: "InFlight",
     ) -> None:
         self.is_cached = False
@@ -133,12 +135,19 @@ class LiveCall:
         self._started = time.monotonic()
         self._writer = writer
         self._clock = clock
+        self._traces = traces
         self.in_flight = in_flight
         in_flight.add(self)
 
     def elapsed_ms(self) -> int:
         """Milliseconds since the call was opened."""
         return round((time.monotonic() - self._started) * 1000)
+
+    def room(self, name: str) -> Room:
+        """The call goes into a room."""
+        return self._traces.room(
+            name, job_id=self.intent.job_id, call_id=self.intent.call_id, model_group=self.intent.model_group
+        )
 
     async def finish(self, outcome: Outcome) -> None:
         """Makes the record durable, whoever is cancelled meanwhile. Raises: as `record`."""
@@ -169,26 +178,19 @@ class LiveCall:
             is_unpriced=outcome.cost is None,
         )
         try:
-            written = await self._writer.finish(record)
-            failpoints.reach("record_committed")
-        except DatabaseUnavailable as error:
-            raise DatabaseUnavailable(
-                "The database went away during the call; its record is kept and written when the database is back.",
-                retry_after_s=error.retry_after_s,
-            ) from error
-        except Exception:
-            # The database refuses the record itself, as for a provider's absurd numbers: the call must not stay open.
-            await self._writer.finish(
-                replace(
-                    record,
-                    status=CallStatus.FAILED,
-                    usage=Usage(),
-                    cost=NanoUsd(0),
-                    served=None,
-                    error_code=HouseError.code,
+            with self.room("record") as room:
+                room.note(
+                    status=record.status.value,
+                    error=record.error_code,
+                    deployment=outcome.served.deployment_id if outcome.served else None,
+                    model=outcome.served.model if outcome.served else None,
+                    lane=outcome.served.lane if outcome.served else None,
+                    prompt_tokens=used.prompt_tokens,
+                    completion_tokens=used.completion_tokens,
+                    cost_nano_usd=outcome.cost,
+                    is_cached=self.is_cached,
                 )
-            )
-            raise
+                written = await self._write(record)
         finally:
             await self.permit.settle(used.total_tokens)
             self.gateway.leave()
@@ -214,3 +216,28 @@ class LiveCall:
         )
         if not written.is_first:
             raise CallLost
+
+    async def _write(self, record: Record) -> Written:
+        """Raises: DatabaseUnavailable."""
+        try:
+            written = await self._writer.finish(record)
+        except DatabaseUnavailable as error:
+            raise DatabaseUnavailable(
+                "The database went away during the call; its record is kept and written when the database is back.",
+                retry_after_s=error.retry_after_s,
+            ) from error
+        except Exception:
+            # The database refuses the record itself, as for a provider's absurd numbers: the call must not stay open.
+            await self._writer.finish(
+                replace(
+                    record,
+                    status=CallStatus.FAILED,
+                    usage=Usage(),
+                    cost=NanoUsd(0),
+                    served=None,
+                    error_code=HouseError.code,
+                )
+            )
+            raise
+        failpoints.reach("record_committed")
+        return written

@@ -33,6 +33,7 @@ from control_plane.model_groups.catalog import CachePolicy, Target
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.spend.writer import SpendWriter
 from control_plane.tenants.principal import Principal
+from control_plane.traces import Traces
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class CallService:
         files: RemoteFiles,
         cache: AnswerCache,
         *,
+        traces: Traces,
         clock: Clock,
         refuses_unpriced: bool = False,
     ) -> None:
@@ -108,6 +110,7 @@ class CallService:
         self._writer = writer
         self._files = files
         self._cache = cache
+        self._traces = traces
         self._clock = clock
         self.in_flight = InFlight()
         self.is_draining = False
@@ -216,7 +219,8 @@ class CallService:
             gateway = decided.gateway
             gateway.enter()
             permit = permit or await self._permit(who, decided)
-            request = await self._files.inlined(decided.request, decided.target.models, team=who.team())
+            with self._traces.room("files", job_id=job_id):
+                request = await self._files.inlined(decided.request, decided.target.models, team=who.team())
             call_id = await self._id_of(order)
             intent = Intent(
                 call_id=call_id,
@@ -248,7 +252,9 @@ class CallService:
         """
         if self.is_stopping:
             raise ShuttingDown(retry_after_s=1)
-        target = await self.target_in(who, order, job_id)
+        with self._traces.room("access", team_id=who.team_id, job_id=job_id) as room:
+            target = await self.target_in(who, order, job_id)
+            room.note(model_group=target.group)
         gateway = self.gateway
         request = fill_in(order.request, target.defaults, temperature=order.default_temperature)
         if isinstance(request, PlainRequest) and not gateway.takes(target.models, request):
@@ -268,11 +274,13 @@ class CallService:
     async def _permit(self, who: Principal, decided: _Decided) -> Permit:
         asked = decided.request.parameters if isinstance(decided.request, ChatRequest) else {}
         tokens = likely_tokens(decided.demand, is_bounded="max_tokens" in asked)
-        return await self._limits.admit_call(who, decided.target, tokens)
+        with self._traces.room("limits", team_id=who.team_id, model_group=decided.target.group):
+            return await self._limits.admit_call(who, decided.target, tokens)
 
     async def _admit(self, decided: _Decided, intent: Intent, to_provider: ProviderCall, permit: Permit) -> LiveCall:
         """A durable intent and the LiveCall that will finish it, settle its permit and leave its gateway: or nothing."""
-        opened = await self._writer.open(intent)
+        with self._traces.room("intent", job_id=intent.job_id, call_id=intent.call_id):
+            opened = await self._writer.open(intent)
         failpoints.reach("intent_committed")
         if opened.intent.demand.max_tokens < intent.demand.max_tokens:
             to_provider = replace(to_provider, request=cut_to(to_provider.request, opened.intent.demand.max_tokens))
@@ -284,6 +292,7 @@ class CallService:
             credits_remaining=opened.credits_remaining,
             writer=self._writer,
             clock=self._clock,
+            traces=self._traces,
             in_flight=self.in_flight,
         )
 
@@ -304,12 +313,15 @@ class CallService:
         is_asked = False
         try:
             await _feel_cancellation()  # who left while the intent was written: the provider hears nothing
-            kept = await recall()
+            with live.room("cache") as room:
+                kept = await recall()
+                room.note(is_hit=kept is not None)
             if kept is not None:
                 live.is_cached = True
                 return kept
             is_asked = True
-            return await ask(live.gateway, live.to_provider)
+            with live.room("provider"):
+                return await ask(live.gateway, live.to_provider)
         except asyncio.CancelledError:
             reason = CLIENT_CLOSED if _is_scope_cancelled() else DRAINED
             await self.in_flight.to_its_end(self._record_cancelled(live, reason, is_asked=is_asked))

@@ -29,6 +29,7 @@ class LiveStream:
         self._slot = slot
         self._is_kept = slot.may_be_filled and not call.is_cached
         self._heard: list[Chunk] = []
+        self._room = call.room("stream")
 
     @property
     def served(self) -> Served:
@@ -73,6 +74,7 @@ class LiveStream:
         except Exception:  # what was produced is recorded all the same
             log.exception("upstream_not_closed", extra={"call_id": str(self.call.intent.call_id)})
         usage, cost = await self._upstream.settle()
+        self._room.end(error_code)
         await self.call.record(
             Outcome(
                 status,

@@ -23,6 +23,7 @@ from control_plane.spend.service import SpendService
 from control_plane.spend.writer import SpendWriter, Withdrawal
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
+from control_plane.traces import NO_TRACES
 from control_plane.units import NanoUsd
 from tests.databases import Postgres
 from tests.outage import outage
@@ -142,6 +143,7 @@ async def test_absurd_numbers_of_a_provider_do_not_keep_the_job_open(writer: Spe
         credits_remaining=written.credits_remaining,
         writer=writer,
         clock=lambda: NOW,
+        traces=NO_TRACES,
         in_flight=InFlight(),
     )
     with pytest.raises(Exception, match=r"(?i)integer|int too large"):
