@@ -6,7 +6,7 @@ Money is counted in nano-USD, so that the sums are those of the bills: a float i
 import asyncio
 from collections.abc import Callable, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -34,6 +34,7 @@ class Metrics:
         self._lookups = self._counter("cache_lookups", "Answers looked for in the cache.", "outcome")
         self._fallbacks = self._counter("limits_fallbacks", "Times Redis went away and limits were counted alone.")
         self._shared = self._gauge("limits_shared", "1 while limits are counted together in Redis.")
+        self._config = Info("control_plane_config", "The version of the YAML in force here.", registry=self._registry)
         self._tasks = self._gauge("tasks", "Tasks in the event loop.")
         self._in_flight = self._gauge("calls_in_flight", "Calls that run in this process.")
         self._waiting = self._gauge("writes_waiting", "Intents and records that wait for the next group commit.")
@@ -132,6 +133,10 @@ class Metrics:
     def limits_are_shared(self, is_shared: bool) -> None:
         """Whether this process counts limits together with the others."""
         self._shared.set(is_shared)
+
+    def config_is(self, generation: str) -> None:
+        """This version of the YAML is in force in this process now."""
+        self._config.info({"generation": generation})
 
     def exposed(self) -> bytes:
         """All of it, as Prometheus reads it."""

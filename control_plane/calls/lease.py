@@ -58,7 +58,7 @@ class Lease:
         """Announces this process with its version of the YAML, and on SQLite, where it is the only one, declares every
         other dead.
         """
-        self._generation = generation
+        self._speak_of(generation)
         await self._renew()
         await self._sweep(timedelta(0) if self._db.is_sqlite else LEASE)
 
@@ -74,7 +74,7 @@ class Lease:
 
     async def announce(self, generation: str) -> None:
         """This process has another version of the YAML now. The others hear of it with their next sign of life."""
-        self._generation = generation
+        self._speak_of(generation)
         try:
             await self._renew()
         except DatabaseUnavailable:
@@ -84,6 +84,11 @@ class Lease:
         """Every server that lives, the oldest first. Raises: DatabaseUnavailable."""
         async with self._db.reader() as reader:
             return await workers_store.list_alive(reader, since=self._clock() - LEASE)
+
+    def _speak_of(self, generation: str | None) -> None:
+        self._generation = generation
+        if generation is not None:
+            self._metrics.config_is(generation)
 
     async def _renew(self) -> None:
         now = self._clock()

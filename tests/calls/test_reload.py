@@ -1,6 +1,7 @@
 """The YAML changes while calls run: no call notices, and a wrong file changes nothing."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -72,6 +73,10 @@ async def test_a_stream_ends_as_it_began_and_the_next_call_is_of_the_new_version
         assert "model group New is new" in reloaded["changes"]
         after = (await groups(admin))["configuration"]
         assert (after["generation"], after["is_same_everywhere"]) == (reloaded["generation"], True)
+        metrics = (await admin.get("/metrics")).text
+        assert re.findall(r'^control_plane_config_info\{generation="(.*)"\}', metrics, re.MULTILINE) == [
+            after["generation"]
+        ]
         assert (await team.call(new, "New")).status_code == 200
         provider.release("hold")
         await stream.rest()
