@@ -13,6 +13,9 @@ MODELS_OWN_TEMPERATURE = 1.0
 MOST_BYTES = 1_000_000
 """Larger answers are not kept."""
 
+MOST_PIECES = 4000
+"""Nor are streams of more: until its end a stream keeps what it may be asked for again in memory."""
+
 
 @dataclass(frozen=True, slots=True)
 class Freshness:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Self
 
 from control_plane.cache.forms import HeardStream
+from control_plane.cache.rules import MOST_PIECES
 from control_plane.cache.service import Slot
 from control_plane.calls.live import LiveCall, Outcome
 from control_plane.chat import Chunk, Ending, Served, Usage
@@ -44,13 +45,19 @@ class LiveStream:
         try:
             async for chunk in self._upstream:
                 if chunk.finish_reason is None:
-                    if self._is_kept:
-                        self._heard.append(chunk)
+                    self._hear(chunk)
                     return chunk
         except Exception as error:
             await self._finish(CallStatus.FAILED, error_code=error_code_of(error))
             raise
         raise StopAsyncIteration
+
+    def _hear(self, chunk: Chunk) -> None:
+        self._is_kept = self._is_kept and len(self._heard) < MOST_PIECES
+        if self._is_kept:
+            self._heard.append(chunk)
+        else:
+            self._heard.clear()
 
     async def end(self) -> Ending:
         """Records the whole answer; only after this may the client be told that the stream is complete."""

@@ -169,6 +169,18 @@ async def test_failures_tools_and_high_temperatures_are_never_kept(replicas: Rep
         (await Books.of(team)).check()
 
 
+async def test_a_stream_is_kept_up_to_so_many_pieces(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with replicas.start(has_redis=False, cache=True) as server, new_team(server) as team:
+        job = await team.create_job()
+        for most, marks in ((9, [None, None]), (10, [None, "true"])):  # the provider says ten words
+            monkeypatch.setattr("control_plane.calls.stream.MOST_PIECES", most)
+            for marked in marks:
+                async with streaming(team, job) as stream:
+                    await stream.rest()
+                assert stream.text == "one two three four five six seven eight nine ten"
+                assert stream.response.headers.get("X-Cached") == marked
+
+
 async def test_answers_are_kept_for_their_time(replicas: Replicas) -> None:
     async with replicas.start(cache_params={"ttl": 1}) as server, new_team(server) as team:
         job = await team.create_job()
