@@ -45,7 +45,7 @@ HOMES = {
     "fastapi": ("api/", "web/", "app.py"),
     "starlette": ("api/", "web/", "app.py"),
     "pypdf": ("pdf/",),
-    "redis": ("limits/", "cache/"),
+    "redis": ("storage/redis.py", "limits/shared.py"),
     "alembic": ("storage/",),
     "uvicorn": ("cli/",),
     "prometheus_client": ("metrics.py",),

@@ -7,11 +7,12 @@ from typing import Generic
 
 from control_plane.cache.forms import A, Form
 from control_plane.cache.rules import ANY, MOST_BYTES, NOTHING, Freshness, is_repeatable, name_of
-from control_plane.cache.stores import ProcessStore, SharedStore, Store, StoreUnavailable
+from control_plane.cache.stores import ProcessStore, SharedStore, Store
 from control_plane.chat import ProviderCall
 from control_plane.errors import InvalidConfig
 from control_plane.metrics import Metrics
 from control_plane.model_groups.catalog import CachePolicy
+from control_plane.storage.redis import RedisUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class AnswerCache:
         try:
             kept = await self._store.get(name)
             answer = None if kept is None else form.read(kept)
-        except StoreUnavailable as error:
+        except RedisUnavailable as error:
             self._went_away(error)
             self._metrics.cache_looked_up("unavailable")
             return None
@@ -81,7 +82,7 @@ class AnswerCache:
             written = form.written(answer)
             if len(written) <= MOST_BYTES:
                 await self._store.put(name, written, ttl_s=ttl_s)
-        except StoreUnavailable as error:
+        except RedisUnavailable as error:
             self._went_away(error)
         except ValueError as error:  # a provider's text that is none
             log.warning("answer_not_cached", extra={"reason": type(error).__name__})
@@ -94,7 +95,7 @@ class AnswerCache:
         self._ask_again_at = now + AWAY_S
         return True
 
-    def _went_away(self, error: StoreUnavailable) -> None:
+    def _went_away(self, error: RedisUnavailable) -> None:
         self._ask_again_at = time.monotonic() + AWAY_S
         if not self._is_away:
             self._is_away = True

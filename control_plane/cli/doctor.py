@@ -13,13 +13,14 @@ import httpx
 
 from control_plane import failpoints
 from control_plane.errors import DatabaseUnavailable, InvalidConfig
-from control_plane.limits.shared import LimitsUnavailable, SharedLimits
+from control_plane.limits.shared import SharedLimits
 from control_plane.master_key import find_master_key
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.problems import did_you_mean
 from control_plane.settings import PREFIX, Settings
 from control_plane.storage.database import Database, parse_database_url
 from control_plane.storage.migrate import pending
+from control_plane.storage.redis import RedisUnavailable
 
 Level = Literal["ok", "warning", "wrong"]
 
@@ -127,7 +128,7 @@ async def _redis(settings: Settings) -> Finding:
     try:
         await limits.check()
         skew = (await limits.clock() - datetime.now(UTC)).total_seconds()
-    except (LimitsUnavailable, ValueError):
+    except (RedisUnavailable, ValueError):
         return Finding(
             "wrong", "redis", "CONTROL_PLANE_REDIS_URL: it does not answer, or does not take what it is told"
         )

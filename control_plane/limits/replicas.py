@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from control_plane.limits.process import ProcessLimits
 from control_plane.limits.rules import Exceeded, Scope, Taken, share_of
-from control_plane.limits.shared import RENEW_S, LimitsUnavailable, SharedLimits
+from control_plane.limits.shared import RENEW_S, SharedLimits
 from control_plane.metrics import Metrics
+from control_plane.storage.redis import RedisUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class ReplicaLimits:
         if self._shared is not None and self._is_shared:
             try:
                 taken = await self._ask(self._shared, scopes, call, tokens)
-            except LimitsUnavailable as error:
+            except RedisUnavailable as error:
                 self._fall_back(error)
             else:
                 if isinstance(taken, Exceeded):
@@ -112,7 +113,7 @@ class ReplicaLimits:
     async def _tell(self, shared: SharedLimits, ended: Sequence[tuple[Taken, int | None]]) -> None:
         try:
             await shared.settle(ended)
-        except LimitsUnavailable as error:
+        except RedisUnavailable as error:
             self._fall_back(error)  # what it was not told, it forgets within the minute, or when the lease ends
 
     async def _tell_ended(self, shared: SharedLimits) -> None:
@@ -129,7 +130,7 @@ class ReplicaLimits:
             if self._running and self._is_shared:
                 try:
                     await shared.renew(list(self._running.values()))
-                except LimitsUnavailable as error:
+                except RedisUnavailable as error:
                     self._fall_back(error)
 
     async def _come_back(self, shared: SharedLimits) -> None:
@@ -138,14 +139,14 @@ class ReplicaLimits:
             await asyncio.sleep(CHECK_S)
             try:
                 await shared.check()
-            except LimitsUnavailable:
+            except RedisUnavailable:
                 continue
             self._is_away.clear()
             self._is_shared = True
             self._metrics.limits_are_shared(True)
             log.info("limits_shared_again")
 
-    def _fall_back(self, error: LimitsUnavailable) -> None:
+    def _fall_back(self, error: RedisUnavailable) -> None:
         if self._is_shared:
             self._is_shared = False
             self._is_away.set()

@@ -1,15 +1,10 @@
 """The limits as all processes count them together, in Redis: one script, one round trip. The twin of `process.py`."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import NoScriptError
 
 from control_plane.limits.rules import (
     PARALLEL_RETRY_MS,
@@ -22,9 +17,9 @@ from control_plane.limits.rules import (
     Use,
     charged_tokens,
 )
+from control_plane.storage.redis import redis_at, within
 
 PREFIX = "control-plane:limits:"
-CONNECTIONS = 32
 ANSWER_S = 2.0
 """No call waits longer for Redis, whose answer takes a fifth of a millisecond. Longer than a busy machine is ever late:
 whoever takes a slow Redis for a lost one gives its share on top of what the others give through it."""
@@ -38,26 +33,14 @@ _KINDS = (Kind.REQUESTS, Kind.TOKENS, Kind.PARALLEL_CALLS)
 _FOLDER = Path(__file__).parent
 
 
-class LimitsUnavailable(Exception):
-    """Redis did not answer in time, or not at all."""
-
-
 class SharedLimits:
-    """Counts in Redis. Every method raises LimitsUnavailable: at once when nobody is there, after `answer_s` when nobody answers."""
+    """Counts in Redis. Every method raises RedisUnavailable: at once when nobody is there, after `answer_s` when nobody answers."""
 
     def __init__(self, url: str, *, clock_ms: Callable[[], int] | None = None, answer_s: float = ANSWER_S) -> None:
         """`clock_ms`: for tests; without one, the time is Redis's."""
         self._clock_ms = clock_ms
         self._answer_s = answer_s
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=CONNECTIONS,
-            timeout=answer_s,
-            socket_timeout=None,  # `answer_s` is for everything together
-            socket_connect_timeout=None,
-            retry=Retry(NoBackoff(), 1),  # a connection that was closed while nobody used it
-        )
-        self._redis: Redis = Redis.from_pool(pool)
+        self._redis = redis_at(url, answer_s=answer_s)
         self._take = self._redis.register_script((_FOLDER / "take.lua").read_text())
         self._settle = self._redis.register_script((_FOLDER / "settle.lua").read_text())
 
@@ -68,7 +51,7 @@ class SharedLimits:
         for scope in scopes:
             arguments += [_limit(scope.requests), _limit(scope.tokens), _limit(scope.parallel)]
             arguments.append(charged_tokens(scope, tokens))
-        async with _within(self._answer_s):
+        async with within(self._answer_s):
             lacking, kind, wait_ms, tick, *values = await self._take(keys=_keys(scopes), args=arguments)
         uses = [Use(*values[at : at + 4]) for at in range(0, len(values), 4)]
         return (
@@ -82,12 +65,12 @@ class SharedLimits:
         try:
             await self._settle_all(ended)
         except NoScriptError:  # Redis has been started anew
-            async with _within(self._answer_s):
+            async with within(self._answer_s):
                 await self._redis.script_load(self._settle.script)
             await self._settle_all(ended)
 
     async def _settle_all(self, ended: Sequence[tuple[Taken, int | None]]) -> None:
-        async with _within(self._answer_s), self._redis.pipeline(transaction=False) as pipeline:
+        async with within(self._answer_s), self._redis.pipeline(transaction=False) as pipeline:
             for taken, used in ended:
                 keys = _keys(taken.scopes)
                 arguments: list[str | int] = [
@@ -101,7 +84,7 @@ class SharedLimits:
 
     async def renew(self, running: Iterable[Taken]) -> None:
         """These calls still run: they keep their places."""
-        async with _within(self._answer_s), self._redis.pipeline(transaction=False) as pipeline:
+        async with within(self._answer_s), self._redis.pipeline(transaction=False) as pipeline:
             now_ms = await self._now_ms()
             for taken in running:
                 for scope in taken.scopes:
@@ -113,13 +96,13 @@ class SharedLimits:
 
     async def check(self) -> None:
         """Whether Redis answers, and takes what it is told: one without memory left, or a replica, does not."""
-        async with _within(self._answer_s):
+        async with within(self._answer_s):
             await self._redis.connection_pool.disconnect(inuse_connections=False)  # those to the one that went away
             await self._redis.set(f"{PREFIX}check", 1, px=1000)
 
     async def clock(self) -> datetime:
         """What time it is there."""
-        async with _within(self._answer_s):
+        async with within(self._answer_s):
             return datetime.fromtimestamp(await self._now_ms() / 1000, UTC)
 
     async def aclose(self) -> None:
@@ -132,17 +115,6 @@ class SharedLimits:
             return self._clock_ms()
         seconds, microseconds = await self._redis.time()
         return seconds * 1000 + microseconds // 1000
-
-
-@asynccontextmanager
-async def _within(answer_s: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(answer_s):
-            yield
-    except NoScriptError:
-        raise
-    except (RedisError, OSError, TimeoutError) as error:
-        raise LimitsUnavailable(type(error).__name__) from error
 
 
 def _limit(limit: int | None) -> int:
