@@ -1,7 +1,7 @@
 """Who may use which model group, and what a call runs on. Pure: values in, values out. Without a reason to allow: no."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from control_plane.errors import ModelGroupMissing, ModelGroupNotAllowed, ModelGroupNotFound
@@ -91,12 +91,13 @@ def choose(
             is_the_keys = may_use(catalog.groups[name], team, grants)
             raise ModelGroupNotAllowed(group=name, team=team, is_the_keys=is_the_keys)
         group = catalog.groups[name]
-        return _target(group, group.models)
+        return _target(catalog, group, group.models)
     for holder in (catalog.groups[usable_name] for usable_name in usable):
         if name in holder.models:
-            return _target(holder, (name,))
+            return _target(catalog, holder, (name,))
     raise ModelGroupNotFound(group=name, known=usable)
 
 
-def _target(group: ModelGroup, models: tuple[str, ...]) -> Target:
-    return Target(group.name, models, group.defaults, group.markup_bps, group.allowance, group.cache)
+def _target(catalog: Catalog, group: ModelGroup, models: tuple[str, ...]) -> Target:
+    cache = catalog.cache if group.cache is None else replace(catalog.cache, is_on=group.cache)
+    return Target(group.name, models, group.defaults, group.markup_bps, group.allowance, cache)

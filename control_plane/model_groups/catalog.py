@@ -29,7 +29,7 @@ class ModelGroup:
     """A name a client asks for, and the models behind it: the first is primary, the rest are tried in this order.
 
     `models` are `model_name`s of `model_list`. `teams` are patterns (`acme-*`) of the teams that may use the group, apart
-    from grants. `markup_bps` takes the place of the team's markup. `defaults` are chat parameters for calls that do not
+    from grants. `cache`: its own word on that, before the file's. `markup_bps` takes the place of the team's markup. `defaults` are chat parameters for calls that do not
     set them; only names of `chat.CHAT_PARAMETERS`. `allowance` is for all teams together.
     """
 
@@ -40,7 +40,7 @@ class ModelGroup:
     defaults: Mapping[str, Any] = field(default_factory=dict)
     markup_bps: int | None = None
     allowance: Allowance = UNLIMITED
-    cache: CachePolicy = CachePolicy()
+    cache: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +67,4 @@ class Catalog:
     router: RouterConfig
     generation: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    cache: CachePolicy = CachePolicy()

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from control_plane.gateway.deployments import Deployment, RouterConfig
-from control_plane.model_groups.catalog import Catalog, ModelGroup
+from control_plane.model_groups.catalog import CachePolicy, Catalog, ModelGroup
 
 SHOWN = frozenset({"model", "model_name", "base_model", "mode"})
 """Texts of a deployment that are no secret."""
@@ -24,7 +24,11 @@ def changes(before: Catalog | None, after: Catalog) -> list[str]:
         *_between("model group", {} if before is None else _groups(before), _groups(after), is_shown=True),
         *_between("deployment", _deployments(old), _deployments(new)),
         *_between("", {"router_settings": old.router_settings}, {"router_settings": new.router_settings}),
-        *_between("", {"litellm_settings": old.litellm_settings}, {"litellm_settings": new.litellm_settings}),
+        *_between(
+            "",
+            {"litellm_settings": {**old.litellm_settings, **_cache(CachePolicy() if before is None else before.cache)}},
+            {"litellm_settings": {**new.litellm_settings, **_cache(after.cache)}},
+        ),
         *_between(
             "",
             {"environment_variables": {} if before is None else before.environment},
@@ -46,10 +50,16 @@ def _group(group: ModelGroup) -> Facts:
         "rpm": group.allowance.rpm,
         "tpm": group.allowance.tpm,
         "max_parallel_calls": group.allowance.max_parallel_calls,
-        "cache": group.cache.is_on,
-        "cache ttl": group.cache.ttl_s,
-        "cache max_temperature": group.cache.max_temperature,
+        "cache": group.cache,
         **{f"defaults.{name}": value for name, value in group.defaults.items()},
+    }
+
+
+def _cache(policy: CachePolicy) -> Facts:
+    return {
+        "cache": policy.is_on,
+        "cache_params.ttl": policy.ttl_s,
+        "cache_params.max_temperature": policy.max_temperature,
     }
 
 

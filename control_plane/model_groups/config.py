@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path as File
 from typing import Any
 
@@ -42,7 +41,7 @@ def load_catalog(path: File, environ: Mapping[str, str]) -> Catalog:
     deployments = make_deployments(values, problems)
     litellm_settings = _settings(values, "litellm_settings", LitellmSettings, names.REFUSED_MODULE_SETTINGS)
     generation = hashlib.sha256(text.encode()).hexdigest()[:12]
-    groups = _groups(values, _cache(litellm_settings, generation), problems)
+    groups = _groups(values, problems)
     router = RouterConfig(
         deployments=deployments,
         router_settings=_settings(values, "router_settings", RouterSettings, names.REFUSED_ROUTER_ARGUMENTS),
@@ -56,6 +55,7 @@ def load_catalog(path: File, environ: Mapping[str, str]) -> Catalog:
         router=router,
         generation=generation,
         environment=_text_values(values.get("environment_variables")),
+        cache=_cache(litellm_settings, generation),
     )
 
 
@@ -110,7 +110,7 @@ def _cache(settings: Mapping[str, Any], generation: str) -> CachePolicy:
     return CachePolicy(is_on=settings.get("cache"), generation=generation, **parameters)
 
 
-def _groups(values: Mapping[str, Any], cache: CachePolicy, problems: Problems) -> dict[str, ModelGroup]:
+def _groups(values: Mapping[str, Any], problems: Problems) -> dict[str, ModelGroup]:
     known = model_names(values)
     entries = values.get(names.OUR_SECTION)
     groups = {}
@@ -128,7 +128,7 @@ def _groups(values: Mapping[str, Any], cache: CachePolicy, problems: Problems) -
             defaults=entry.defaults.model_dump(exclude_unset=True),
             markup_bps=entry.markup_bps,
             allowance=Allowance(entry.rpm, entry.tpm, entry.max_parallel_calls),
-            cache=cache if entry.cache is None else replace(cache, is_on=entry.cache),
+            cache=entry.cache,
         )
     return groups
 

@@ -75,6 +75,13 @@ def between(low: float, high: float) -> Any:
     return Annotated[float, Strict(), Field(ge=low, le=high, allow_inf_nan=False)]
 
 
+def amount_between(low: float, high: float) -> Any:
+    """The same in LiteLLM's sections."""
+    number = {"type": "number", "minimum": low, "maximum": high}
+    limits = Field(ge=low, le=high, allow_inf_nan=False)
+    return Annotated[float, limits, WithJsonSchema({"anyOf": [number, _REFERENCE]})]
+
+
 def one_of(words: tuple[str, ...]) -> Any:
     """One of these words."""
     return Literal[words]

@@ -22,6 +22,7 @@ from control_plane.model_groups.kinds import (
     Switch,
     ToolChoice,
     Whole,
+    amount_between,
     between,
     list_of,
     one_of,
@@ -188,7 +189,7 @@ RouterSettings = optional_keys(
 )
 _CACHE_PARAMETERS = optional_keys(
     "CacheParameters",
-    {"ttl": between(1, 30 * 86_400), "max_temperature": between(0, 2)},
+    {"ttl": amount_between(1, 30 * 86_400), "max_temperature": amount_between(0, 2)},
     names.REFUSED_CACHE_PARAMETERS,
     extra="forbid",
 )

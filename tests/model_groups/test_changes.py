@@ -45,8 +45,12 @@ def test_every_change_is_said_and_secrets_are_not(tmp_path: Path) -> None:
             },
             {"model_name": "new", "litellm_params": {"model": "openai/gpt-4o", "api_key": "secret-6"}},
         ],
-        model_groups={"Agent": {"models": ["big", "new"], "teams": ["acme-*"]}, "Other": {"models": ["new"]}},
+        model_groups={
+            "Agent": {"models": ["big", "new"], "teams": ["acme-*"], "cache": True},
+            "Other": {"models": ["new"]},
+        },
         router_settings={"num_retries": 3},
+        litellm_settings={"cache": False, "cache_params": {"ttl": 60}},
         environment_variables={"SOME_KEY": "secret-7"},
     )
     said = changes(before, after)
@@ -55,6 +59,7 @@ def test_every_change_is_said_and_secrets_are_not(tmp_path: Path) -> None:
         [
             "model group Agent: models [big] → [big, new]",
             "model group Agent: rpm 10 → unset",
+            "model group Agent: cache unset → True",
             "model group Other is new",
             "deployment big-1: litellm_params.model 'openai/gpt-4o' → 'openai/gpt-4o-mini'",
             "deployment big-1: litellm_params.api_key changed",
@@ -65,6 +70,8 @@ def test_every_change_is_said_and_secrets_are_not(tmp_path: Path) -> None:
             f"deployment {new} is new",
             "router_settings: num_retries 2 → 3",
             "router_settings: redis_url is unset",
+            "litellm_settings: cache unset → False",
+            "litellm_settings: cache_params.ttl 600.0 → 60.0",
             "environment_variables: SOME_KEY changed",
         ]
     )

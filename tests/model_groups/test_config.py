@@ -1,5 +1,6 @@
 """A wrong configuration file stops the start with every mistake, by line and with what was probably meant."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from control_plane.chat import CHAT_PARAMETERS
 from control_plane.cli.config import config_app
 from control_plane.errors import InvalidConfig
 from control_plane.gateway.settings import LITELLM_SETTINGS, ROUTER_SETTINGS
-from control_plane.model_groups.catalog import Catalog
+from control_plane.model_groups.catalog import CachePolicy, Catalog
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.litellm_names import (
     REFUSED_MODULE_SETTINGS,
@@ -397,3 +398,32 @@ def test_config_check_prints_what_it_found(file: Path) -> None:
 def test_config_schema_prints_the_shipped_schema() -> None:
     run = CliRunner().invoke(config_app, ["schema"])
     assert (run.exit_code, run.output) == (0, json_schema())
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("{}", CachePolicy()),
+        ("{cache: false}", CachePolicy(is_on=False)),
+        ("{cache: os.environ/CACHE, cache_params: {ttl: os.environ/TTL}}", CachePolicy(is_on=False, ttl_s=60)),
+        ("{cache: true, cache_params: {max_temperature: 0.5}}", CachePolicy(is_on=True, max_temperature=0.5)),
+    ],
+)
+def test_the_file_says_which_answers_are_given_again(file: Path, said: str, expected: CachePolicy) -> None:
+    catalog = load(file, f"{GOOD}litellm_settings: {said}\n", CACHE="false", TTL="60")
+    assert catalog.cache == replace(expected, generation=catalog.generation)
+    assert not {"cache", "cache_params"} & catalog.router.litellm_settings.keys(), "it is not LiteLLM's cache"
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ("{ttl: 0}", "'ttl' in cache_params of litellm_settings must be 1 or more"),
+        ("{tll: 5}", "did you mean 'ttl'"),
+        ("{type: redis}", "answers are kept in the Redis of CONTROL_PLANE_REDIS_URL"),
+        ("{namespace: all}", "every team has one of its own"),
+    ],
+)
+def test_what_litellms_cache_takes_and_ours_does_not_is_refused(file: Path, said: str, sentence: str) -> None:
+    [mistake] = mistakes(file, f"{GOOD}litellm_settings: {{cache_params: {said}}}\n")
+    assert sentence in mistake
