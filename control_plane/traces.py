@@ -25,6 +25,9 @@ NAMES = {
 }
 """What OpenTelemetry has names for. All else is `control_plane.` and our word."""
 
+PATH = "/v1/traces"
+"""Where collectors listen for spans; whoever names it means the same."""
+
 QUIET_PATHS = ("/health", "/metrics")
 """Asked all the time, by machines."""
 
@@ -90,7 +93,7 @@ def traces_to(address: str | None, *, worker_id: UUID) -> Traces:
             ]
         ) from None
     named = Resource.create({"service.name": "control-plane", "service.instance.id": str(worker_id)})
-    exporter = OTLPSpanExporter(f"{address.rstrip('/')}/v1/traces")
+    exporter = OTLPSpanExporter(f"{address.rstrip('/').removesuffix(PATH)}{PATH}")
     provider = TracerProvider(resource=named, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return _SentTraces(provider, exporter)

@@ -96,7 +96,7 @@ def database_url(sqlite_url: str) -> str:
 async def test_a_span_for_each_room_with_the_ids_and_nothing_that_was_said(settings: Settings) -> None:
     secret = "my diagnosis"
     async with Collector.start() as collector:
-        sending = settings.model_copy(update={"otlp_endpoint": collector.url})
+        sending = settings.model_copy(update={"otlp_endpoint": f"{collector.url}/v1/traces"})  # as some write it
         async with serving(sending) as server, new_team(server) as team:
             job = await team.create_job()
             # given a request that is part of a trace already

@@ -46,9 +46,14 @@ class Replicas:
 
     async def kept(self, team: Team, count: int) -> None:
         """Until so many answers of the team are kept: they are written in their own time."""
-        async with asyncio.timeout(5), Client.from_url(self._redis.url) as client:
-            while len(await client.keys(f"{PREFIX}{team.id}:*")) < count:  # noqa: ASYNC110 - Redis tells nobody
+        async with asyncio.timeout(5):
+            while await self.count(team) < count:  # noqa: ASYNC110 - Redis tells nobody
                 await asyncio.sleep(0.01)
+
+    async def count(self, team: Team) -> int:
+        """How many answers of the team are kept. A server that has stopped has written all that it would keep."""
+        async with Client.from_url(self._redis.url) as client:
+            return len(await client.keys(f"{PREFIX}{team.id}:*"))
 
 
 @pytest.fixture
@@ -131,15 +136,21 @@ async def test_another_team_never_gets_it(replicas: Replicas, provider: Provider
         assert await is_cached(team, await team.create_job())
 
 
-@pytest.mark.parametrize("said", ["no-cache", "No-Store", "max-age=0, private"])
-async def test_a_request_may_ask_for_a_new_answer(replicas: Replicas, provider: Provider, said: str) -> None:
+@pytest.mark.parametrize(
+    ("said", "expected"), [("no-cache", 2), ("No-Store", 1), ("max-age=0, private", 2), ("private", 2)]
+)
+async def test_a_request_may_ask_for_a_new_answer_and_for_none_to_be_kept(
+    replicas: Replicas, provider: Provider, said: str, expected: int
+) -> None:
     async with replicas.start() as server, new_team(server) as team:
         job = await team.create_job()
         assert not await is_cached(team, job)
         await replicas.kept(team, 1)
-        assert not await is_cached(team, job, headers={"Cache-Control": said})
-        assert provider.count("ok") == 2
+        assert await is_cached(team, job, headers={"Cache-Control": said}) is (said == "private")
+        assert provider.count("ok") == (1 if said == "private" else 2)
         assert await is_cached(team, job)
+        assert not await is_cached(team, job, text="Another", headers={"Cache-Control": said})
+    assert await replicas.count(team) == expected
 
 
 async def test_what_is_not_the_same_is_asked_anew(replicas: Replicas) -> None:
@@ -167,6 +178,7 @@ async def test_failures_tools_and_high_temperatures_are_never_kept(replicas: Rep
             assert broken.events[-1]["error"]
         assert [provider.count(name) for name in ("e500", "ok", "tools", "filter", "break4")] == [2] * 5
         (await Books.of(team)).check()
+    assert await replicas.count(team) == 0
 
 
 async def test_a_stream_is_kept_up_to_so_many_pieces(replicas: Replicas, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +227,7 @@ async def test_it_is_on_where_there_is_a_redis_unless_the_yaml_says_otherwise(
         if has_redis and expected:
             await replicas.kept(team, 1)
         assert await is_cached(team, job) is expected
+    assert await replicas.count(team) == (has_redis and expected)
 
 
 async def test_another_version_of_the_yaml_begins_with_none(replicas: Replicas, provider: Provider) -> None:
