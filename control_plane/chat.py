@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
+from control_plane.completion.finish import FinishReason as FinishReason
+from control_plane.completion.usage import Usage as Usage
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.units import NanoUsd, divide_up
 
@@ -16,8 +18,6 @@ MILLION = 1_000_000
 
 Lane = Literal["litellm", "relay"]
 """How a deployment was asked: through LiteLLM's own code, or relayed."""
-
-FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 
 Message = Mapping[str, Any]
 """One message in OpenAI's shape, its fields already checked by a door."""
@@ -93,25 +93,6 @@ class ProviderCall:
     team_id: TeamId
     models: Sequence[str]
     request: CallRequest
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Tokens of one call. `is_estimated`: counted by us, because the provider did not say.
-
-    `cached_tokens` are among the prompt's, `reasoning_tokens` among the completion's, where the provider says so.
-    """
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    is_estimated: bool = False
-    cached_tokens: int = 0
-    reasoning_tokens: int = 0
-
-    @property
-    def total_tokens(self) -> int:
-        """Prompt and completion together."""
-        return self.prompt_tokens + self.completion_tokens
 
 
 @dataclass(frozen=True, slots=True)

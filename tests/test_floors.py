@@ -10,7 +10,20 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "control_plane"
 
 GROUND = (
-    *("units", "allowance", "clock", "failpoints", "ids", "errors", "chat", "names", "fairness", "settings", "schemas"),
+    *(
+        "units",
+        "allowance",
+        "clock",
+        "failpoints",
+        "ids",
+        "errors",
+        "completion",
+        "chat",
+        "names",
+        "fairness",
+        "settings",
+        "schemas",
+    ),
 )
 MACHINES = ("logs", "metrics", "traces", "storage", "fetching", "pdf", "gateway")
 ROOMS = (
