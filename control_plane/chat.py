@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from control_plane.completion.finish import FinishReason as FinishReason
-from control_plane.completion.usage import Usage as Usage
+from control_plane.completion.finish import FinishReason
+from control_plane.completion.usage import Usage
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.units import NanoUsd, divide_up
 

@@ -16,7 +16,8 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from control_plane.calls.rules import CLIENT_CLOSED, DRAINED
-from control_plane.chat import Chunk, Ending, FinishReason, Served
+from control_plane.chat import Chunk, Ending, Served
+from control_plane.completion.finish import FinishReason
 from control_plane.errors import HouseError, ShuttingDown
 
 log = logging.getLogger(__name__)

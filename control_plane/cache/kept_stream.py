@@ -4,7 +4,8 @@ from dataclasses import replace
 from typing import Self
 
 from control_plane.cache.forms import HeardStream
-from control_plane.chat import Chunk, Ending, Served, Usage
+from control_plane.chat import Chunk, Ending, Served
+from control_plane.completion.usage import Usage
 from control_plane.units import NanoUsd
 
 

@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 import anyio
 
 from control_plane import failpoints
-from control_plane.chat import Answer, FinishReason, PlainAnswer, ProviderCall, Served, Usage
+from control_plane.chat import Answer, PlainAnswer, ProviderCall, Served
 from control_plane.clock import Clock
+from control_plane.completion.finish import FinishReason
+from control_plane.completion.usage import Usage
 from control_plane.errors import CallLost, DatabaseUnavailable, HouseError
 from control_plane.gateway.router import Gateway
 from control_plane.jobs.rules import CallStatus, Intent, Record

@@ -19,8 +19,9 @@ from control_plane.calls.live import InFlight, LiveCall, Outcome
 from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.rules import CLIENT_CLOSED, DEFAULT_TEMPERATURE, DRAINED, cut_to, fill_in
 from control_plane.calls.stream import LiveStream
-from control_plane.chat import Answer, CallRequest, ChatRequest, Demand, PlainAnswer, PlainRequest, ProviderCall, Usage
+from control_plane.chat import Answer, CallRequest, ChatRequest, Demand, PlainAnswer, PlainRequest, ProviderCall
 from control_plane.clock import Clock
+from control_plane.completion.usage import Usage
 from control_plane.errors import EndpointUnsupported, ShuttingDown, UnpricedRefused, error_code_of
 from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream

@@ -9,7 +9,8 @@ from control_plane.cache.forms import HeardStream
 from control_plane.cache.rules import MOST_PIECES
 from control_plane.cache.service import Slot
 from control_plane.calls.live import LiveCall, Outcome
-from control_plane.chat import Chunk, Ending, Served, Usage
+from control_plane.chat import Chunk, Ending, Served
+from control_plane.completion.usage import Usage
 from control_plane.errors import error_code_of
 from control_plane.gateway.streams import AnswerStream
 from control_plane.jobs.rules import CallStatus

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from control_plane.chat import Answer, ChatRequest, ProviderCall, SpendReport, Usage
+from control_plane.chat import Answer, ChatRequest, ProviderCall, SpendReport
+from control_plane.completion.usage import Usage
 from control_plane.gateway.relay import Relay
 from control_plane.gateway.relay_answers import Told, answer_of
 from control_plane.gateway.relay_checks import litellms_cost

@@ -6,7 +6,9 @@ Tokens and prices of answers without usage are worked out in `prices.py`; stream
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from control_plane.chat import Answer, FinishReason, Served, Usage, text_of
+from control_plane.chat import Answer, Served, text_of
+from control_plane.completion.finish import FinishReason
+from control_plane.completion.usage import Usage
 from control_plane.gateway.prices import PriceTag, said_cost
 from control_plane.units import NanoUsd
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from control_plane.chat import Endpoint, PlainAnswer, PlainRequest, Served, Usage
+from control_plane.chat import Endpoint, PlainAnswer, PlainRequest, Served
+from control_plane.completion.usage import Usage
 from control_plane.gateway.chunks import plain
 from control_plane.gateway.prices import PriceTag, cost_of_tokens, money
 from control_plane.units import NanoUsd

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from control_plane.chat import MILLION, CallRequest, ChatRequest, PlainRequest, Rate, Usage
+from control_plane.chat import MILLION, CallRequest, ChatRequest, PlainRequest, Rate
+from control_plane.completion.usage import Usage
 from control_plane.gateway.deployments import Deployment
 from control_plane.units import NanoUsd, nano_usd
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from control_plane.chat import Answer, ChatRequest, Usage, text_of
+from control_plane.chat import Answer, ChatRequest, text_of
+from control_plane.completion.usage import Usage
 from control_plane.gateway import chunks, prices
 from control_plane.gateway.chunks import finish_reason, texts_of, usage_of
 from control_plane.gateway.relay_targets import Target

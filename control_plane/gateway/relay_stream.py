@@ -13,7 +13,8 @@ from typing import Any, Self
 import aiohttp
 import orjson
 
-from control_plane.chat import ChatRequest, Chunk, Ending, Served, Usage
+from control_plane.chat import ChatRequest, Chunk, Ending, Served
+from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed
 from control_plane.gateway import prices
 from control_plane.gateway.chunks import finish_reason, texts_of

@@ -20,8 +20,8 @@ from control_plane.chat import (
     PlainRequest,
     ProviderCall,
     Rate,
-    Usage,
 )
+from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed
 from control_plane.gateway import prices
 from control_plane.gateway.attempts import Chosen, RelayedAttempt, Relaying, routed

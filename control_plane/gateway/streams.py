@@ -12,7 +12,8 @@ from typing import Any, Protocol, Self
 
 import anyio
 
-from control_plane.chat import ChatRequest, Chunk, Ending, Served, Usage
+from control_plane.chat import ChatRequest, Chunk, Ending, Served
+from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed
 from control_plane.gateway import prices
 from control_plane.gateway.chunks import finish_reason, plain, texts_of, tool_calls_of, usage_of

@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from control_plane.chat import Usage
+from control_plane.completion.usage import Usage
 from control_plane.errors import CallLost
 from control_plane.jobs.calls_store import intent_of
 from control_plane.jobs.models import Call

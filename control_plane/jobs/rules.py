@@ -7,7 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from control_plane.chat import Demand, FinishReason, Served, Usage
+from control_plane.chat import Demand, Served
+from control_plane.completion.finish import FinishReason
+from control_plane.completion.usage import Usage
 from control_plane.errors import DatabaseUnavailable, Unprocessable
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.schemas.metadata import MAX_METADATA_BYTES

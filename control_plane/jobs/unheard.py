@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
-from control_plane.chat import FinishReason, Served, Usage
+from control_plane.chat import Served
+from control_plane.completion.finish import FinishReason
+from control_plane.completion.usage import Usage
 from control_plane.errors import CallLost
 from control_plane.jobs.calls_store import intent_of
 from control_plane.jobs.models import Call

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from control_plane.chat import Usage
 from control_plane.clock import Clock
+from control_plane.completion.usage import Usage
 from control_plane.ids import first_id_at, new_id
 from control_plane.jobs.models import Call
 from control_plane.spend import reconcile_store as store

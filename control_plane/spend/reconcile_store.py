@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Select, and_, delete, func, insert, select
 from sqlmodel import col
 
-from control_plane.chat import Usage
+from control_plane.completion.usage import Usage
 from control_plane.ids import first_id_at
 from control_plane.jobs.models import Call, Worker
 from control_plane.jobs.rules import CallStatus

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from control_plane.chat import Usage
+from control_plane.completion.usage import Usage
 from control_plane.jobs.rules import CallStatus
 
 LATE = timedelta(minutes=5)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from control_plane.administration.values import NewTeam
-from control_plane.chat import Demand, Rate, Usage
+from control_plane.chat import Demand, Rate
+from control_plane.completion.usage import Usage
 from control_plane.credits.reservations import Caps
 from control_plane.credits.rules import BudgetMode, Plan
 from control_plane.errors import Conflict, HouseError, InsufficientCredits, JobCapReached, JobClosed

@@ -7,7 +7,9 @@ import pytest
 
 from control_plane.cache.forms import PLAIN, STREAM, WHOLE, HeardStream
 from control_plane.cache.kept_stream import KeptStream
-from control_plane.chat import Answer, Chunk, Ending, FinishReason, PlainAnswer, Served, Usage
+from control_plane.chat import Answer, Chunk, Ending, PlainAnswer, Served
+from control_plane.completion.finish import FinishReason
+from control_plane.completion.usage import Usage
 from control_plane.units import NanoUsd
 
 SERVED = Served("gpt-1", "gpt-4-turbo", "openai", "gpt-4", "relay")

@@ -12,7 +12,8 @@ import redis.asyncio
 from control_plane.cache.forms import PLAIN
 from control_plane.cache.service import AnswerCache, Slot
 from control_plane.cache.stores import PREFIX, ProcessStore, SharedStore, Store
-from control_plane.chat import PlainAnswer, PlainRequest, ProviderCall, Served, Usage
+from control_plane.chat import PlainAnswer, PlainRequest, ProviderCall, Served
+from control_plane.completion.usage import Usage
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.metrics import Metrics
 from control_plane.model_groups.catalog import CachePolicy

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from control_plane.chat import Usage
+from control_plane.completion.usage import Usage
 from control_plane.gateway.chunks import finish_reason, texts_of, usage_of
 
 

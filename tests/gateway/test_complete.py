@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from control_plane.chat import ChatRequest, Lane, ProviderCall, Served, Usage
+from control_plane.chat import ChatRequest, Lane, ProviderCall, Served
+from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed, ModelTimeout
 from control_plane.gateway.deployments import Deployment
 from tests.gateway.conftest import Deploy, Opener, make_call

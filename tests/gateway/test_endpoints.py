@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from control_plane.chat import PlainRequest, ProviderCall, SpendReport, Usage
+from control_plane.chat import PlainRequest, ProviderCall, SpendReport
+from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed
 from control_plane.gateway.deployments import Deployment
 from control_plane.ids import CallId, JobId, TeamId, new_id

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from control_plane.chat import Answer, Chunk, Ending, Lane, ProviderCall, Served, SpendReport, Usage
+from control_plane.chat import Answer, Chunk, Ending, Lane, ProviderCall, Served, SpendReport
+from control_plane.completion.usage import Usage
 from control_plane.errors import ProviderError
 from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.lanes import LanePolicy

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from control_plane.chat import Chunk, Lane, Served, Usage
+from control_plane.chat import Chunk, Lane, Served
+from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed, ModelTimeout, ProviderError
 from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream

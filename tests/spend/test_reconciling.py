@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from control_plane.chat import Usage
+from control_plane.completion.usage import Usage
 from control_plane.ids import new_id
 from control_plane.jobs.rules import CallStatus
 from control_plane.spend.reconciling import LATE, Finding, RecordedCall, ReportedAttempt, judge

@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 
 from control_plane.calls.live import InFlight, LiveCall, Outcome
-from control_plane.chat import ChatRequest, ProviderCall, SpendReport, Usage
+from control_plane.chat import ChatRequest, ProviderCall, SpendReport
+from control_plane.completion.usage import Usage
 from control_plane.errors import DatabaseUnavailable, JobNotFound
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.opening import open_gateway

@@ -9,7 +9,9 @@ from control_plane.api.anthropic.errors import anthropic_error
 from control_plane.api.failures import Failure
 from control_plane.api.respond.answers import parsed_arguments
 from control_plane.calls.service import AnsweredCall
-from control_plane.chat import Answer, Chunk, Ending, FinishReason, Usage, text_of
+from control_plane.chat import Answer, Chunk, Ending, text_of
+from control_plane.completion.finish import FinishReason
+from control_plane.completion.usage import Usage
 from control_plane.errors import HouseError
 from control_plane.units import NanoUsd, usd
 

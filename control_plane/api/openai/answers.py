@@ -7,7 +7,8 @@ from control_plane.api.failures import Failure
 from control_plane.api.openai.errors import error_of
 from control_plane.api.sse import DONE, event
 from control_plane.calls.service import AnsweredCall
-from control_plane.chat import Answer, Chunk, Ending, Usage
+from control_plane.chat import Answer, Chunk, Ending
+from control_plane.completion.usage import Usage
 from control_plane.errors import HouseError
 from control_plane.units import NanoUsd, usd
 

@@ -9,7 +9,9 @@ from control_plane.api.failures import Failure
 from control_plane.api.openai.errors import error_of
 from control_plane.calls.live import LiveCall
 from control_plane.calls.service import AnsweredCall
-from control_plane.chat import Answer, Chunk, Ending, FinishReason, Usage
+from control_plane.chat import Answer, Chunk, Ending
+from control_plane.completion.finish import FinishReason
+from control_plane.completion.usage import Usage
 from control_plane.errors import HouseError
 from control_plane.schemas.openai_responses import ResponsesBody
 from control_plane.units import NanoUsd, usd

@@ -5,7 +5,9 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from control_plane.chat import Answer, Chunk, Ending, FinishReason, Served, Usage, text_of
+from control_plane.chat import Answer, Chunk, Ending, Served, text_of
+from control_plane.completion.finish import FinishReason
+from control_plane.completion.usage import Usage
 from control_plane.schemas import respond as wire
 from control_plane.schemas.base import MAX_DEPTH
 
