@@ -6,14 +6,16 @@ that is not listed is never taken for `stop`: it reaches the client as the provi
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 
-FAILURE = "failure"
+FAILURE: Final = "failure"
 """The provider itself reports that the answer broke off: the call failed."""
 
-REASONS: Mapping[str, FinishReason | Literal["failure"]] = {
+Meaning = FinishReason | Literal["failure"]
+
+REASONS: Mapping[str, Meaning] = {
     # OpenAI and those with its API
     "stop": "stop",
     "length": "length",
@@ -129,7 +131,7 @@ def finish_of(said: str | None, *, has_tool_calls: bool = False, stop_sequence: 
     a client wait for one. An unknown word counts as the closest kind: `tool_calls` beside such, else `stop`.
     """
     known = REASONS.get((said or "").lower(), "stop")
-    reason: FinishReason = "stop" if known == FAILURE else known
+    reason: FinishReason = "stop" if known == "failure" else known
     if reason == "stop" and has_tool_calls:
         reason = "tool_calls"
     elif reason == "tool_calls" and not has_tool_calls:

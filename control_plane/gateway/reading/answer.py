@@ -1,0 +1,118 @@
+"""One answer of a provider of OpenAI's wire, out of its bytes: a stream or one document, whichever was asked for. Pure.
+
+Providers answer a request for a stream with JSON, and a buffered one with a stream. What came tells itself apart by its
+first byte, so both are read the same way, and a whole answer is the fold of its events.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from control_plane.completion.events import Broken, Event, ProviderFault
+from control_plane.gateway.reading.chunks import ChunkReader
+from control_plane.gateway.reading.faults import find_fault
+from control_plane.gateway.reading.json_text import parse
+from control_plane.gateway.reading.sse import BOM, DONE, EventTooLong, SseReader
+
+MAX_BODY_BYTES = 64_000_000
+"""Of one document. Larger answers are refused."""
+
+BROKEN_OFF = ProviderFault(502, text="the stream ended before the provider said that the answer is whole")
+NO_ANSWER = ProviderFault(502, text="not an answer")
+TOO_LARGE = ProviderFault(502, text="the answer is too large")
+
+BLANK = b" \t\r\n"
+
+
+class AnswerReader:
+    """Feed it the bytes of an answer whose status is good, then `end()` it. Nothing follows a Broken."""
+
+    def __init__(self, *, answers: int = 1, tools: Sequence[str] = ()) -> None:
+        """As ChunkReader."""
+        self.chunks = ChunkReader(answers=answers, tools=tools)
+        self._sse: SseReader | None = None
+        self._body: list[bytes] | None = None
+        self._length = 0
+        self.is_done = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more is read: the provider said so, or broke off."""
+        return self.is_done or self.chunks.is_broken
+
+    def feed(self, received: bytes) -> list[Event]:
+        """The events that have become whole."""
+        if self.is_over or not received:
+            return []
+        if self._sse is not None:
+            return self._take(self._sse, received)
+        if self._body is None:
+            start = received.removeprefix(BOM).lstrip(BLANK)
+            if not start:
+                return []
+            if not start.startswith((b"{", b"[", b"<")):
+                self._sse = SseReader()
+                return self._take(self._sse, received)
+            self._body = []
+        self._body.append(received)
+        self._length += len(received)
+        return [self.chunks.broken(TOO_LARGE)] if self._length > MAX_BODY_BYTES else []
+
+    def end(self) -> list[Event]:
+        """What is left at the end of the bytes. Broken, where the answer is not whole."""
+        if self.chunks.is_broken:
+            return []
+        events: list[Event] = []
+        if self._body is not None:
+            events += self._document(b"".join(self._body))
+        elif self._sse is not None and not self.is_done:
+            events += self._take(self._sse, None)
+        return events if any(isinstance(event, Broken) for event in events) else [*events, *self._close()]
+
+    def _close(self) -> list[Event]:
+        if self._body is None and not self.is_done and not self.chunks.has_finish:
+            return [self.chunks.broken(NO_ANSWER if self._sse is None else BROKEN_OFF)]
+        return self.chunks.end()
+
+    def _take(self, reader: SseReader, received: bytes | None) -> list[Event]:
+        try:
+            read = reader.rest() if received is None else reader.feed(received)
+        except EventTooLong:
+            return [self.chunks.broken(TOO_LARGE)]
+        events: list[Event] = []
+        for event in read:
+            if event.data == DONE:
+                self.is_done = True
+                break
+            is_error = event.name == "error"
+            document = event.document
+            if document is None:
+                document = event.data.decode("utf-8", "replace") if is_error else ""
+            events += self.chunks.take(document, is_error=is_error)
+            if self.chunks.is_broken:
+                break
+        return events
+
+    def _document(self, body: bytes) -> list[Event]:
+        """A whole answer, or several chunks of one, a line each."""
+        try:
+            documents = [parse(body)]
+        except ValueError:
+            try:
+                documents = [parse(line) for line in body.splitlines() if line.strip()]
+            except ValueError:
+                return [self.chunks.broken(ProviderFault(502, text=body[:2000].decode("utf-8", "replace")))]
+        events: list[Event] = []
+        if not any(_is_answer(document) for document in documents):
+            fault = next(
+                (found for document in documents if (found := find_fault(document, is_certain=True))), NO_ANSWER
+            )
+            return [self.chunks.broken(fault)]
+        for document in documents:
+            events += self.chunks.take(document)
+        return events
+
+
+def _is_answer(document: Any) -> bool:
+    if isinstance(document, list) and document:
+        document = document[0]
+    return isinstance(document, dict) and isinstance(document.get("choices"), list) and bool(document["choices"])

@@ -1,0 +1,182 @@
+"""The tool calls of one choice, out of the pieces that providers send. Pure.
+
+Providers leave out or repeat ids, names and indexes, send them late, or number every call 0. What is certain: a new,
+non-empty id begins a call, and so does a name behind arguments that are whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+from uuid import uuid4
+
+import orjson
+
+from control_plane.completion.events import Event, ToolCallArguments, ToolCallBegun, ToolCallEnded
+from control_plane.gateway.reading.json_text import Halves
+
+UNKNOWN_TOOL = "unknown_tool"
+"""For a call that the provider never named, where the request offers more than one tool. A valid name in a history."""
+
+MOST_WAITING = 4096
+"""Characters of arguments that wait for a late name or id."""
+
+MOST_CALLS = 1000
+"""Of one choice; a provider that sends more is broken."""
+
+MOST_LOOKED_AT = 65_536
+"""Characters of arguments up to which it is asked whether they are whole."""
+
+USUAL = frozenset({"index", "id", "type", "function", "custom", "name", "arguments", "input", "parameters"})
+
+
+Kind = Literal["function", "custom"]
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call while it comes. `waiting`: arguments that are not written yet; `said`: those that are."""
+
+    number: int
+    kind: Kind
+    id: str = ""
+    name: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+    waiting: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+    is_begun: bool = False
+
+    def written(self) -> str:
+        """Its arguments so far."""
+        return "".join((*self.said, *self.waiting))
+
+    def is_whole(self) -> bool:
+        """Whether its arguments are a JSON document by themselves. Long ones are not looked at each time."""
+        if sum(map(len, self.said)) + sum(map(len, self.waiting)) > MOST_LOOKED_AT:
+            return False
+        try:
+            orjson.loads(self.written())
+        except orjson.JSONDecodeError:
+            return False
+        return True
+
+
+class TooManyCalls(ValueError):
+    """A provider sends tool calls without an end."""
+
+
+class ToolCallReader:
+    """Feed it the items of `tool_calls`, in their order; it returns the events they make."""
+
+    def __init__(self, choice: int, tools: Sequence[str], halves: Halves) -> None:
+        """`tools`: the names that the request offers. `halves`: of the answer's texts."""
+        self._halves = halves
+        self._choice = choice
+        self._tools = tools
+        self._calls: list[_Call] = []
+        self._by_id: dict[str, _Call] = {}
+        self._by_index: dict[int | str, _Call] = {}
+
+    def take(self, item: Mapping[str, Any]) -> list[Event]:
+        """A call, or a piece of one. Raises: TooManyCalls."""
+        kind, function = _function(item)
+        name, said_id = _text(function.get("name")), _text(item.get("id"))
+        index = found if isinstance(found := item.get("index"), int | str) else None
+        arguments = _arguments(function, kind)
+        known = self._by_id.get(said_id) if said_id else None
+        if known is not None and name and arguments and known.written() == arguments:
+            return []  # the whole call once more
+        events: list[Event] = []
+        call = self._call_of(known, index, said_id, name) or self._add(index, kind, events)
+        if said_id and not call.id:
+            call.id = said_id if known is None else _new_id()
+            self._by_id[said_id] = call
+        if name and not call.is_begun:
+            call.name = _joined(call.name, name)
+        call.extra.update({key: value for key, value in item.items() if key not in USUAL and value is not None})
+        arguments = self._halves.join(arguments, (call.number, self._choice))
+        if arguments:
+            call.waiting.append(arguments)
+            self._write(call, events)
+        return events
+
+    def end(self) -> list[Event]:
+        """What waits, and the end of every call: nothing more comes."""
+        events: list[Event] = []
+        for call in self._calls:
+            if half := self._halves.rest((call.number, self._choice)):
+                call.waiting.append(half)
+            self._write(call, events, is_last=True)
+        events += [ToolCallEnded(call.number, self._choice) for call in self._calls]
+        self._calls.clear()
+        return events
+
+    def _call_of(self, known: _Call | None, index: int | str | None, said_id: str, name: str) -> _Call | None:
+        """The call that a piece belongs to; None: it begins one. `known`: the latest call of its id."""
+        if known is not None:
+            return None if name and known.is_whole() else known
+        call = self._by_index.get(index) if index is not None else (self._calls[-1] if self._calls else None)
+        if call is None:
+            return None
+        if said_id and (call.id or (name and call.name)):
+            return None
+        return None if name and call.is_whole() else call
+
+    def _add(self, index: int | str | None, kind: Kind, events: list[Event]) -> _Call:
+        if len(self._calls) >= MOST_CALLS:
+            raise TooManyCalls(f"more than {MOST_CALLS} tool calls")
+        if self._calls and (index is None or index in self._by_index):
+            self._write(self._calls[-1], events, is_last=True)
+        call = _Call(len(self._calls), kind)
+        self._calls.append(call)
+        if index is not None:
+            self._by_index[index] = call
+        return call
+
+    def _write(self, call: _Call, events: list[Event], *, is_last: bool = False) -> None:
+        """The call's beginning, as soon as it is known, and the arguments that wait. Calls begin in their order."""
+        if not call.is_begun:
+            if not is_last and not (call.id and call.name) and sum(map(len, call.waiting)) <= MOST_WAITING:
+                return
+            for earlier in self._calls[: call.number]:
+                if not earlier.is_begun:
+                    self._write(earlier, events, is_last=True)
+            call.is_begun = True
+            call.id = call.id or _new_id()
+            call.name = call.name or (self._tools[0] if len(self._tools) == 1 else UNKNOWN_TOOL)
+            events.append(ToolCallBegun(call.number, call.id, call.name, call.kind, call.extra or None, self._choice))
+        for text in call.waiting:
+            events.append(ToolCallArguments(call.number, text, self._choice))
+            call.said.append(text)
+        call.waiting.clear()
+
+
+def _new_id() -> str:
+    return f"call_{uuid4().hex}"
+
+
+def _function(item: Mapping[str, Any]) -> tuple[Kind, Mapping[str, Any]]:
+    kinds: tuple[Kind, ...] = ("function", "custom")
+    for kind in kinds:
+        if isinstance(found := item.get(kind), dict):
+            return kind, found
+    return "function", item  # flat: name and arguments beside the id
+
+
+def _arguments(function: Mapping[str, Any], kind: str) -> str:
+    found = function.get("input") if kind == "custom" else function.get("arguments")
+    if found is None and kind == "function":
+        found = function.get("input") or function.get("parameters")
+    if found is None or isinstance(found, str):
+        return found or ""
+    return orjson.dumps(found).decode()
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else "" if value is None or value is False else str(value)
+
+
+def _joined(before: str, name: str) -> str:
+    """A name in pieces: repeated, grown, or the next piece of it."""
+    if before == name:
+        return name
+    return name if name.startswith(before) else before + name
