@@ -7,9 +7,12 @@ What a provider or LiteLLM says is put into these words in `gateway/`; what a cl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from control_plane.completion.finish import FinishReason
+from control_plane.completion.events import Content
+from control_plane.completion.finish import Finish
+from control_plane.completion.fold import Message as CompletionMessage
+from control_plane.completion.fold import fold
 from control_plane.completion.usage import Usage
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.units import NanoUsd, divide_up
@@ -159,28 +162,63 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer. `cost` is what the provider charges, as LiteLLM prices it; one that `is_cached`, given before, costs 0.
+class Ending:
+    """How an answer ended: why each of those asked for did, what they used, and what that costs, where it is known."""
 
-    None: nobody knows the price. `choices` are all that was asked for, in OpenAI's shape; what stands beside them is of
-    the first.
+    finishes: Mapping[int, Finish]
+    usage: Usage
+    cost: NanoUsd | None = None
+
+    @property
+    def finish(self) -> Finish:
+        """Of the first answer."""
+        return self.finishes[0]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the provider itself said of every answer that it came to a usual end."""
+        return all(finish.is_known and finish.reason in ("stop", "length") for finish in self.finishes.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole chat completion: its events, and the messages that they make, one for each answer that was asked for.
+
+    `ending.cost` is what the provider charges; one that `is_cached`, given before, costs 0. None: nobody knows the price.
     """
 
-    content: str | None
-    tool_calls: Sequence[Mapping[str, Any]]
-    finish_reason: FinishReason
-    choices: Sequence[Mapping[str, Any]]
-    usage: Usage
-    cost: NanoUsd | None
+    events: Sequence[Content]
+    messages: Sequence[CompletionMessage]
+    ending: Ending
     served: Served
     is_cached: bool = False
+
+    @classmethod
+    def of(cls, events: Sequence[Content], ending: Ending, served: Served, *, is_cached: bool = False) -> Self:
+        """The completion that these events make."""
+        return cls(events, fold(events, len(ending.finishes)), ending, served, is_cached)
+
+    @property
+    def message(self) -> CompletionMessage:
+        """The first answer."""
+        return self.messages[0]
+
+    @property
+    def usage(self) -> Usage:
+        """What it used."""
+        return self.ending.usage
+
+    @property
+    def cost(self) -> NanoUsd | None:
+        """What it cost."""
+        return self.ending.cost
 
 
 @dataclass(frozen=True, slots=True)
 class PlainAnswer:
     """The answer of an endpoint that answers at once, in the shape of OpenAI (or, where it has none, of LiteLLM).
 
-    `cost` as of an Answer.
+    `cost` as of a Completion.
     """
 
     body: Mapping[str, Any]
@@ -188,40 +226,6 @@ class PlainAnswer:
     cost: NanoUsd | None
     served: Served
     is_cached: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of a streamed answer: `delta` in OpenAI's shape (role, content, tool_calls), never empty before the end.
-
-    `index`: the answer it belongs to, when several were asked for. The chunk with a `finish_reason` is the last one and
-    has an empty delta.
-    """
-
-    delta: Mapping[str, Any]
-    finish_reason: FinishReason | None = None
-    index: int = 0
-    logprobs: Mapping[str, Any] | None = None
-
-
-def text_of(said: Mapping[str, Any]) -> str | None:
-    """The text of a message, or of a piece of one. A model that refuses may say so apart from the content."""
-    content: str | None = said.get("content")
-    return content or said.get("refusal") or content
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How a stream ended: why each of its answers did, what they used, and what that costs, where it is known."""
-
-    finish_reasons: Mapping[int, FinishReason]
-    usage: Usage
-    cost: NanoUsd | None = None
-
-    @property
-    def finish_reason(self) -> FinishReason:
-        """Of the first answer."""
-        return self.finish_reasons.get(0, "stop")
 
 
 @dataclass(frozen=True, slots=True)

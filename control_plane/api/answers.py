@@ -20,6 +20,11 @@ def json_response(body: Any, *, status: int = 200, headers: Mapping[str, str] | 
     return Response(orjson.dumps(body, default=str), status_code=status, headers=headers, media_type=JSON)
 
 
+def json_bytes(body: bytes, *, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer that was rendered before."""
+    return Response(body, headers=headers, media_type=JSON)
+
+
 def rendered(answer: Answer, *, headers: Mapping[str, str] | None = None) -> Response:
     """An answer model as it is: it was checked when it was built."""
     return Response(answer.model_dump_json(), headers=headers, media_type=JSON)

@@ -1,5 +1,6 @@
 """What a client wrote as what the call path takes."""
 
+from control_plane.api.job_views import call_answer
 from control_plane.cache.rules import Freshness
 from control_plane.calls.service import CallOrder
 from control_plane.chat import ChatRequest
@@ -26,4 +27,5 @@ def from_wire(
         metadata=body.call_metadata,
         subject=subject,
         freshness=freshness,
+        render=call_answer,
     )

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+from control_plane.api.openai.messages import message_of
+from control_plane.calls.live import LiveCall
 from control_plane.calls.service import AnsweredCall
-from control_plane.chat import Answer
+from control_plane.chat import Completion
 from control_plane.ids import CallId
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.rules import CallStatus, is_billable
@@ -11,6 +13,9 @@ from control_plane.jobs.service import JobWithCalls
 from control_plane.schemas import jobs as wire
 from control_plane.spend.models import SpendLog
 from control_plane.units import usd
+
+MORE = ("refusal", "reasoning_content", "thinking_blocks", "reasoning_details", "images", "annotations", "audio")
+"""What an answer may hold beside its text and its tool calls, as OpenAI's chat completions and their relatives name it."""
 
 
 def job_view(job: Job, model_groups: Sequence[str]) -> wire.JobView:
@@ -77,17 +82,22 @@ def cost_breakdown(bill: JobWithCalls, logs: Mapping[CallId, Sequence[SpendLog]]
     return wire.JobCostsView(job_id=str(job.id), costs=total)
 
 
-def call_answer(answer: Answer) -> wire.CallAnswer:
-    """What the model said."""
-    return wire.CallAnswer(
-        content=answer.content,
+def call_answer(_call: LiveCall, answer: Completion) -> wire.CallAnswer:
+    """What the model said. Raises: ValueError for what cannot be written as JSON."""
+    said = message_of(answer.message)
+    finish = answer.ending.finish
+    rendered = wire.CallAnswer(
+        content=answer.message.text or answer.message.refusal or said["content"],
         role="assistant",
-        finish_reason=answer.finish_reason,
-        tool_calls=[dict(tool_call) for tool_call in answer.tool_calls] or None,
+        finish_reason=finish.reason,
+        native_finish_reason=finish.native,
+        **{name: said.get(name) for name in ("tool_calls", *MORE)},
     )
+    rendered.model_dump_json()
+    return rendered
 
 
-def call_metadata(answered: AnsweredCall[Answer]) -> wire.CallMetadata:
+def call_metadata(answered: AnsweredCall[Completion]) -> wire.CallMetadata:
     """What the call took."""
     answer = answered.answer
     return wire.CallMetadata(

@@ -12,10 +12,11 @@ from control_plane.api.call_orders import from_wire
 from control_plane.api.deps import Caller, House
 from control_plane.api.freshness import Fresh
 from control_plane.api.idempotency import NewSubject
+from control_plane.api.job_chunks import JobChunks
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.places import ONE_CALL_TTL, job_id_of
 from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
-from control_plane.api.sse import OpenAiChunks, SseResponse, Stream
+from control_plane.api.sse import SseResponse, Stream
 from control_plane.calls.live import LiveCall
 from control_plane.credits.reservations import Caps
 from control_plane.errors import TeamNotOwned
@@ -78,7 +79,7 @@ async def llm_call(
     answered = await house.calls.call(who, job_id_of(job_id), order)
     result = wire.CallResult(
         call_id=str(answered.call.intent.call_id),
-        response=views.call_answer(answered.answer),
+        response=answered.rendered,
         metadata=views.call_metadata(answered),
     )
     return rendered(result, headers=call_headers(answered.call))
@@ -132,7 +133,7 @@ async def create_and_call(
     result = wire.CreateAndCallResult(
         job_id=str(job.id),
         status=job.status,
-        response=views.call_answer(done.call.answer),
+        response=done.call.rendered,
         metadata=views.call_metadata(done.call),
         costs=views.costs(job),
         completed_at=job.completed_at,
@@ -180,5 +181,5 @@ def _caps(body: wire.CreateJob | wire.CreateAndCall) -> Caps:
 
 
 def _streamed(stream: Stream, call: LiveCall, house: HouseType) -> Response:
-    chunks = OpenAiChunks(str(call.intent.call_id), stream.served.model, is_cached=call.is_cached)
+    chunks = JobChunks(str(call.intent.call_id), stream.served.model, is_cached=call.is_cached)
     return SseResponse(stream, chunks, headers=call_headers(call), keep_alive_s=house.settings.keep_alive_s)

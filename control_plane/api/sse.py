@@ -7,7 +7,7 @@ server that stops. `[DONE]` is written after the record is durable and never wit
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self
 
 import anyio
@@ -16,8 +16,8 @@ from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
 from control_plane.calls.rules import CLIENT_CLOSED, DRAINED
-from control_plane.chat import Chunk, Ending, Served
-from control_plane.completion.finish import FinishReason
+from control_plane.chat import Ending, Served
+from control_plane.completion.events import Content
 from control_plane.errors import HouseError, ShuttingDown
 
 log = logging.getLogger(__name__)
@@ -37,9 +37,9 @@ class Stream(Protocol):
 
     def __aiter__(self) -> Self: ...
 
-    async def __anext__(self) -> Chunk: ...
+    async def __anext__(self) -> Content: ...
 
-    async def end(self) -> Ending: ...  # noqa: D102
+    async def end(self, render: Callable[[Ending], bytes]) -> bytes: ...  # noqa: D102
 
     async def abandon(self, error_code: str) -> None: ...  # noqa: D102
 
@@ -47,8 +47,8 @@ class Stream(Protocol):
 class Wire(Protocol):
     """How one API writes a stream."""
 
-    def chunk(self, chunk: Chunk) -> bytes:
-        """The event of a piece; nothing when it says nothing yet."""
+    def chunk(self, content: Content) -> bytes:
+        """What an event of the answer is on this wire; nothing when it adds nothing yet."""
 
     def ending(self, ending: Ending) -> bytes:
         """The events after the last piece, up to `[DONE]`."""
@@ -96,10 +96,10 @@ class SseResponse(Response):
 
     async def _write_all(self) -> None:
         try:
-            async for chunk in self._stream:
-                if written := self._wire.chunk(chunk):
+            async for content in self._stream:
+                if written := self._wire.chunk(content):
                     await self._write(written)
-            last = self._wire.ending(await self._stream.end())
+            last = await self._stream.end(self._wire.ending)
             self.is_whole = True
         except HouseError as error:
             log.log(error.level, "stream_failed", extra={"code": error.code})
@@ -149,44 +149,6 @@ class SseResponse(Response):
             return
         with anyio.move_on_after(LAST_WORDS_S, shield=True):
             await self._write(self._wire.error(ShuttingDown()), more=False)
-
-
-class OpenAiChunks:
-    """OpenAI's chunks, as S0 has them: the last one has an empty delta, the finish reason and the usage.
-
-    `is_cached`: the answer was given before, which the last chunk says.
-    """
-
-    def __init__(self, call_id: str, model: str, *, is_cached: bool) -> None:
-        self._marks = {"cached": True} if is_cached else {}
-        self._head: dict[str, Any] = {
-            "id": f"chatcmpl-{call_id}",
-            "object": "chat.completion.chunk",
-            "created": int(time.time()),
-            "model": model,
-        }
-
-    def chunk(self, chunk: Chunk) -> bytes:
-        """One piece."""
-        return self._event(chunk.delta, None)
-
-    def ending(self, ending: Ending) -> bytes:
-        """The finish with the usage, then `[DONE]`: two events, each whole."""
-        counted = {
-            "prompt_tokens": ending.usage.prompt_tokens,
-            "completion_tokens": ending.usage.completion_tokens,
-            "total_tokens": ending.usage.total_tokens,
-        }
-        return self._event({}, ending.finish_reason, usage=counted, **self._marks) + DONE
-
-    def error(self, error: HouseError) -> bytes:
-        """The failure as an event, then `[DONE]`."""
-        kind = "timeout_error" if error.code == "model_timeout" else "api_error"
-        return event({"error": {"message": error.message, "type": kind, "code": error.code}}) + DONE
-
-    def _event(self, delta: Mapping[str, Any], finish_reason: FinishReason | None, **more: Any) -> bytes:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-        return event({**self._head, "choices": [choice], **more})
 
 
 def event(body: Mapping[str, Any]) -> bytes:

@@ -1,66 +1,72 @@
-"""The forms in which answers are kept: whole, as a stream's pieces, or of an endpoint that answers at once."""
+"""The forms in which answers are kept: a chat completion as its events, and the answer of an endpoint that answers at once."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Generic, TypeVar
 
+import orjson
 from pydantic import TypeAdapter
 
-from control_plane.chat import Answer, Chunk, Ending, PlainAnswer, Served
+from control_plane.chat import Completion, Ending, PlainAnswer, Served
+from control_plane.completion.codec import from_json, to_json
+from control_plane.completion.events import Content
 from control_plane.units import NanoUsd
 
 FREE = NanoUsd(0)
-USUAL = frozenset({"stop", "length"})
-"""Of how answers end. Where a content filter stepped in, it may not the next time."""
 
 
 @dataclass(frozen=True, slots=True)
-class HeardStream:
-    """A stream that came to its end, as it was heard."""
+class RecordedAnswer:
+    """A chat completion that came to its end: a stream's events in their pieces, or those of a buffered answer."""
 
-    chunks: Sequence[Chunk]
+    events: Sequence[Content]
     ending: Ending
     served: Served
 
+    def completion(self) -> Completion:
+        """It as a buffered answer, given again: it costs nothing."""
+        return Completion.of(self.events, replace(self.ending, cost=FREE), self.served, is_cached=True)
 
-A = TypeVar("A", Answer, PlainAnswer, HeardStream)
+
+A = TypeVar("A", PlainAnswer, RecordedAnswer)
 
 
 @dataclass(frozen=True, slots=True)
 class Form(Generic[A]):
-    """How one kind of answer is kept. `name` keeps the kinds apart; `is_usual`: whether it came to a usual end;
-    `again`: how it is given the next time.
-    """
+    """How one kind of answer is kept. `name` keeps the kinds apart; `is_whole`: whether the provider itself said so."""
 
     name: str
-    adapter: TypeAdapter[A]
-    is_usual: Callable[[A], bool]
-    again: Callable[[A], A]
-
-    def written(self, answer: A) -> bytes:
-        """As it is kept."""
-        return self.adapter.dump_json(self.again(answer))
-
-    def read(self, kept: bytes) -> A:
-        """What was written. Raises: ValueError for anything else."""
-        return self.adapter.validate_json(kept)
+    write: Callable[[A], bytes]
+    read: Callable[[bytes], A]
+    is_whole: Callable[[A], bool]
 
 
-WHOLE = Form(
-    "whole",
-    TypeAdapter(Answer),
-    is_usual=lambda answer: {choice.get("finish_reason") for choice in answer.choices} <= USUAL,
-    again=lambda answer: replace(answer, cost=FREE, is_cached=True),
-)
+_ENDING, _SERVED, _PLAIN = TypeAdapter(Ending), TypeAdapter(Served), TypeAdapter(PlainAnswer)
+
+
+def _write_chat(answer: RecordedAnswer) -> bytes:
+    ending = asdict(answer.ending)
+    finishes = {str(choice): finish for choice, finish in ending["finishes"].items()}
+    kept = {**ending, "finishes": finishes, "cost": FREE}
+    try:
+        return orjson.dumps({"events": to_json(answer.events), "ending": kept, "served": asdict(answer.served)})
+    except TypeError as error:  # a provider's text that is none
+        raise ValueError("not JSON") from error
+
+
+def _read_chat(kept: bytes) -> RecordedAnswer:
+    """Raises: ValueError for what `_write_chat` did not write."""
+    read: Any = orjson.loads(kept)
+    if not isinstance(read, dict):
+        raise ValueError("not an answer")  # noqa: TRY004 - kept bytes of another form are a value, not a type
+    ending, served = _ENDING.validate_python(read.get("ending")), _SERVED.validate_python(read.get("served"))
+    return RecordedAnswer(from_json(read.get("events")), ending, served)
+
+
+CHAT = Form("chat", _write_chat, _read_chat, is_whole=lambda answer: answer.ending.is_whole)
 PLAIN = Form(
     "plain",
-    TypeAdapter(PlainAnswer),
-    is_usual=lambda _: True,
-    again=lambda answer: replace(answer, cost=FREE, is_cached=True),
-)
-STREAM = Form(
-    "stream",
-    TypeAdapter(HeardStream),
-    is_usual=lambda heard: set(heard.ending.finish_reasons.values()) <= USUAL,
-    again=lambda heard: replace(heard, ending=replace(heard.ending, cost=FREE)),
+    lambda answer: _PLAIN.dump_json(replace(answer, cost=FREE, is_cached=True)),
+    _PLAIN.validate_json,
+    is_whole=lambda _: True,
 )

@@ -79,7 +79,7 @@ class AnswerCache:
 
     async def _write(self, name: str, form: Form[A], answer: A, ttl_s: float) -> None:
         try:
-            written = form.written(answer)
+            written = form.write(answer)
             if len(written) <= MOST_BYTES:
                 await self._store.put(name, written, ttl_s=ttl_s)
         except RedisUnavailable as error:
@@ -129,6 +129,6 @@ class Slot(Generic[A]):
         return await self._cache.recall(self._name, self._form)
 
     def keep(self, answer: A) -> None:
-        """Fills it with the answer, if it ended as usual."""
-        if self._name is not None and self._freshness.may_be_kept and self._form.is_usual(answer):
+        """Fills it with the answer, if its provider said that it is whole."""
+        if self._name is not None and self._freshness.may_be_kept and self._form.is_whole(answer):
             self._cache.keep(self._name, self._form, answer, ttl_s=self._ttl_s)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import anyio
 
 from control_plane import failpoints
-from control_plane.chat import Answer, PlainAnswer, ProviderCall, Served
+from control_plane.chat import Completion, PlainAnswer, ProviderCall, Served
 from control_plane.clock import Clock
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
@@ -39,14 +39,14 @@ class Outcome:
     error_code: str | None = None
 
     @classmethod
-    def of(cls, answer: Answer | PlainAnswer) -> "Outcome":
+    def of(cls, answer: Completion | PlainAnswer) -> "Outcome":
         """A buffered call that was answered."""
         return cls(
             CallStatus.SUCCEEDED,
             usage=answer.usage,
             cost=answer.cost,
             served=answer.served,
-            finish_reason=answer.finish_reason if isinstance(answer, Answer) else None,
+            finish_reason=answer.ending.finish.reason if isinstance(answer, Completion) else None,
         )
 
 
@@ -194,9 +194,11 @@ class LiveCall:
                 )
                 written = await self._write(record)
         finally:
-            await self.permit.settle(used.total_tokens)
-            self.gateway.leave()
-            self.in_flight.remove(self)
+            try:
+                await self.permit.settle(used.total_tokens)
+            finally:
+                self.gateway.leave()
+                self.in_flight.remove(self)
         if record.is_unpriced:
             log.warning("call_unpriced", extra={"call_id": str(self.intent.call_id)})
         log.info(

@@ -10,7 +10,7 @@ from control_plane import failpoints
 from control_plane.calls.rules import CLIENT_CLOSED
 from control_plane.calls.service import AnsweredCall, CallOrder, CallService
 from control_plane.calls.stream import JobStream
-from control_plane.chat import Answer, PlainAnswer
+from control_plane.chat import Completion, PlainAnswer
 from control_plane.errors import CallLost, CallsInFlight, DatabaseUnavailable, HouseError, JobClosed, error_code_of
 from control_plane.ids import JobId, following_id
 from control_plane.jobs.rules import JobStatus
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0
 
 
-A = TypeVar("A", Answer, PlainAnswer)
+A = TypeVar("A", Completion, PlainAnswer)
 
 Prepare = Callable[[JobId], Awaitable[CallOrder]]
 """What has to be called in the job before a call, as to read its files; gives the call's order."""
@@ -51,7 +51,7 @@ class OneCallJobs:
 
     async def call(
         self, who: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None = None
-    ) -> AnsweredJob[Answer]:
+    ) -> AnsweredJob[Completion]:
         """One buffered chat call in a job of its own, after what `prepare` calls in that job.
 
         Raises: what creating a job and calling raise.

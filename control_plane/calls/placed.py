@@ -7,13 +7,13 @@ from typing import Generic, TypeVar
 from control_plane.calls.one_call import OneCallJobs, Prepare
 from control_plane.calls.service import AnsweredCall, CallOrder, CallService
 from control_plane.calls.stream import JobStream, LiveStream
-from control_plane.chat import Answer, PlainAnswer
+from control_plane.chat import Completion, PlainAnswer
 from control_plane.ids import JobId, Subject
 from control_plane.jobs.models import Job
 from control_plane.jobs.service import NewJob
 from control_plane.tenants.principal import Principal
 
-A = TypeVar("A", Answer, PlainAnswer)
+A = TypeVar("A", Completion, PlainAnswer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class PlacedCalls:
 
     async def call(
         self, who: Principal, place: Place, order: CallOrder, prepare: Prepare | None = None
-    ) -> PlacedCall[Answer]:
+    ) -> PlacedCall[Completion]:
         """One buffered chat call, after what `prepare` calls in its job. Raises: what creating a job and calling raise."""
         if place.job_id is None:
             done = await self._one_call_jobs.call(who, place.new, order, prepare)

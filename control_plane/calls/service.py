@@ -11,15 +11,15 @@ from typing import Any, Generic, TypeVar
 import anyio.lowlevel
 
 from control_plane import failpoints
-from control_plane.cache.forms import PLAIN, STREAM, WHOLE, Form, HeardStream
-from control_plane.cache.kept_stream import KeptStream
+from control_plane.cache.forms import CHAT, PLAIN, Form, RecordedAnswer
+from control_plane.cache.replay import ReplayedStream
 from control_plane.cache.rules import ANY, Freshness
 from control_plane.cache.service import AnswerCache, Slot
 from control_plane.calls.live import InFlight, LiveCall, Outcome
 from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.rules import CLIENT_CLOSED, DEFAULT_TEMPERATURE, DRAINED, cut_to, fill_in
 from control_plane.calls.stream import LiveStream
-from control_plane.chat import Answer, CallRequest, ChatRequest, Demand, PlainAnswer, PlainRequest, ProviderCall
+from control_plane.chat import CallRequest, ChatRequest, Completion, Demand, PlainAnswer, PlainRequest, ProviderCall
 from control_plane.clock import Clock
 from control_plane.completion.usage import Usage
 from control_plane.errors import EndpointUnsupported, ShuttingDown, UnpricedRefused, error_code_of
@@ -40,8 +40,8 @@ from control_plane.units import NanoUsd
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-A = TypeVar("A", Answer, PlainAnswer)
-K = TypeVar("K", Answer, PlainAnswer, HeardStream)
+A = TypeVar("A", Completion, PlainAnswer)
+K = TypeVar("K", RecordedAnswer, PlainAnswer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,8 @@ class CallOrder:
     `only`: of the group's models, those that can do what is asked; None: all of them. `default_temperature`: where
     neither the client nor the group sets one; None: the model's own. `subject`: the call, when its id is known before.
     `permit`: leave that the limits have given already, to a call whose job was still to be made. `freshness`: whether an
-    answer that was kept will do.
+    answer that was kept will do. `render`: makes the API's response of a buffered answer, before the record says that the
+    call succeeded: what cannot be rendered is a failed call.
     """
 
     request: CallRequest
@@ -63,6 +64,7 @@ class CallOrder:
     subject: Subject | None = None
     permit: Permit | None = None
     freshness: Freshness = ANY
+    render: Callable[[LiveCall, Any], Any] = lambda _call, _answer: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,11 @@ class _Decided:
 
 @dataclass(frozen=True, slots=True)
 class AnsweredCall(Generic[A]):
-    """A buffered call that was answered, its record durable."""
+    """A buffered call that was answered, its record durable. `rendered`: what the order's `render` made of it."""
 
     call: LiveCall
     answer: A
+    rendered: Any
 
 
 class CallService:
@@ -117,36 +120,53 @@ class CallService:
         self.is_draining = False
         self.is_stopping = False
 
-    async def call(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[Answer]:
+    async def call(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[Completion]:
         """One buffered chat call. Raises: what `_open` raises, and ProviderError when no model of the group answered."""
-        return await self._answered(who, job_id, order, WHOLE, Gateway.complete)
+        live, policy = await self._open(who, job_id, order, is_stream=False)
+        slot = self._slot(CHAT, live, policy, order)
+
+        async def recall() -> Completion | None:
+            recorded = await slot.recall()
+            return None if recorded is None else recorded.completion()
+
+        answer = await self._kept_or_new(live, recall, Gateway.complete)
+        answered = await self._finished(live, answer, order)
+        if not live.is_cached:
+            slot.keep(RecordedAnswer(answer.events, answer.ending, answer.served))
+        return answered
 
     async def ask(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[PlainAnswer]:
         """One call of an endpoint that answers at once. Raises as `call`."""
-        return await self._answered(who, job_id, order, PLAIN, Gateway.ask)
-
-    async def _answered(
-        self,
-        who: Principal,
-        job_id: JobId,
-        order: CallOrder,
-        form: Form[A],
-        ask: Callable[[Gateway, ProviderCall], Awaitable[A]],
-    ) -> AnsweredCall[A]:
         live, policy = await self._open(who, job_id, order, is_stream=False)
-        slot = self._slot(form, live, policy, order)
-        answer = await self._kept_or_new(live, slot.recall, ask)
-        failpoints.reach("provider_answered")
-        await live.finish(Outcome.of(answer))
+        slot = self._slot(PLAIN, live, policy, order)
+        answer = await self._kept_or_new(live, slot.recall, Gateway.ask)
+        answered = await self._finished(live, answer, order)
         if not live.is_cached:
             slot.keep(answer)
-        return AnsweredCall(live, answer)
+        return answered
+
+    async def _finished(self, live: LiveCall, answer: A, order: CallOrder) -> AnsweredCall[A]:
+        """The answer as its API responds with it, then the record."""
+        failpoints.reach("provider_answered")
+        try:
+            rendered = order.render(live, answer)
+        except Exception as error:
+            log.exception("answer_not_rendered", extra={"call_id": str(live.intent.call_id)})
+            await live.finish(replace(Outcome.of(answer), status=CallStatus.FAILED, error_code=error_code_of(error)))
+            raise
+        await live.finish(Outcome.of(answer))
+        return AnsweredCall(live, answer, rendered)
 
     async def stream(self, who: Principal, job_id: JobId, order: CallOrder) -> LiveStream:
-        """One streamed call, its first chunk already here. Raises as `call`: a failure before that is no stream."""
+        """One streamed call, its first event already here. Raises as `call`: a failure before that is no stream."""
         live, policy = await self._open(who, job_id, order, is_stream=True)
-        slot = self._slot(STREAM, live, policy, order)
-        upstream = await self._kept_or_new(live, lambda: _kept_stream(slot), Gateway.stream)
+        slot = self._slot(CHAT, live, policy, order)
+
+        async def recall() -> AnswerStream | None:
+            recorded = await slot.recall()
+            return None if recorded is None else ReplayedStream(recorded)
+
+        upstream = await self._kept_or_new(live, recall, Gateway.stream)
         live.first_chunk_ms = live.elapsed_ms()
         failpoints.reach("stream_begun")
         return LiveStream(live, upstream, slot)
@@ -338,11 +358,6 @@ class CallService:
             await live.record(Outcome(CallStatus.CANCELLED, usage=usage, cost=cost, error_code=reason))
         else:
             await live.record(Outcome(CallStatus.CANCELLED, error_code=reason))
-
-
-async def _kept_stream(slot: Slot[HeardStream]) -> AnswerStream | None:
-    heard = await slot.recall()
-    return None if heard is None else KeptStream(heard)
 
 
 def _is_scope_cancelled() -> bool:

@@ -2,35 +2,42 @@
 
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from typing import Self
 
-from control_plane.cache.forms import HeardStream
+from control_plane.cache.forms import RecordedAnswer
 from control_plane.cache.rules import MOST_PIECES
 from control_plane.cache.service import Slot
 from control_plane.calls.live import LiveCall, Outcome
-from control_plane.chat import Chunk, Ending, Served
+from control_plane.calls.rules import CLIENT_CLOSED, DRAINED
+from control_plane.chat import Ending, Served
+from control_plane.completion.events import Content
+from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
 from control_plane.errors import error_code_of
 from control_plane.gateway.streams import AnswerStream
 from control_plane.jobs.rules import CallStatus
 from control_plane.units import NanoUsd
 
-Settled = tuple[Usage, NanoUsd | None]
-
 log = logging.getLogger(__name__)
 
 
-class LiveStream:
-    """Iterate it for the chunks, then `end()` it. Always `abandon()` it last: that does nothing after a proper end."""
+Render = Callable[[Ending], bytes]
+"""Makes the last events of a stream, in the words of its API."""
 
-    def __init__(self, call: LiveCall, upstream: AnswerStream, slot: Slot[HeardStream]) -> None:
+LEFT = frozenset({CLIENT_CLOSED, DRAINED})
+"""Why streams end that are nobody's failure: they are billed on what was delivered."""
+
+
+class LiveStream:
+    """Iterate it for the events, then `end()` it. Always `abandon()` it last: that does nothing after a proper end."""
+
+    def __init__(self, call: LiveCall, upstream: AnswerStream, slot: Slot[RecordedAnswer]) -> None:
         """`slot`: where the whole answer may be kept."""
         self.call = call
         self._upstream = upstream
         self._slot = slot
-        self._is_kept = slot.may_be_filled and not call.is_cached
-        self._heard: list[Chunk] = []
+        self._is_recorded = slot.may_be_filled and not call.is_cached
+        self._events: list[Content] = []
         self._room = call.room("stream")
 
     @property
@@ -38,62 +45,96 @@ class LiveStream:
         """Who answers; does not change any more."""
         return self._upstream.served
 
+    @property
+    def input_usage(self) -> Usage:
+        """What the provider has reported of the input so far, or our estimate of it."""
+        demand = self.call.intent.demand
+        return self._upstream.input_usage or Usage(prompt_tokens=demand.likely_prompt_tokens, is_estimated=True)
+
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Chunk:
-        """The next chunk with content; the finishing one is kept for `end()`. Raises: ProviderError, recorded first."""
+    async def __anext__(self) -> Content:
+        """The next event. Raises: ProviderError, recorded first."""
         try:
-            async for chunk in self._upstream:
-                if chunk.finish_reason is None:
-                    self._hear(chunk)
-                    return chunk
+            async for event in self._upstream:
+                self._record(event)
+                return event
         except Exception as error:
-            await self._finish(CallStatus.FAILED, error_code=error_code_of(error))
+            await self._finish(CallStatus.FAILED, error)
             raise
         raise StopAsyncIteration
 
-    def _hear(self, chunk: Chunk) -> None:
-        self._is_kept = self._is_kept and len(self._heard) < MOST_PIECES
-        if self._is_kept:
-            self._heard.append(chunk)
+    def _record(self, event: Content) -> None:
+        self._is_recorded = self._is_recorded and len(self._events) < MOST_PIECES
+        if self._is_recorded:
+            self._events.append(event)
         else:
-            self._heard.clear()
+            self._events.clear()
 
-    async def end(self) -> Ending:
-        """Records the whole answer; only after this may the client be told that the stream is complete."""
-        usage, cost = await self._finish(CallStatus.SUCCEEDED)
-        ending = replace(self._upstream.ending(usage), cost=cost)
-        if self._is_kept:
-            self._slot.keep(HeardStream(self._heard, ending, self.served))
-        return ending
+    async def end(self, render: Render) -> bytes:
+        """Records the whole answer; only after this may the client be told that the stream is complete.
+
+        The last events are rendered first: what cannot be rendered is a failed call. Raises: what `render` raises; as
+        `LiveCall.record`.
+        """
+        return await self.call.in_flight.to_its_end(self._render_and_record(render))
 
     async def abandon(self, error_code: str) -> None:
         """Closes the upstream connection at once and records what was produced, unless the call has ended before."""
         if not self.call.is_finished:
-            await self._finish(CallStatus.CANCELLED, error_code=error_code)
+            status = CallStatus.CANCELLED if error_code in LEFT else CallStatus.FAILED
+            await self.call.in_flight.to_its_end(self._close_and_record(status, error_code))
 
-    async def _finish(self, status: CallStatus, *, error_code: str | None = None) -> Settled:
-        return await self.call.in_flight.to_its_end(self._close_and_record(status, error_code))
+    async def _render_and_record(self, render: Render) -> bytes:
+        usage, cost = await self._close_and_settle()
+        finishes = self._upstream.finishes()
+        ending = Ending(finishes, usage, cost)
+        try:
+            rendered = render(ending)
+        except Exception as error:
+            log.exception("answer_not_rendered", extra={"call_id": str(self.call.intent.call_id)})
+            await self.call.record(self._outcome(CallStatus.FAILED, usage, cost, error_code_of(error)))
+            raise
+        await self.call.record(self._outcome(CallStatus.SUCCEEDED, usage, cost, None, finishes[0].reason))
+        if self._is_recorded:
+            self._slot.keep(RecordedAnswer(self._events, ending, self.served))
+        return rendered
 
-    async def _close_and_record(self, status: CallStatus, error_code: str | None) -> Settled:
+    async def _finish(self, status: CallStatus, error: Exception) -> None:
+        await self.call.in_flight.to_its_end(self._close_and_record(status, error_code_of(error)))
+
+    async def _close_and_record(self, status: CallStatus, error_code: str) -> None:
+        usage, cost = await self._close_and_settle()
+        await self.call.record(self._outcome(status, usage, cost, error_code))
+
+    async def _close_and_settle(self) -> tuple[Usage, NanoUsd | None]:
+        """What was used, whatever happens: the call must end."""
+        call_id = str(self.call.intent.call_id)
         try:
             await self._upstream.aclose()
         except Exception:  # what was produced is recorded all the same
-            log.exception("upstream_not_closed", extra={"call_id": str(self.call.intent.call_id)})
-        usage, cost = await self._upstream.settle()
+            log.exception("upstream_not_closed", extra={"call_id": call_id})
+        try:
+            return await self._upstream.settle()
+        except Exception:
+            log.exception("usage_not_settled", extra={"call_id": call_id})
+            demand = self.call.intent.demand
+            usage = Usage(prompt_tokens=demand.likely_prompt_tokens, is_estimated=True)
+            return usage, demand.likely_prompt_cost if demand.rate.is_known else None
+
+    def _outcome(
+        self,
+        status: CallStatus,
+        usage: Usage,
+        cost: NanoUsd | None,
+        error_code: str | None,
+        finish_reason: FinishReason | None = None,
+    ) -> Outcome:
         self._room.end(error_code)
-        await self.call.record(
-            Outcome(
-                status,
-                usage=usage,
-                cost=cost,
-                served=self.served,
-                finish_reason=self._upstream.ending(usage).finish_reason if status is CallStatus.SUCCEEDED else None,
-                error_code=error_code,
-            )
+        return Outcome(
+            status, usage=usage, cost=cost, served=self.served, finish_reason=finish_reason, error_code=error_code
         )
-        return usage, cost
 
 
 class JobStream:
@@ -123,13 +164,18 @@ class JobStream:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Chunk:
-        """The next chunk with content. Raises: ProviderError."""
+    @property
+    def input_usage(self) -> Usage:
+        """What the provider has reported of the input so far, or our estimate of it."""
+        return self._stream.input_usage
+
+    async def __anext__(self) -> Content:
+        """The next event. Raises: ProviderError."""
         return await anext(self._stream)
 
-    async def end(self) -> Ending:
+    async def end(self, render: Render) -> bytes:
         """Records the answer and does what follows, both or, when the record fails, neither."""
-        return await self.call.in_flight.to_its_end(self._record_and_follow())
+        return await self.call.in_flight.to_its_end(self._record_and_follow(render))
 
     async def abandon(self, error_code: str) -> None:
         """Records what was produced and does what follows from that. Does nothing after a proper end."""
@@ -137,11 +183,11 @@ class JobStream:
             self._is_closed = True
             await self.call.in_flight.to_its_end(self._record_and_give_up(error_code))
 
-    async def _record_and_follow(self) -> Ending:
-        ending = await self._stream.end()
+    async def _record_and_follow(self, render: Render) -> bytes:
+        rendered = await self._stream.end(render)
         await self._on_end()
         self._is_closed = True
-        return ending
+        return rendered
 
     async def _record_and_give_up(self, error_code: str) -> None:
         try:

@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from control_plane.chat import Answer, ChatRequest, ProviderCall, SpendReport
+from control_plane.chat import ChatRequest, Completion, Ending, ProviderCall, SpendReport
 from control_plane.completion.usage import Usage
+from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.relay import Relay
-from control_plane.gateway.relay_answers import Told, answer_of
 from control_plane.gateway.relay_checks import litellms_cost
 from control_plane.gateway.relay_stream import RelayStream
 from control_plane.gateway.relay_targets import Target
+from control_plane.gateway.settling import settle, text_of
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
@@ -85,26 +86,28 @@ class RelayedAttempt:
         self._is_checked = is_checked
         self._started_at = datetime.now(UTC)
 
-    async def complete(self) -> Answer:
+    async def complete(self) -> Completion:
         """A whole answer. Raises: LiteLLM's exceptions."""
+        serving = self._target.serving
         try:
-            body = await self._relay.complete(self._target, self._request)
-            answer = await answer_of(self._target, self._request, body)
+            events, chunks = await self._relay.complete(self._target, self._request)
+            texts = [text_of(event) for event in events]
+            usage, cost = await settle(serving.tag, self._request, chunks.usage, texts, is_whole=True)
         except Exception as exc:
             self._failed(exc)
             raise
-        self._settled(Told.of(body), answer.usage, answer.cost, None)
-        return answer
+        self._settled(chunks, usage, cost, None)
+        return Completion.of(events, Ending(chunks.finishes(), usage, cost), serving.served)
 
     async def stream(self) -> RelayStream:
-        """A stream whose first piece is here. Raises: LiteLLM's exceptions."""
+        """A stream whose first event is here. Raises: LiteLLM's exceptions."""
         try:
             response = await self._relay.open(self._target, self._request)
             stream = RelayStream(
                 self._target,
                 self._request,
                 response,
-                let_go=self._relay.let_go,
+                release=self._relay.release,
                 on_failure=self._cool,
                 on_settled=self._settled,
             )
@@ -116,7 +119,7 @@ class RelayedAttempt:
 
     def _failed(self, exc: Exception) -> None:
         self._cool(exc)
-        self._tell(Told(), Usage(), NanoUsd(0), exc)
+        self._report_attempt(None, Usage(), NanoUsd(0), exc)
 
     def _cool(self, exc: Exception) -> None:
         """The Router counts the failure and, by its rules, leaves the deployment out for a while."""
@@ -125,7 +128,7 @@ class RelayedAttempt:
         told = {"exception": exc, "litellm_params": params, "litellm_metadata": metadata}
         self._router.deployment_callback_on_failure(told, None, None, None)
 
-    def _settled(self, told: Told, usage: Usage, cost: NanoUsd | None, exc: Exception | None) -> None:
+    def _settled(self, chunks: ChunkReader, usage: Usage, cost: NanoUsd | None, exc: Exception | None) -> None:
         """An answer that came to its end, or broke after it had begun."""
         from litellm.router_utils.router_callbacks.track_deployment_metrics import (  # noqa: PLC0415  # see library.py
             increment_deployment_successes_for_current_minute,
@@ -133,16 +136,16 @@ class RelayedAttempt:
 
         if exc is None:
             increment_deployment_successes_for_current_minute(self._router, self._target.known_as)
-            if self._is_checked and told.usage:
-                cost = litellms_cost(self._target, told, self._call.call_id)
-        self._tell(told, usage, cost or NanoUsd(0), exc)
+            if self._is_checked and not usage.is_estimated:
+                cost = litellms_cost(self._target, chunks, usage, self._call.call_id)
+        self._report_attempt(chunks, usage, cost or NanoUsd(0), exc)
 
-    def _tell(self, told: Told, usage: Usage, cost: NanoUsd, exc: Exception | None) -> None:
+    def _report_attempt(self, chunks: ChunkReader | None, usage: Usage, cost: NanoUsd, exc: Exception | None) -> None:
         """A row of the spend log, as LiteLLM's callback would have it."""
         call_id = self._call.call_id
         report = SpendReport(
             call_id=call_id,
-            request_id=told.id or str(call_id),
+            request_id=(chunks.told_id if chunks else "") or str(call_id),
             status="success" if exc is None else "failure",
             model=str(self._chosen["model"]),
             model_group=str(self._chosen["litellm_metadata"].get("model_group") or ""),

@@ -5,8 +5,10 @@ from typing import Any
 
 from control_plane.chat import Endpoint, PlainAnswer, PlainRequest, Served
 from control_plane.completion.usage import Usage
-from control_plane.gateway.chunks import plain
-from control_plane.gateway.prices import PriceTag, cost_of_tokens, money
+from control_plane.gateway.documents_of import plain
+from control_plane.gateway.prices import PriceTag, estimate, money, said_cost
+from control_plane.gateway.prices import cost_of as price_of
+from control_plane.gateway.reading.usage import ReportedUsage
 from control_plane.units import NanoUsd
 
 METHODS: Mapping[Endpoint, str] = {
@@ -37,6 +39,23 @@ def plain_answer(request: PlainRequest, response: Any, *, served: Served, usage:
     )
 
 
+async def usage_of(tag: PriceTag, request: PlainRequest, response: Any) -> Usage:
+    """What the provider counted, else what we do."""
+    reported = ReportedUsage()
+    reported.take(plain(getattr(response, "usage", None)))
+    prompt_tokens = reported.prompt_tokens()
+    if prompt_tokens is None:
+        return await estimate(tag, request, ())
+    completion_tokens = reported.completion_tokens(has_content=False) or 0
+    return reported.usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, is_estimated=False)
+
+
+def cost_of(response: Any, tag: PriceTag) -> NanoUsd | None:
+    """What LiteLLM says a buffered answer cost; None if it does not say, or does not know."""
+    cost = response._hidden_params.get("response_cost")  # noqa: SLF001  # the only place where LiteLLM says it
+    return None if cost is None else said_cost(tag, cost)
+
+
 def _moderated(body: Mapping[str, Any]) -> Mapping[str, Any]:
     """The answer as the provider gave it: LiteLLM writes `self_harm` for `self-harm`, and nulls for what was not said."""
     from openai.types.moderation import Categories  # noqa: PLC0415  # litellm has loaded it
@@ -58,5 +77,5 @@ def _moderated(body: Mapping[str, Any]) -> Mapping[str, Any]:
 def _cost(request: PlainRequest, said: float | None, usage: Usage, tag: PriceTag) -> NanoUsd | None:
     if said:
         return money(said)
-    tokens = cost_of_tokens(tag, usage)
+    tokens = price_of(tag, usage)
     return None if tokens is None else NanoUsd(tokens + request.units * tag.rate.unit)

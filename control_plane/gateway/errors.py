@@ -8,8 +8,11 @@ import logging
 import math
 import traceback
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any
 
+from control_plane.clock import now
+from control_plane.completion.events import ProviderFault
 from control_plane.errors import (
     ContentPolicyViolated,
     ContextLengthExceeded,
@@ -20,8 +23,12 @@ from control_plane.errors import (
     ProviderRefused,
     ProviderUnavailable,
 )
+from control_plane.gateway.reading.blame import Blame, blame
 
 log = logging.getLogger(__name__)
+
+FAULT = "provider_fault"
+"""The name under which exceptions, and responses as an extension, hold what the provider reported."""
 
 RETRY_AFTER_S = 5.0
 """When the provider names no time: LiteLLM's cooldown of a deployment."""
@@ -31,14 +38,38 @@ MAX_RETRY_AFTER_S = 3600.0
 MIN_ERROR_STATUS = 400
 
 
+class ProviderFailed(Exception):
+    """A provider's answer is none, or broke off; what it reported is in `fault_of`."""
+
+    status_code = 500
+
+
+def failed_with(exc: Exception | None, fault: ProviderFault) -> Exception:
+    """The exception, or one of ours, with what the provider reported."""
+    failed = ProviderFailed(fault.code) if exc is None else exc
+    failed.__dict__[FAULT] = fault
+    return failed
+
+
+def fault_of(exc: BaseException) -> ProviderFault | None:
+    """What the provider reported, as far as the exception, its causes or their responses hold it."""
+    for cause in _causes(exc):
+        held = cause.__dict__.get(FAULT) or getattr(getattr(cause, "response", None), "extensions", {}).get(FAULT)
+        if isinstance(held, ProviderFault):
+            return held
+    return None
+
+
 def translate(exc: Exception) -> ProviderError:
     """The provider error that stands for `exc`, which is logged without its text.
 
-    429 and 503 always carry `retry_after_s`. 401, 402, 403 and 404 of a provider become LlmCallFailed.
+    429 and 503 always carry `retry_after_s`. What is the operator's trouble (401, 402, 403, 404, an empty account) never
+    looks like the client's.
     """
     if isinstance(exc, ProviderError):
         return exc
-    error = _translated(exc)
+    fault = fault_of(exc)
+    error = _translated(exc, fault)
     error.provider_status = _provider_status(exc)
     log.warning(
         "provider_error",
@@ -53,33 +84,39 @@ def translate(exc: Exception) -> ProviderError:
     return error
 
 
-def _translated(exc: Exception) -> ProviderError:
+def _translated(exc: Exception, fault: ProviderFault | None) -> ProviderError:
     import litellm  # noqa: PLC0415  # loaded long before an exception of its own arrives
     from litellm.types.router import RouterRateLimitError, RouterRateLimitErrorBasic  # noqa: PLC0415
 
+    if isinstance(exc, RouterRateLimitError | RouterRateLimitErrorBasic):  # every deployment is cooling down
+        return ProviderUnavailable(retry_after_s=_seconds(getattr(exc, "cooldown_time", None)))
+    if fault is not None:
+        return _by_blame(blame(fault), _retry_after_s(exc, fault))
     if isinstance(exc, litellm.ContextWindowExceededError):
         return ContextLengthExceeded()
     if isinstance(exc, litellm.ContentPolicyViolationError):
         return ContentPolicyViolated()
-    if isinstance(exc, RouterRateLimitError | RouterRateLimitErrorBasic):  # every deployment is cooling down
-        return ProviderUnavailable(retry_after_s=_seconds(getattr(exc, "cooldown_time", None)))
     if isinstance(exc, litellm.APIConnectionError) and any(_is_timeout(cause) for cause in _causes(exc)):
         return ModelTimeout(retry_after_s=RETRY_AFTER_S)  # a stream that stalled after its first chunk
-    return _by_status(exc)
+    status = _status(exc)
+    return _by_blame(blame(ProviderFault(500 if status is None else status)), _retry_after_s(exc, None))
 
 
-def _by_status(exc: Exception) -> ProviderError:
-    """By the status LiteLLM gives its exceptions; 401, 402, 403 and 404 are our operator's trouble, not the client's."""
-    match _status(exc):
-        case 400 | 413 | 422:
+def _by_blame(whose: Blame, retry_after_s: float) -> ProviderError:  # noqa: PLR0911 - one for each
+    match whose:
+        case "context":
+            return ContextLengthExceeded()
+        case "policy":
+            return ContentPolicyViolated()
+        case "request":
             return ProviderRefused()
-        case 408 | 504:
-            return ModelTimeout(retry_after_s=_retry_after_s(exc))
-        case 429:
-            return ProviderRateLimited(retry_after_s=_retry_after_s(exc))
-        case 502 | 503 | 529:
-            return ProviderUnavailable(retry_after_s=_retry_after_s(exc))
-        case _:
+        case "rate_limit":
+            return ProviderRateLimited(retry_after_s=retry_after_s)
+        case "timeout":
+            return ModelTimeout(retry_after_s=retry_after_s)
+        case "overloaded" | "unavailable":
+            return ProviderUnavailable(retry_after_s=retry_after_s)
+        case "operator" | "provider":
             return LlmCallFailed()
 
 
@@ -103,7 +140,9 @@ def _where(exc: Exception) -> str | None:
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
 
-def _retry_after_s(exc: Exception) -> float:
+def _retry_after_s(exc: Exception, fault: ProviderFault | None) -> float:
+    if fault is not None and fault.retry_after is not None:
+        return _seconds(fault.retry_after)
     for headers in (getattr(exc, "litellm_response_headers", None), getattr(_response(exc), "headers", None)):
         if headers is not None and headers.get("retry-after") is not None:
             return _seconds(headers.get("retry-after"))
@@ -115,14 +154,22 @@ def _response(exc: Exception) -> Any:
 
 
 def _seconds(value: Any) -> float:
-    """A finite wait within (0, MAX_RETRY_AFTER_S]; a date, rare there, counts as unnamed."""
+    """A finite wait within (0, MAX_RETRY_AFTER_S], from seconds or an HTTP date."""
     try:
         seconds = float(value)
     except (TypeError, ValueError):
-        return RETRY_AFTER_S
+        seconds = _seconds_until(value)
     if not math.isfinite(seconds) or seconds <= 0:
         return RETRY_AFTER_S
     return min(seconds, MAX_RETRY_AFTER_S)
+
+
+def _seconds_until(value: Any) -> float:
+    try:
+        moment = parsedate_to_datetime(str(value))
+    except (TypeError, ValueError):
+        return RETRY_AFTER_S
+    return (moment - now()).total_seconds() if moment.tzinfo is not None else RETRY_AFTER_S
 
 
 def _causes(exc: BaseException) -> Iterator[BaseException]:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
+from control_plane.gateway import tap
 from control_plane.gateway.settings import LITELLM_SETTINGS
 
 ENVIRONMENT = {
@@ -18,6 +19,7 @@ ENVIRONMENT = {
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
     "LITELLM_LOG": "ERROR",
     "LITELLM_MAX_CALLBACKS": "1000",  # each version of the YAML that still has calls takes a place in every list
+    "REPEATED_STREAMING_CHUNK_LIMIT": "1000000000",  # a text that repeats itself is the model's, not a failure
     "DEFAULT_MAX_RETRIES": "0",  # the SDKs would retry behind the Router's back
     "EXPERIMENTAL_OPENAI_BASE_LLM_HTTP_HANDLER": "true",  # 20-25 % less CPU, same answers and errors
 }
@@ -73,6 +75,7 @@ def load(settings: Mapping[str, Any]) -> Any:
     for name, value in {**LITELLM_SETTINGS, **settings, **PRIVACY}.items():
         setattr(litellm, name, value)
     _quieten()
+    tap.install()
     return litellm
 
 

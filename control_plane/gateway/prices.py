@@ -113,7 +113,7 @@ def per_million(dollars: float) -> int:
     return nano_usd(round(dollars * MILLION, 9))
 
 
-def cost(tag: PriceTag, reported: Any) -> NanoUsd | None:
+def cost(tag: PriceTag, reported: Any, *, service_tier: str | None = None) -> NanoUsd | None:
     """The price of LiteLLM's `Usage`, with cached and reasoning tokens. None when nobody knows it.
 
     LiteLLM calculates 0 for tokens that have no price, without a word: that is not a price.
@@ -121,7 +121,9 @@ def cost(tag: PriceTag, reported: Any) -> NanoUsd | None:
     import litellm  # noqa: PLC0415  # see library.py
 
     try:
-        parts = litellm.cost_per_token(model=tag.model, custom_llm_provider=tag.provider, usage_object=reported)
+        parts = litellm.cost_per_token(
+            model=tag.model, custom_llm_provider=tag.provider, usage_object=reported, service_tier=service_tier
+        )
     except Exception:
         log.exception("price_missing", extra={"model": tag.model})
         return None
@@ -133,16 +135,40 @@ def said_cost(tag: PriceTag, dollars: float) -> NanoUsd | None:
     return money(dollars) if dollars or tag.rate.is_known else None
 
 
-def cost_of_tokens(tag: PriceTag, usage: Usage) -> NanoUsd | None:
-    """The price of plain prompt and completion tokens."""
+def cost_of(tag: PriceTag, usage: Usage) -> NanoUsd | None:
+    """The price of a usage, each kind of its tokens at its own, in the tier that served it. None when nobody knows it."""
     import litellm  # noqa: PLC0415  # see library.py
 
-    reported = litellm.Usage(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens,
-        total_tokens=usage.total_tokens,
-    )
-    return cost(tag, reported)
+    return cost(tag, litellm.Usage(**usage_json(usage)), service_tier=usage.service_tier)
+
+
+def usage_json(usage: Usage) -> dict[str, Any]:
+    """A usage in the form that LiteLLM reads; kinds that are not there are left out."""
+    said: dict[str, Any] = {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.total_tokens,
+    }
+    inputs: dict[str, Any] = {
+        "cached_tokens": usage.cached_tokens,
+        "audio_tokens": usage.audio_input_tokens,
+        "image_tokens": usage.image_input_tokens,
+        "cache_creation_tokens": usage.cache_write_tokens,
+    }
+    if usage.cache_write_1h_tokens:
+        inputs["cache_creation_token_details"] = {
+            "ephemeral_5m_input_tokens": usage.cache_write_tokens - usage.cache_write_1h_tokens,
+            "ephemeral_1h_input_tokens": usage.cache_write_1h_tokens,
+        }
+    outputs = {
+        "reasoning_tokens": usage.reasoning_tokens,
+        "audio_tokens": usage.audio_output_tokens,
+        "image_tokens": usage.image_output_tokens,
+    }
+    for name, details in (("prompt_tokens_details", inputs), ("completion_tokens_details", outputs)):
+        if present := {kind: count for kind, count in details.items() if count}:
+            said[name] = present
+    return said
 
 
 def warm_up(tags: Iterable[PriceTag]) -> None:

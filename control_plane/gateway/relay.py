@@ -13,6 +13,11 @@ import aiohttp
 import orjson
 
 from control_plane.chat import CHAT_PARAMETERS, ChatRequest, Message
+from control_plane.completion.events import Broken, Content, Event, ProviderFault
+from control_plane.gateway.asked import answer_reader
+from control_plane.gateway.errors import failed_with
+from control_plane.gateway.reading.chunks import ChunkReader
+from control_plane.gateway.reading.faults import MAX_ERROR_BYTES, fault_of_text
 from control_plane.gateway.relay_targets import Target
 
 CONNECTIONS_PER_HOST = 1000
@@ -28,20 +33,26 @@ class Relay:
         self._session: aiohttp.ClientSession | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def complete(self, target: Target, request: ChatRequest) -> Any:
-        """The body of a whole answer, as JSON data. Raises: LiteLLM's exceptions."""
+    async def complete(self, target: Target, request: ChatRequest) -> tuple[list[Content], ChunkReader]:
+        """A whole answer, and what read it. Raises: LiteLLM's exceptions."""
         body = _body(target, request, is_stream=False)
+        reader = answer_reader(request)
+        events: list[Event] = []
         try:
             async with self._post(target, body, target.timeout_s) as response:
-                text = await response.read()
+                if response.status not in OK:
+                    raise await refusal(target, response)
+                async for received in response.content.iter_any():
+                    events += reader.feed(received)
+                    if reader.is_over:
+                        break
         except (aiohttp.ClientError, OSError) as exc:
             raise failure(target, exc) from exc
-        if response.status not in OK:
-            raise refusal(target, response, text)
-        try:
-            return orjson.loads(text)
-        except orjson.JSONDecodeError:
-            raise refusal(target, response, text) from None
+        events += reader.end()
+        contents = [event for event in events if not isinstance(event, Broken)]
+        if (broken := next((event for event in events if isinstance(event, Broken)), None)) is not None:
+            raise failed(target, broken.fault)
+        return contents, reader.chunks
 
     async def open(self, target: Target, request: ChatRequest) -> aiohttp.ClientResponse:
         """A stream whose status is good; whoever gets it closes it. Raises: LiteLLM's exceptions."""
@@ -51,12 +62,12 @@ class Relay:
             if response.status in OK:
                 return response
             async with response:
-                text = await response.read()
+                refused = await refusal(target, response)
         except (aiohttp.ClientError, OSError) as exc:
             raise failure(target, exc) from exc
-        raise refusal(target, response, text)
+        raise refused
 
-    def let_go(self, response: aiohttp.ClientResponse) -> None:
+    def release(self, response: aiohttp.ClientResponse) -> None:
         """Takes a stream whose answer is whole, so that its connection can serve again once the provider has ended it."""
         if response.content.at_eof():
             response.release()
@@ -105,10 +116,20 @@ async def _until_ended(response: aiohttp.ClientResponse) -> None:
         response.close()  # which leaves the connection of an answer that was read to its end open
 
 
-def refusal(target: Target, response: aiohttp.ClientResponse, text: bytes) -> Exception:
-    """What LiteLLM raises for an answer that is none."""
+async def refusal(target: Target, response: aiohttp.ClientResponse) -> Exception:
+    """What LiteLLM raises for an answer with an error status."""
+    text = await response.content.read(MAX_ERROR_BYTES)
+    while (more := await response.content.read(MAX_ERROR_BYTES - len(text))) if len(text) < MAX_ERROR_BYTES else b"":
+        text += more
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return mapped(target, text.decode("utf-8", "replace"), response.status, headers)
+    said = text.decode("utf-8", "replace")
+    fault = fault_of_text(response.status, text, retry_after=headers.get("retry-after"))
+    return failed_with(mapped(target, said, response.status, headers), fault)
+
+
+def failed(target: Target, fault: ProviderFault) -> Exception:
+    """What LiteLLM raises for an answer that is none, or broke off."""
+    return failed_with(mapped(target, fault.text or "the answer broke off", fault.status, {}), fault)
 
 
 def failure(target: Target, exc: Exception) -> Exception:

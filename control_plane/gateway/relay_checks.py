@@ -3,8 +3,9 @@
 import logging
 from datetime import UTC, datetime
 
-from control_plane.gateway.prices import money
-from control_plane.gateway.relay_answers import Told
+from control_plane.completion.usage import Usage
+from control_plane.gateway.prices import money, usage_json
+from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.relay_targets import Target
 from control_plane.ids import CallId
 from control_plane.units import NanoUsd
@@ -12,14 +13,15 @@ from control_plane.units import NanoUsd
 log = logging.getLogger(__name__)
 
 
-def litellms_cost(target: Target, told: Told, call_id: CallId) -> NanoUsd | None:
+def litellms_cost(target: Target, chunks: ChunkReader, usage: Usage, call_id: CallId) -> NanoUsd | None:
     """What LiteLLM would have reported as the cost of an answer; None when it cannot say. Takes about a millisecond."""
     import litellm  # noqa: PLC0415  # see library.py
     from litellm.litellm_core_utils.litellm_logging import Logging  # noqa: PLC0415
 
     now = datetime.now(UTC)
-    response = litellm.ModelResponse(model=told.model or target.model)
-    response.usage = litellm.Usage(**(told.usage or {}))
+    response = litellm.ModelResponse(model=chunks.told_model or target.model)
+    said = {} if chunks.usage.cost is None else {"cost": chunks.usage.cost}
+    response.usage = litellm.Usage(**usage_json(usage), **said)
     response._hidden_params["model_id"] = target.known_as  # noqa: SLF001  # where LiteLLM keeps it
     logger = Logging(
         model=target.model,

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 from control_plane.chat import (
     CHAT_PARAMETERS,
-    Answer,
     CallRequest,
     ChatRequest,
+    Completion,
     Demand,
+    Ending,
     PlainAnswer,
     PlainRequest,
     ProviderCall,
@@ -25,14 +26,16 @@ from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed
 from control_plane.gateway import prices
 from control_plane.gateway.attempts import Chosen, RelayedAttempt, Relaying, routed
-from control_plane.gateway.chunks import answer, cost_of, texts_of, tool_calls_of, usage_of
 from control_plane.gateway.demands import dearest, demand
 from control_plane.gateway.deployments import RouterConfig
-from control_plane.gateway.endpoints import METHODS, MODES, plain_answer
+from control_plane.gateway.endpoints import METHODS, MODES, cost_of, plain_answer, usage_of
 from control_plane.gateway.errors import translate
+from control_plane.gateway.litellm_stream import LiteLlmStream
 from control_plane.gateway.reports import ATTEMPT, MARK, Attempt
+from control_plane.gateway.settling import settle, text_of
 from control_plane.gateway.shutdown import close_clients, close_redis, last_reports, take_out
-from control_plane.gateway.streams import AnswerStream, ProviderStream, Serving
+from control_plane.gateway.streams import AnswerStream, Serving
+from control_plane.gateway.tap import Tap
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
@@ -106,7 +109,7 @@ class Gateway:
         """Until every call has left."""
         await self._is_unused.wait()
 
-    async def complete(self, call: ProviderCall) -> Answer:
+    async def complete(self, call: ProviderCall) -> Completion:
         """The whole answer of the first of `call.models` that gives one.
 
         Raises: ProviderError, of the first model, when all fail. Cancelling closes the connection to the provider.
@@ -129,9 +132,7 @@ class Gateway:
         try:
             response = await getattr(self.router, METHODS[call.request.endpoint])(**arguments)
             serving = self._who(attempt, call)
-            usage = usage_of(getattr(response, "usage", None))
-            if usage is None:
-                usage = await prices.estimate(serving.tag, call.request, ())
+            usage = await usage_of(serving.tag, call.request, response)
             return plain_answer(call.request, response, served=serving.served, usage=usage, tag=serving.tag)
         except Exception as exc:  # noqa: BLE001  # as in complete
             raise translate(exc) from None  # as in complete
@@ -154,13 +155,13 @@ class Gateway:
         serving = self._by_deployment.get(deployment_id)
         if serving is None or serving.tag.rate.unit:
             return None
-        return prices.cost_of_tokens(serving.tag, usage)
+        return prices.cost_of(serving.tag, usage)
 
     async def estimate(self, call: ProviderCall) -> tuple[Usage, NanoUsd | None]:
         """Prompt tokens and their price at the primary model, for a call whose client left before the first piece."""
         tag = self._primaries[call.models[0]].tag
         usage = await prices.estimate(tag, call.request, ())
-        return usage, prices.cost_of_tokens(tag, usage)
+        return usage, prices.cost_of(tag, usage)
 
     async def aclose(self) -> None:
         """Waits, up to FLUSH_S, for the last reports, then lets go of everything LiteLLM keeps for this gateway.
@@ -206,29 +207,29 @@ class Gateway:
         except Exception as exc:  # noqa: BLE001  # LiteLLM raises its own classes, ValueError, AttributeError …
             raise translate(exc) from None  # the provider's text stays out of tracebacks
 
-    async def _complete(self, acompletion: Complete, call: ProviderCall, attempt: Attempt) -> Answer:
-        response = await acompletion(**chat_arguments(call))
-        return await self._answer(call, response, self._who(attempt, call))
+    async def _complete(self, acompletion: Complete, call: ProviderCall, attempt: Attempt) -> Completion:
+        request = chat_request(call)
+        tap = Tap(request, is_stream=False)
+        with tap.open():
+            response = await acompletion(**chat_arguments(call))
+        serving = self._who(attempt, call)
+        chunks, events = tap.answer_of(response)
+        texts = [text_of(event) for event in events]
+        usage, cost = await settle(serving.tag, request, chunks.usage, texts, is_whole=True)
+        if cost is None:
+            cost = cost_of(response, serving.tag)
+        return Completion.of(events, Ending(chunks.finishes(), usage, cost), serving.served)
 
-    async def _stream(self, acompletion: Complete, call: ProviderCall, attempt: Attempt) -> ProviderStream:
-        source = await acompletion(**chat_arguments(call), stream=True, stream_options={"include_usage": True})
+    async def _stream(self, acompletion: Complete, call: ProviderCall, attempt: Attempt) -> LiteLlmStream:
+        request = chat_request(call)
+        tap = Tap(request, is_stream=True)
+        with tap.open():
+            source = await acompletion(**chat_arguments(call), stream=True, stream_options={"include_usage": True})
         if source is None:  # LiteLLM's answer to a 422, if an operator turned its HTTP handler off
             raise LlmCallFailed
-        stream = ProviderStream(source, chat_request(call), lambda: self._who(attempt, call))
+        stream = LiteLlmStream(source, request, tap, lambda: self._who(attempt, call))
         await stream.prime()
         return stream
-
-    async def _answer(self, call: ProviderCall, response: Any, serving: Serving) -> Answer:
-        usage = usage_of(getattr(response, "usage", None))
-        cost = cost_of(response, serving.tag)
-        if usage is None:
-            message = response.choices[0].message
-            texts = [message.content or "", *texts_of(tool_calls_of(message.tool_calls))]
-            usage = await prices.estimate(serving.tag, call.request, texts)
-            cost = prices.cost_of_tokens(serving.tag, usage)
-        elif cost is None:
-            cost = prices.cost(serving.tag, response.usage)
-        return answer(response, served=serving.served, usage=usage, cost=cost)
 
     def _control(self, call: ProviderCall, attempt: Attempt) -> dict[str, Any]:
         """Which models a call runs on, in which order, and by what LiteLLM's reports of it are known."""

@@ -1,24 +1,24 @@
-"""One answer while it arrives: pieces out, tokens tallied, the connection closed when nobody listens.
+"""One answer while it arrives: events out, the connection closed when nobody listens.
 
-LiteLLM's stream falls back to another model only before the first piece; after that it fails. `prime()` waits for that
-piece, so whoever holds a primed stream sees one model, and every later failure is an exception from the iteration.
+A stream is primed before it is handed out: its first event is there. Up to then a fallback to another model is
+invisible; whoever holds a primed stream sees one model, and every later failure is an exception from the iteration.
 """
 
 import logging
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, Self
 
-import anyio
-
-from control_plane.chat import ChatRequest, Chunk, Ending, Served
+from control_plane.chat import ChatRequest, Served
+from control_plane.completion.events import Content
+from control_plane.completion.finish import Finish
 from control_plane.completion.usage import Usage
-from control_plane.errors import LlmCallFailed
-from control_plane.gateway import prices
-from control_plane.gateway.chunks import finish_reason, plain, texts_of, tool_calls_of, usage_of
 from control_plane.gateway.errors import translate
 from control_plane.gateway.prices import PriceTag
+from control_plane.gateway.reading.chunks import ChunkReader
+from control_plane.gateway.settling import settle, text_of
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
@@ -39,41 +39,36 @@ class AnswerStream(Protocol):
     def served(self) -> Served:
         """Who answers; settled once the stream is primed."""
 
+    @property
+    def input_usage(self) -> Usage | None:
+        """What the provider has reported of the input so far."""
+
     def __aiter__(self) -> Self: ...
 
-    async def __anext__(self) -> Chunk:
-        """The next chunk. Raises: ProviderError when the provider breaks off; nothing follows then."""
+    async def __anext__(self) -> Content:
+        """The next event. Raises: ProviderError when the provider breaks off; nothing follows then."""
 
-    def ending(self, usage: Usage) -> Ending:
-        """How it ended, with what was used."""
+    def finishes(self) -> Mapping[int, Finish]:
+        """Why each of the answers that were asked for ended, once the iteration has."""
 
     async def settle(self) -> tuple[Usage, NanoUsd | None]:
-        """Tokens and cost of what was produced so far; the cost is None when nobody knows the price."""
+        """Usage and cost of what was taken so far; the cost is None when nobody knows the price."""
 
     async def aclose(self) -> None:
         """Closes the connection to the provider, if it is still open. Any number of times."""
 
 
-class ProviderStream:
-    """Async iterator of Chunks. It is read and closed by one task at a time, as a generator is.
+class EventStream(ABC):
+    """What both lanes' streams have in common. Subclasses fetch (`_read`) and close (`_let_go`)."""
 
-    The first chunk carries the role beside what it says; the last one has an empty delta and the finish reason, and
-    comes when the provider has said everything, usage included.
-    """
-
-    def __init__(self, source: Any, request: ChatRequest, serving: Callable[[], Serving]) -> None:
-        """`source`: the stream LiteLLM's Router returned. `serving`: who is answering at the moment."""
-        self._source = source
+    def __init__(self, request: ChatRequest, serving: Serving) -> None:
         self._request = request
-        self._who = serving
-        self._serving = serving()
-        self._opened_by = self._serving
-        self._first: Chunk | None = None
-        self._texts: list[str] = []
-        self._ready: deque[Chunk] = deque()
-        self._with_tool_calls: set[int] = set()
-        self._finish_reasons: dict[int, str] = {}
-        self._reported: Any = None
+        self._serving = serving
+        self._ready: deque[Content] = deque()
+        self._taken: list[Content] = []
+        self._failure: Exception | None = None
+        self._unraised: Exception | None = None
+        self._is_whole = False
         self._is_over = False
         self._is_closed = False
         self._is_reading = False
@@ -83,164 +78,100 @@ class ProviderStream:
         """Who answers; settled once the stream is primed."""
         return self._serving.served
 
+    @property
+    def input_usage(self) -> Usage | None:
+        """What the provider has reported of the input so far."""
+        reported = self._reader().usage
+        prompt_tokens = reported.prompt_tokens()
+        if prompt_tokens is None:
+            return None
+        return reported.usage(prompt_tokens=prompt_tokens, completion_tokens=0, is_estimated=False)
+
     async def prime(self) -> None:
-        """Waits for the first chunk that carries something. Raises: ProviderError; the stream is closed then."""
+        """Waits for the first event. Raises: what the provider's failure is to LiteLLM; the stream is closed then.
+
+        What breaks off behind that event is a failure of the stream, also when both came at once.
+        """
         try:
-            self._first = await self._opening()
+            while not self._ready and not self._is_over:
+                await self._read_on()
         except BaseException:
             await self.aclose()
             raise
+        if not self._ready and self._unraised is not None:
+            failure, self._unraised = self._unraised, None
+            raise failure
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Chunk:
-        """The next chunk. Raises: ProviderError when the provider breaks off; nothing follows then."""
-        first = self._first
-        if first is not None:
-            self._first = None
-            return first
-        if self._is_over:
-            raise StopAsyncIteration
-        return await self._pull()
+    async def __anext__(self) -> Content:
+        """The next event. Raises: ProviderError when the provider breaks off; nothing follows then."""
+        while not self._ready:
+            if self._unraised is not None:
+                failure, self._unraised = self._unraised, None
+                raise translate(failure) from None  # the provider's text stays out of tracebacks
+            if self._is_over:
+                raise StopAsyncIteration
+            await self._read_on()
+        event = self._ready.popleft()
+        self._taken.append(event)
+        return event
 
-    def ending(self, usage: Usage) -> Ending:
-        """How it ended, with what was used. Of several answers LiteLLM passes on only one reason."""
-        said = self._finish_reasons
-        reasons = {
-            index: finish_reason(
-                said.get(index, next(iter(said.values()), None)), has_tool_calls=index in self._with_tool_calls
-            )
-            for index in range(self._request.parameters.get("n") or 1)
-        }
-        return Ending(reasons, usage)
+    def finishes(self) -> Mapping[int, Finish]:
+        """Why each of the answers that were asked for ended."""
+        return self._reader().finishes()
 
     async def settle(self) -> tuple[Usage, NanoUsd | None]:
-        """Tokens and cost of what was produced so far: the provider's numbers if they came, else counted by us.
+        """Usage and cost of what was taken so far: the provider's numbers, or ours in the place of what is missing.
 
         The cost is None when nobody knows the price.
         """
-        tag = self._serving.tag
-        usage = usage_of(self._reported)
-        if usage is None:
-            usage = await prices.estimate(tag, self._request, self._texts)
-            return usage, prices.cost_of_tokens(tag, usage)
-        if not await self._is_from_provider(usage):
-            usage = Usage(usage.prompt_tokens, usage.completion_tokens, is_estimated=True)
-        cost = getattr(self._reported, "cost", None)
-        # Absent for a cost of 0, and also after a fallback before the first piece: then the price list decides.
-        return usage, prices.money(cost) if cost else prices.cost(tag, self._reported)
+        is_whole = self._is_whole and not self._ready
+        texts = self._texts()
+        return await settle(self._serving.tag, self._request, self._reader().usage, texts, is_whole=is_whole)
 
     async def aclose(self) -> None:
         """Closes the connection to the provider, at once, if it is still open. Any number of times.
 
-        Raises: RuntimeError while another task waits for a chunk: LiteLLM would leave the connection open and be
-        silent. Cancel that task instead, which closes it.
+        Raises: RuntimeError while another task waits for an event, whose connection would stay open. Cancel that task.
         """
         if self._is_closed:
             return
         if self._is_reading:
             raise RuntimeError("another task is reading the stream; cancel it first")
         self._is_closed = self._is_over = True
-        with anyio.CancelScope(shield=True):
-            await self._source.aclose()
+        await self._let_go()
 
-    async def _opening(self) -> Chunk:
-        chunk = await self._pull()
-        self._serving = self._who()
-        if chunk.finish_reason is None:
-            return replace(chunk, delta={"role": "assistant", **chunk.delta})
-        if not await self._is_an_answer():
-            raise LlmCallFailed
-        return chunk
+    def _texts(self) -> Sequence[str]:
+        """The texts of what was taken, or waits behind a whole answer, that cost tokens."""
+        return [text_of(event) for event in self._taken]
 
-    async def _pull(self) -> Chunk:
-        """The next chunk. Runs for every piece: LiteLLM needs 420 µs for one, this a few."""
-        while not self._ready:
-            self._is_reading = True
-            try:
-                raw = await self._source.__anext__()
-            except StopAsyncIteration:
-                return self._end()
-            except Exception as exc:  # noqa: BLE001  # a stream's end: every failure of a provider arrives here
-                if self._finish_reasons:  # the answer is whole; only what comes behind it is missing
-                    log.warning("stream_tail_lost", extra={"error_class": type(exc).__name__})
-                    return self._end()
-                self._is_over = True
-                raise translate(exc) from None  # the provider's text stays out of tracebacks
-            finally:
-                self._is_reading = False
-            for choice in raw.choices:
-                if choice.finish_reason is not None:
-                    self._finish_reasons[choice.index] = choice.finish_reason
-                delta = self._tally(choice.delta, choice.index)
-                if delta is not None:
-                    self._ready.append(Chunk(delta, None, choice.index, _logprobs_of(choice)))
-            usage = getattr(raw, "usage", None)  # LiteLLM sends it alone, behind everything else
-            if usage is not None:
-                self._reported = usage
-        return self._ready.popleft()
+    async def _read_on(self) -> None:
+        """As `_read`; what breaks off an answer is kept until the events before it are taken."""
+        self._is_reading = True
+        try:
+            await self._read()
+        except Exception as exc:  # noqa: BLE001  # a stream's end: every failure of a provider arrives here
+            self._failure = self._unraised = exc
+            self._is_over = True
+            self._is_reading = False
+            await self.aclose()
+        finally:
+            self._is_reading = False
 
-    def _tally(self, said: Any, index: int) -> Mapping[str, Any] | None:
-        """What a piece says to the client, counted; None when that is nothing."""
-        content = said.content
-        calls = said.tool_calls
-        reasoning = getattr(said, "reasoning_content", None)
-        if reasoning or getattr(said, "thinking_blocks", None):
-            return self._thought(said, reasoning, index)
-        if calls:
-            delta: dict[str, Any] = {"tool_calls": tool_calls_of(calls)}
-            self._with_tool_calls.add(index)
-            self._texts += texts_of(delta["tool_calls"])
-            if content:
-                delta["content"] = content
-                self._texts.append(content)
-            return delta
-        if content:
-            self._texts.append(content)
-            return {"content": content}
-        return None
+    def _end(self) -> None:
+        """The answer is whole."""
+        self._is_whole = self._is_over = True
 
-    def _thought(self, said: Any, reasoning: str | None, index: int) -> Mapping[str, Any]:
-        """A piece of reasoning, with the blocks in which a provider signs it, and what else it says."""
-        delta: dict[str, Any] = {}
-        if reasoning:
-            self._texts.append(reasoning)
-            delta["reasoning_content"] = reasoning
-        blocks = getattr(said, "thinking_blocks", None)
-        if blocks:
-            delta["thinking_blocks"] = [dict(block) for block in blocks]
-        if said.tool_calls:
-            delta["tool_calls"] = tool_calls_of(said.tool_calls)
-            self._with_tool_calls.add(index)
-            self._texts += texts_of(delta["tool_calls"])
-        if said.content:
-            self._texts.append(said.content)
-            delta["content"] = said.content
-        return delta
+    @abstractmethod
+    def _reader(self) -> ChunkReader:
+        """What reads the answer."""
 
-    def _end(self) -> Chunk:
-        self._is_over = True
-        return Chunk({}, self.ending(Usage()).finish_reason)
+    @abstractmethod
+    async def _read(self) -> None:
+        """Takes what the provider sends next. Raises: anything, when it breaks off."""
 
-    async def _is_an_answer(self) -> bool:
-        """Whether an end without a piece is the provider's: to LiteLLM a body that is no stream is an empty answer."""
-        if self._serving is self._opened_by:
-            return bool(self._source.chunks)
-        usage = usage_of(self._reported)
-        return usage is not None and await self._is_from_provider(usage)
-
-    async def _is_from_provider(self, usage: Usage) -> bool:
-        """LiteLLM counts in the provider's place without saying so; the pieces it kept tell.
-
-        Those are the first attempt's. When another deployment took over, what we count ourselves tells instead.
-        """
-        if self._serving is self._opened_by:
-            return any(getattr(kept, "usage", None) is not None for kept in reversed(self._source.chunks))
-        ours = await prices.estimate(self._serving.tag, self._request, self._texts)
-        return (usage.prompt_tokens, usage.completion_tokens) != (ours.prompt_tokens, ours.completion_tokens)
-
-
-def _logprobs_of(choice: Any) -> Mapping[str, Any] | None:
-    logprobs = getattr(choice, "logprobs", None)
-    return None if logprobs is None else plain(logprobs)
+    @abstractmethod
+    async def _let_go(self) -> None:
+        """Closes the connection to the provider."""

@@ -56,13 +56,31 @@ class CallBody(ChatParameters):
     call_metadata: Metadata | None = None
 
 
+def _is_absent(value: object) -> bool:
+    return value is None
+
+
 class CallAnswer(Answer):
     """What the model said."""
 
     content: str | None
     role: Literal["assistant"]
     finish_reason: str
-    tool_calls: Sequence[Json] | None = Field(exclude_if=lambda calls: calls is None)
+    tool_calls: Sequence[Json] | None = Field(exclude_if=_is_absent)
+    native_finish_reason: str | None = Field(
+        exclude_if=_is_absent, description="the provider's own word, where it is another"
+    )
+    refusal: str | None = Field(exclude_if=_is_absent, description="what the model says when it refuses")
+    reasoning_content: str | None = Field(exclude_if=_is_absent, description="the model's reasoning")
+    thinking_blocks: Sequence[Json] | None = Field(
+        exclude_if=_is_absent, description="signed reasoning (Claude); send it back unchanged"
+    )
+    reasoning_details: Sequence[Json] | None = Field(
+        exclude_if=_is_absent, description="OpenRouter's reasoning; send it back unchanged"
+    )
+    images: Sequence[Json] | None = Field(exclude_if=_is_absent, description="pictures, as `image_url` parts")
+    annotations: Sequence[Json] | None = Field(exclude_if=_is_absent, description="sources, as `url_citation`")
+    audio: Json | None = Field(exclude_if=_is_absent, description="sound in base64, and its transcript")
 
 
 class CallMetadata(Answer):

@@ -158,11 +158,22 @@ class RespondBody(ChatParameters):
     stream: bool = Field(default=False, description="server-sent events instead of one JSON answer")
 
 
-class AnsweredPart(Answer):
-    """Text."""
+def _is_absent(value: object) -> bool:
+    return value is None
 
-    type: Literal["text"]
-    text: str
+
+class AnsweredPicture(Answer):
+    """Where a picture is: a data URL, or an address."""
+
+    url: str
+
+
+class AnsweredPart(Answer):
+    """Text, or a picture."""
+
+    type: Literal["text", "image_url"]
+    text: str | None = Field(exclude_if=_is_absent)
+    image_url: AnsweredPicture | None = Field(exclude_if=_is_absent)
 
 
 class AnsweredMessage(Answer):
@@ -170,6 +181,14 @@ class AnsweredMessage(Answer):
 
     role: Literal["assistant"]
     content: Sequence[AnsweredPart]
+    reasoning_content: str | None = Field(exclude_if=_is_absent, description="the model's reasoning")
+    thinking_blocks: Sequence[Json] | None = Field(
+        exclude_if=_is_absent, description="signed reasoning (Claude); send it back unchanged"
+    )
+    reasoning_details: Sequence[Json] | None = Field(
+        exclude_if=_is_absent, description="OpenRouter's reasoning; send it back unchanged"
+    )
+    annotations: Sequence[Json] | None = Field(exclude_if=_is_absent, description="sources of the text")
 
 
 class AnsweredToolCall(Answer):
@@ -186,6 +205,13 @@ class AnsweredUsage(Answer):
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
+    cached_tokens: int | None = Field(
+        exclude_if=_is_absent, description="of the prompt, read from the provider's cache"
+    )
+    cache_write_tokens: int | None = Field(
+        exclude_if=_is_absent, description="of the prompt, written to the provider's cache"
+    )
+    reasoning_tokens: int | None = Field(exclude_if=_is_absent, description="of the completion")
 
 
 class RespondAnswer(Answer):
@@ -194,6 +220,9 @@ class RespondAnswer(Answer):
     provider: str
     model: str
     finish_reason: Literal["stop", "length", "content_filter", "tool_calls"]
+    native_finish_reason: str | None = Field(
+        exclude_if=_is_absent, description="the provider's own word, where it is another"
+    )
     usage: AnsweredUsage
     message: AnsweredMessage
     tool_calls: Sequence[AnsweredToolCall]

@@ -1,16 +1,31 @@
 """Messages in Anthropic's shape: whole, and as the events its SDKs put together."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, assert_never
 
 import orjson
 
 from control_plane.api.anthropic.errors import anthropic_error
 from control_plane.api.failures import Failure
+from control_plane.api.openai.messages import thinking_block
 from control_plane.api.respond.answers import parsed_arguments
-from control_plane.calls.service import AnsweredCall
-from control_plane.chat import Answer, Chunk, Ending, text_of
-from control_plane.completion.finish import FinishReason
+from control_plane.calls.live import LiveCall
+from control_plane.chat import Completion, Ending
+from control_plane.completion.events import (
+    Audio,
+    Citation,
+    Content,
+    Picture,
+    Reasoning,
+    ReasoningDetail,
+    Refusal,
+    Text,
+    ToolCallArguments,
+    ToolCallBegun,
+    ToolCallEnded,
+)
+from control_plane.completion.finish import Finish, FinishReason
+from control_plane.completion.fold import Message, Part, ToolCall
 from control_plane.completion.usage import Usage
 from control_plane.errors import HouseError
 from control_plane.units import NanoUsd, usd
@@ -24,27 +39,37 @@ STOP_REASONS: Mapping[FinishReason, str] = {
     "content_filter": "refusal",
 }
 
+OWN_REASONS = frozenset({*STOP_REASONS.values(), "stop_sequence", "pause_turn", "model_context_window_exceeded"})
+"""Reasons that are Anthropic's own words; they stay as they are."""
 
-def message(answered: AnsweredCall[Answer]) -> Json:
+TIERS: Mapping[str, str] = {"default": "standard", "standard": "standard", "priority": "priority", "batch": "batch"}
+
+
+def message(call: LiveCall, answer: Completion) -> bytes:
     """A whole answer."""
-    answer = answered.answer
-    said = answer.choices[0]["message"]
-    return {
-        **_head(str(answered.call.intent.call_id), answer.served.model),
-        "content": _blocks(said, answer.content, answer.tool_calls),
-        "stop_reason": STOP_REASONS[answer.finish_reason],
+    body = {
+        **_head(str(call.intent.call_id), answer.served.model),
+        "content": _blocks(answer.message),
+        **_stop(answer.ending.finish),
         "usage": usage(answer.usage, answer.cost),
     }
+    return orjson.dumps(body)
 
 
 def usage(used: Usage, cost: NanoUsd | None) -> Json:
-    """What was used: what the provider had cached stands apart. Beside it the cost, where it is known."""
+    """What was used: what the provider read from and wrote to its cache stands apart. Beside it the cost, where known."""
     said: Json = {
-        "input_tokens": max(0, used.prompt_tokens - used.cached_tokens),
-        "cache_creation_input_tokens": 0,
+        "input_tokens": used.fresh_tokens,
+        "cache_creation_input_tokens": used.cache_write_tokens,
         "cache_read_input_tokens": used.cached_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": used.cache_write_tokens - used.cache_write_1h_tokens,
+            "ephemeral_1h_input_tokens": used.cache_write_1h_tokens,
+        },
         "output_tokens": used.completion_tokens,
     }
+    if (tier := TIERS.get(used.service_tier or "")) is not None:
+        said["service_tier"] = tier
     return said if cost is None else {**said, "cost_usd": usd(cost)}
 
 
@@ -60,28 +85,76 @@ def _head(call_id: str, model: str) -> Json:
     }
 
 
-def _blocks(said: Mapping[str, Any], text: str | None, calls: Sequence[Mapping[str, Any]]) -> list[Json]:
-    blocks = [_thought(block) for block in said.get("thinking_blocks") or ()]
-    if not blocks and said.get("reasoning_content"):
-        blocks.append({"type": "thinking", "thinking": said["reasoning_content"], "signature": ""})
-    if text:
-        blocks.append({"type": "text", "text": text})
-    return blocks + [_tool_use(call) for call in calls]
+def _stop(finish: Finish) -> Json:
+    """Why it ended, and the stop sequence that it met; the provider's word beside it, where Anthropic has none for it."""
+    native = finish.native
+    reason = STOP_REASONS[finish.reason]
+    if native in OWN_REASONS and finish.reason != "tool_calls":
+        reason, native = native or reason, None
+    if finish.reason == "stop" and finish.stop_sequence is not None:
+        reason = "stop_sequence"
+    said: Json = {"stop_reason": reason, "stop_sequence": finish.stop_sequence}
+    return said if native is None else {**said, "native_finish_reason": native}
 
 
-def _thought(block: Mapping[str, Any]) -> Json:
-    if block.get("type") == "redacted_thinking":
-        return {"type": "redacted_thinking", "data": block.get("data") or ""}
-    return {"type": "thinking", "thinking": block.get("thinking") or "", "signature": block.get("signature") or ""}
+def _blocks(said: Message) -> list[Json]:
+    blocks: list[Json] = []
+    for part in said.parts:
+        block = _block(part)
+        last = blocks[-1] if blocks else None
+        if last is not None and last["type"] == "text" and block.get("type") == "text":
+            last["text"] += block["text"]  # sources may stand between two pieces of one text
+        elif isinstance(part, Citation):
+            if last is None or last["type"] != "text":
+                last = {"type": "text", "text": ""}
+                blocks.append(last)
+            last.setdefault("citations", []).append(_citation(part))
+        elif block:
+            blocks.append(block)
+    return [block for block in blocks if block.get("text") != "" or "citations" in block]
 
 
-def _tool_use(call: Mapping[str, Any]) -> Json:
+def _block(part: Part) -> Json:
+    match part:
+        case Text() | Refusal():
+            return {"type": "text", "text": part.text}
+        case Reasoning():
+            return thinking_block(part)
+        case ToolCall():
+            return _tool_use(part)
+        case Picture():
+            return {"type": "text", "text": _markdown(part)}
+        case Audio():
+            return {"type": "text", "text": part.transcript}
+        case Citation():
+            return {}
+        case _:
+            assert_never(part)
+
+
+def _tool_use(call: ToolCall) -> Json:
     """A tool call, its arguments as an object; what a model wrote that is none stands in it as text."""
-    function = call["function"]
-    arguments = parsed_arguments(function.get("arguments") or "")
+    if call.begun.kind == "custom":
+        return {"type": "tool_use", "id": call.id, "name": call.name, "input": {"input": call.arguments}}
+    arguments = parsed_arguments(call.arguments)
     if isinstance(arguments, str):
         arguments = {"INVALID_JSON": arguments}
-    return {"type": "tool_use", "id": call["id"], "name": function["name"], "input": arguments}
+    return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments}
+
+
+def _markdown(picture: Picture) -> str:
+    """Anthropic's messages have no pictures in answers."""
+    return f"![image]({picture.url})"
+
+
+def _citation(citation: Citation) -> Json:
+    return {
+        "type": "web_search_result_location",
+        "url": citation.url,
+        "title": citation.title or None,
+        "cited_text": "",
+        "encrypted_index": "",
+    }
 
 
 class MessageEvents:
@@ -89,34 +162,28 @@ class MessageEvents:
     turns, end with the message.
     """
 
-    def __init__(self, call_id: str, model: str) -> None:
+    def __init__(self, call_id: str, model: str, input_usage: Usage) -> None:
+        """`input_usage`: what is known of the input at the beginning, where clients look for it."""
         self._head = _head(call_id, model)
+        self._input_usage = input_usage
         self._blocks = 0
         self._open: str | None = None
         self._tools: dict[int, int] = {}
+        self._custom: dict[int, list[str]] = {}
         self._is_begun = False
 
-    def chunk(self, chunk: Chunk) -> bytes:
-        """What a piece adds."""
-        delta = chunk.delta
-        written = self._begin()
-        for block in delta.get("thinking_blocks") or ():
-            written += self._thought(block)
-        if delta.get("reasoning_content") and not delta.get("thinking_blocks"):
-            written += self._in("thinking") + self._delta("thinking_delta", thinking=delta["reasoning_content"])
-        if text := text_of(delta):
-            written += self._in("text") + self._delta("text_delta", text=text)
-        for piece in delta.get("tool_calls") or ():
-            written += self._tool(piece)
-        return written
+    def chunk(self, content: Content) -> bytes:
+        """What an event adds."""
+        return b"" if content.choice else self._begin() + self._content(content)
 
     def ending(self, ending: Ending) -> bytes:
         """The blocks' ends, why it ended and what was used."""
         written = self._begin() + self._close()
-        for block in self._tools.values():
+        for number, block in self._tools.items():
+            if number in self._custom:
+                written += self._arguments(number, orjson.dumps({"input": "".join(self._custom[number])}).decode())
             written += _event("content_block_stop", index=block)
-        delta = {"stop_reason": STOP_REASONS[ending.finish_reason], "stop_sequence": None}
-        written += _event("message_delta", delta=delta, usage=usage(ending.usage, ending.cost))
+        written += _event("message_delta", delta=_stop(ending.finish), usage=usage(ending.usage, ending.cost))
         return written + _event("message_stop")
 
     def error(self, error: HouseError) -> bytes:
@@ -124,11 +191,40 @@ class MessageEvents:
         _, body = anthropic_error(Failure.of(error))
         return b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
 
+    def _content(self, content: Content) -> bytes:  # noqa: PLR0911 - one for each event
+        match content:
+            case Text() | Refusal():
+                return self._text(content.text)
+            case Reasoning():
+                return self._thought(content)
+            case ToolCallBegun():
+                return self._tool(content)
+            case ToolCallArguments():
+                if content.number in self._custom:
+                    self._custom[content.number].append(content.text)
+                    return b""
+                return self._arguments(content.number, content.text)
+            case Picture():
+                return self._text(_markdown(content))
+            case Citation():
+                written = self._in("text")
+                delta = {"type": "citations_delta", "citation": _citation(content)}
+                return written + _event("content_block_delta", index=self._current, delta=delta)
+            case Audio():
+                return self._text(content.transcript) if content.transcript else b""
+            case ReasoningDetail() | ToolCallEnded():
+                return b""
+            case _:
+                assert_never(content)
+
     def _begin(self) -> bytes:
         if self._is_begun:
             return b""
         self._is_begun = True
-        return _event("message_start", message={**self._head, "usage": usage(Usage(), None)})
+        return _event("message_start", message={**self._head, "usage": usage(self._input_usage, None)})
+
+    def _text(self, text: str) -> bytes:
+        return self._in("text") + self._delta("text_delta", text=text)
 
     def _in(self, kind: str) -> bytes:
         """Makes a block of this kind the open one."""
@@ -153,35 +249,29 @@ class MessageEvents:
     def _delta(self, kind: str, **said: str) -> bytes:
         return _event("content_block_delta", index=self._current, delta={"type": kind, **said})
 
-    def _thought(self, block: Mapping[str, Any]) -> bytes:
-        if block.get("type") == "redacted_thinking":
-            whole = self._close() + self._start(_thought(block))
+    def _thought(self, event: Reasoning) -> bytes:
+        """A signature ends a block; what only the provider can read is one by itself."""
+        if event.redacted is not None:
+            whole = self._close() + self._start(thinking_block(event))
             return whole + _event("content_block_stop", index=self._current)
         written = self._in("thinking")
-        if block.get("thinking"):
-            written += self._delta("thinking_delta", thinking=block["thinking"])
-        if block.get("signature"):
-            written += self._delta("signature_delta", signature=block["signature"])
+        if event.text:
+            written += self._delta("thinking_delta", thinking=event.text)
+        if event.signature is not None:
+            written += self._delta("signature_delta", signature=event.signature) + self._close()
         return written
 
-    def _tool(self, piece: Mapping[str, Any]) -> bytes:
-        number = piece.get("index") or 0
-        function = piece.get("function") or {}
-        written = b""
-        if number not in self._tools:
-            written = self._close()
-            use: Json = {
-                "type": "tool_use",
-                "id": piece.get("id") or "",
-                "name": function.get("name") or "",
-                "input": {},
-            }
-            written += self._start(use)
-            self._tools[number] = self._current
-        if function.get("arguments"):
-            delta = {"type": "input_json_delta", "partial_json": function["arguments"]}
-            written += _event("content_block_delta", index=self._tools[number], delta=delta)
+    def _tool(self, event: ToolCallBegun) -> bytes:
+        written = self._close()
+        written += self._start({"type": "tool_use", "id": event.id, "name": event.name, "input": {}})
+        self._tools[event.number] = self._current
+        if event.kind == "custom":
+            self._custom[event.number] = []
         return written
+
+    def _arguments(self, number: int, text: str) -> bytes:
+        delta = {"type": "input_json_delta", "partial_json": text}
+        return _event("content_block_delta", index=self._tools[number], delta=delta)
 
 
 def _event(kind: str, **said: Any) -> bytes:

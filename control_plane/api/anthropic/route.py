@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.answers import billed_headers, call_headers, json_response
+from control_plane.api.answers import billed_headers, call_headers, json_bytes, json_response
 from control_plane.api.anthropic.answers import MessageEvents, message
 from control_plane.api.anthropic.requests import chat_request, text_length
 from control_plane.api.bodies import StrictRoute
@@ -54,16 +54,21 @@ async def messages(
     user_id = metadata.pop("user_id", None)
     place = placing.place(job_type="chat", job_id=job_id, user_id=user_id if isinstance(user_id, str) else None)
     order = CallOrder(
-        chat_request(body), model_group=body.model, metadata=metadata, default_temperature=None, freshness=fresh
+        chat_request(body),
+        model_group=body.model,
+        metadata=metadata,
+        default_temperature=None,
+        freshness=fresh,
+        render=message,
     )
     identity = {"request-id": request_id.get() or ""}
     if body.stream:
         stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
-        events = MessageEvents(str(stream.call.intent.call_id), stream.served.model)
+        events = MessageEvents(str(stream.call.intent.call_id), stream.served.model, stream.input_usage)
         headers = {**call_headers(stream.call), **identity}
         return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
     done = await house.placed_calls.call(who, place, order)
-    return json_response(message(done.call), headers={**billed_headers(done), **identity})
+    return json_bytes(done.call.rendered, headers={**billed_headers(done), **identity})
 
 
 @router.post("/count_tokens", summary="Count tokens")

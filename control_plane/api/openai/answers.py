@@ -3,46 +3,46 @@
 import time
 from typing import Any
 
+import orjson
+
 from control_plane.api.failures import Failure
 from control_plane.api.openai.errors import error_of
+from control_plane.api.openai.messages import Deltas, finish_of, message_of, usage_of
 from control_plane.api.sse import DONE, event
-from control_plane.calls.service import AnsweredCall
-from control_plane.chat import Answer, Chunk, Ending
+from control_plane.calls.live import LiveCall
+from control_plane.chat import Completion, Ending
+from control_plane.completion.events import Content, Text
+from control_plane.completion.finish import Finish
+from control_plane.completion.fold import Message
 from control_plane.completion.usage import Usage
 from control_plane.errors import HouseError
-from control_plane.units import NanoUsd, usd
 
 Json = dict[str, Any]
 
 
-def completion(answered: AnsweredCall[Answer]) -> Json:
+def completion(call: LiveCall, answer: Completion) -> bytes:
     """A whole answer."""
-    answer = answered.answer
-    return {
-        "id": f"chatcmpl-{answered.call.intent.call_id}",
+    finishes = answer.ending.finishes
+    body = {
+        "id": f"chatcmpl-{call.intent.call_id}",
         "object": "chat.completion",
-        "created": int(answered.call.intent.created_at.timestamp()),
+        "created": int(call.intent.created_at.timestamp()),
         "model": answer.served.model,
-        "choices": [_choice(dict(choice)) for choice in answer.choices],
-        "usage": usage(answer.usage, answer.cost),
+        "choices": [_choice(index, message, finishes[index]) for index, message in enumerate(answer.messages)],
+        "usage": usage_of(answer.usage, answer.cost),
+        **_tier(answer.usage),
     }
+    return orjson.dumps(body)
 
 
-def _choice(choice: Json) -> Json:
+def _choice(index: int, message: Message, finish: Finish) -> Json:
     """With the fields that are always there at OpenAI."""
-    return {"logprobs": None, **choice, "message": {"refusal": None, **choice["message"]}}
+    said = {"refusal": None, **message_of(message)}
+    return {"index": index, "message": said, "logprobs": message.logprobs, **finish_of(finish)}
 
 
-def usage(used: Usage, cost: NanoUsd | None) -> Json:
-    """What was used; beside OpenAI's numbers what it costs at the provider, where that is known."""
-    said: Json = {
-        "prompt_tokens": used.prompt_tokens,
-        "completion_tokens": used.completion_tokens,
-        "total_tokens": used.total_tokens,
-        "prompt_tokens_details": {"cached_tokens": used.cached_tokens},
-        "completion_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
-    }
-    return said if cost is None else {**said, "cost_usd": usd(cost)}
+def _tier(used: Usage) -> Json:
+    return {} if used.service_tier is None else {"service_tier": used.service_tier}
 
 
 class CompletionChunks:
@@ -56,32 +56,38 @@ class CompletionChunks:
             "model": model,
         }
         self._begun: set[int] = set()
+        self._deltas = Deltas()
         self._wants_usage = wants_usage
         self._tail: Json = {"usage": None} if wants_usage else {}
 
-    def chunk(self, chunk: Chunk) -> bytes:
-        """One piece."""
-        delta = chunk.delta
-        if chunk.index not in self._begun:
-            self._begun.add(chunk.index)
+    def chunk(self, content: Content) -> bytes:
+        """One event."""
+        delta = self._deltas.delta(content)
+        if delta is None:
+            return b""
+        index = content.choice
+        if index not in self._begun:
+            self._begun.add(index)
             delta = {"role": "assistant", **delta}
-        choice = {"index": chunk.index, "delta": delta, "logprobs": chunk.logprobs, "finish_reason": None}
+        logprobs = content.logprobs if isinstance(content, Text) else None
+        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": None}
         return event({**self._head, "choices": [choice], **self._tail})
 
     def ending(self, ending: Ending) -> bytes:
         """The reasons, the usage, `[DONE]`."""
+        tier = _tier(ending.usage)
         ends = [
-            event({**self._head, "choices": [_end(index, reason)], **self._tail})
-            for index, reason in sorted(ending.finish_reasons.items())
+            event({**self._head, "choices": [self._end(index, finish)], **self._tail, **tier})
+            for index, finish in sorted(ending.finishes.items())
         ]
         if self._wants_usage:
-            ends.append(event({**self._head, "choices": [], "usage": usage(ending.usage, ending.cost)}))
+            ends.append(event({**self._head, "choices": [], "usage": usage_of(ending.usage, ending.cost), **tier}))
         return b"".join(ends) + DONE
 
     def error(self, error: HouseError) -> bytes:
         """The failure, as the SDKs expect it in a stream, then `[DONE]`."""
         return event({"error": error_of(Failure.of(error))}) + DONE
 
-
-def _end(index: int, reason: str) -> Json:
-    return {"index": index, "delta": {}, "logprobs": None, "finish_reason": reason}
+    def _end(self, index: int, finish: Finish) -> Json:
+        delta: Json = {} if index in self._begun else {"role": "assistant", "content": ""}
+        return {"index": index, "delta": delta, "logprobs": None, **finish_of(finish)}

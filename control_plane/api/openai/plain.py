@@ -5,8 +5,11 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from control_plane.calls.service import AnsweredCall
+import orjson
+
+from control_plane.calls.live import LiveCall
 from control_plane.chat import Endpoint, PlainAnswer, PlainRequest
+from control_plane.errors import LlmCallFailed
 from control_plane.schemas import openai as wire
 from control_plane.units import usd
 
@@ -42,23 +45,39 @@ def rerank(body: wire.RerankBody) -> PlainRequest:
     return PlainRequest("rerank", arguments, texts, units=-(-len(body.documents) // DOCUMENTS_PER_SEARCH))
 
 
-def answer(
+def rendered(
     endpoint: Endpoint,
     body: wire.EmbeddingsBody | wire.ModerationsBody | wire.RerankBody,
-    answered: AnsweredCall[PlainAnswer],
-) -> Json:
-    """The provider's answer, with the model's public name and what it costs."""
-    said = answered.answer
-    whole: Json = {name: value for name, value in said.body.items() if value is not None}
+    _call: LiveCall,
+    answer: PlainAnswer,
+) -> bytes:
+    """The provider's answer, with the model's public name and what it costs. Raises: LlmCallFailed for one that is none."""
+    whole: Json = {name: value for name, value in answer.body.items() if value is not None}
     if endpoint != "rerank":
-        whole["model"] = said.served.model
+        whole["model"] = answer.served.model
     if endpoint == "embeddings":
-        whole["usage"] = {"prompt_tokens": said.usage.prompt_tokens, "total_tokens": said.usage.total_tokens}
-        if said.cost is not None:
-            whole["usage"]["cost_usd"] = usd(said.cost)
-        if isinstance(body, wire.EmbeddingsBody) and body.encoding_format == "base64":
-            whole["data"] = [{**item, "embedding": _packed(item["embedding"])} for item in whole["data"]]
-    return whole
+        whole["usage"] = {"prompt_tokens": answer.usage.prompt_tokens, "total_tokens": answer.usage.total_tokens}
+        if answer.cost is not None:
+            whole["usage"]["cost_usd"] = usd(answer.cost)
+        as_text = isinstance(body, wire.EmbeddingsBody) and body.encoding_format == "base64"
+        whole["data"] = [_embedding(item, as_text=as_text) for item in _items(whole.get("data"))]
+    return orjson.dumps(whole)
+
+
+def _items(data: Any) -> Sequence[Json]:
+    if not isinstance(data, list) or not data or not all(isinstance(item, dict) for item in data):
+        raise LlmCallFailed
+    return data
+
+
+def _embedding(item: Json, *, as_text: bool) -> Json:
+    """A vector as the client wants it, whichever way the provider wrote it."""
+    vector = item.get("embedding")
+    if isinstance(vector, str):
+        vector = _unpacked(vector)
+    if not isinstance(vector, list):
+        raise LlmCallFailed
+    return {**item, "embedding": _packed(vector) if as_text else vector}
 
 
 def _texts(given: str | Sequence[Any]) -> list[str]:
@@ -72,3 +91,11 @@ def _texts(given: str | Sequence[Any]) -> list[str]:
 
 def _packed(vector: Sequence[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def _unpacked(text: str) -> list[float]:
+    try:
+        packed = base64.b64decode(text, validate=True)
+        return list(struct.unpack(f"<{len(packed) // 4}f", packed))
+    except (ValueError, struct.error):
+        raise LlmCallFailed from None

@@ -1,8 +1,10 @@
 """`POST /v1/responses`."""
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.answers import billed_headers, call_headers, json_response
+from control_plane.api.answers import billed_headers, call_headers, json_bytes
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
 from control_plane.api.freshness import Fresh
@@ -31,7 +33,12 @@ async def responses(
     job_id, metadata = job_in(body.metadata)
     place = placing.place(job_type="chat", job_id=job_id, user_id=body.user)
     order = CallOrder(
-        chat_request(body), model_group=body.model, metadata=metadata, default_temperature=None, freshness=fresh
+        chat_request(body),
+        model_group=body.model,
+        metadata=metadata,
+        default_temperature=None,
+        freshness=fresh,
+        render=partial(whole, body),
     )
     if body.stream:
         stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
@@ -39,4 +46,4 @@ async def responses(
         headers = call_headers(stream.call)
         return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
     done = await house.placed_calls.call(who, place, order)
-    return json_response(whole(body, done.call), headers=billed_headers(done))
+    return json_bytes(done.call.rendered, headers=billed_headers(done))

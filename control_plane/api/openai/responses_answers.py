@@ -1,15 +1,28 @@
 """Responses in OpenAI's shape: whole, and as the events its SDKs put together."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, assert_never
 
 import orjson
 
 from control_plane.api.failures import Failure
 from control_plane.api.openai.errors import error_of
+from control_plane.api.openai.messages import thinking_block
 from control_plane.calls.live import LiveCall
-from control_plane.calls.service import AnsweredCall
-from control_plane.chat import Answer, Chunk, Ending
+from control_plane.chat import Completion, Ending
+from control_plane.completion.events import (
+    Audio,
+    Citation,
+    Content,
+    Picture,
+    Reasoning,
+    ReasoningDetail,
+    Refusal,
+    Text,
+    ToolCallArguments,
+    ToolCallBegun,
+    ToolCallEnded,
+)
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
 from control_plane.errors import HouseError
@@ -21,30 +34,19 @@ Json = dict[str, Any]
 INCOMPLETE: Mapping[FinishReason, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
-def whole(body: ResponsesBody, answered: AnsweredCall[Answer]) -> Json:
-    """A whole answer."""
-    answer, call = answered.answer, answered.call
-    said = answer.choices[0]["message"]
-    output: list[Json] = []
-    call_id = str(call.intent.call_id)
-    if said.get("reasoning_content"):
-        output.append(_reasoning(call_id, said["reasoning_content"]))
-    if answer.content:
-        output.append(_message(call_id, _part(answer.content, is_refusal=bool(said.get("refusal")))))
-    for number, tool_call in enumerate(answer.tool_calls):
-        function = tool_call["function"]
-        output.append(
-            _function_call(f"{call_id}_{number}", tool_call["id"], function["name"], function.get("arguments") or "")
-        )
-    head = _head(body, call, answer.served.model)
-    return _ended(head, output, answer.finish_reason, usage(answer.usage, answer.cost))
+def whole(body: ResponsesBody, call: LiveCall, answer: Completion) -> bytes:
+    """A whole answer: the items that its stream would have had."""
+    events = ResponseEvents(body, call, answer.served.model, is_streamed=False)
+    for content in answer.events:
+        events.chunk(content)
+    return orjson.dumps(events.response(answer.ending))
 
 
 def usage(used: Usage, cost: NanoUsd | None) -> Json:
     """What was used; beside OpenAI's numbers what it costs at the provider, where that is known."""
     said: Json = {
         "input_tokens": used.prompt_tokens,
-        "input_tokens_details": {"cached_tokens": used.cached_tokens, "cache_write_tokens": 0},
+        "input_tokens_details": {"cached_tokens": used.cached_tokens, "cache_write_tokens": used.cache_write_tokens},
         "output_tokens": used.completion_tokens,
         "output_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
         "total_tokens": used.total_tokens,
@@ -81,64 +83,70 @@ def _head(body: ResponsesBody, call: LiveCall, model: str) -> Json:
     }
 
 
-def _ended(head: Json, output: list[Json], reason: FinishReason, used: Json) -> Json:
-    why = INCOMPLETE.get(reason)
+def _ended(head: Json, output: list[Json], ending: Ending) -> Json:
+    finish = ending.finish
+    why = INCOMPLETE.get(finish.reason)
+    more = {} if finish.native is None else {"native_finish_reason": finish.native}
+    if ending.usage.service_tier is not None:
+        more["service_tier"] = ending.usage.service_tier
     return {
         **head,
         "status": "incomplete" if why else "completed",
         "incomplete_details": {"reason": why} if why else None,
         "output": output,
-        "usage": used,
+        "usage": usage(ending.usage, ending.cost),
+        **more,
     }
 
 
-def _part(text: str, *, is_refusal: bool) -> Json:
-    if is_refusal:
-        return {"type": "refusal", "refusal": text}
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+Kind = Literal["message", "refusal", "reasoning", "function_call", "custom_tool_call", "image_generation_call"]
 
-
-def _message(ident: str, part: Json | None, status: str = "completed") -> Json:
-    content = [] if part is None else [part]
-    return {"type": "message", "id": f"msg_{ident}", "status": status, "role": "assistant", "content": content}
-
-
-def _reasoning(ident: str, text: str | None, status: str = "completed") -> Json:
-    content = [] if text is None else [{"type": "reasoning_text", "text": text}]
-    return {"type": "reasoning", "id": f"rs_{ident}", "summary": [], "content": content, "status": status}
-
-
-def _function_call(ident: str, call_id: str, name: str, arguments: str, status: str = "completed") -> Json:
-    return {
-        "type": "function_call",
-        "id": f"fc_{ident}",
-        "call_id": call_id,
-        "name": name,
-        "arguments": arguments,
-        "status": status,
-    }
+PREFIXES: Mapping[Kind, str] = {
+    "message": "msg",
+    "refusal": "msg",
+    "reasoning": "rs",
+    "function_call": "fc",
+    "custom_tool_call": "ctc",
+    "image_generation_call": "ig",
+}
 
 
 class _Item:
-    """An item of the output while it is written."""
+    """An item of the output while it is written. `facts`: what is known of it at its beginning."""
 
-    def __init__(self, index: int, kind: str, ident: str, call: tuple[str, str] = ("", "")) -> None:
+    def __init__(self, index: int, kind: Kind, ident: str, facts: Json) -> None:
         self.index = index
         self.kind = kind
         self.pieces: list[str] = []
-        self._ident = ident
-        self._call = call
+        self.annotations: list[Json] = []
+        self.sealed: str | None = None
+        self.ident = f"{PREFIXES[kind]}_{ident}"
+        self._facts = facts
 
     def body(self, *, is_done: bool) -> Json:
         """As it is now: empty before its end, whole at it."""
-        status = "completed" if is_done else "in_progress"
-        text = "".join(self.pieces) if is_done else None
-        if self.kind in ("message", "refusal"):
-            part = None if text is None else _part(text, is_refusal=self.kind == "refusal")
-            return _message(self._ident, part, status)
-        if self.kind == "reasoning":
-            return _reasoning(self._ident, text, status)
-        return _function_call(self._ident, *self._call, text or "", status)
+        text = "".join(self.pieces) if is_done else ""
+        head = {"type": self.kind, "id": self.ident, "status": "completed" if is_done else "in_progress"}
+        match self.kind:
+            case "message" | "refusal":
+                content = [self.part(text)] if is_done else []
+                return {**head, "type": "message", "role": "assistant", "content": content}
+            case "reasoning":
+                content = [{"type": "reasoning_text", "text": text}] if is_done and text else []
+                sealed = {} if self.sealed is None else {"encrypted_content": self.sealed}
+                return {**head, "summary": [], "content": content, **sealed}
+            case "function_call":
+                return {**head, **self._facts, "arguments": text}
+            case "custom_tool_call":
+                return {**head, **self._facts, "input": text}
+            case "image_generation_call":
+                return {**head, **self._facts}
+
+    def part(self, text: str) -> Json:
+        """The content of a message."""
+        if self.kind == "refusal":
+            return {"type": "refusal", "refusal": text}
+        return {"type": "output_text", "text": text, "annotations": self.annotations if text else [], "logprobs": []}
 
 
 class ResponseEvents:
@@ -146,7 +154,9 @@ class ResponseEvents:
     end with the stream.
     """
 
-    def __init__(self, body: ResponsesBody, call: LiveCall, model: str) -> None:
+    def __init__(self, body: ResponsesBody, call: LiveCall, model: str, *, is_streamed: bool = True) -> None:
+        """`is_streamed`: false, where only the whole response is wanted."""
+        self._is_streamed = is_streamed
         self._head = _head(body, call, model)
         self._ident = str(call.intent.call_id)
         self._number = 0
@@ -154,33 +164,51 @@ class ResponseEvents:
         self._open: _Item | None = None
         self._calls: dict[int, _Item] = {}
 
-    def chunk(self, chunk: Chunk) -> bytes:
-        """What a piece adds."""
-        delta = chunk.delta
-        written = self._begin()
-        if delta.get("reasoning_content"):
-            written += self._said("reasoning", delta["reasoning_content"])
-        if delta.get("content"):
-            written += self._said("message", delta["content"])
-        if delta.get("refusal"):
-            written += self._said("refusal", delta["refusal"])
-        for piece in delta.get("tool_calls") or ():
-            written += self._called(piece)
-        return written
+    def chunk(self, content: Content) -> bytes:
+        """What an event adds."""
+        if content.choice:
+            return b""
+        return self._begin() + self._content(content)
 
     def ending(self, ending: Ending) -> bytes:
         """The items' ends and the whole response."""
         written = self._begin() + self._close()
         for item in self._calls.values():
             written += self._done(item)
-        output = [item.body(is_done=True) for item in self._items]
-        response = _ended(self._head, output, ending.finish_reason, usage(ending.usage, ending.cost))
+        response = self.response(ending)
         return written + self._event(f"response.{response['status']}", response=response)
+
+    def response(self, ending: Ending) -> Json:
+        """The whole response."""
+        return _ended(self._head, [item.body(is_done=True) for item in self._items], ending)
 
     def error(self, error: HouseError) -> bytes:
         """The failure, in the form that the SDKs raise."""
         said = error_of(Failure.of(error))
         return self._event("error", code=said["code"], message=said["message"], param=said["param"], error=said)
+
+    def _content(self, content: Content) -> bytes:  # noqa: PLR0911 - one for each event
+        match content:
+            case Text():
+                return self._said("message", content.text)
+            case Reasoning():
+                return self._reasoned(content)
+            case Refusal():
+                return self._said("refusal", content.text)
+            case ToolCallBegun():
+                return self._called(content)
+            case ToolCallArguments():
+                return self._arguments(content)
+            case Picture():
+                return self._drawn(content)
+            case Citation():
+                return self._cited(content)
+            case Audio():
+                return self._said("message", content.transcript) if content.transcript else b""
+            case ReasoningDetail() | ToolCallEnded():
+                return b""
+            case _:
+                assert_never(content)
 
     def _begin(self) -> bytes:
         if self._number:
@@ -189,44 +217,86 @@ class ResponseEvents:
             "response.in_progress", response=self._head
         )
 
-    def _said(self, kind: str, text: str) -> bytes:
-        written = b""
-        if self._open is None or self._open.kind != kind:
-            written = self._close()
-            self._open = self._added(kind, f"{self._ident}_{len(self._items)}")
-            written += self._event(
-                "response.output_item.added", output_index=self._open.index, item=self._open.body(is_done=False)
-            )
-            if kind != "reasoning":
-                part = _part("", is_refusal=kind == "refusal")
-                written += self._of(self._open, "response.content_part.added", content_index=0, part=part)
-        item = self._open
+    def _said(self, kind: Kind, text: str) -> bytes:
+        written, item = self._in(kind)
         item.pieces.append(text)
         if kind == "message":
             return written + self._of(item, "response.output_text.delta", content_index=0, delta=text, logprobs=[])
         name = "refusal" if kind == "refusal" else "reasoning_text"
         return written + self._of(item, f"response.{name}.delta", content_index=0, delta=text)
 
-    def _called(self, piece: Mapping[str, Any]) -> bytes:
-        number = piece.get("index") or 0
-        function = piece.get("function") or {}
-        written = b""
-        if number not in self._calls:
-            written = self._close()
-            call = (piece.get("id") or "", function.get("name") or "")
-            item = self._added("function_call", f"{self._ident}_{len(self._items)}", call)
-            self._calls[number] = item
-            written += self._event("response.output_item.added", output_index=item.index, item=item.body(is_done=False))
-        item = self._calls[number]
-        if arguments := function.get("arguments"):
-            item.pieces.append(arguments)
-            written += self._of(item, "response.function_call_arguments.delta", delta=arguments)
-        return written
+    def _in(self, kind: Kind) -> tuple[bytes, _Item]:
+        """The open item of that kind, and what opens it."""
+        if self._open is not None and self._open.kind == kind:
+            return b"", self._open
+        written = self._close()
+        added, self._open = self._added(kind, {})
+        written += added
+        if kind != "reasoning":
+            part = self._open.part("")
+            written += self._of(self._open, "response.content_part.added", content_index=0, part=part)
+        return written, self._open
 
-    def _added(self, kind: str, ident: str, call: tuple[str, str] = ("", "")) -> _Item:
-        item = _Item(len(self._items), kind, ident, call)
+    def _reasoned(self, event: Reasoning) -> bytes:
+        """Text as it comes. What is signed or sealed goes into `encrypted_content`, which clients send back unchanged."""
+        written = self._said("reasoning", event.text) if event.text else b""
+        if event.signature is None and event.redacted is None:
+            return written
+        opened, item = self._in("reasoning")
+        thought = Reasoning("".join(item.pieces), event.signature, event.redacted)
+        item.sealed = orjson.dumps([thinking_block(thought)]).decode()
+        return written + opened + self._close()
+
+    def _called(self, event: ToolCallBegun) -> bytes:
+        kind: Kind = "custom_tool_call" if event.kind == "custom" else "function_call"
+        written = self._close()
+        added, item = self._added(kind, {"call_id": event.id, "name": event.name})
+        self._calls[event.number] = item
+        return written + added
+
+    def _arguments(self, event: ToolCallArguments) -> bytes:
+        item = self._calls[event.number]
+        item.pieces.append(event.text)
+        name = "custom_tool_call_input" if item.kind == "custom_tool_call" else "function_call_arguments"
+        return self._of(item, f"response.{name}.delta", delta=event.text)
+
+    def _drawn(self, picture: Picture) -> bytes:
+        """A picture, as its data in base64; one that is only an address stays one."""
+        written = self._close()
+        data = picture.url.partition(";base64,")[2]
+        added, item = self._added("image_generation_call", {"result": data or picture.url})
+        return (
+            written
+            + added
+            + self._event("response.output_item.done", output_index=item.index, item=item.body(is_done=True))
+        )
+
+    def _cited(self, citation: Citation) -> bytes:
+        written, item = self._in("message")
+        about = citation.annotation.get("url_citation")
+        facts = about if isinstance(about, dict) else {}
+        annotation = {
+            "type": "url_citation",
+            "url": citation.url,
+            "title": citation.title,
+            "start_index": facts.get("start_index") or 0,
+            "end_index": facts.get("end_index") or 0,
+        }
+        item.annotations.append(annotation)
+        place = len(item.annotations) - 1
+        return written + self._of(
+            item,
+            "response.output_text.annotation.added",
+            content_index=0,
+            annotation_index=place,
+            annotation=annotation,
+        )
+
+    def _added(self, kind: Kind, facts: Json) -> tuple[bytes, _Item]:
+        item = _Item(len(self._items), kind, f"{self._ident}_{len(self._items)}", facts)
         self._items.append(item)
-        return item
+        written = self._event("response.output_item.added", output_index=item.index, item=item.body(is_done=False))
+        return written, item
 
     def _close(self) -> bytes:
         if self._open is None:
@@ -246,14 +316,18 @@ class ResponseEvents:
                 written += self._of(item, "response.content_part.done", content_index=0, part=body["content"][0])
             case "reasoning":
                 written = self._of(item, "response.reasoning_text.done", content_index=0, text=text)
+            case "custom_tool_call":
+                written = self._of(item, "response.custom_tool_call_input.done", input=text)
             case _:
                 written = self._of(item, "response.function_call_arguments.done", name=body["name"], arguments=text)
         return written + self._event("response.output_item.done", output_index=item.index, item=body)
 
     def _of(self, item: _Item, kind: str, **said: Any) -> bytes:
-        return self._event(kind, item_id=item.body(is_done=False)["id"], output_index=item.index, **said)
+        return self._event(kind, item_id=item.ident, output_index=item.index, **said)
 
     def _event(self, kind: str, **said: Any) -> bytes:
+        if not self._is_streamed:
+            return b""
         numbered = {"type": kind, "sequence_number": self._number, **said}
         self._number += 1
         return f"event: {kind}\ndata: ".encode() + orjson.dumps(numbered) + b"\n\n"

@@ -1,10 +1,10 @@
 """OpenAI's routes: chat completions, and what answers at once."""
 
-from typing import Any
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.answers import billed_headers, call_headers, json_response
+from control_plane.api.answers import billed_headers, call_headers, json_bytes
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
 from control_plane.api.freshness import Fresh
@@ -43,6 +43,7 @@ async def chat_completions(
         metadata=metadata,
         default_temperature=None,
         freshness=fresh,
+        render=completion,
     )
     if body.stream:
         stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
@@ -50,7 +51,7 @@ async def chat_completions(
         headers = call_headers(stream.call)
         return SseResponse(stream, chunks, headers=headers, keep_alive_s=house.settings.keep_alive_s)
     done = await house.placed_calls.call(who, place, order)
-    return json_response(completion(done.call), headers=billed_headers(done))
+    return json_bytes(done.call.rendered, headers=billed_headers(done))
 
 
 @router.post("/embeddings", summary="Embeddings")
@@ -84,10 +85,10 @@ async def _ask(
     bound(sum(map(len, request.texts)), house)
     job_id, metadata = job_in(body.metadata)
     place = placing.place(job_type=request.endpoint, job_id=job_id, user_id=body.user)
-    order = CallOrder(request, model_group=body.model, metadata=metadata, freshness=fresh)
+    render = partial(plain.rendered, request.endpoint, body)
+    order = CallOrder(request, model_group=body.model, metadata=metadata, freshness=fresh, render=render)
     done = await house.placed_calls.ask(who, place, order)
-    answer: dict[str, Any] = plain.answer(request.endpoint, body, done.call)
-    return json_response(answer, headers=billed_headers(done))
+    return json_bytes(done.call.rendered, headers=billed_headers(done))
 
 
 def bound(chars: int, house: HouseType) -> None:

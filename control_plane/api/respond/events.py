@@ -5,10 +5,12 @@ from collections.abc import Callable, Sequence
 from pydantic import BaseModel
 
 from control_plane.api.failures import Failure
-from control_plane.api.respond.answers import Pieces, ToolCall
+from control_plane.api.respond.answers import respond_answer
 from control_plane.api.respond.errors import respond_error
 from control_plane.api.sse import DONE
-from control_plane.chat import Chunk, Ending, Served
+from control_plane.chat import Ending, Served
+from control_plane.completion.events import Content, Refusal, Text
+from control_plane.completion.fold import ToolCall, fold
 from control_plane.errors import HouseError
 from control_plane.schemas.base import Answer
 from control_plane.schemas.respond import RespondError
@@ -21,31 +23,36 @@ class Token(Answer):
 
 
 class RespondEvents:
-    """Writes one stream. Tool calls come whole, when all their fragments are there; `done` is the whole answer."""
+    """Writes one stream. Tool calls come whole, when all their pieces are there; `done` is the whole answer."""
 
     def __init__(
         self, served: Served, warnings: Sequence[str], on_tool_calls: Callable[[Sequence[ToolCall]], None]
     ) -> None:
-        """`on_tool_calls` hears of the tool calls of a stream that came to its end."""
+        """`on_tool_calls`: called with the tool calls of a stream that came to its end."""
         self._on_tool_calls = on_tool_calls
         self._served = served
         self._warnings = warnings
-        self._pieces = Pieces()
+        self._events: list[Content] = []
 
-    def chunk(self, chunk: Chunk) -> bytes:
-        """The text of a piece, or nothing yet."""
-        text = self._pieces.add(chunk)
-        return _event("token", Token(text=text)) if text else b""
+    def chunk(self, content: Content) -> bytes:
+        """The text of an event, or nothing yet. Of several answers, the first."""
+        if content.choice:
+            return b""
+        self._events.append(content)
+        if isinstance(content, Text | Refusal):
+            return _event("token", Token(text=content.text))
+        return b""
 
     def ending(self, ending: Ending) -> bytes:
         """The tool calls, the whole answer, `[DONE]`."""
-        self._on_tool_calls(self._pieces.tool_calls())
-        answer = self._pieces.answer(self._served, ending, self._warnings)
+        message = fold(self._events)[0]
+        self._on_tool_calls(message.tool_calls)
+        answer = respond_answer(message, self._served, ending, self._warnings)
         calls = b"".join(_event("tool_call", call) for call in answer.tool_calls)
         return calls + _event("done", answer) + DONE
 
     def error(self, error: HouseError) -> bytes:
-        """The failure, as a buffered request would hear it, then `[DONE]`."""
+        """The failure, as the response to a buffered request would report it, then `[DONE]`."""
         _, body = respond_error(Failure.of(error))
         return _event("error", RespondError.model_validate(body)) + DONE
 

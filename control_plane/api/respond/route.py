@@ -11,16 +11,18 @@ from control_plane.api.deps import Caller, House
 from control_plane.api.freshness import Fresh
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.places import Placing
-from control_plane.api.respond.answers import ToolCall, from_answer
+from control_plane.api.respond.answers import from_completion
 from control_plane.api.respond.browsers import PATH, BrowserRoute, headers_for, preflight
 from control_plane.api.respond.conversation import Conversation, conversation, tool_names
 from control_plane.api.respond.events import RespondEvents
 from control_plane.api.sse import SseResponse
+from control_plane.calls.live import LiveCall
 from control_plane.calls.placed import Place
 from control_plane.calls.recent_tools import ToolCallSaid
 from control_plane.calls.service import CallOrder
 from control_plane.calls.stream import JobStream, LiveStream
-from control_plane.chat import ChatRequest
+from control_plane.chat import ChatRequest, Completion
+from control_plane.completion.fold import ToolCall
 from control_plane.documents.parts import text_length
 from control_plane.documents.service import Engine
 from control_plane.errors import TooLarge
@@ -78,7 +80,12 @@ async def respond(
         body.messages, recall=partial(house.recent_tools.recall, who.team()), tools=tool_names(parameters.get("tools"))
     )
     _bound(talk, house.settings.max_prompt_chars)
-    order = CallOrder(ChatRequest(talk.messages, parameters), model_group=body.model, freshness=fresh)
+    order = CallOrder(
+        ChatRequest(talk.messages, parameters),
+        model_group=body.model,
+        freshness=fresh,
+        render=_rendered,
+    )
     engine, warnings = _engine(body.plugins or ())
     if body.stream:
         stream, warned = await unless_client_leaves(request, _stream(who, house, place, order, engine))
@@ -87,10 +94,21 @@ async def respond(
         headers = headers_for(who, call_headers(stream.call))
         return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
     ready = await house.documents.ready(who, place, order, engine)
-    done = await house.placed_calls.call(who, place, ready.order, house.documents.reading(who, ready))
-    _remember(house, who.team(), done.call.answer.tool_calls)
-    warnings = [*talk.warnings, *warnings, *ready.warnings]
-    return rendered(from_answer(done.call.answer, warnings), headers=headers_for(who, billed_headers(done)))
+    reading = house.documents.reading(who, ready)
+    done = await house.placed_calls.call(who, place, ready.order, reading)
+    _remember(house, who.team(), done.call.answer.message.tool_calls)
+    answer: wire.RespondAnswer = done.call.rendered
+    all_warnings = [*talk.warnings, *warnings, *ready.warnings, *answer.warnings]
+    return rendered(
+        answer.model_copy(update={"warnings": all_warnings}), headers=headers_for(who, billed_headers(done))
+    )
+
+
+def _rendered(_call: LiveCall, answer: Completion) -> wire.RespondAnswer:
+    """The answer, before its call is recorded as succeeded. Raises: ValueError for what cannot be written as JSON."""
+    made = from_completion(answer, ())
+    made.model_dump_json()
+    return made
 
 
 async def _stream(
@@ -104,9 +122,8 @@ async def _stream(
 def _remember(house: HouseType, team_id: TeamId, calls: Sequence[ToolCall]) -> None:
     """Tool calls that a client may answer without repeating them."""
     for call in calls:
-        function = call.get("function") or {}
-        said = ToolCallSaid(str(function.get("name") or ""), str(function.get("arguments") or "{}"))
-        house.recent_tools.remember(team_id, str(call.get("id") or ""), said)
+        said = ToolCallSaid(call.name, call.arguments or "{}")
+        house.recent_tools.remember(team_id, call.id, said)
 
 
 def _engine(plugins: Sequence[wire.Plugin]) -> tuple[Engine | None, list[str]]:

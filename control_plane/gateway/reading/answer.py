@@ -4,7 +4,6 @@ Providers answer a request for a stream with JSON, and a buffered one with a str
 first byte, so both are read the same way, and a whole answer is the fold of its events.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 from control_plane.completion.events import Broken, Event, ProviderFault
@@ -26,9 +25,9 @@ BLANK = b" \t\r\n"
 class AnswerReader:
     """Feed it the bytes of an answer whose status is good, then `end()` it. Nothing follows a Broken."""
 
-    def __init__(self, *, answers: int = 1, tools: Sequence[str] = ()) -> None:
-        """As ChunkReader."""
-        self.chunks = ChunkReader(answers=answers, tools=tools)
+    def __init__(self, chunks: ChunkReader) -> None:
+        """`chunks`: takes the documents of the answer."""
+        self.chunks = chunks
         self._sse: SseReader | None = None
         self._body: list[bytes] | None = None
         self._length = 0
@@ -80,7 +79,7 @@ class AnswerReader:
             return [self.chunks.broken(TOO_LARGE)]
         events: list[Event] = []
         for event in read:
-            if event.data == DONE:
+            if event.document is None and event.data == DONE:
                 self.is_done = True
                 break
             is_error = event.name == "error"

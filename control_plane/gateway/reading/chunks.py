@@ -33,6 +33,8 @@ USUAL = frozenset(
     {"content", "role", "refusal", "tool_calls", "function_call", "reasoning_content", "annotations", "audio"}
 )
 
+EMPTY = ProviderFault(500, "empty_answer", text="the provider's answer is empty")
+
 MOST_SOURCES = 10_000
 """Pictures and citations of one answer that are remembered, so that none is written twice."""
 
@@ -43,8 +45,11 @@ class ChunkReader:
     `told_id`, `told_model`: what the provider calls the answer and its model. Nothing follows a Broken.
     """
 
-    def __init__(self, *, answers: int = 1, tools: Sequence[str] = ()) -> None:
-        """`answers`: how many were asked for; others are left out. `tools`: the names of the tools that the request offers."""
+    def __init__(self, *, answers: int = 1, tools: Sequence[str] = (), may_be_empty: bool = False) -> None:
+        """`answers`: how many were asked for; others are left out. `tools`: the names of the tools that the request offers.
+        `may_be_empty`: whether an answer without content is one although the provider was not kept from it.
+        """
+        self._may_be_empty = may_be_empty
         self.usage = ReportedUsage()
         self.told_id = ""
         self.told_model = ""
@@ -65,15 +70,12 @@ class ChunkReader:
 
     def take(self, document: Any, *, is_error: bool = False) -> list[Event]:
         """A chunk, or a whole answer. `is_error`: it comes under the name of an error."""
-        if isinstance(document, list) and document:
-            document = document[0]
         if self.is_broken:
             return []
-        fault = find_fault(document, is_certain=is_error)
-        if fault is not None:
+        if isinstance(document, list) and len(document) == 1:
+            document = document[0]
+        if (fault := _fault(document, is_error=is_error)) is not None:
             return [self.broken(fault)]
-        if not isinstance(document, dict):
-            return [self.broken(ProviderFault(500, text="not a chunk of an answer"))]
         self._take_head(document)
         choices = document.get("choices")
         events: list[Event] = []
@@ -83,7 +85,8 @@ class ChunkReader:
                     self._take_choice(choice, place, events)
         if (sources := document.get("citations")) and isinstance(sources, list):
             self._take_sources(sources, 0, events)
-        self.has_content = self.has_content or bool(events)
+        if events:
+            self.has_content = True
         return events
 
     def end(self) -> list[Event]:
@@ -101,12 +104,27 @@ class ChunkReader:
         for reader in self._tool_calls.values():
             events += reader.end()
         self.has_content = self.has_content or bool(events)
-        return events
+        return events if self._is_answer() else [self.broken(EMPTY)]
+
+    def _is_answer(self) -> bool:
+        """Whether it has content, or a reason to have none: its length, a filter, a turn that ends behind tools."""
+        return (
+            self.has_content
+            or self._may_be_empty
+            or any(finish.reason in ("length", "content_filter") for finish in self.finishes().values())
+        )
 
     def broken(self, fault: ProviderFault) -> Broken:
         """The answer breaks off."""
         self.is_broken = True
         return Broken(fault)
+
+    def finish(self, said: str | None, stop_sequence: str | None = None) -> None:
+        """Why the first answer ended, where the provider's word does not stand in the chunks."""
+        if said is not None:
+            self._finishes[0] = said
+        if stop_sequence is not None:
+            self._stop_sequences[0] = stop_sequence
 
     def finishes(self) -> Mapping[int, Finish]:
         """Why each of the answers that were asked for ended. One whose reason is missing ended as the first known one."""
@@ -314,6 +332,14 @@ class ChunkReader:
                     events += reader.take(call)
         except TooManyCalls as error:
             events.append(self.broken(ProviderFault(500, text=str(error))))
+
+
+def _fault(document: Any, *, is_error: bool) -> ProviderFault | None:
+    if not isinstance(document, dict):
+        return find_fault(document, is_certain=True)
+    if document.get("choices") and "error" not in document and not is_error:
+        return None
+    return find_fault(document, is_certain=is_error)
 
 
 def _index(said: Any, place: int) -> int:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.completion.events import ProviderFault
+from control_plane.gateway.reading.json_text import parse
 
 Json = Mapping[str, Any]
 
@@ -15,6 +16,9 @@ MOST_CHARS = 200
 """Kept of a code, type or param."""
 
 MOST_TEXT = 2000
+
+MAX_ERROR_BYTES = 1_000_000
+"""Read of an answer with an error status."""
 
 LOWEST_ERROR, HIGHEST_ERROR = 400, 600
 
@@ -41,9 +45,13 @@ STATUSES: tuple[tuple[tuple[str, ...], int], ...] = (
 MINIMAX: Mapping[int, int] = {1002: 429, 1004: 401, 1008: 402, 1026: 400, 1027: 400, 1039: 400, 2013: 400}
 
 
-def fault_of_body(status: int, body: Any, *, retry_after: str | None = None, text: str = "") -> ProviderFault:
-    """The fault of an answer with an error status. `body`: as JSON, None where it is none; `text`: as it came."""
-    found = find_fault(body, is_certain=True) or ProviderFault(status, text=text[:MOST_TEXT])
+def fault_of_text(status: int, text: bytes, *, retry_after: str | None = None) -> ProviderFault:
+    """The fault of an answer with an error status."""
+    try:
+        found = find_fault(parse(text), is_certain=True)
+    except ValueError:
+        found = None
+    found = found or ProviderFault(status, text=text[:MOST_TEXT].decode("utf-8", "replace"))
     return ProviderFault(status, found.code, found.type, found.param, found.text, retry_after)
 
 
@@ -102,6 +110,25 @@ def _of_error(error: Any, around: Json) -> ProviderFault:
     if status is None:
         status = _status_of_words(_word(code), _word(kind))
     return ProviderFault(status, _word(code), _word(kind), _word(error.get("param")), _text(message))
+
+
+def _names_of(error: Json) -> tuple[Any, Any]:
+    """Its code and its type. Google puts a word beside a number, and the reason into the details."""
+    code, kind = error.get("code"), error.get("type")
+    if kind is None and isinstance(metadata := error.get("metadata"), dict):
+        kind = metadata.get("error_type")
+    if isinstance(word := error.get("status"), str) and not word.isdigit():
+        kind = kind or word
+    if isinstance(details := error.get("details"), list):
+        reasons = (detail.get("reason") for detail in details if isinstance(detail, dict))
+        code = next((reason for reason in reasons if isinstance(reason, str)), code)
+    if isinstance(inner := error.get("innererror"), dict):  # Azure
+        code = inner.get("code") or code
+    if code is None:
+        code = next(
+            (found for key in ("status", "error_code", "__type") if (found := error.get(key)) is not None), None
+        )
+    return code, kind
 
 
 def _status(error: Json, around: Json) -> int | None:

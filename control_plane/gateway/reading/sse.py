@@ -4,8 +4,7 @@ Two liberties, for providers that do not follow it: a line of data that is JSON 
 the empty line behind it, and what stands in a last event without an end counts.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -21,13 +20,12 @@ class EventTooLong(ValueError):
     """A provider sent an event, or a line, without an end."""
 
 
-@dataclass(frozen=True, slots=True)
-class SseEvent:
-    """An event: its name, its data as bytes, and as JSON (`document`; None where it is none)."""
+class SseEvent(NamedTuple):
+    """An event: its name, its data as JSON (`document`; None where it is none) or else as bytes."""
 
     name: str
-    data: bytes
-    document: Any = None
+    document: Any
+    data: bytes = b""
 
 
 class SseReader:
@@ -46,29 +44,37 @@ class SseReader:
         if not self._is_begun and received:
             self._is_begun = True
             received = received.removeprefix(BOM)
+        if self._ended_in_cr or b"\r" in received:
+            received = self._with_line_feeds(received)
+        if b"\n" not in received:
+            self._keep(received)
+            return []
+        events: list[SseEvent] = []
+        first, *lines = received.split(b"\n")
+        last = lines.pop()
+        if self._line:
+            self._keep(first)
+            first = b"".join(self._line)
+            self._line.clear()
+        self._take(first, events)
+        for line in lines:
+            if line:
+                self._take(line, events)
+            elif self._data:
+                self._dispatch(events)
+            else:
+                self._name = ""
+        self._length = sum(map(len, self._data))
+        if last:
+            self._keep(last)
+        return events
+
+    def _with_line_feeds(self, received: bytes) -> bytes:
+        """The bytes with one kind of line end; a pair that the network cut is one end."""
         if self._ended_in_cr and received.startswith(b"\n"):
             received = received[1:]
-            self._ended_in_cr = False
-        if not received:
-            return []
-        if b"\r" in received:
-            self._ended_in_cr = received.endswith(b"\r")
-            received = received.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-        else:
-            self._ended_in_cr = False
-        first, *lines = received.split(b"\n")
-        self._keep(first)
-        if not lines:
-            return []
-        line = b"".join(self._line)
-        self._line.clear()
-        last = lines.pop()
-        events: list[SseEvent] = []
-        for each in (line, *lines):
-            self._take(each, events)
-        self._length = sum(map(len, self._data))
-        self._keep(last)
-        return events
+        self._ended_in_cr = received.endswith(b"\r")
+        return received.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def rest(self) -> list[SseEvent]:
         """What a provider wrote in a last event that it did not end."""
@@ -85,37 +91,43 @@ class SseReader:
 
     def _take(self, line: bytes, events: list[SseEvent]) -> None:
         if line.startswith(b"data:"):
-            self._take_data(line[6:] if line[5:6] == b" " else line[5:], events)
+            data = line[6:] if line[5:6] == b" " else line[5:]
+            if self._data:
+                self._go_on(data, events)
+                return
+            try:
+                events.append(SseEvent(self._name, orjson.loads(data)))
+            except orjson.JSONDecodeError:
+                if data.strip() == DONE:
+                    events.append(SseEvent(self._name, None, DONE))
+                else:
+                    self._data.append(data)
         elif not line:
             self._dispatch(events)
         elif line == b"data":
-            self._take_data(b"", events)
+            self._data.append(b"")
         elif line.startswith(b"event:"):
             self._name = line[6:].strip().decode("utf-8", "replace")
 
-    def _take_data(self, data: bytes, events: list[SseEvent]) -> None:
+    def _go_on(self, data: bytes, events: list[SseEvent]) -> None:
+        """One more line of an event; or, where the one before is whole by itself, the next event."""
         if len(self._data) == 1 and (before := _document(self._data[0])) is not None:
-            events.append(SseEvent(self._name, self._data.pop(), before))
-        if self._data:
-            self._data.append(data)
-        elif data.strip() == DONE:
-            events.append(SseEvent(self._name, DONE))
+            self._data.clear()
+            events.append(SseEvent(self._name, before))
+            self._take(b"data:" + data, events)
         else:
-            try:
-                events.append(SseEvent(self._name, data, orjson.loads(data)))
-            except orjson.JSONDecodeError:
-                self._data.append(data)
+            self._data.append(data)
 
     def _dispatch(self, events: list[SseEvent]) -> None:
         name, self._name = self._name, ""
         if not self._data:
             return
-        data = b"\n".join(self._data)
+        data = b"\n".join(self._data).strip()
         self._data.clear()
-        if data.strip() == DONE:
-            events.append(SseEvent(name, DONE))
-        elif data.strip():
-            events.append(SseEvent(name, data, _document(data)))
+        if data == DONE:
+            events.append(SseEvent(name, None, DONE))
+        elif data:
+            events.append(SseEvent(name, _document(data), data))
 
 
 def _document(data: bytes) -> Any:

@@ -1,0 +1,52 @@
+"""The stream of the Job API: OpenAI's chunks, as S0 has them. The last one has an empty delta, the reason and the usage."""
+
+import time
+from typing import Any
+
+from control_plane.api.openai.messages import Deltas, finish_of
+from control_plane.api.sse import DONE, event
+from control_plane.chat import Ending
+from control_plane.completion.events import Content
+from control_plane.errors import HouseError
+
+
+class JobChunks:
+    """Writes one stream. `is_cached`: the answer was given before, which the last chunk says."""
+
+    def __init__(self, call_id: str, model: str, *, is_cached: bool) -> None:
+        self._marks = {"cached": True} if is_cached else {}
+        self._deltas = Deltas()
+        self._is_begun = False
+        self._head: dict[str, Any] = {
+            "id": f"chatcmpl-{call_id}",
+            "object": "chat.completion.chunk",
+            "created": int(time.time()),
+            "model": model,
+        }
+
+    def chunk(self, content: Content) -> bytes:
+        """One event."""
+        delta = self._deltas.delta(content)
+        if delta is None:
+            return b""
+        if not self._is_begun:
+            self._is_begun = True
+            delta = {"role": "assistant", **delta}
+        choice = {"index": 0, "delta": delta, "finish_reason": None}
+        return event({**self._head, "choices": [choice]})
+
+    def ending(self, ending: Ending) -> bytes:
+        """The reason with the usage, then `[DONE]`: two events, each whole."""
+        used = ending.usage
+        counted = {
+            "prompt_tokens": used.prompt_tokens,
+            "completion_tokens": used.completion_tokens,
+            "total_tokens": used.total_tokens,
+        }
+        choice = {"index": 0, "delta": {}, **finish_of(ending.finish)}
+        return event({**self._head, "choices": [choice], "usage": counted, **self._marks}) + DONE
+
+    def error(self, error: HouseError) -> bytes:
+        """The failure as an event, then `[DONE]`."""
+        kind = "timeout_error" if error.code == "model_timeout" else "api_error"
+        return event({"error": {"message": error.message, "type": kind, "code": error.code}}) + DONE
