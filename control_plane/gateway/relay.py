@@ -13,6 +13,7 @@ import aiohttp
 import orjson
 
 from control_plane.chat import CHAT_PARAMETERS, ChatRequest, Message
+from control_plane.gateway.history import prepare_messages, prepare_parameters
 from control_plane.gateway.relay_targets import Target
 
 CONNECTIONS_PER_HOST = 1000
@@ -141,9 +142,10 @@ def mapped(target: Target, message: str, status: int, headers: Mapping[str, str]
 
 
 def _body(target: Target, request: ChatRequest, *, is_stream: bool) -> bytes:
-    messages: Any = target.config.translate_developer_role_to_system_role(messages=_copied(request.messages))
+    prepared = prepare_messages(request.messages, target.dialect)
+    messages: Any = target.config.translate_developer_role_to_system_role(messages=_copied(prepared))
     asked = {name: value for name, value in request.parameters.items() if name in CHAT_PARAMETERS}
-    parameters = target.mapped(asked, is_stream=is_stream)
+    parameters = target.mapped(prepare_parameters(asked, prepared, target.dialect), is_stream=is_stream)
     extra = parameters.pop("extra_body", None)
     body = target.config.transform_request(
         model=target.model,
