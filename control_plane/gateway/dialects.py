@@ -5,8 +5,11 @@ that is not in the table gets OpenAI's fields only: strict ones answer 400 to an
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+OUTPUTS = frozenset({"audio", "modalities", "prediction"})
+"""Parameters about the form of an answer, which LiteLLM passes on to most providers, whether they have it or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Dialect:
     needs_thinking_first: bool = False
     service_tiers: Mapping[str, str] | None = None
     tier_is_unlisted: bool = False
+    outputs: frozenset[str] = frozenset()
+    efforts: Mapping[str, str] = field(default_factory=dict)
 
 
 OPENAI_TIERS: Mapping[str, str] = {
@@ -56,7 +61,7 @@ CLOUD_TIERS: Mapping[str, str] = {
 """Bedrock and Gemini have no `auto`, and LiteLLM would make Gemini's `priority` of it, at a higher price."""
 
 PLAIN = Dialect()
-OPENAI = Dialect(openai_only=True, service_tiers=OPENAI_TIERS)
+OPENAI = Dialect(openai_only=True, service_tiers=OPENAI_TIERS, outputs=OUTPUTS)
 CLAUDE = Dialect(
     thinking_blocks=True,
     cache_control=True,
@@ -74,6 +79,8 @@ GEMINI = Dialect(
     merges_turns=True,
     parses_arguments=True,
     service_tiers=CLOUD_TIERS,
+    outputs=frozenset({"audio", "modalities"}),
+    efforts={"xhigh": "high", "max": "high"},
 )
 REASONING = Dialect(reasoning="reasoning_content")
 CACHING = replace(REASONING, cache_control=True)
@@ -91,6 +98,7 @@ DIALECTS: Mapping[str, Dialect] = {
         annotations=True,
         images=True,
         service_tiers=OPENAI_TIERS,
+        outputs=OUTPUTS,
     ),
     "litellm_proxy": Dialect(
         reasoning="reasoning_content",
@@ -103,25 +111,27 @@ DIALECTS: Mapping[str, Dialect] = {
         images=True,
         tool_media=frozenset({"image_url", "file"}),
         service_tiers={tier: tier for tier in OPENAI_TIERS},
+        outputs=OUTPUTS,
     ),
     "databricks": Dialect(cache_control=True),
-    "dashscope": CACHING,
+    "dashscope": replace(CACHING, outputs=frozenset({"audio", "modalities"})),
     "minimax": replace(CACHING, reasoning_details=True),
     "zai": CACHING,
     "fireworks_ai": replace(
         REASONING,
+        outputs=frozenset({"prediction"}),
         service_tiers={"auto": "auto", "default": "default", "priority": "priority", "standard_only": "default"},
     ),
     "groq": Dialect(service_tiers=GROQ_TIERS),
     "ollama": replace(REASONING, parses_arguments=True),
     "ollama_chat": replace(REASONING, parses_arguments=True),
+    **dict.fromkeys(("hosted_vllm", "vllm"), replace(REASONING, outputs=frozenset({"audio", "modalities"}))),
     "cohere": Dialect(parses_arguments=True),
     "cohere_chat": Dialect(parses_arguments=True),
     **dict.fromkeys(
         (
             "deepinfra",
             "deepseek",
-            "hosted_vllm",
             "llamafile",
             "lm_studio",
             "moonshot",
@@ -129,7 +139,6 @@ DIALECTS: Mapping[str, Dialect] = {
             "novita",
             "nvidia_nim",
             "together_ai",
-            "vllm",
             "volcengine",
             "xai",
             "xiaomi_mimo",

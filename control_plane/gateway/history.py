@@ -5,12 +5,12 @@ one accepts. What is left out follows from the deployment's Dialect alone.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from control_plane.chat import Message
-from control_plane.gateway.dialects import Dialect
+from control_plane.gateway.dialects import OUTPUTS, Dialect
 from control_plane.gateway.reasoning import reasoning_of
 from control_plane.gateway.tool_results import hoist_media, in_order
 
@@ -29,24 +29,34 @@ TRANSLATED = REASONING_FIELDS | OPENAI_FIELDS | OTHER_FIELDS | {"cache_control"}
 def prepare_messages(messages: Sequence[Message], dialect: Dialect) -> list[Json]:
     """The messages as the dialect has them. Those given are not written into.
 
-    Results of tools stand directly behind the message that called them; consecutive assistant messages are one, unless
-    LiteLLM joins them itself; pictures in results follow in a user message where results hold only text.
+    Results of tools stand directly behind the message that called them; an answer that was divided into several messages
+    is one again, unless LiteLLM joins them itself; pictures in results follow in a user message where results hold only text.
     """
     if all(map(_is_plain, messages)) and not _has_consecutive_assistants(messages):
         return [dict(message) for message in messages]
-    kept = [_prepared(message, dialect) for message in in_order(messages) if not _is_empty(message, dialect)]
-    if not dialect.merges_turns:
-        kept = list(_merged(kept))
+    kept: list[Json] = []
+    for message in in_order(messages):
+        prepared = _prepared(message, dialect)
+        if _is_empty(message, prepared):
+            continue
+        if kept and not dialect.merges_turns and _goes_on(kept[-1], message):
+            kept[-1] = _both(kept[-1], prepared)
+        else:
+            kept.append(prepared)
     return hoist_media([_with_content(message) for message in kept], dialect.tool_media)
 
 
 def prepare_parameters(parameters: Mapping[str, Any], messages: Sequence[Message], dialect: Dialect) -> Json:
     """The parameters as the dialect has them, for a conversation that was prepared.
 
-    A tier of service that the provider does not have is left out, as is Claude's thinking in the middle of a turn whose
-    beginning came without it.
+    A tier of service and forms of answers that the provider does not have are left out, as is Claude's thinking in the
+    middle of a turn whose beginning came without it.
     """
-    prepared = dict(parameters)
+    left_out = OUTPUTS - dialect.outputs
+    prepared = {name: value for name, value in parameters.items() if name not in left_out}
+    effort = prepared.get("reasoning_effort")
+    if isinstance(effort, str):
+        prepared["reasoning_effort"] = dialect.efforts.get(effort, effort)
     tier = prepared.pop("service_tier", None)
     if tier is not None and dialect.service_tiers is not None and tier in dialect.service_tiers:
         prepared["service_tier"] = dialect.service_tiers[tier]
@@ -188,12 +198,22 @@ def _without_cache_control(part: Any) -> Any:
     return {name: value for name, value in part.items() if name != "cache_control"}
 
 
-def _is_empty(message: Message, dialect: Dialect) -> bool:
-    """An assistant message that held only a reasoning, of which nothing is left."""
+def _is_empty(message: Message, prepared: Json) -> bool:
+    """Whether an assistant message held only a reasoning, of which nothing is left."""
     if message["role"] != "assistant" or REASONING_FIELDS.isdisjoint(message):
         return False
-    prepared = _prepared(message, dialect)
     return not any(value for name, value in prepared.items() if name not in ("role", "name"))
+
+
+def _goes_on(before: Json, message: Message) -> bool:
+    """Whether an assistant message is part of the one before it, which it was divided from to keep the order of thinking.
+
+    One that follows tool calls is, too: their results must follow directly.
+    """
+    if before["role"] != "assistant" or message["role"] != "assistant":
+        return False
+    says_nothing = not any(before.get(name) for name in ("content", "refusal", "audio"))
+    return bool(before.get("tool_calls")) or says_nothing or not REASONING_FIELDS.isdisjoint(message)
 
 
 def _with_content(message: Json) -> Json:
@@ -202,24 +222,6 @@ def _with_content(message: Json) -> Json:
         return message
     is_null = message["role"] == "assistant" and any(message.get(name) for name in ("tool_calls", "refusal", "audio"))
     return {**message, "content": None if is_null else ""}
-
-
-def _merged(messages: Sequence[Json]) -> Iterator[Json]:
-    """The messages with consecutive ones of the assistant in one."""
-    open_message: Json | None = None
-    for message in messages:
-        if open_message is not None:
-            if message["role"] == "assistant" and message.get("name") == open_message.get("name"):
-                open_message = _both(open_message, message)
-                continue
-            yield open_message
-            open_message = None
-        if message["role"] == "assistant":
-            open_message = message
-        else:
-            yield message
-    if open_message is not None:
-        yield open_message
 
 
 def _both(first: Json, second: Json) -> Json:
