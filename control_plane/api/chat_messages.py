@@ -22,6 +22,8 @@ def chat_messages(given: Sequence[ChatMessage]) -> list[Json]:
             continue
         if message.function_call is not None:
             _add_call(written, place)
+        for call in written.get("tool_calls") or ():
+            call["function"].setdefault("arguments", "{}")
         if message.role == "assistant" and isinstance(written.get("content"), list):
             messages += _split(written)
         else:

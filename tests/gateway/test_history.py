@@ -73,7 +73,7 @@ KEPT: dict[tuple[str, str], set[str]] = {
 }
 
 
-@pytest.mark.parametrize(("provider", "model"), KEPT, ids=lambda value: str(value))
+@pytest.mark.parametrize(("provider", "model"), KEPT, ids=str)
 def test_each_provider_gets_the_reasoning_in_its_own_fields_and_no_other(provider: str, model: str) -> None:
     given = copy.deepcopy(ANSWER)
     (_, answer) = sent(provider, USER, given, model=model)

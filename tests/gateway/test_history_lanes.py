@@ -36,7 +36,7 @@ MODELS = {
     "hosted_vllm": "hosted_vllm/qwen3",
     "moonshot": "moonshot/kimi-k2-thinking",
     "xai": "xai/grok-4",
-    "groq": "groq/llama-3.3-70b-versatile",
+    "cerebras": "cerebras/gpt-oss-120b",
     "mistral": "mistral/mistral-large-latest",
 }
 KEPT = {
@@ -73,7 +73,10 @@ async def test_each_provider_gets_what_it_accepts(
     fields = {field for field, value in answer.items() if value is not None}
     assert fields - {"role", "content", "tool_calls"} == KEPT.get(name, set())
     assert messages[2]["content"] == "A map"
-    assert messages[3]["content"][1]["image_url"]["url"] == PICTURE["image_url"]["url"]
+    shown = messages[3]["content"]
+    assert "call_1" in str(shown)
+    if name != "deepseek":  # whose models read text alone: LiteLLM leaves pictures out there
+        assert PICTURE in shown
 
 
 async def test_a_fallback_gets_what_the_first_provider_would_have_refused(
