@@ -149,6 +149,7 @@ class CallService:
         """The answer as its API responds with it, then the record."""
         failpoints.reach("provider_answered")
         try:
+            failpoints.reach("rendering")
             rendered = order.render(live, answer)
         except Exception as error:
             log.exception("answer_not_rendered", extra={"call_id": str(live.intent.call_id)})

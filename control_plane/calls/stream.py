@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Self
 
+from control_plane import failpoints
 from control_plane.cache.forms import RecordedAnswer
 from control_plane.cache.rules import MOST_PIECES
 from control_plane.cache.service import Slot
@@ -91,6 +92,7 @@ class LiveStream:
         finishes = self._upstream.finishes()
         ending = Ending(finishes, usage, cost)
         try:
+            failpoints.reach("rendering")
             rendered = render(ending)
         except Exception as error:
             log.exception("answer_not_rendered", extra={"call_id": str(self.call.intent.call_id)})
@@ -112,10 +114,12 @@ class LiveStream:
         """What was used, whatever happens: the call must end."""
         call_id = str(self.call.intent.call_id)
         try:
+            failpoints.reach("closing_upstream")
             await self._upstream.aclose()
         except Exception:  # what was produced is recorded all the same
             log.exception("upstream_not_closed", extra={"call_id": call_id})
         try:
+            failpoints.reach("settling")
             return await self._upstream.settle()
         except Exception:
             log.exception("usage_not_settled", extra={"call_id": call_id})
