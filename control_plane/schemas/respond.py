@@ -201,7 +201,10 @@ class RespondAnswer(Answer):
 
 
 class ErrorFacts(Answer):
-    """What went wrong. `code` is finer than `type`; `provider_status` and `retry_after_ms` are null where unknown."""
+    """What went wrong. `code` is finer than `type`; `provider_status` and `retry_after_ms` are null where unknown.
+
+    `provider_code`, `provider_type` and `provider_param` are the provider's own, where it reported something.
+    """
 
     type: Literal[
         "rate_limit",
@@ -219,6 +222,9 @@ class ErrorFacts(Answer):
     provider_status: int | None
     retry_after_ms: int | None
     code: str
+    provider_code: str | None = None
+    provider_type: str | None = None
+    provider_param: str | None = None
 
 
 class RespondError(Answer):

@@ -49,9 +49,7 @@ async def test_a_stream_is_reported_at_its_cost(gateway_for: Opener, reports: li
 
 @pytest.mark.parametrize("lane", ["litellm"], indirect=True)
 @pytest.mark.parametrize("is_stream", [False, True])
-async def test_litellm_reports_tokens_by_kind(
-    gateway_for: Opener, reports: list[SpendReport], is_stream: bool
-) -> None:
+async def test_litellm_reports_tokens_by_kind(gateway_for: Opener, reports: list[SpendReport], is_stream: bool) -> None:
     gateway = await gateway_for("kinds")
     if is_stream:
         await read(await gateway.stream(make_call("kinds")))
