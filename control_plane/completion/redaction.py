@@ -71,7 +71,7 @@ def redacted(text: str, limit: int = MAX_READ) -> str:
     """The text without secrets, on one line, at most `limit` characters of it. What is redacted stays as it is."""
     line = storable(text, MAX_READ)
     if len(text) > MAX_READ:
-        line = line.rpartition(" ")[0]  # half a key is not seen to be one
+        line = line.rpartition(" ")[0] or REDACTED  # half a key is not seen to be one
     for pattern, replacement in PATTERNS:
         line = pattern.sub(replacement, line)
     return line[:limit]
