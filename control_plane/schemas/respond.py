@@ -222,9 +222,9 @@ class ErrorFacts(Answer):
     provider_status: int | None
     retry_after_ms: int | None
     code: str
-    provider_code: str | None = None
-    provider_type: str | None = None
-    provider_param: str | None = None
+    provider_code: str | None = Field(default=None, exclude_if=lambda given: given is None)
+    provider_type: str | None = Field(default=None, exclude_if=lambda given: given is None)
+    provider_param: str | None = Field(default=None, exclude_if=lambda given: given is None)
 
 
 class RespondError(Answer):

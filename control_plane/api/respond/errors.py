@@ -23,7 +23,9 @@ PROVIDER_CODES = frozenset({ProviderError.code, *(kind.code for kind in Provider
 
 
 def respond_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
-    """Status and body. `provider_code`, `_type` and `_param` are there when the provider reported something."""
+    """Status and body. `provider_code`, `_type` and `_param` are there as far as the provider
+    reported them.
+    """
     retry_after_s = failure.retry_after_s
     error: dict[str, Any] = {
         "type": _type_of(failure),
@@ -33,7 +35,8 @@ def respond_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
         "code": failure.code,
     }
     if failure.provider is not None:
-        error |= {f"provider_{name}": failure.provider[name] for name in ("code", "type", "param")}
+        words = {f"provider_{name}": failure.provider[name] for name in ("code", "type", "param")}
+        error |= {name: word for name, word in words.items() if word is not None}
     return failure.status, {"error": error}
 
 
