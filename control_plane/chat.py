@@ -244,10 +244,19 @@ class SpendReport:
     deployment_id: str
     provider: str
     cost: NanoUsd
-    prompt_tokens: int
-    completion_tokens: int
+    usage: Usage
     started_at: datetime
     ended_at: datetime
     is_cached: bool
     error_class: str | None
     lane: Lane = "litellm"
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The whole input."""
+        return self.usage.prompt_tokens
+
+    @property
+    def completion_tokens(self) -> int:
+        """The whole output."""
+        return self.usage.completion_tokens

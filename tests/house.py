@@ -17,6 +17,7 @@ from control_plane.app import create_app
 from control_plane.fetching.fetcher import Resolve, look_up
 from control_plane.house import House
 from control_plane.runtime import open_house
+from control_plane.schemas.jobs import UsageTotals
 from control_plane.settings import Settings
 from tests.provider import Provider
 
@@ -118,6 +119,11 @@ def settings_for(database_url: str, config: Path, **more: Any) -> Settings:
         port=0,
         **more,
     )
+
+
+def used(prompt: int, completion: int) -> dict[str, int]:
+    """Tokens by kind, of calls without any but plain ones."""
+    return dict.fromkeys(UsageTotals.model_fields, 0) | {"input_fresh_tokens": prompt, "output_tokens": completion}
 
 
 @dataclass(frozen=True)

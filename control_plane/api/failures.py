@@ -7,7 +7,8 @@ from http import HTTPStatus
 from typing import Any
 
 from control_plane.api.answers import limit_headers
-from control_plane.errors import AlreadyExists, HouseError, IdempotencyAnswerSecret, JobClosed
+from control_plane.completion.faults import as_shown
+from control_plane.errors import AlreadyExists, HouseError, IdempotencyAnswerSecret, JobClosed, fault_of
 from control_plane.limits.rules import Standing
 
 DEFAULT_RETRY_AFTER_S = 1
@@ -21,7 +22,8 @@ REPEATED_IN_VAIN = frozenset({JobClosed.code, IdempotencyAnswerSecret.code, Alre
 class Failure:
     """What went wrong. `facts` belong to the code; `detail` is more precise than the message, where something is.
 
-    `provider_status`: what the provider answered, where it did. `standing`: what the rate limits leave, when one refused.
+    `provider_status`: what the provider answered, where it did. `provider`: what it reported as wrong, in its own words:
+    status, code, type and param, redacted, never its text. `standing`: what the rate limits leave, when one refused.
     """
 
     status: int
@@ -31,6 +33,7 @@ class Failure:
     detail: Any = None
     retry_after_s: float | None = None
     provider_status: int | None = None
+    provider: Mapping[str, Any] | None = None
     standing: Standing | None = None
 
     @classmethod
@@ -39,15 +42,22 @@ class Failure:
         retry_after_s = error.retry_after_s
         if retry_after_s is None and error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
             retry_after_s = DEFAULT_RETRY_AFTER_S
+        provider = as_shown(fault_of(error))
         return cls(
             error.status,
             error.code,
             error.message,
             error.facts,
             retry_after_s=retry_after_s,
-            provider_status=getattr(error, "provider_status", None),
+            provider_status=getattr(error, "provider_status", None) or (provider or {}).get("status"),
+            provider=provider,
             standing=getattr(error, "standing", None),
         )
+
+    @property
+    def provider_facts(self) -> Mapping[str, Any]:
+        """`provider` as a field of an error, where the provider reported something."""
+        return {} if self.provider is None else {"provider": self.provider}
 
     @property
     def headers(self) -> dict[str, str]:
@@ -67,9 +77,9 @@ ErrorWire = Callable[[Failure], tuple[int, Mapping[str, Any]]]
 
 
 def job_api_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
-    """As `/api` says it: `{"detail": sentence, "error": {"code", "message", …facts}}`."""
+    """As `/api` says it: `{"detail": sentence, "error": {"code", "message", …facts, "provider"}}`."""
     detail = failure.message if failure.detail is None else failure.detail
-    error = {"code": failure.code, "message": failure.message, **failure.facts}
+    error = {"code": failure.code, "message": failure.message, **failure.facts, **failure.provider_facts}
     return failure.status, {"detail": detail, "error": error}
 
 

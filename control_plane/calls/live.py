@@ -12,6 +12,8 @@ import anyio
 from control_plane import failpoints
 from control_plane.chat import Completion, PlainAnswer, ProviderCall, Served
 from control_plane.clock import Clock
+from control_plane.completion.events import ProviderFault
+from control_plane.completion.faults import log_fields
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
 from control_plane.errors import CallLost, DatabaseUnavailable, HouseError
@@ -37,6 +39,7 @@ class Outcome:
     served: Served | None = None
     finish_reason: FinishReason | None = None
     error_code: str | None = None
+    fault: ProviderFault | None = None
 
     @classmethod
     def of(cls, answer: Completion | PlainAnswer) -> "Outcome":
@@ -196,6 +199,7 @@ class LiveCall:
             error_code=outcome.error_code,
             is_cached=self.is_cached,
             is_unpriced=outcome.cost is None,
+            fault=outcome.fault,
         )
 
     async def _write(self, outcome: Outcome) -> Written:
@@ -269,5 +273,6 @@ class LiveCall:
                 "cached": self.is_cached,
                 "latency_ms": self.latency_ms,
                 "first_chunk_ms": self.first_chunk_ms,
+                **log_fields(outcome.fault),
             },
         )

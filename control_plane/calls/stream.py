@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Self
 
 from control_plane import failpoints
@@ -11,10 +12,10 @@ from control_plane.cache.service import Slot
 from control_plane.calls.live import LiveCall, Outcome
 from control_plane.calls.rules import CLIENT_CLOSED, DRAINED
 from control_plane.chat import Ending, Served
-from control_plane.completion.events import Content
+from control_plane.completion.events import Content, ProviderFault
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
-from control_plane.errors import error_code_of
+from control_plane.errors import error_code_of, fault_of
 from control_plane.gateway.streams import AnswerStream
 from control_plane.jobs.rules import CallStatus
 from control_plane.units import NanoUsd
@@ -62,7 +63,8 @@ class LiveStream:
                 self._record(event)
                 return event
         except Exception as error:
-            await self._finish(CallStatus.FAILED, error)
+            work = self._close_and_record(CallStatus.FAILED, error_code_of(error), fault_of(error))
+            await self.call.in_flight.to_its_end(work)
             raise
         raise StopAsyncIteration
 
@@ -103,12 +105,9 @@ class LiveStream:
             self._slot.keep(RecordedAnswer(self._events, ending, self.served))
         return rendered
 
-    async def _finish(self, status: CallStatus, error: Exception) -> None:
-        await self.call.in_flight.to_its_end(self._close_and_record(status, error_code_of(error)))
-
-    async def _close_and_record(self, status: CallStatus, error_code: str) -> None:
+    async def _close_and_record(self, status: CallStatus, error_code: str, fault: ProviderFault | None = None) -> None:
         usage, cost = await self._close_and_settle()
-        await self.call.record(self._outcome(status, usage, cost, error_code))
+        await self.call.record(replace(self._outcome(status, usage, cost, error_code), fault=fault))
 
     async def _close_and_settle(self) -> tuple[Usage, NanoUsd | None]:
         """What was used, whatever happens: the call must end."""

@@ -234,7 +234,10 @@ class RespondAnswer(Answer):
 
 
 class ErrorFacts(Answer):
-    """What went wrong. `code` is finer than `type`; `provider_status` and `retry_after_ms` are null where unknown."""
+    """What went wrong. `code` is finer than `type`; `provider_status` and `retry_after_ms` are null where unknown.
+
+    `provider_code`, `provider_type` and `provider_param` are the provider's own, where it reported something.
+    """
 
     type: Literal[
         "rate_limit",
@@ -252,6 +255,9 @@ class ErrorFacts(Answer):
     provider_status: int | None
     retry_after_ms: int | None
     code: str
+    provider_code: str | None = Field(default=None, exclude_if=lambda given: given is None)
+    provider_type: str | None = Field(default=None, exclude_if=lambda given: given is None)
+    provider_param: str | None = Field(default=None, exclude_if=lambda given: given is None)
 
 
 class RespondError(Answer):
