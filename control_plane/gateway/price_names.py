@@ -19,6 +19,9 @@ MAPS = "google_maps_grounding_cost_per_query"
 CACHE_READ, CACHE_WRITE = "cache_read_input_token_cost", "cache_creation_input_token_cost"
 LONG_CACHE_WRITE = f"{CACHE_WRITE}_above_1hr"
 
+CHAT_MODES = frozenset({None, "chat", "responses", "completion"})
+"""What LiteLLM's list calls models that chat; None: it does not say."""
+
 TIERS: Mapping[str, str] = {
     "flex": "flex",
     "balanced": "balanced",

@@ -19,7 +19,6 @@ DEFAULT_MAX_OUTPUT_TOKENS = 16_384
 UNIT_PRICES = ("input_cost_per_query", "ocr_cost_per_page")
 """What endpoints that are not priced by the token are priced by."""
 
-CHAT_MODES = frozenset({None, "chat", "responses", "completion"})
 CHARACTERS_PER_TOKEN = 8
 """Of an answer that is priced by the character; usual is 4 to 5."""
 CALL_S = 600.0
@@ -51,7 +50,7 @@ def rate_of(
     provider and name. `params`: the deployment's `litellm_params`, which apply to every call.
     """
     given = params or {}
-    is_chat = mode in CHAT_MODES
+    is_chat = mode in names.CHAT_MODES
     uplift = _uplift(info, given)
     prices = list(_priced_tokens(info))
     tiers = {
@@ -81,7 +80,7 @@ def rate_of(
         output=per_million(_highest(outputs) * uplift),
         unit=money(_highest(map(_float, units))),
         max_output_tokens=max(int(tokens) for tokens in (limit or DEFAULT_MAX_OUTPUT_TOKENS, *asked) if tokens),
-        is_known=any(price is not None for price in (known if mode in CHAT_MODES - {None} else [*known, *units])),
+        is_known=any(price is not None for price in (known if mode in names.CHAT_MODES - {None} else [*known, *units])),
         likely_input=per_million(_highest(plain)),
         call=_call(info, model, given) if is_chat else NanoUsd(0),
         file=_file(info) if is_chat else NanoUsd(0),
