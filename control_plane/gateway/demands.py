@@ -5,7 +5,7 @@ apart (`file_tokens.py`), since their data is not read as text. Of ordinary text
 prompt is likely to use; `text_size.py` says what it may be at most.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from control_plane.chat import CallRequest, ChatRequest, Demand, PlainRequest, Rate
@@ -90,9 +90,9 @@ def _part_text(part: Any) -> Any:
 
 
 def _containers(parameters: Mapping[str, Any]) -> Iterator[Any]:
-    return (value for value in parameters.values() if isinstance(value, str | list | tuple | Mapping))
+    return (value for value in parameters.values() if not isinstance(value, int | float | None))
 
 
-def _parts(message: Mapping[str, Any]) -> Iterator[Any]:
+def _parts(message: Mapping[str, Any]) -> Sequence[Any]:
     content = message.get("content")
-    return iter(content if isinstance(content, list | tuple) else ())
+    return content if isinstance(content, list | tuple) else ()

@@ -43,16 +43,19 @@ def size_of(values: Iterable[Any]) -> Size:
         item = waiting.pop()
         if item is None:
             continue
-        if isinstance(item, Mapping):
+        if isinstance(item, str):
+            data = item.encode("utf-8", "surrogatepass")
+        elif isinstance(item, dict) or (not isinstance(item, list | tuple | int | float) and isinstance(item, Mapping)):
             size += 2 * SYNTAX * len(item)
             waiting.extend(item)
             waiting.extend(item.values())
+            continue
         elif isinstance(item, list | tuple):
             size += SYNTAX * len(item)
             waiting.extend(item)
+            continue
         else:
-            text = item if isinstance(item, str) else str(item)
-            data = text.encode("utf-8", "surrogatepass")
-            size += len(data)
-            dense += len(data.translate(None, ORDINARY))
+            data = str(item).encode("utf-8", "surrogatepass")
+        size += len(data)
+        dense += len(data.translate(None, ORDINARY))
     return Size(size, dense)
