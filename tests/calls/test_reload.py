@@ -23,6 +23,7 @@ def edited(settings: Settings, provider: Provider, *, times: int = 1000, **more:
     for deployment in config["model_list"]:
         deployment["model_info"]["input_cost_per_token"] *= times
         deployment["model_info"]["output_cost_per_token"] *= times
+        deployment["model_info"]["confirmed_price"] = True  # high enough to be taken for a mistake
     config["model_groups"]["New"] = {"models": ["ok"], "teams": ["*"]}
     write_config(settings.config.parent, config)
 

@@ -1,6 +1,5 @@
 """Whatever fails while a call ends, it ends: it is recorded once, its job can be completed, and nothing stays held."""
 
-import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -74,9 +73,7 @@ async def test_a_stream_that_its_client_leaves_ends_whatever_fails(
     async with streaming(team, job_id, "hold") as stream:
         await stream.pieces(2)
         failpoints.arm_failure(step)
-    async with asyncio.timeout(20):
-        while server.house.calls.in_flight.calls:
-            await asyncio.sleep(0.01)
+    await server.house.calls.in_flight.wait_until_landed(20)
     is_lost = step == "building_record"
     call = await only_call(team, job_id)
     assert call["status"] == ("failed" if is_lost else "cancelled")
