@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from control_plane.schemas.base import Body, GivenJson, Text
+from control_plane.schemas.base import Body, GivenJson, Text, without_nul
 from control_plane.schemas.metadata import Metadata
 
 Label = Annotated[Text, Field(max_length=200)]
@@ -132,3 +132,14 @@ class MessagesBody(CountBody):
     temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     metadata: Metadata | None = None
+
+    @field_validator("metadata")
+    @classmethod
+    def _names_a_user(cls, metadata: Metadata | None) -> Metadata | None:
+        user_id = (metadata or {}).get("user_id")
+        if isinstance(user_id, str):
+            try:
+                without_nul(user_id)
+            except ValueError as error:
+                raise ValueError(f"user_id {error}") from None
+        return metadata
