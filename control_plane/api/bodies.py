@@ -6,7 +6,6 @@ from typing import Any
 import orjson
 from fastapi import Request, Response
 from fastapi.dependencies.utils import get_flat_params
-from fastapi.params import Query
 from fastapi.routing import APIRoute
 from starlette.types import Scope
 
@@ -44,7 +43,7 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
 
         has_secret = "virtual_key" in getattr(self.response_model, "model_fields", ())
-        known = {field.alias for field in get_flat_params(self.dependant) if isinstance(field.field_info, Query)}
+        known = {field.alias for field in get_flat_params(self.dependant)}
 
         async def handle_strictly(request: Request) -> Response:
             who = await self.identify(request)  # a stranger's body is not even read

@@ -43,6 +43,7 @@ WORDINGS: Sequence[tuple[re.Pattern[str], str]] = tuple(
         (r" after validation, not \d+$", ""),
         (r"^(Input|String|List|Dictionary|Tuple|Value|Data|Number) should (be|have|match|contain) ", r"must \2 "),
         (r"^.* instances are not allowed as a Sequence value$", "must be a list"),
+        (r"^must be an instance of Sequence$", "must be a list"),
         (r"^must have timezone info$", "must have a time zone, as 2026-01-31T12:00:00Z"),
         (r"^must be a valid (datetime|date)\b.*", r"must be a valid \1, as 2026-01-31T12:00:00Z or 2026-01-31"),
     )

@@ -79,12 +79,20 @@ def _printable(sentence: str) -> str:
 
 
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known name that is most like this one, if any is; case does not matter."""
+    """The known name that is most like this one, if any is; case does not matter.
+
+    A name with other digits is another thing and no typo: gpt-4 is not what gpt-5 was meant to be.
+    """
     if len(name) > MAX_NAME:
         return None
-    by_lower = {each.lower(): each for each in islice(known, MAX_CANDIDATES) if len(each) <= MAX_NAME}
+    near = (each for each in islice(known, MAX_CANDIDATES) if len(each) <= MAX_NAME and _digits(each) == _digits(name))
+    by_lower = {each.lower(): each for each in near}
     match = get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[match[0]] if match else None
+
+
+def _digits(name: str) -> str:
+    return "".join(filter(str.isdigit, name))
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
