@@ -13,6 +13,10 @@ from control_plane.limits.rules import Standing
 
 DEFAULT_RETRY_AFTER_S = 1
 MAX_PLACES = 5
+MAX_PATH = 300
+"""Characters of a place in a message: a key of the client's may be long."""
+
+INVALID = "The request does not fit the schema."
 
 REPEATED_IN_VAIN = frozenset({JobClosed.code, IdempotencyAnswerSecret.code, AlreadyExists.code})
 """Conflicts that asking again does not end. OpenAI's and Anthropic's SDKs repeat every 409 unless they are told."""
@@ -78,8 +82,9 @@ ErrorWire = Callable[[Failure], tuple[int, Mapping[str, Any]]]
 
 def job_api_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
     """As `/api` says it: `{"detail": sentence, "error": {"code", "message", …facts, "provider"}}`."""
-    detail = failure.message if failure.detail is None else failure.detail
-    error = {"code": failure.code, "message": failure.message, **failure.facts, **failure.provider_facts}
+    message = precise_message(failure)
+    detail = message if failure.detail is None else failure.detail
+    error = {"code": failure.code, "message": message, **failure.facts, **failure.provider_facts}
     return failure.status, {"detail": detail, "error": error}
 
 
@@ -87,9 +92,9 @@ def precise_message(failure: Failure) -> str:
     """The message, with what is wrong at each place of a body that does not fit, of the first few."""
     if not isinstance(failure.detail, list):
         return failure.message
-    places = [f"{_path(problem)}: {problem['msg']}" for problem in failure.detail]
+    places = [_sentence(problem) for problem in failure.detail]
     more = f"; and {len(places) - MAX_PLACES} more" if len(places) > MAX_PLACES else ""
-    return f"The request does not fit the schema: {'; '.join(places[:MAX_PLACES])}{more}."
+    return f"{INVALID.removesuffix('.')}: {'; '.join(places[:MAX_PLACES])}{more}."
 
 
 def place_of(failure: Failure) -> str | None:
@@ -97,5 +102,13 @@ def place_of(failure: Failure) -> str | None:
     return _path(failure.detail[0]) or None if isinstance(failure.detail, list) and failure.detail else None
 
 
+def _sentence(problem: Mapping[str, Any]) -> str:
+    source, words = problem["loc"][0], str(problem["msg"]).removesuffix(".")
+    place = _path(problem)
+    if not place:
+        return words if problem["type"] == "value_error" else f"the {source} {words}"
+    return f"{place}: {words}" if source == "body" else f"{source} {place}: {words}"
+
+
 def _path(problem: Mapping[str, Any]) -> str:
-    return ".".join(str(step) for step in problem["loc"][1:])
+    return ".".join(str(step) for step in problem["loc"][1:])[:MAX_PATH]

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from control_plane.schemas.base import Answer, Body, GivenJson, Json, Text
+from control_plane.schemas.base import Answer, Body, GivenJson, GivenValue, Json, Text
 from control_plane.schemas.chat import ChatParameters, FunctionCall, FunctionType, TextPart, ToolDefinition
 from control_plane.schemas.history import SentBack
 
@@ -141,7 +141,7 @@ class ToolSaid(Body):
     """What a tool answered: text, parts, or any JSON, which the model gets as text, but for the pictures in it."""
 
     role: Literal["tool"]
-    content: Any = None
+    content: GivenValue = None
     tool_call_id: Annotated[str, Field(min_length=1)]
     name: str | None = None
 
