@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from control_plane.gateway import tap
+from control_plane.gateway import tapped_transport
 from control_plane.gateway.settings import LITELLM_SETTINGS
 
 ENVIRONMENT = {
@@ -75,7 +75,7 @@ def load(settings: Mapping[str, Any]) -> Any:
     for name, value in {**LITELLM_SETTINGS, **settings, **PRIVACY}.items():
         setattr(litellm, name, value)
     _quieten()
-    tap.install()
+    tapped_transport.install()
     return litellm
 
 
