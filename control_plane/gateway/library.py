@@ -75,8 +75,18 @@ def load(settings: Mapping[str, Any]) -> Any:
     for name, value in {**LITELLM_SETTINGS, **settings, **PRIVACY}.items():
         setattr(litellm, name, value)
     _quieten()
+    _leave_out_mcp()
     tapped_transport.install()
     return litellm
+
+
+def _leave_out_mcp() -> None:
+    """LiteLLM sends tools of newer OpenAI models by its Responses API, which looks for MCP servers of its proxy's there,
+    with a library that is not installed. Clients' tools never reach an MCP server here.
+    """
+    from litellm.responses import main  # noqa: PLC0415  # as in load
+
+    main._responses_try_dispatch_mcp_gateway = lambda **_: None  # noqa: SLF001  # there is no switch for it
 
 
 def _quieten() -> None:

@@ -51,7 +51,7 @@ class PlainAnswer:
                 place = {"item_id": "msg", "output_index": 0, "content_index": 0, "sequence_number": 0, "logprobs": []}
                 return _event({"type": "response.output_text.delta", "delta": text, **place})
             case "cohere":
-                return _event({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": text}}}})
+                return _line({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": text}}}})
             case _:
                 return _event(self._chat("delta", {"role": "assistant", "content": text}, is_last=False))
 
@@ -61,7 +61,7 @@ class PlainAnswer:
             case "responses":
                 return _event({"type": "response.completed", "sequence_number": 0, "response": self._response("")})
             case "cohere":  # LiteLLM looks for its end in another place than Cohere writes it
-                return _event({"event": "message-end", "data": {"delta": self._cohere_end()}})
+                return _line({"event": "message-end", "data": {"delta": self._cohere_end()}})
             case _:
                 return _event(self._chat("delta", {}, is_last=True)) + DONE
 
@@ -123,6 +123,11 @@ class PlainAnswer:
             return None
         usage = reported.usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, is_estimated=False)
         return usage_json(usage) if reported.cost is None else {**usage_json(usage), "cost": reported.cost}
+
+
+def _line(document: Json) -> bytes:
+    """LiteLLM reads lines of JSON where Cohere sends events."""
+    return orjson.dumps(document) + b"\n"
 
 
 def _event(document: Json) -> bytes:

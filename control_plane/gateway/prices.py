@@ -29,6 +29,9 @@ DEFAULT_MAX_OUTPUT_TOKENS = 16_384
 
 LONG_CONTEXT = re.compile(r"_above_[0-9]+k_tokens")
 
+BRIDGE = "responses/"
+"""In a model's name: LiteLLM asks OpenAI's Responses API for it. Its price is the model's."""
+
 UNIT_PRICES = ("input_cost_per_query", "ocr_cost_per_page")
 """What endpoints that are not priced by the token are priced by."""
 
@@ -66,6 +69,8 @@ def price_tag(deployment: Deployment) -> PriceTag:
         custom_llm_provider=deployment.params.get("custom_llm_provider"),
         api_base=deployment.params.get("api_base"),
     )
+    name = name.removeprefix(BRIDGE)
+    model = model.replace(f"/{BRIDGE}", "/", 1).removeprefix(BRIDGE)
     base = deployment.info.get("base_model") or deployment.params.get("base_model")
     listed = _listed(litellm, str(base or model), provider)
     limit = deployment.info.get("max_output_tokens") or listed.get("max_output_tokens") or listed.get("max_tokens")
@@ -81,7 +86,8 @@ def _listed(litellm: Any, model: str, provider: str) -> Mapping[str, Any]:
         known: Mapping[str, Any] = litellm.get_model_info(model, custom_llm_provider=provider)
     except Exception:  # noqa: BLE001  # LiteLLM raises a bare Exception
         return {}
-    return known
+    own = litellm.model_cost.get(known.get("key")) or known
+    return {name: value for name, value in known.items() if value or name in own}  # it says 0 where it knows no price
 
 
 def _rate(info: Mapping[str, Any], limit: Any) -> Rate:

@@ -135,5 +135,3 @@ _TAP: ContextVar[Tap | None] = ContextVar("tap", default=None)
 def current_tap() -> Tap | None:
     """Of the call that is made at the moment."""
     return _TAP.get()
-
-

@@ -190,5 +190,3 @@ def _as_litellm(fault: ProviderFault) -> Exception:
     error: Exception = BaseLLMException(status_code=fault.status, message=fault.text or "the answer broke off")
     error.__dict__[FAULT] = fault
     return error
-
-

@@ -104,7 +104,8 @@ class NativeProvider:
 def sse(*documents: Json | bytes, name: str | None = None) -> bytes:
     """Events; each named by its own `type` where it has one, as Anthropic's, Cohere's and OpenAI's are."""
     return b"".join(
-        document if isinstance(document, bytes) else _event(document, name or document.get("type")) for document in documents
+        document if isinstance(document, bytes) else _event(document, name or document.get("type"))
+        for document in documents
     )
 
 
@@ -135,9 +136,7 @@ def frame(kind: str, document: Json, *, message_type: str = "event") -> bytes:
 
 
 def _header(name: str, value: str) -> bytes:
-    return (
-        struct.pack(">B", len(name)) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
-    )
+    return struct.pack(">B", len(name)) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
 
 
 def frames(*documents: Json) -> bytes:

@@ -24,13 +24,7 @@ class CohereTranslator:
         if isinstance(plan := message.get("tool_plan"), str) and plan:
             yield _chunk(reasoning_content=plan)
         for part in _several(message.get("content")):
-            if isinstance(part, str):
-                yield _chunk(content=part)
-            elif isinstance(part, dict):
-                if isinstance(thought := part.get("thinking"), str) and thought:
-                    yield _chunk(reasoning_content=thought)
-                if isinstance(text := part.get("text"), str) and text:
-                    yield _chunk(content=text)
+            yield from _part(part)
         if sources := [each for citation in _several(message.get("citations")) for each in _annotations(citation)]:
             yield _chunk(annotations=sources)
         for place, call in enumerate(_several(message.get("tool_calls"))):
@@ -40,6 +34,16 @@ class CohereTranslator:
 
 def _chunk(**delta: Any) -> Json:
     return {"choices": [{"index": 0, "delta": delta}]}
+
+
+def _part(part: Any) -> Iterator[Json]:
+    if isinstance(part, str):
+        yield _chunk(content=part)
+    elif isinstance(part, dict):
+        if isinstance(thought := part.get("thinking"), str) and thought:
+            yield _chunk(reasoning_content=thought)
+        if isinstance(text := part.get("text"), str) and text:
+            yield _chunk(content=text)
 
 
 def _annotations(citation: Any) -> Iterator[Json]:

@@ -22,36 +22,39 @@ class ResponsesTranslator:
 
     def take(self, document: Json) -> Iterator[Json]:
         """The chunks that a document makes."""
-        response = document.get("response")
-        response = document if document.get("object") == "response" else response
+        response = document if document.get("object") == "response" else document.get("response")
         kind = str(document.get("type"))
         if isinstance(response, dict):
-            if self._is_head:
-                self._is_head = False
-                yield {"id": response.get("id"), "model": response.get("model")}
-            if response.get("status") in ("completed", "incomplete"):
-                output = response.get("output")
-                for place, item in enumerate(output if isinstance(output, list) else ()):
-                    yield from self._item(item, place)
+            yield from self._response(response)
             return
-        place, delta = document.get("output_index", 0), document.get("delta")
+        place = document.get("output_index", 0)
         if kind == "response.output_item.done":
             yield from self._item(document.get("item"), place)
         elif kind == "response.output_item.added":
             yield from self._begun(document.get("item"), place)
         elif kind == "response.output_text.annotation.added":
             yield _chunk(annotations=_annotations([document.get("annotation")]))
-        elif not isinstance(delta, str) or not delta:
-            return
-        elif kind == "response.output_text.delta":
-            yield self._saying(place, "text", content=delta, logprobs=document.get("logprobs"))
+        elif isinstance(delta := document.get("delta"), str) and delta:
+            yield from self._piece(kind, delta, place, document.get("logprobs"))
+
+    def _response(self, response: Json) -> Iterator[Json]:
+        """What the answer is called, and what of it did not come before its end."""
+        if self._is_head:
+            self._is_head = False
+            yield {"id": response.get("id"), "model": response.get("model")}
+        if response.get("status") in ("completed", "incomplete"):
+            for place, item in enumerate(_list(response.get("output"))):
+                yield from self._item(item, place)
+
+    def _piece(self, kind: str, delta: str, place: Any, logprobs: Any) -> Iterator[Json]:
+        if kind == "response.output_text.delta":
+            yield self._saying(place, "text", content=delta, logprobs=logprobs)
         elif kind == "response.refusal.delta":
             yield self._saying(place, "refusal", refusal=delta)
         elif kind in REASONING:
             yield self._saying(place, "reasoning", reasoning_content=delta)
         elif kind in ARGUMENTS:
-            name = "function" if kind == ARGUMENTS[0] else "custom"
-            key = "arguments" if name == "function" else "input"
+            name, key = ("function", "arguments") if kind == ARGUMENTS[0] else ("custom", "input")
             yield self._saying(place, "arguments", tool_calls=[{"index": place, name: {key: delta}}])
 
     def _saying(self, place: Any, part: str, *, logprobs: Any = None, **delta: Any) -> Json:
