@@ -48,6 +48,7 @@ CHAT_PARAMETERS = frozenset(
         "audio",
         "prediction",
         "thinking",
+        "service_tier",
     }
 )
 """Every parameter a client may set on a chat call. LiteLLM trusts whatever it is given (an `api_base` would send our

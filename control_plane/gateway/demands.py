@@ -15,6 +15,9 @@ TOKENS_PER_MESSAGE = 8
 TOKENS_PER_FILE = 2_000
 """A picture or a file, whatever its size: what providers charge for a picture in high resolution."""
 
+TEXT_FIELDS = ("tool_calls", "refusal", "reasoning_content", "reasoning", "thinking_blocks", "reasoning_details")
+"""What of a message costs tokens beside its content. Of a reasoning in several forms one goes out: the hold is for all."""
+
 
 def demand(request: CallRequest, rate: Rate) -> Demand:
     """The worst case of a request at the dearest model it may run on. An answer is as long as asked for, or as the model
@@ -66,14 +69,15 @@ def _size_of(message: Mapping[str, Any]) -> int:
     """Bytes of everything in a message that becomes tokens of text."""
     content = message.get("content")
     size = _bytes_of(content) if isinstance(content, str) else sum(_bytes_of(_text_of(part)) for part in content or ())
-    if message.get("tool_calls"):
-        size += _bytes_of(str(message["tool_calls"]))
+    for name in TEXT_FIELDS:
+        if message.get(name):
+            size += _bytes_of(str(message[name]))
     return size
 
 
 def _files_in(message: Mapping[str, Any]) -> int:
-    content = message.get("content")
-    return 0 if isinstance(content, str) else sum(not _text_of(part) for part in _parts(content))
+    pictures = len(message.get("images") or ())
+    return pictures + sum(not _text_of(part) for part in _parts(message.get("content")))
 
 
 def _parts(content: Any) -> Sequence[Any]:

@@ -12,7 +12,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from control_plane.chat import SpendReport
+from control_plane.chat import CHAT_PARAMETERS, SpendReport
+from control_plane.gateway.dialects import Dialect
+from control_plane.gateway.history import prepare_messages, prepare_parameters
 from control_plane.gateway.prices import money
 from control_plane.ids import CallId
 from control_plane.units import NanoUsd
@@ -74,12 +76,40 @@ def proxy_headers(kwargs: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def spend_reporter(mark: str, report: Callable[[SpendReport], None], ids: Mapping[str, str]) -> Any:
+def prepared(kwargs: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """LiteLLM's arguments of a chat, as the deployment it has chosen accepts them."""
+    messages = prepare_messages(kwargs["messages"], dialect)
+    asked = {name: value for name, value in kwargs.items() if name in CHAT_PARAMETERS and value is not None}
+    parameters = prepare_parameters(asked, messages, dialect)
+    kept = {name: value for name, value in kwargs.items() if name not in asked}
+    if "service_tier" in parameters and dialect.tier_is_unlisted:
+        kept["allowed_openai_params"] = ["service_tier", *(kwargs.get("allowed_openai_params") or ())]
+    return {**kept, **parameters, "messages": messages}
+
+
+def for_deployment(kwargs: Mapping[str, Any], dialect: Dialect | None) -> dict[str, Any]:
+    """LiteLLM's arguments as the deployment it has chosen is asked. `dialect`: none inside its bridges between APIs."""
+    is_chat = isinstance(kwargs.get("messages"), list)
+    arguments = prepared(kwargs, dialect) if is_chat and dialect is not None else dict(kwargs)
+    if str(kwargs.get("model")).startswith("litellm_proxy/"):
+        arguments["extra_headers"] = proxy_headers(kwargs)
+    return arguments
+
+
+def spend_reporter(
+    mark: str,
+    report: Callable[[SpendReport], None],
+    ids: Mapping[str, str],
+    dialects: Mapping[str, Dialect] | None = None,
+) -> Any:
     """A LiteLLM callback that hands every report carrying `mark` to `report`, which must not block.
 
-    `ids`: of the deployments, by those LiteLLM knows them by.
+    `ids`: of the deployments, by those LiteLLM knows them by. `dialects`: by the same, what each accepts; a chat is brought
+    into that form when its deployment is chosen.
     """
     from litellm.integrations.custom_logger import CustomLogger  # noqa: PLC0415  # see library.py
+
+    known = dialects or {}
 
     class SpendReporter(CustomLogger):  # type: ignore[misc]  # litellm is not type-checked
         """Parameter names are LiteLLM's: it passes them by keyword and swallows the TypeError of other names."""
@@ -99,9 +129,9 @@ def spend_reporter(mark: str, report: Callable[[SpendReport], None], ids: Mappin
             deployment_id = (kwargs.get("model_info") or {}).get("id")
             if attempt is not None and deployment_id is not None:  # it has none inside LiteLLM's bridges between APIs
                 attempt.deployment_id = deployment_id
-            if metadata.get(MARK) == mark and str(kwargs.get("model")).startswith("litellm_proxy/"):
-                return {**kwargs, "extra_headers": proxy_headers(kwargs)}
-            return None
+            if metadata.get(MARK) != mark:
+                return None
+            return for_deployment(kwargs, known.get(str(deployment_id)))
 
         async def async_log_success_event(
             self,

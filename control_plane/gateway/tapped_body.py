@@ -19,7 +19,7 @@ SSE_BEGINNINGS = (b"data", b"event", b"id:", b"retry", b":")
 
 SSE = "text/event-stream"
 
-MISPLACED = ProviderFault(502, text="a whole document in the place of a stream")
+MISPLACED = ProviderFault(500, text="a whole document in the place of a stream")
 
 
 class TappedBody(httpx.AsyncByteStream):

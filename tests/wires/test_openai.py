@@ -231,12 +231,17 @@ async def test_what_does_not_fit_is_a_bad_request_that_says_where(client: openai
     with pytest.raises(openai.BadRequestError) as wrong:
         await client.chat.completions.create(model="ok", messages=HELLO, temperature=9)
     assert (wrong.value.param, wrong.value.type) == ("temperature", "invalid_request_error")
-    unsupported: list[dict[str, Any]] = [{"functions": [{}]}, {"web_search_options": {}}]
+    unsupported: list[dict[str, Any]] = [
+        {"functions": [{}]},
+        {"web_search_options": {}},
+        {"service_tier": "fastest"},
+        {"tools": [{"type": "custom", "custom": {"name": "write"}}]},
+    ]
     for refused in unsupported:
         with pytest.raises(openai.BadRequestError):
             await client.chat.completions.create(model="ok", messages=HELLO, extra_body=refused)
-    raw = await client.chat.completions.with_raw_response.create(model="ok", messages=HELLO, service_tier="flex")
-    assert raw.headers["X-Ignored-Fields"] == "service_tier"
+    raw = await client.chat.completions.with_raw_response.create(model="ok", messages=HELLO, store=True)
+    assert raw.headers["X-Ignored-Fields"] == "store"
 
 
 async def test_an_overloaded_provider_is_asked_again_and_charged_once(

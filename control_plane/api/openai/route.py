@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from control_plane.api.answers import billed_headers, call_headers, json_bytes
 from control_plane.api.bodies import StrictRoute
+from control_plane.api.chat_messages import chat_messages
 from control_plane.api.deps import Caller, House
 from control_plane.api.freshness import Fresh
 from control_plane.api.leaving import unless_client_leaves
@@ -20,7 +21,6 @@ from control_plane.chat import ChatRequest, PlainRequest
 from control_plane.errors import TooLarge
 from control_plane.house import House as HouseType
 from control_plane.schemas import openai as wire
-from control_plane.schemas.chat import plain as plain_json
 from control_plane.tenants.principal import Principal
 
 router = APIRouter(prefix="/v1", tags=["openai"], responses=ERRORS, route_class=StrictRoute)
@@ -38,7 +38,7 @@ async def chat_completions(
     job_id, metadata = job_in(body.metadata)
     place = placing.place(job_type="chat", job_id=job_id, user_id=body.user)
     order = CallOrder(
-        ChatRequest([plain_json(message) for message in body.messages], body.given_parameters()),
+        ChatRequest(chat_messages(body.messages), body.given_parameters()),
         model_group=body.model,
         metadata=metadata,
         default_temperature=None,

@@ -14,9 +14,9 @@ from control_plane.gateway.reading.sse import BOM, DONE, EventTooLong, SseReader
 MAX_BODY_BYTES = 64_000_000
 """Of one document. Larger answers are refused."""
 
-BROKEN_OFF = ProviderFault(502, text="the stream ended before the provider said that the answer is whole")
-NO_ANSWER = ProviderFault(502, text="not an answer")
-TOO_LARGE = ProviderFault(502, text="the answer is too large")
+BROKEN_OFF = ProviderFault(500, text="the stream ended before the provider said that the answer is whole")
+NO_ANSWER = ProviderFault(500, text="not an answer")
+TOO_LARGE = ProviderFault(500, text="the answer is too large")
 
 BLANK = b" \t\r\n"
 
@@ -98,7 +98,7 @@ class AnswerReader:
             try:
                 documents = [parse(line) for line in body.splitlines() if line.strip()]
             except ValueError:
-                return [self.chunks.broken(ProviderFault(502, text=body[:2000].decode("utf-8", "replace")))]
+                return [self.chunks.broken(ProviderFault(500, text=body[:2000].decode("utf-8", "replace")))]
         events: list[Event] = []
         if not any(self.chunks.is_answer(document) for document in documents):
             fault = next(

@@ -50,7 +50,7 @@ class Passing(ABC):
         except EventTooLong:
             self.fault = TOO_LARGE
         except BrokenEventStream as error:
-            self.fault = ProviderFault(502, text=str(error))
+            self.fault = ProviderFault(500, text=str(error))
         return b""
 
     @abstractmethod
