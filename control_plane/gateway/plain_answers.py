@@ -7,12 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import uuid4
 
-import orjson
-
 from control_plane.completion.events import Content
 from control_plane.gateway.prices import usage_json
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.reading.native import Wire
+from control_plane.gateway.reading.passing import dumped
 from control_plane.gateway.settling import text_of
 
 Json = dict[str, Any]
@@ -41,7 +40,7 @@ class PlainAnswer:
                 document = {"id": self._name(), "message": said, **self._cohere_end()}
             case _:
                 document = self._chat("message", {"role": "assistant", "content": text}, is_last=True)
-        return orjson.dumps(document)
+        return dumped(document)
 
     def piece(self, events: Sequence[Content]) -> bytes:
         """A piece of a stream. It is never empty: LiteLLM takes that for no answer yet."""
@@ -127,8 +126,8 @@ class PlainAnswer:
 
 def _line(document: Json) -> bytes:
     """LiteLLM reads lines of JSON where Cohere sends events."""
-    return orjson.dumps(document) + b"\n"
+    return dumped(document) + b"\n"
 
 
 def _event(document: Json) -> bytes:
-    return b"data: " + orjson.dumps(document) + b"\n\n"
+    return b"data: " + dumped(document) + b"\n\n"

@@ -25,6 +25,9 @@ from control_plane.gateway.reading.native import NativeEnd, Wire
 from control_plane.gateway.reading.translated import TranslatedChunks, translator_of
 
 
+UNTRANSLATED = ProviderFault(500, text="an answer that cannot be read")
+
+
 class Body(Protocol):
     """A streamed answer."""
 
@@ -72,8 +75,13 @@ class Tap:
         )
         return AnswerReader(self.chunks)
 
-    def fault_of(self, status: int | None) -> ProviderFault | None:
-        """What was wrong with the first answer of that status, else with the first one that was wrong."""
+    def _fault_behind(self, status: int | None) -> ProviderFault | None:
+        """What LiteLLM's exception of that status stands for: the first answer of it that was wrong, else the first one.
+
+        Of an answer that it cannot translate LiteLLM says that the request was wrong.
+        """
+        if self.responses and status in (400, 422) and not any(fault.status == status for fault in self.faults):
+            return UNTRANSLATED
         first = self.faults[0] if self.faults else None
         return next((fault for fault in self.faults if fault.status == status), first)
 
@@ -112,12 +120,10 @@ class Tap:
         except BaseException as exc:
             with anyio.CancelScope(shield=True):
                 await self.aclose()
-            if (
-                isinstance(exc, Exception)
-                and fault_of(exc) is None
-                and (fault := self.fault_of(getattr(exc, "status_code", None))) is not None
-            ):
-                failed_with(exc, fault)
+            if isinstance(exc, Exception) and fault_of(exc) is None:
+                fault = self._fault_behind(getattr(exc, "status_code", None))
+                if fault is not None:
+                    failed_with(exc, fault)
             raise
         finally:
             _TAP.reset(token)

@@ -111,8 +111,8 @@ class TappedBody(httpx.AsyncByteStream):
 
     def _decide_on_json(self, start: bytes) -> None:
         """One document, or the first of several, a line each (Ollama)."""
-        line, _, rest = start.partition(b"\n")
-        if not rest and not self._is_over:
+        line, line_end, _ = start.partition(b"\n")
+        if not line_end and not self._is_over:
             return
         try:
             document = parse(line)
@@ -122,12 +122,12 @@ class TappedBody(httpx.AsyncByteStream):
         if (wire := wire_of(document)) != "other":
             self._begin(wire)
             return
+        self._passing = LinePassing(self._tap.native, self._model)
         native = NativeEnd()
         self._fault = native.take(document)
-        if self._fault is None and native.is_known and not rest.strip() and "done" not in document:
+        if self._fault is None and native.is_known and "done" not in document:
             self._fault = MISPLACED
         self._is_over = self._is_over or self._fault is not None
-        self._passing = LinePassing(self._tap.native, self._model)
 
     def _decide_on_events(self) -> None:
         try:

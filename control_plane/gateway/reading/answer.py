@@ -4,7 +4,6 @@ Providers answer a request for a stream with JSON, and a buffered one with a str
 first byte, so both are read the same way, and a whole answer is the fold of its events.
 """
 
-
 from control_plane.completion.events import Broken, Event, ProviderFault
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.reading.faults import find_fault
