@@ -107,9 +107,7 @@ class PlainAnswer:
         }
 
     def _cohere_end(self) -> Json:
-        usage = self._usage()
-        if usage is None:
-            return {"finish_reason": "COMPLETE"}
+        usage = self._usage() or {"prompt_tokens": 0, "completion_tokens": 0}  # LiteLLM needs some
         counts = {"input_tokens": usage["prompt_tokens"], "output_tokens": usage["completion_tokens"]}
         return {"finish_reason": "COMPLETE", "usage": {"billed_units": counts, "tokens": counts}}
 

@@ -3,6 +3,7 @@
 Documents of one answer add to each other: a later report may leave out what an earlier one named.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,14 @@ HOLDERS = ("usage", "usageMetadata")
 
 AROUND = ("message", "response", "delta", "metadata")
 """What reports of usage may stand in."""
+
+COUNT = re.compile(r"tokens?(count)?$|requests$|^search_units$", re.IGNORECASE)
+LISTS = re.compile(r"Details$|^iterations$")
+GROUPS = ("cache_creation", "server_tool_use", "tokens", "billed_units")
+"""Names of what reports hold: counts, lists of them, and groups of them."""
+
+NEEDED = {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0}
+"""What LiteLLM takes for granted of Bedrock."""
 
 COUNTS = ("prompt_eval_count", "eval_count")
 """Ollama's, which stand beside the answer."""
@@ -34,11 +43,13 @@ class NativeUsage:
         return None
 
     def _take_anthropic(self, document: Json) -> Json | None:
-        around = document["message"] if isinstance(document.get("message"), dict) else document
-        said = around.get("usage")
+        """Its `input_tokens` leave out the cache. The output counted at the beginning of a stream is a placeholder."""
+        is_start = isinstance(document.get("message"), dict)
+        said = (document["message"] if is_start else document).get("usage")
         if not isinstance(said, dict):
             return None
-        self._anthropic.update({name: value for name, value in said.items() if value is not None})
+        skipped = ("output_tokens",) if is_start else ()
+        self._anthropic.update({name: value for name, value in said.items() if value is not None and name not in skipped})
         known = self._anthropic
         read, written = (_count(known, f"cache_{name}_input_tokens") for name in ("read", "creation"))
         details = known.get("cache_creation")
@@ -69,6 +80,8 @@ def _gemini(document: Json) -> Json | None:
     answer = _known(said, "responseTokenCount")
     answer = _known(said, "candidatesTokenCount") if answer is None else answer
     thoughts, tools = _count(said, "thoughtsTokenCount"), _count(said, "toolUsePromptTokenCount")
+    if answer is None and prompt is not None and total == prompt + tools:
+        answer = 0  # a prompt that was blocked
     if total is None or (prompt or 0) + (answer or 0) + tools != total:
         answer = _sum(answer, thoughts) if answer is not None else thoughts or None
     inputs, cached = _modalities(said, "promptTokensDetails"), _modalities(said, "cacheTokensDetails")
@@ -175,7 +188,7 @@ def _sum(count: int | None, *more: int) -> int | None:
 
 
 def with_true_counts(document: Any) -> Any:
-    """The document without counts that cannot be true: LiteLLM calculates with whatever stands there."""
+    """The document with 0 for counts that cannot be true: LiteLLM calculates with whatever stands there."""
     if not isinstance(document, dict):
         return document
     changed: dict[str, Any] = {}
@@ -188,24 +201,23 @@ def with_true_counts(document: Any) -> Any:
     for name in COUNTS:
         if name in document and tokens_of(document[name]) is None:
             changed[name] = 0
+    if "stopReason" in document or "metrics" in document:
+        changed["usage"] = {**NEEDED, **changed.get("usage", document.get("usage") or {})}
+    elif document.get("type") == "message" and "usage" not in document:
+        changed["usage"] = {}
     return {**document, **changed} if changed else document
 
 
-def _cleaned(said: Any) -> Any:
-    """A report with whole counts only. Names and lists of them stay."""
-    if not isinstance(said, dict):
-        return {}
-    cleaned: dict[str, Any] = {}
-    for name, value in said.items():
-        match value:
-            case dict():
-                cleaned[name] = _cleaned(value)
-            case list():
-                cleaned[name] = [_cleaned(item) for item in value if isinstance(item, dict)]
-            case _ if "token" in name.lower() or "units" in name.lower() or "requests" in name.lower():
-                count = tokens_of(value)
-                if count is not None:
-                    cleaned[name] = count
-            case _:
-                cleaned[name] = value
-    return cleaned
+def _cleaned(said: Any) -> dict[str, Any]:
+    """A report whose values are what LiteLLM takes them for."""
+    return {name: _value(name, value) for name, value in said.items()} if isinstance(said, dict) else {}
+
+
+def _value(name: str, value: Any) -> Any:
+    if LISTS.search(name):
+        return [_cleaned(item) for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+    if name in GROUPS or name.endswith("_details"):
+        return _cleaned(value)
+    if COUNT.search(name):
+        return tokens_of(value) or 0
+    return value
