@@ -38,7 +38,7 @@ could repeat it, and ours, the only one there is, takes numbers and names.
 """
 
 NOISE = (
-    "Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier",  # pydantic about litellm's own types
+    "Items? '.*' on TypedDict class '.*' (is|are) using the `ReadOnly` qualifier",  # pydantic about litellm's own types
     "Pydantic serializer warnings",  # its own types for its own answers, with its cost in them
     "coroutine '(BaseLLMHTTPHandler|OpenAIChatCompletion)",  # a call cancelled while it was prepared, never sent
 )

@@ -135,7 +135,9 @@ class Anthropic:
             events.append({"type": "content_block_stop", "index": index})
         if said.is_cut:
             return events
-        last = {"output_tokens": usage["output_tokens"]} if isinstance(usage, dict) and "output_tokens" in usage else usage
+        last = (
+            {"output_tokens": usage["output_tokens"]} if isinstance(usage, dict) and "output_tokens" in usage else usage
+        )
         return [*events, {"type": "message_delta", "delta": stop, "usage": last}, {"type": "message_stop"}]
 
     def deltas(self, block: Json, said: Said) -> tuple[Json, list[Json]]:
@@ -498,8 +500,7 @@ class Azure:
 
 
 WIRES: Mapping[str, Wire] = {
-    wire.name: wire
-    for wire in (Anthropic(), Invoke(), Gemini(), Converse(), Ollama(), Cohere(), Responses(), Azure())
+    wire.name: wire for wire in (Anthropic(), Invoke(), Gemini(), Converse(), Ollama(), Cohere(), Responses(), Azure())
 }
 
 

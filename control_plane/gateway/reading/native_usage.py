@@ -49,7 +49,9 @@ class NativeUsage:
         if not isinstance(said, dict):
             return None
         skipped = ("output_tokens",) if is_start else ()
-        self._anthropic.update({name: value for name, value in said.items() if value is not None and name not in skipped})
+        self._anthropic.update(
+            {name: value for name, value in said.items() if value is not None and name not in skipped}
+        )
         known = self._anthropic
         read, written = (_count(known, f"cache_{name}_input_tokens") for name in ("read", "creation"))
         details = known.get("cache_creation")
