@@ -24,7 +24,6 @@ from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.reading.native import NativeEnd, Wire
 from control_plane.gateway.reading.translated import TranslatedChunks, translator_of
 
-
 UNTRANSLATED = ProviderFault(500, text="an answer that cannot be read")
 
 

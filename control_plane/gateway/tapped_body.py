@@ -119,8 +119,9 @@ class TappedBody(httpx.AsyncByteStream):
         except ValueError:  # a document over several lines
             self._begin("openai")
             return
-        if (wire := wire_of(document)) != "other":
-            self._begin(wire)
+        wire = wire_of(document)
+        if not document or wire != "other":
+            self._begin("openai" if wire == "other" else wire)
             return
         self._passing = LinePassing(self._tap.native, self._model)
         native = NativeEnd()

@@ -18,7 +18,7 @@ from control_plane.gateway.plain_answers import PlainAnswer
 from control_plane.gateway.reading.answer import MAX_BODY_BYTES, TOO_LARGE
 from control_plane.gateway.reading.faults import MAX_ERROR_BYTES, fault_of_text
 from control_plane.gateway.reading.json_text import parse
-from control_plane.gateway.reading.native import wire_of
+from control_plane.gateway.reading.native import first_document, wire_of
 from control_plane.gateway.reading.passing import dumped, for_litellm
 from control_plane.gateway.reading.sse import BOM
 from control_plane.gateway.tap import Tap, current_tap
@@ -115,12 +115,15 @@ async def _buffered(tap: Tap, response: httpx.Response, model: str) -> httpx.Res
     if body is None:
         return _failed(tap, response, TOO_LARGE)
     document = _document(body)
-    wire = "openai" if document is None else wire_of(document)
-    if wire == "other":
+    wire = wire_of(document)
+    if document and wire == "other":
         fault = tap.native.take(document)
         if fault is not None:
             return _failed(tap, response, fault)
         return _again(response, content=dumped(for_litellm(document, model)), content_type=JSON)
+    if wire == "other":  # events in the place of a document, or what is no answer
+        wire = wire_of(first_document(body))
+        wire = "openai" if wire == "other" else wire
     reader = tap.reader(wire)
     for event in (*reader.feed(body), *reader.end()):
         if isinstance(event, Broken):

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from control_plane.gateway.deployments import Deployment
 from tests.gateway.native_provider import (
@@ -54,10 +54,10 @@ class Wire(Protocol):
     """How one provider writes."""
 
     name: str
-    params: Json
+    params: ClassVar[Json]
     finish: str
     finish_calls: str
-    usage: Json
+    usage: ClassVar[Json]
 
     def base(self, url: str) -> str: ...
     def whole(self, said: Said) -> Reply: ...
@@ -84,9 +84,9 @@ def used(wire: Wire, said: Said) -> Any:
 
 class Anthropic:
     name = "anthropic"
-    params: Json = {"model": "anthropic/claude-sonnet-4-5-20250929", "api_key": "k"}
+    params: ClassVar[Json] = {"model": "anthropic/claude-sonnet-4-5-20250929", "api_key": "k"}
     finish, finish_calls = "end_turn", "tool_use"
-    usage: Json = {
+    usage: ClassVar[Json] = {
         "input_tokens": 25,
         "cache_creation_input_tokens": 300,
         "cache_read_input_tokens": 100,
@@ -160,7 +160,7 @@ class Invoke(Anthropic):
     """Anthropic's documents inside of Bedrock's `invoke`."""
 
     name = "invoke"
-    params: Json = {"model": "bedrock/invoke/anthropic.claude-sonnet-4-5-20250929-v1:0", **AWS}
+    params: ClassVar[Json] = {"model": "bedrock/invoke/anthropic.claude-sonnet-4-5-20250929-v1:0", **AWS}
 
     def base(self, url: str) -> str:
         return url
@@ -171,9 +171,9 @@ class Invoke(Anthropic):
 
 class Gemini:
     name = "gemini"
-    params: Json = {"model": "gemini/gemini-2.5-flash", "api_key": "k"}
+    params: ClassVar[Json] = {"model": "gemini/gemini-2.5-flash", "api_key": "k"}
     finish = finish_calls = "STOP"
-    usage: Json = {
+    usage: ClassVar[Json] = {
         "promptTokenCount": 20,
         "candidatesTokenCount": 10,
         "thoughtsTokenCount": 7,
@@ -210,9 +210,9 @@ class Gemini:
 
 class Converse:
     name = "converse"
-    params: Json = {"model": "bedrock/anthropic.claude-sonnet-4-5-20250929-v1:0", **AWS}
+    params: ClassVar[Json] = {"model": "bedrock/anthropic.claude-sonnet-4-5-20250929-v1:0", **AWS}
     finish, finish_calls = "end_turn", "tool_use"
-    usage: Json = {
+    usage: ClassVar[Json] = {
         "inputTokens": 20,
         "outputTokens": 9,
         "totalTokens": 129,
@@ -265,9 +265,9 @@ class Converse:
 
 class Ollama:
     name = "ollama"
-    params: Json = {"model": "ollama_chat/llama3"}
+    params: ClassVar[Json] = {"model": "ollama_chat/llama3"}
     finish = finish_calls = "stop"
-    usage: Json = {"prompt_eval_count": 26, "eval_count": 12}
+    usage: ClassVar[Json] = {"prompt_eval_count": 26, "eval_count": 12}
 
     def base(self, url: str) -> str:
         return url
@@ -301,9 +301,9 @@ class Ollama:
 
 class Cohere:
     name = "cohere"
-    params: Json = {"model": "cohere_chat/command-r-08-2024", "api_key": "k"}
+    params: ClassVar[Json] = {"model": "cohere_chat/command-r-08-2024", "api_key": "k"}
     finish, finish_calls = "COMPLETE", "TOOL_CALL"
-    usage: Json = {
+    usage: ClassVar[Json] = {
         "billed_units": {"input_tokens": 5, "output_tokens": 6},
         "tokens": {"input_tokens": 71, "output_tokens": 8},
     }
@@ -358,9 +358,9 @@ class Cohere:
 
 class Responses:
     name = "responses"
-    params: Json = {"model": "openai/responses/gpt-5.1", "api_key": "k"}
+    params: ClassVar[Json] = {"model": "openai/responses/gpt-5.1", "api_key": "k"}
     finish = finish_calls = "completed"
-    usage: Json = {
+    usage: ClassVar[Json] = {
         "input_tokens": 30,
         "input_tokens_details": {"cached_tokens": 10},
         "output_tokens": 12,
@@ -450,9 +450,9 @@ class Azure:
     """OpenAI's wire, through OpenAI's SDK."""
 
     name = "azure"
-    params: Json = {"model": "azure/gpt-4o", "api_key": "k", "api_version": "2024-10-21"}
+    params: ClassVar[Json] = {"model": "azure/gpt-4o", "api_key": "k", "api_version": "2024-10-21"}
     finish, finish_calls = "stop", "tool_calls"
-    usage: Json = {
+    usage: ClassVar[Json] = {
         "prompt_tokens": 19,
         "completion_tokens": 7,
         "total_tokens": 26,

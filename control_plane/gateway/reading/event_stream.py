@@ -7,6 +7,7 @@ import base64
 import binascii
 import struct
 import zlib
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from control_plane.gateway.reading.json_text import parse
@@ -77,10 +78,9 @@ class EventStreamReader:
         """Whether no message is cut."""
         return not self._kept
 
-    def feed(self, received: bytes) -> list[EventMessage]:
-        """What has become whole. Raises: BrokenEventStream."""
+    def feed(self, received: bytes) -> Iterator[EventMessage]:
+        """What has become whole. Raises: BrokenEventStream, behind what is whole."""
         self._kept += received
-        messages: list[EventMessage] = []
         while len(self._kept) >= PRELUDE.size:
             length, headers_length, checksum = PRELUDE.unpack_from(self._kept)
             if zlib.crc32(self._kept[:8]) != checksum or length > MOST_BYTES or length < headers_length + 16:
@@ -92,8 +92,7 @@ class EventStreamReader:
             if zlib.crc32(raw[:-4]) != CHECKSUM.unpack(raw[-4:])[0]:
                 raise BrokenEventStream("a message of the event stream is damaged")
             headers = raw[12 : 12 + headers_length]
-            messages.append(EventMessage(headers, _names_of(headers), raw[12 + headers_length : -4], raw))
-        return messages
+            yield EventMessage(headers, _names_of(headers), raw[12 + headers_length : -4], raw)
 
 
 def message_of(headers: bytes, payload: bytes) -> bytes:

@@ -12,6 +12,7 @@ from control_plane.completion.events import ProviderFault
 from control_plane.completion.finish import REASONS, is_failure, said_of
 from control_plane.gateway.reading.faults import find_fault
 from control_plane.gateway.reading.native_usage import NativeUsage
+from control_plane.gateway.reading.sse import EventTooLong, SseReader
 from control_plane.gateway.reading.usage import ReportedUsage
 
 Json = Mapping[str, Any]
@@ -57,6 +58,14 @@ def wire_of(document: Any) -> Wire:
     if kind in COHERE or ("finish_reason" in document and isinstance(document.get("message"), dict)):
         return "cohere"
     return "other"
+
+
+def first_document(body: bytes) -> Any:
+    """Of server-sent events; None where there is none."""
+    try:
+        return next((event.document for event in SseReader().feed(body)), None)
+    except EventTooLong:
+        return None
 
 
 class NativeEnd:

@@ -204,7 +204,7 @@ def with_true_counts(document: Any) -> Any:
         if name in document and tokens_of(document[name]) is None:
             changed[name] = 0
     if "stopReason" in document or "metrics" in document:
-        changed["usage"] = {**NEEDED, **changed.get("usage", document.get("usage") or {})}
+        changed["usage"] = {**NEEDED, **_cleaned(document.get("usage"))}
     elif document.get("type") == "message" and "usage" not in document:
         changed["usage"] = {}
     return {**document, **changed} if changed else document

@@ -49,8 +49,6 @@ class Passing(ABC):
             return self._pass(received)
         except EventTooLong:
             self.fault = TOO_LARGE
-        except BrokenEventStream as error:
-            self.fault = ProviderFault(500, text=str(error))
         return b""
 
     @abstractmethod
@@ -139,10 +137,14 @@ class FramePassing(Passing):
                 self.fault = BROKEN_OFF
             return b""
         written = []
-        for message in self._reader.feed(received):
-            written.append(self._message(message))
-            if self.fault is not None:
-                return b"".join(written[:-1])
+        try:
+            for message in self._reader.feed(received):
+                passed = self._message(message)
+                if self.fault is not None:
+                    break
+                written.append(passed)
+        except BrokenEventStream as error:
+            self.fault = ProviderFault(500, text=str(error))
         return b"".join(written)
 
     def _message(self, message: EventMessage) -> bytes:
