@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from control_plane.chat import CHAT_PARAMETERS, SpendReport
+from control_plane.completion.usage import Usage
 from control_plane.gateway.dialects import Dialect
 from control_plane.gateway.history import prepare_messages, prepare_parameters
 from control_plane.gateway.prices import money
@@ -53,13 +54,58 @@ def spend_report(payload: Mapping[str, Any], ids: Mapping[str, str]) -> SpendRep
         deployment_id=ids.get(str(payload.get("model_id")), ""),
         provider=str(payload.get("custom_llm_provider") or ""),
         cost=NanoUsd(0) if is_cached else money(payload.get("response_cost") or 0),
-        prompt_tokens=int(payload.get("prompt_tokens") or 0),
-        completion_tokens=int(payload.get("completion_tokens") or 0),
+        usage=reported_usage(payload),
         started_at=datetime.fromtimestamp(payload["startTime"], UTC),
         ended_at=datetime.fromtimestamp(payload["endTime"], UTC),
         is_cached=is_cached,
         error_class=(payload.get("error_information") or {}).get("error_class") or None,
     )
+
+
+def reported_usage(payload: Mapping[str, Any]) -> Usage:
+    """The tokens of an attempt, by kind. What LiteLLM does not count, or counts as no number of tokens, is 0."""
+    reported = _part(payload.get("metadata"), "usage_object")
+    prompt, completion = _part(reported, "prompt_tokens_details"), _part(reported, "completion_tokens_details")
+    written = _part(prompt, "cache_creation_token_details")
+    written_1h = _count(written, "ephemeral_1h_input_tokens")
+    return Usage(
+        prompt_tokens=int(payload.get("prompt_tokens") or 0),
+        completion_tokens=int(payload.get("completion_tokens") or 0),
+        cached_tokens=_count(prompt, "cached_tokens") or _count(reported, "cache_read_input_tokens"),
+        cache_write_tokens=_count(prompt, "cache_write_tokens")
+        or _count(prompt, "cache_creation_tokens")
+        or _count(reported, "cache_creation_input_tokens")
+        or _count(written, "ephemeral_5m_input_tokens") + written_1h,
+        cache_write_1h_tokens=written_1h,
+        reasoning_tokens=_count(completion, "reasoning_tokens"),
+        audio_input_tokens=_count(prompt, "audio_tokens"),
+        audio_output_tokens=_count(completion, "audio_tokens"),
+        image_input_tokens=_count(prompt, "image_tokens"),
+        image_output_tokens=_count(completion, "image_tokens"),
+        units=_units(payload.get("response")),
+        service_tier=_tier(reported) or _tier(payload.get("cost_breakdown")) or _tier(payload.get("response")),
+    )
+
+
+def _part(whole: Any, name: str) -> Mapping[str, Any]:
+    part = whole.get(name) if isinstance(whole, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
+
+
+def _count(reported: Mapping[str, Any], name: str) -> int:
+    count = reported.get(name)
+    return count if isinstance(count, int) and count > 0 else 0
+
+
+def _units(response: Any) -> int:
+    """Searches of a reranking, or pages that were read, as the answers of these endpoints count them."""
+    searches = _count(_part(_part(response, "meta"), "billed_units"), "search_units")
+    return searches or _count(_part(response, "usage_info"), "pages_processed")
+
+
+def _tier(source: Any) -> str | None:
+    tier = source.get("service_tier") if isinstance(source, Mapping) else None
+    return tier if isinstance(tier, str) and tier else None
 
 
 def proxy_headers(kwargs: Mapping[str, Any]) -> dict[str, str]:

@@ -3,9 +3,9 @@
 import json
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from control_plane.schemas.base import Body, GivenJson, Text
+from control_plane.schemas.base import Body, GivenJson, Text, without_nul
 from control_plane.schemas.metadata import Metadata
 
 Label = Annotated[Text, Field(max_length=200)]
@@ -146,3 +146,14 @@ class MessagesBody(CountBody):
     service_tier: Literal["auto", "standard_only"] | None = Field(
         default=None, description="left out where the provider does not have it"
     )
+
+    @field_validator("metadata")
+    @classmethod
+    def _names_a_user(cls, metadata: Metadata | None) -> Metadata | None:
+        user_id = (metadata or {}).get("user_id")
+        if isinstance(user_id, str):
+            try:
+                without_nul(user_id)
+            except ValueError as error:
+                raise ValueError(f"user_id {error}") from None
+        return metadata

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from control_plane.schemas.base import Answer, Body, GivenJson, Json, Text
+from control_plane.schemas.base import Answer, Body, GivenJson, GivenValue, Json, Text
 from control_plane.schemas.chat import ChatParameters, FunctionCall, FunctionType, TextPart, ToolDefinition
 from control_plane.schemas.history import SentBack
 
@@ -141,7 +141,7 @@ class ToolSaid(Body):
     """What a tool answered: text, parts, or any JSON, which the model gets as text, but for the pictures in it."""
 
     role: Literal["tool"]
-    content: Any = None
+    content: GivenValue = None
     tool_call_id: Annotated[str, Field(min_length=1)]
     name: str | None = None
 
@@ -234,7 +234,10 @@ class RespondAnswer(Answer):
 
 
 class ErrorFacts(Answer):
-    """What went wrong. `code` is finer than `type`; `provider_status` and `retry_after_ms` are null where unknown."""
+    """What went wrong. `code` is finer than `type`; `provider_status` and `retry_after_ms` are null where unknown.
+
+    `provider_code`, `provider_type` and `provider_param` are the provider's own, where it reported something.
+    """
 
     type: Literal[
         "rate_limit",
@@ -252,6 +255,9 @@ class ErrorFacts(Answer):
     provider_status: int | None
     retry_after_ms: int | None
     code: str
+    provider_code: str | None = Field(default=None, exclude_if=lambda given: given is None)
+    provider_type: str | None = Field(default=None, exclude_if=lambda given: given is None)
+    provider_param: str | None = Field(default=None, exclude_if=lambda given: given is None)
 
 
 class RespondError(Answer):

@@ -76,7 +76,7 @@ class Native:
         failure, begun = None, stream.input_usage
         try:
             async for event in stream:
-                events.append(event)
+                events.append(event)  # noqa: PERF401 - those before a failure count
         except ProviderError as error:
             failure = error
         finally:

@@ -37,17 +37,19 @@ async def chat_completions(
     bound(sum(message.text_length() for message in body.messages), house)
     job_id, metadata = job_in(body.metadata)
     place = placing.place(job_type="chat", job_id=job_id, user_id=body.user)
+    is_legacy = bool(body.functions) and not body.tools
     order = CallOrder(
         ChatRequest(chat_messages(body.messages), body.given_parameters()),
         model_group=body.model,
         metadata=metadata,
         default_temperature=None,
         freshness=fresh,
-        render=completion,
+        render=partial(completion, is_legacy=is_legacy),
     )
     if body.stream:
         stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
-        chunks = CompletionChunks(str(stream.call.intent.call_id), stream.served.model, wants_usage=body.wants_usage)
+        call_id = str(stream.call.intent.call_id)
+        chunks = CompletionChunks(call_id, stream.served.model, wants_usage=body.wants_usage, is_legacy=is_legacy)
         headers = call_headers(stream.call)
         return SseResponse(stream, chunks, headers=headers, keep_alive_s=house.settings.keep_alive_s)
     done = await house.placed_calls.call(who, place, order)
