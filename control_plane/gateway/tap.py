@@ -20,7 +20,7 @@ from control_plane.gateway.asked import answers_asked, chunk_reader, may_be_empt
 from control_plane.gateway.documents_of import whole_document
 from control_plane.gateway.errors import failed_with, fault_of
 from control_plane.gateway.reading.answer import AnswerReader
-from control_plane.gateway.reading.chunks import ChunkReader
+from control_plane.gateway.reading.chunks import EMPTY, ChunkReader
 from control_plane.gateway.reading.native import NativeEnd, Wire
 from control_plane.gateway.reading.translated import TranslatedChunks, translator_of
 
@@ -83,6 +83,10 @@ class Tap:
             return UNTRANSLATED
         first = self.faults[0] if self.faults else None
         return next((fault for fault in self.faults if fault.status == status), first)
+
+    def emptiness(self) -> ProviderFault | None:
+        """What is wrong with an answer that LiteLLM would translate, now that it has ended."""
+        return EMPTY if self.native.is_empty() and not may_be_empty(self._request) else None
 
     def answer_of(self, response: Any) -> tuple[ChunkReader, list[Content]]:
         """A buffered answer: as it was read here, or as LiteLLM translated it.

@@ -179,6 +179,8 @@ class TappedBody(httpx.AsyncByteStream):
         if self._is_over:
             passed += passing.end()
         self._fault = passing.fault
+        if self._fault is None and (empty := self._tap.emptiness()) is not None:
+            self._fault, passed = empty, b""  # LiteLLM must not see its end
         self._is_over = self._is_over or self._fault is not None
         if passed:
             self._ready.append(passed)

@@ -117,7 +117,7 @@ async def _buffered(tap: Tap, response: httpx.Response, model: str) -> httpx.Res
     document = _document(body)
     wire = wire_of(document)
     if document and wire == "other":
-        fault = tap.native.take(document)
+        fault = tap.native.take(document) or tap.emptiness()
         if fault is not None:
             return _failed(tap, response, fault)
         return _again(response, content=dumped(for_litellm(document, model)), content_type=JSON)

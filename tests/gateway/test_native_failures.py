@@ -89,6 +89,19 @@ async def test_what_is_no_answer_is_the_providers_failure_and_the_next_model_ans
     assert outcome.served.deployment_id == "other#1"
 
 
+@ALL
+@EITHER
+async def test_the_next_model_answers_in_the_place_of_an_empty_answer(
+    native: Native, wire: Wire, *, is_stream: bool
+) -> None:
+    azure_says = Said((OTHER,))
+    native.provider.replies["other"] = azure.stream(azure_says) if is_stream else azure.whole(azure_says)
+    native.provider.replies[wire.name] = wire.stream(Said()) if is_stream else wire.whole(Said())
+    outcome = await native.ask(wire.name, "other", is_stream=is_stream)
+    assert outcome.message.text == OTHER
+    assert outcome.served.deployment_id == "other#1"
+
+
 REPORTED: dict[str, tuple[str, Reply, type[ProviderError], float | None]] = {
     "overloaded": (
         "anthropic",

@@ -5,11 +5,11 @@ and counts tokens in the provider's place without marking it. Why an answer ende
 provider's own documents.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from control_plane.completion.events import ProviderFault
-from control_plane.completion.finish import REASONS, is_failure, said_of
+from control_plane.completion.finish import REASONS, finish_of, is_failure, said_of
 from control_plane.gateway.reading.faults import find_fault
 from control_plane.gateway.reading.native_usage import NativeUsage
 from control_plane.gateway.reading.sse import EventTooLong, SseReader
@@ -41,6 +41,9 @@ COHERE = (
     "message-end",
 )
 
+LABELS = ("type", "role", "id", "index")
+"""What content holds beside what it says."""
+
 FAILED = "the provider ended the answer as failed"
 
 
@@ -71,11 +74,13 @@ def first_document(body: bytes) -> Any:
 class NativeEnd:
     """Why the provider says that an answer ended, and what it says was used.
 
-    `is_known`: its wire is one that is read here. `ends`: the provider's word for each of several answers.
+    `is_known`: its wire is one that is read here. `has_content`: whether any of it says something. `ends`: the provider's
+    word for each of several answers.
     """
 
     def __init__(self) -> None:
         self.is_known = False
+        self.has_content = False
         self.ends: dict[int, str] = {}
         self.stop_sequence: str | None = None
         self.usage = ReportedUsage()
@@ -99,12 +104,18 @@ class NativeEnd:
             if read(document):
                 self.is_known = True
                 break
+        self.has_content = self.has_content or any(map(_is_filled, _contents(document)))
         if (reported := self._usage.take(document)) is not None:
             self.usage.take(reported)
         if (fault := _failed_response(document)) is not None:
             return fault
         failed = next((said for said in self.ends.values() if is_failure(said)), None)
         return None if failed is None else ProviderFault(500, failed, text=FAILED)
+
+    def is_empty(self) -> bool:
+        """Whether it ended without content, and neither because of its length nor of a filter."""
+        reasons = {finish_of(said).reason for said in self.ends.values()}
+        return self.is_known and bool(reasons) and not self.has_content and not reasons & {"length", "content_filter"}
 
     def _ended(self, value: object, answer: int = 0) -> None:
         if (said := said_of(value)) is not None:
@@ -166,6 +177,30 @@ class NativeEnd:
         elif status in ("completed", "failed", "cancelled"):
             self._ended(status)
         return True
+
+
+def _contents(document: Json) -> Iterator[Any]:
+    """Where the wires that LiteLLM translates have their content."""
+    for name in ("content", "content_block", "output", "contentBlockStart", "contentBlockDelta"):
+        yield document.get(name)
+    if document.get("type") == "content_block_delta":
+        yield document.get("delta")
+    if "done" in document:
+        yield document.get("message")
+    candidates = document.get("candidates")
+    for candidate in candidates if isinstance(candidates, list) else ():
+        yield candidate.get("content") if isinstance(candidate, dict) else None
+
+
+def _is_filled(value: Any) -> bool:
+    """Whether data hold anything but names of their parts."""
+    match value:
+        case dict():
+            return any(_is_filled(item) for name, item in value.items() if name not in LABELS)
+        case list():
+            return any(map(_is_filled, value))
+        case _:
+            return isinstance(value, str) and value != ""
 
 
 def _failed_response(document: Json) -> ProviderFault | None:
