@@ -163,7 +163,7 @@ async def _tapped(tap: Tap, response: httpx.Response) -> httpx.Response:
         return await _buffered(tap, response)
     body = _TappedBody(tap, response)
     await body.prime()
-    if body.fault is not None:
+    if body.fault is not None and not tap.events:  # behind content it is a failure of the stream, in both lanes
         await response.aclose()
         return _failed(tap, response, body.fault)
     return _again(response, stream=body, content_type=body.content_type)
