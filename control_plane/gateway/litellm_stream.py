@@ -21,7 +21,7 @@ from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
 
-BROKEN_OFF = ProviderFault(502, text="the stream ended before the provider said that the answer is whole")
+BROKEN_OFF = ProviderFault(500, text="the stream ended before the provider said that the answer is whole")
 
 
 class LiteLlmStream(EventStream):

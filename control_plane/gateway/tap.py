@@ -172,7 +172,7 @@ async def _tapped(tap: Tap, response: httpx.Response) -> httpx.Response:
 async def _refused(tap: Tap, response: httpx.Response) -> httpx.Response:
     """An error status, with what it says."""
     text = await _read(response, MAX_ERROR_BYTES, is_cut=True)
-    fault = fault_of_text(response.status_code, text, retry_after=response.headers.get("retry-after"))
+    fault = fault_of_text(response.status_code, text, response.headers)
     tap.faults.append(fault)
     return _again(response, content=text, extensions={FAULT: fault})
 
@@ -180,7 +180,7 @@ async def _refused(tap: Tap, response: httpx.Response) -> httpx.Response:
 async def _buffered(tap: Tap, response: httpx.Response) -> httpx.Response:
     body = await _read(response, MAX_BODY_BYTES)
     if body is None:
-        return _failed(tap, response, ProviderFault(502, text="the answer is too large"))
+        return _failed(tap, response, ProviderFault(500, text="the answer is too large"))
     start = body.removeprefix(BOM).lstrip()
     document: Any = None
     if start.startswith((b"{", b"[")):

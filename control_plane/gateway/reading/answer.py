@@ -15,9 +15,9 @@ from control_plane.gateway.reading.sse import BOM, DONE, EventTooLong, SseReader
 MAX_BODY_BYTES = 64_000_000
 """Of one document. Larger answers are refused."""
 
-BROKEN_OFF = ProviderFault(502, text="the stream ended before the provider said that the answer is whole")
-NO_ANSWER = ProviderFault(502, text="not an answer")
-TOO_LARGE = ProviderFault(502, text="the answer is too large")
+BROKEN_OFF = ProviderFault(500, text="the stream ended before the provider said that the answer is whole")
+NO_ANSWER = ProviderFault(500, text="not an answer")
+TOO_LARGE = ProviderFault(500, text="the answer is too large")
 
 BLANK = b" \t\r\n"
 
@@ -30,6 +30,7 @@ class AnswerReader:
         self.chunks = chunks
         self._sse: SseReader | None = None
         self._body: list[bytes] | None = None
+        self._head = b""
         self._length = 0
         self.is_done = False
 
@@ -45,8 +46,10 @@ class AnswerReader:
         if self._sse is not None:
             return self._take(self._sse, received)
         if self._body is None:
-            start = received.removeprefix(BOM).lstrip(BLANK)
-            if not start:
+            received = (self._head + received).removeprefix(BOM).lstrip(BLANK)
+            start, self._head = received, b""
+            if BOM.startswith(received):  # nothing yet, or a mark that the network cut
+                self._head = received
                 return []
             if not start.startswith((b"{", b"[", b"<")):
                 self._sse = SseReader()
@@ -99,7 +102,7 @@ class AnswerReader:
             try:
                 documents = [parse(line) for line in body.splitlines() if line.strip()]
             except ValueError:
-                return [self.chunks.broken(ProviderFault(502, text=body[:2000].decode("utf-8", "replace")))]
+                return [self.chunks.broken(ProviderFault(500, text=body[:2000].decode("utf-8", "replace")))]
         events: list[Event] = []
         if not any(_is_answer(document) for document in documents):
             fault = next(
