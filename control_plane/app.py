@@ -23,6 +23,7 @@ from control_plane.api.errors import add_error_handlers
 from control_plane.api.openai import models as openai_models
 from control_plane.api.openai import responses as openai_responses
 from control_plane.api.openai import route as openai
+from control_plane.api.paths import AsRouted, Methods
 from control_plane.api.respond import route as respond
 from control_plane.api.respond.browsers import ReadableByPages
 from control_plane.house import House
@@ -48,6 +49,7 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
             {"name": "operations", "description": "For whoever runs the service."},
         ],
         telemetry=house.traces.telemetry,
+        redirect_slashes=False,
     )
     add_error_handlers(app)
     for door in ROUTERS:
@@ -55,6 +57,11 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
     app.include_router(respond.preflights)
     app.add_middleware(Entrance, max_body_bytes=house.settings.max_body_bytes)
     app.add_middleware(ReadableByPages, house=house)
+    app.add_middleware(AsRouted)
     app.state.house = house
+    routers = (*(door.router for door in ROUTERS), respond.preflights)
+    app.state.methods = Methods(
+        route for routes in (app.routes, *(each.routes for each in routers)) for route in routes
+    )
     app.state.shared_ports = shared_ports
     return app

@@ -48,6 +48,7 @@ CHAT_PARAMETERS = frozenset(
         "audio",
         "prediction",
         "thinking",
+        "service_tier",
     }
 )
 """Every parameter a client may set on a chat call. LiteLLM trusts whatever it is given (an `api_base` would send our
@@ -100,10 +101,12 @@ class ProviderCall:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What a model charges at most, in nano-USD: for a million tokens each way, and for a unit of what else it counts
-    (a page, a search); and how long its answers can get.
+    """What a model charges at most, in nano-USD: for a million tokens each way, whatever kind of token it is, and for a
+    unit of what else it counts (a page, a search); and how long its answers can get.
 
-    `is_known`: false when nobody says what a token costs; the prices are 0 then.
+    `is_known`: false when nobody says what a token costs; the prices are 0 then. `likely_input`: for a million tokens of
+    plain text; None: as `input`. `call`, `file`: for a call and for each file in it, beside their tokens. `answers`: for
+    a request that does not say how many. `tiers`: the prices at service tiers that are priced apart.
     """
 
     input: int = 0
@@ -111,6 +114,11 @@ class Rate:
     unit: int = 0
     max_output_tokens: int = 0
     is_known: bool = True
+    likely_input: int | None = None
+    call: int = 0
+    file: int = 0
+    answers: int = 1
+    tiers: Mapping[str, "Rate"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,8 @@ class Demand:
     """What a call may use at most: what is held for it before it is made.
 
     `prompt_tokens` is counted generously, `likely_prompt_tokens` as prompts usually turn out. `max_tokens`: of each of
-    the `answers` it asks for. `units`: pages or searches.
+    the `answers` it asks for. `extra_tokens`: of output that each answer may be charged for beyond them. `units`: pages
+    or searches. `files`: pictures, sounds and documents.
     """
 
     prompt_tokens: int = 0
@@ -127,25 +136,30 @@ class Demand:
     rate: Rate = Rate()
     answers: int = 1
     units: int = 0
+    extra_tokens: int = 0
+    files: int = 0
 
     @property
     def tokens(self) -> int:
         """Prompt and answers together."""
-        return self.prompt_tokens + self.max_tokens * self.answers
+        return self.prompt_tokens + self._answer_tokens
 
     @property
     def cost(self) -> NanoUsd:
         """What all of it would cost."""
-        return self._cost(self.prompt_tokens, self.max_tokens * self.answers)
+        tokens = self.prompt_tokens * self.rate.input + self._answer_tokens * self.rate.output
+        beside = self.units * self.rate.unit + self.rate.call + self.files * self.rate.file
+        return NanoUsd(divide_up(tokens, MILLION) + beside)
 
     @property
     def likely_prompt_cost(self) -> NanoUsd:
         """What the prompt alone usually costs: all that is known of a call that was lost."""
-        return self._cost(self.likely_prompt_tokens, 0)
+        price = self.rate.input if self.rate.likely_input is None else self.rate.likely_input
+        return NanoUsd(divide_up(self.likely_prompt_tokens * price, MILLION) + self.units * self.rate.unit)
 
-    def _cost(self, prompt_tokens: int, completion_tokens: int) -> NanoUsd:
-        tokens = divide_up(prompt_tokens * self.rate.input + completion_tokens * self.rate.output, MILLION)
-        return NanoUsd(tokens + self.units * self.rate.unit)
+    @property
+    def _answer_tokens(self) -> int:
+        return (self.max_tokens + self.extra_tokens) * self.answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,10 +257,19 @@ class SpendReport:
     deployment_id: str
     provider: str
     cost: NanoUsd
-    prompt_tokens: int
-    completion_tokens: int
+    usage: Usage
     started_at: datetime
     ended_at: datetime
     is_cached: bool
     error_class: str | None
     lane: Lane = "litellm"
+
+    @property
+    def prompt_tokens(self) -> int:
+        """The whole input."""
+        return self.usage.prompt_tokens
+
+    @property
+    def completion_tokens(self) -> int:
+        """The whole output."""
+        return self.usage.completion_tokens

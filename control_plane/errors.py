@@ -23,7 +23,9 @@
     │   ├── ProviderRefused  ContextLengthExceeded  ContentPolicyViolated     400
     │   ├── ProviderRateLimited                                               429
     │   ├── LlmCallFailed                                                     500
+    │   │   └── ProviderMisconfigured    the operator's key or account, logged at ERROR
     │   └── ProviderUnavailable  ModelTimeout                                 503
+    │       └── ProviderOverloaded
     └── Unavailable                  we cannot serve now                      503
         └── DatabaseUnavailable  ShuttingDown
 
@@ -34,6 +36,9 @@ addresses and secrets stay out of them.
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+
+from control_plane.completion.events import ProviderFault
+from control_plane.completion.faults import shown
 
 
 class HouseError(Exception):
@@ -363,6 +368,21 @@ class ProviderError(HouseError):
     level = logging.WARNING
     provider_status: int | None = None
     """What the provider answered; None when no answer of its came."""
+    _fault: ProviderFault | None = None
+
+    @property
+    def fault(self) -> ProviderFault | None:
+        """What the provider reported, redacted and bounded, whatever it was set to. Its text is for administrators."""
+        return self._fault
+
+    @fault.setter
+    def fault(self, fault: ProviderFault | None) -> None:
+        self._fault = None if fault is None else shown(fault)
+
+
+def fault_of(error: BaseException) -> ProviderFault | None:
+    """What a provider reported, if the error is one of a provider's that came with a report."""
+    return error.fault if isinstance(error, ProviderError) else None
 
 
 class ProviderRefused(ProviderError):
@@ -397,11 +417,21 @@ class LlmCallFailed(ProviderError):
     """LLM call failed: no model of the group could answer. A failed call costs nothing; try again."""
 
 
+class ProviderMisconfigured(LlmCallFailed):
+    """The model provider refuses the operator's account or key; the operator has been told. A failed call costs nothing."""
+
+    level = logging.ERROR
+
+
 class ProviderUnavailable(ProviderError):
     """No model of the group is available right now. Try again later."""
 
     code = "provider_unavailable"
     status = 503
+
+
+class ProviderOverloaded(ProviderUnavailable):
+    """The model provider is overloaded, also after retries and fallbacks. Try again later."""
 
 
 class ModelTimeout(ProviderError):

@@ -1,6 +1,7 @@
-"""Places at which a server can be told to die, for the tests that kill it: `CONTROL_PLANE_FAILPOINT=name` or `name:count`.
+"""Places at which a server can be told to die, for the tests that kill it: `CONTROL_PLANE_FAILPOINT=name` or `name:count`;
+and at which a test in the same process can make a step fail: `arm_failure`.
 
-Between two of them lies each promise that a crash could break. Nothing is armed unless the environment says so.
+Between two of them lies each promise that a crash could break. Nothing is armed unless the environment, or a test, says so.
 """
 
 import os
@@ -16,12 +17,25 @@ Name = Literal[
     "record_committed",
     "one_call_recorded",
     "bill_committed",
+    "closing_upstream",
+    "settling",
+    "rendering",
+    "building_record",
+    "writing_record",
+    "settling_permit",
+    "logging_call",
+    "caching_answer",
 ]
 
 VARIABLE = "CONTROL_PLANE_FAILPOINT"
 
 _armed = ""
 _left = 0
+_failing = ""
+
+
+class InjectedFailure(Exception):
+    """A step that a test made fail."""
 
 
 def arm(spec: str) -> None:
@@ -31,9 +45,17 @@ def arm(spec: str) -> None:
     _left = int(count or 1)
 
 
+def arm_failure(name: Name | None) -> None:
+    """Makes the step at this place fail each time; None: no step any more."""
+    global _failing  # noqa: PLW0603 - as above
+    _failing = name or ""
+
+
 def reach(name: Name) -> None:
-    """This is that place."""
+    """This is that place. Raises: InjectedFailure, where a test wants that."""
     global _left  # noqa: PLW0603 - as above
+    if name == _failing:
+        raise InjectedFailure(name)
     if name == _armed:
         _left -= 1
         if _left <= 0:

@@ -84,7 +84,14 @@ async def open_house(
             metrics = Metrics()
             traces = traces_to(settings.otlp_endpoint, worker_id=worker_id)
             risk = RiskPolicy(nano_usd(settings.at_risk_limit_usd), timedelta(hours=settings.at_risk_window_h))
-            writer = SpendWriter(db, worker_id, clock=clock, metrics=metrics, risk=risk)
+            writer = SpendWriter(
+                db,
+                worker_id,
+                clock=clock,
+                metrics=metrics,
+                risk=risk,
+                keeps_provider_text=settings.keep_provider_error_text,
+            )
             lease = Lease(db, worker_id, clock=clock, metrics=metrics, policy=LostCallPolicy(settings.lost_calls))
             os.environ.update(catalog.environment)
             redis_url = None if settings.redis_url is None else settings.redis_url.get_secret_value()

@@ -107,6 +107,10 @@ class Settings(BaseSettings):
     spend_log_retention_days: int = Field(
         default=0, ge=0, description="Spend logs older than this are dropped, which changes no bill; 0 keeps them."
     )
+    keep_provider_error_text: bool = Field(
+        default=False,
+        description="Keep what providers say of failed calls, redacted, for administrators to read at `/costs`.",
+    )
     proxy_database_url: SecretStr | None = Field(
         default=None,
         description="The Postgres of a LiteLLM proxy, whose spend logs `spend reconcile --source proxy` reads.",

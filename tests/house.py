@@ -14,9 +14,11 @@ import yaml
 from pydantic import SecretStr
 
 from control_plane.app import create_app
+from control_plane.cli.protocol import HttpProtocol
 from control_plane.fetching.fetcher import Resolve, look_up
 from control_plane.house import House
 from control_plane.runtime import open_house
+from control_plane.schemas.jobs import UsageTotals
 from control_plane.settings import Settings
 from tests.provider import Provider
 
@@ -120,6 +122,11 @@ def settings_for(database_url: str, config: Path, **more: Any) -> Settings:
     )
 
 
+def used(prompt: int, completion: int) -> dict[str, int]:
+    """Tokens by kind, of calls without any but plain ones."""
+    return dict.fromkeys(UsageTotals.model_fields, 0) | {"input_fresh_tokens": prompt, "output_tokens": completion}
+
+
 @dataclass(frozen=True)
 class Server:
     """A real uvicorn in the test's own event loop."""
@@ -149,6 +156,8 @@ async def serving(settings: Settings, *, resolve: Resolve = look_up) -> AsyncIte
             create_app(house),
             host="127.0.0.1",
             port=0,
+            http=HttpProtocol,
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,

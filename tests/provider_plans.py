@@ -102,6 +102,14 @@ PLANS: Mapping[str, Plan] = {
     "reason-length": replace(OK, finish_reason="length"),
     "filter": replace(OK, finish_reason="content_filter"),
     "cached": replace(OK, usage={**USAGE, "prompt_tokens_details": {"cached_tokens": CACHED_TOKENS}}),
+    "kinds": replace(
+        OK,
+        usage={
+            **USAGE,
+            "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 3, "audio_tokens": 2},
+            "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 1},
+        },
+    ),
     "nousage": replace(OK, usage=None),
     "slow": replace(OK, pause_s=SLOW_S),
     "timeout": replace(OK, holds_headers=True),

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.house import MASTER_KEY
+from tests.house import MASTER_KEY, used
 from tests.provider import Provider
 from tests.provider_plans import RETRY_AFTER_S, USAGE, WORDS
 from tests.seed_runner import CALL_COST_USD, MESSAGES, TEXT, Acme, StartAcme, starting, text_of
@@ -98,6 +98,7 @@ async def test_a_call_with_a_model_group(acme: Acme) -> None:
             "tokens_used": 21,
             "prompt_tokens": 11,
             "completion_tokens": 10,
+            "usage": {**used(11, 10), "service_tier": None},
             "latency_ms": body["metadata"]["latency_ms"],
             "model_group": "ResumeAgent",
             "model": "gpt-4-turbo",
@@ -268,6 +269,7 @@ async def test_completing_twice_gives_one_bill(acme: Acme) -> None:
             "successful_calls": 2,
             "failed_calls": 0,
             "total_tokens": 42,
+            "usage": used(22, 20),
             "total_cost_usd": pytest.approx(2 * CALL_COST_USD, abs=1e-12),
             "avg_latency_ms": costs["avg_latency_ms"],
             "credit_applied": True,

@@ -1,15 +1,20 @@
-"""How request bodies are read: as JSON that every other machine behind this door can also read and write."""
+"""How requests are read: bodies as JSON that every other machine can also read and write, and no parameter unnoticed."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 import orjson
 from fastapi import Request, Response
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
+from starlette.types import Scope
 
 from control_plane.api.deps import principal
 from control_plane.api.idempotency import HEADER, answer_once
+from control_plane.schemas.base import ignored_fields
 from control_plane.tenants.principal import Principal
+
+CONTENT_TYPE = b"content-type"
 
 
 class StrictRequest(Request):
@@ -38,12 +43,31 @@ class StrictRoute(APIRoute):
         handle = super().get_route_handler()
 
         has_secret = "virtual_key" in getattr(self.response_model, "model_fields", ())
+        known = {field.alias for field in get_flat_params(self.dependant)}
 
         async def handle_strictly(request: Request) -> Response:
             who = await self.identify(request)  # a stranger's body is not even read
-            strict = StrictRequest(request.scope, request.receive)
+            _report_unknown(request, known)
+            strict = StrictRequest(_as_json(request.scope), request.receive)
             if request.method == "POST" and HEADER in request.headers:
-                return await answer_once(strict, who, handle, has_secret=has_secret)
-            return await handle(strict)
+                response = await answer_once(strict, who, handle, has_secret=has_secret)
+            else:
+                response = await handle(strict)
+            if has_secret:
+                response.headers["Cache-Control"] = "no-store"
+            return response
 
         return handle_strictly
+
+
+def _as_json(scope: Scope) -> Scope:
+    """The request with a body of JSON, whatever it calls it: curl calls it a form, and there is nothing else to read."""
+    headers = [(name, value) for name, value in scope["headers"] if name != CONTENT_TYPE]
+    return {**scope, "headers": [*headers, (CONTENT_TYPE, b"application/json")]}
+
+
+def _report_unknown(request: Request, known: Collection[str]) -> None:
+    """Query parameters that the route does not have are reported as fields of a body are."""
+    collected = ignored_fields.get()
+    if collected is not None:
+        collected.extend(name for name in request.query_params if name not in known)

@@ -1,12 +1,12 @@
 """What a client wrote as what the call path takes."""
 
+from control_plane.api.chat_messages import chat_messages
 from control_plane.api.job_views import call_answer
 from control_plane.cache.rules import Freshness
 from control_plane.calls.service import CallOrder
 from control_plane.chat import ChatRequest
 from control_plane.errors import TooLarge
 from control_plane.ids import Subject
-from control_plane.schemas.chat import plain
 from control_plane.schemas.jobs import CallBody
 
 
@@ -21,7 +21,7 @@ def from_wire(
     if length > max_prompt_chars:
         raise TooLarge(f"The messages have {length} characters of text; {max_prompt_chars} are allowed.")
     return CallOrder(
-        request=ChatRequest([plain(message) for message in body.messages], body.given_parameters()),
+        request=ChatRequest(chat_messages(body.messages), body.given_parameters()),
         model_group=body.model_group or body.model,
         purpose=body.purpose,
         metadata=body.call_metadata,

@@ -55,6 +55,7 @@ class Entrance:
                 answer_headers["X-Request-Id"] = identity
                 if ignored:
                     answer_headers["X-Ignored-Fields"] = _printable(ignored)
+                answer_headers["X-Content-Type-Options"] = "nosniff"
             await send(message)
 
         try:

@@ -14,8 +14,10 @@ from starlette.exceptions import HTTPException
 
 from control_plane.api.answers import json_response
 from control_plane.api.anthropic.errors import anthropic_error
-from control_plane.api.failures import ErrorWire, Failure, job_api_error
+from control_plane.api.failures import INVALID, ErrorWire, Failure, job_api_error
 from control_plane.api.openai.errors import openai_error
+from control_plane.api.paths import Methods
+from control_plane.api.problems import readable
 from control_plane.api.respond.errors import respond_error
 from control_plane.errors import HouseError, TooLarge
 
@@ -48,28 +50,43 @@ def error_response(path: str, failure: Failure, headers: Mapping[str, str] | Non
 
 async def _house_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HouseError)
+    if error.status == HTTPStatus.NOT_FOUND:
+        allowed = _methods(request).of_literal(request.url.path)
+        if allowed and request.method not in allowed:  # GET /api/jobs/create is no job of the name "create"
+            return _method_not_allowed(request, allowed)
     log.log(error.level, "refused", extra={"code": error.code, "status": error.status}, exc_info=error.__cause__)
     return error_response(request.url.path, Failure.of(error))
 
 
 async def _invalid_body(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return error_response(request.url.path, _failure_of(error.errors()))
+    return error_response(request.url.path, _failure_of(error.errors(), error.body))
 
 
-def _failure_of(problems: Sequence[Mapping[str, Any]]) -> Failure:
+def _failure_of(problems: Sequence[Mapping[str, Any]], body: Any) -> Failure:
     if any(problem["type"] == "json_invalid" for problem in problems):
         return Failure(HTTPStatus.BAD_REQUEST, "invalid_json", "The body is not valid JSON.")
-    # What the client sent is not repeated: it may be long, hold a secret, or be a NaN that JSON cannot say.
-    detail = [{"loc": problem["loc"], "msg": problem["msg"], "type": problem["type"]} for problem in problems]
-    places = ", ".join(sorted({".".join(str(part) for part in problem["loc"][1:]) or "body" for problem in problems}))
-    message = f"The request does not fit the schema: see {places}."
-    return Failure(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", message, detail=detail)
+    detail = readable(problems, body)
+    return Failure(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", INVALID, detail=detail)
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     """What the framework itself refuses: an unknown path, a wrong method, a body over the limit."""
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        return _method_not_allowed(request, _methods(request).of(request.url.path))
     code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).name.lower()
     failure = Failure(error.status_code, code, str(error.detail))
     return error_response(request.url.path, failure, error.headers)
+
+
+def _methods(request: Request) -> Methods:
+    methods: Methods = request.app.state.methods
+    return methods
+
+
+def _method_not_allowed(request: Request, allowed: Sequence[str]) -> Response:
+    names = ", ".join(allowed)
+    message = f"{request.method} is not a method of this path; it has {names}."
+    failure = Failure(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    return error_response(request.url.path, failure, {"Allow": names})

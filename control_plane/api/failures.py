@@ -7,11 +7,16 @@ from http import HTTPStatus
 from typing import Any
 
 from control_plane.api.answers import limit_headers
-from control_plane.errors import AlreadyExists, HouseError, IdempotencyAnswerSecret, JobClosed
+from control_plane.completion.faults import as_shown
+from control_plane.errors import AlreadyExists, HouseError, IdempotencyAnswerSecret, JobClosed, fault_of
 from control_plane.limits.rules import Standing
 
 DEFAULT_RETRY_AFTER_S = 1
 MAX_PLACES = 5
+MAX_PATH = 300
+"""Characters of a place in a message: a key of the client's may be long."""
+
+INVALID = "The request does not fit the schema."
 
 REPEATED_IN_VAIN = frozenset({JobClosed.code, IdempotencyAnswerSecret.code, AlreadyExists.code})
 """Conflicts that asking again does not end. OpenAI's and Anthropic's SDKs repeat every 409 unless they are told."""
@@ -21,7 +26,8 @@ REPEATED_IN_VAIN = frozenset({JobClosed.code, IdempotencyAnswerSecret.code, Alre
 class Failure:
     """What went wrong. `facts` belong to the code; `detail` is more precise than the message, where something is.
 
-    `provider_status`: what the provider answered, where it did. `standing`: what the rate limits leave, when one refused.
+    `provider_status`: what the provider answered, where it did. `provider`: what it reported as wrong, in its own words:
+    status, code, type and param, redacted, never its text. `standing`: what the rate limits leave, when one refused.
     """
 
     status: int
@@ -31,6 +37,7 @@ class Failure:
     detail: Any = None
     retry_after_s: float | None = None
     provider_status: int | None = None
+    provider: Mapping[str, Any] | None = None
     standing: Standing | None = None
 
     @classmethod
@@ -39,15 +46,22 @@ class Failure:
         retry_after_s = error.retry_after_s
         if retry_after_s is None and error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
             retry_after_s = DEFAULT_RETRY_AFTER_S
+        provider = as_shown(fault_of(error))
         return cls(
             error.status,
             error.code,
             error.message,
             error.facts,
             retry_after_s=retry_after_s,
-            provider_status=getattr(error, "provider_status", None),
+            provider_status=getattr(error, "provider_status", None) or (provider or {}).get("status"),
+            provider=provider,
             standing=getattr(error, "standing", None),
         )
+
+    @property
+    def provider_facts(self) -> Mapping[str, Any]:
+        """`provider` as a field of an error, where the provider reported something."""
+        return {} if self.provider is None else {"provider": self.provider}
 
     @property
     def headers(self) -> dict[str, str]:
@@ -67,9 +81,10 @@ ErrorWire = Callable[[Failure], tuple[int, Mapping[str, Any]]]
 
 
 def job_api_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
-    """As `/api` says it: `{"detail": sentence, "error": {"code", "message", …facts}}`."""
-    detail = failure.message if failure.detail is None else failure.detail
-    error = {"code": failure.code, "message": failure.message, **failure.facts}
+    """As `/api` says it: `{"detail": sentence, "error": {"code", "message", …facts, "provider"}}`."""
+    message = precise_message(failure)
+    detail = message if failure.detail is None else failure.detail
+    error = {"code": failure.code, "message": message, **failure.facts, **failure.provider_facts}
     return failure.status, {"detail": detail, "error": error}
 
 
@@ -77,9 +92,9 @@ def precise_message(failure: Failure) -> str:
     """The message, with what is wrong at each place of a body that does not fit, of the first few."""
     if not isinstance(failure.detail, list):
         return failure.message
-    places = [f"{_path(problem)}: {problem['msg']}" for problem in failure.detail]
+    places = [_sentence(problem) for problem in failure.detail]
     more = f"; and {len(places) - MAX_PLACES} more" if len(places) > MAX_PLACES else ""
-    return f"The request does not fit the schema: {'; '.join(places[:MAX_PLACES])}{more}."
+    return f"{INVALID.removesuffix('.')}: {'; '.join(places[:MAX_PLACES])}{more}."
 
 
 def place_of(failure: Failure) -> str | None:
@@ -87,5 +102,13 @@ def place_of(failure: Failure) -> str | None:
     return _path(failure.detail[0]) or None if isinstance(failure.detail, list) and failure.detail else None
 
 
+def _sentence(problem: Mapping[str, Any]) -> str:
+    source, words = problem["loc"][0], str(problem["msg"]).removesuffix(".")
+    place = _path(problem)
+    if not place:
+        return words if problem["type"] == "value_error" else f"the {source} {words}"
+    return f"{place}: {words}" if source == "body" else f"{source} {place}: {words}"
+
+
 def _path(problem: Mapping[str, Any]) -> str:
-    return ".".join(str(step) for step in problem["loc"][1:])
+    return ".".join(str(step) for step in problem["loc"][1:])[:MAX_PATH]

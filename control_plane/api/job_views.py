@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from control_plane.api.openai.messages import message_of
+from control_plane.api.usage_views import usage_totals, usage_view
 from control_plane.calls.live import LiveCall
 from control_plane.calls.service import AnsweredCall
 from control_plane.chat import Completion
@@ -12,6 +13,7 @@ from control_plane.jobs.rules import CallStatus, is_billable
 from control_plane.jobs.service import JobWithCalls
 from control_plane.schemas import jobs as wire
 from control_plane.spend.models import SpendLog
+from control_plane.storage.usage_columns import usage_from
 from control_plane.units import usd
 
 MORE = ("refusal", "reasoning_content", "thinking_blocks", "reasoning_details", "images", "annotations", "audio")
@@ -41,13 +43,15 @@ def job_view(job: Job, model_groups: Sequence[str]) -> wire.JobView:
     )
 
 
-def costs(job: Job) -> wire.JobCosts:
-    """The bill of a closed job."""
+def costs(bill: JobWithCalls) -> wire.JobCosts:
+    """The bill of a closed job. Its calls do not change any more, so neither does their usage by kind."""
+    job = bill.job
     return wire.JobCosts(
         total_calls=job.calls_total,
         successful_calls=job.calls_succeeded,
         failed_calls=job.calls_failed,
         total_tokens=job.prompt_tokens + job.completion_tokens,
+        usage=usage_totals(usage_from(call) for call in bill.calls if _is_billed(call)),
         total_cost_usd=usd(job.cost_nano_usd),
         avg_latency_ms=round(job.latency_ms / job.calls_total) if job.calls_total else 0,
         credit_applied=bool(job.credits_charged),
@@ -64,14 +68,16 @@ def completed(bill: JobWithCalls) -> wire.JobCompleted:
         job_id=str(job.id),
         status=job.status,
         completed_at=job.completed_at,
-        costs=costs(job),
+        costs=costs(bill),
         calls=[_summary(call) for call in bill.calls],
     )
 
 
-def cost_breakdown(bill: JobWithCalls, logs: Mapping[CallId, Sequence[SpendLog]]) -> wire.JobCostsView:
-    """Every call of a job: our record, and beside it what LiteLLM reported."""
-    breakdown = [_call_cost(call, logs.get(CallId(call.id), ())) for call in bill.calls]
+def cost_breakdown(
+    bill: JobWithCalls, logs: Mapping[CallId, Sequence[SpendLog]], *, has_text: bool
+) -> wire.JobCostsView:
+    """Every call of a job: our record, and beside it what LiteLLM reported. `has_text`: with what providers said."""
+    breakdown = [_call_cost(call, logs.get(CallId(call.id), ()), has_text=has_text) for call in bill.calls]
     job = bill.job
     total = wire.CostBreakdown(
         total_cost_usd=usd(job.cost_nano_usd),
@@ -104,6 +110,7 @@ def call_metadata(answered: AnsweredCall[Completion]) -> wire.CallMetadata:
         tokens_used=answer.usage.total_tokens,
         prompt_tokens=answer.usage.prompt_tokens,
         completion_tokens=answer.usage.completion_tokens,
+        usage=usage_view(answer.usage),
         latency_ms=answered.call.latency_ms,
         model_group=answered.call.intent.model_group,
         model=answer.served.model,
@@ -114,18 +121,21 @@ def call_metadata(answered: AnsweredCall[Completion]) -> wire.CallMetadata:
 
 
 def _summary(call: Call) -> wire.CallSummary:
-    is_billed = is_billable(CallStatus(call.status), call.first_chunk_ms)
     return wire.CallSummary(
         call_id=str(call.id),
         purpose=call.purpose,
         model_group=call.model_group,
-        tokens=call.prompt_tokens + call.completion_tokens if is_billed else 0,
+        tokens=call.prompt_tokens + call.completion_tokens if _is_billed(call) else 0,
         latency_ms=call.latency_ms,
         error=call.error_code,
     )
 
 
-def _call_cost(call: Call, logs: Sequence[SpendLog]) -> wire.CallCost:
+def _is_billed(call: Call) -> bool:
+    return is_billable(CallStatus(call.status), call.first_chunk_ms)
+
+
+def _call_cost(call: Call, logs: Sequence[SpendLog], *, has_text: bool) -> wire.CallCost:
     return wire.CallCost(
         call_id=str(call.id),
         status=call.status,
@@ -134,6 +144,7 @@ def _call_cost(call: Call, logs: Sequence[SpendLog]) -> wire.CallCost:
         model=call.model,
         prompt_tokens=call.prompt_tokens,
         completion_tokens=call.completion_tokens,
+        usage=usage_view(usage_from(call)),
         estimated=call.is_estimated,
         cached=call.is_cached,
         unpriced=call.is_unpriced,
@@ -141,8 +152,21 @@ def _call_cost(call: Call, logs: Sequence[SpendLog]) -> wire.CallCost:
         price_usd=usd(call.price_nano_usd),
         latency_ms=call.latency_ms,
         error=call.error_code,
+        provider_error=_provider_error(call, has_text=has_text),
         created_at=call.created_at,
         spend_logs=[_spend_log(log) for log in logs],
+    )
+
+
+def _provider_error(call: Call, *, has_text: bool) -> wire.ProviderErrorView | None:
+    if call.provider_status is None:
+        return None
+    return wire.ProviderErrorView(
+        status=call.provider_status,
+        code=call.provider_code,
+        type=call.provider_type,
+        param=call.provider_param,
+        text=call.provider_text if has_text else None,
     )
 
 
@@ -153,6 +177,7 @@ def _spend_log(log: SpendLog) -> wire.SpendLogView:
         model=log.model,
         prompt_tokens=log.prompt_tokens,
         completion_tokens=log.completion_tokens,
+        usage=usage_view(usage_from(log)),
         cost_usd=usd(log.cost_nano_usd),
         error=log.error_class,
     )

@@ -110,10 +110,14 @@ async def complete(job_id: JobPath, body: wire.CompleteJob, who: Caller, house: 
 
 @router.get("/{job_id}/costs", response_model=wire.JobCostsView, summary="Costs of a job, call by call")
 async def get_costs(job_id: JobPath, who: Caller, house: House) -> Response:
-    """Our record of each call, and beside it what LiteLLM reported of each attempt."""
+    """Our record of each call, and beside it what LiteLLM reported of each attempt.
+
+    What a provider said of a failed call is shown to administrators, where the settings keep it.
+    """
     found = await house.jobs.get_with_calls(who, job_id_of(job_id))
     logs = await house.spend.logs_of(found.job)
-    return rendered(views.cost_breakdown(found, logs))
+    has_text = who.is_admin and house.settings.keep_provider_error_text
+    return rendered(views.cost_breakdown(found, logs, has_text=has_text))
 
 
 @router.post(
@@ -135,7 +139,7 @@ async def create_and_call(
         status=job.status,
         response=done.call.rendered,
         metadata=views.call_metadata(done.call),
-        costs=views.costs(job),
+        costs=views.costs(done.bill),
         completed_at=job.completed_at,
     )
     return rendered(result, headers=call_headers(done.call.call))

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Query, Response
 from control_plane.administration.values import GroupView
 from control_plane.api.admin_shared import ADMIN_ERRORS
 from control_plane.api.answers import rendered
+from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
 from control_plane.ids import TeamId
 from control_plane.jobs.models import Worker
 from control_plane.schemas import model_groups as wire
 
-router = APIRouter(prefix="/api/model-groups", tags=["model groups"], responses=ADMIN_ERRORS)
+router = APIRouter(prefix="/api/model-groups", tags=["model groups"], responses=ADMIN_ERRORS, route_class=StrictRoute)
 
 
 @router.get("", response_model=wire.ModelGroupList, summary="List model groups")

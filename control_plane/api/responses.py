@@ -5,11 +5,23 @@ from typing import Any
 from control_plane.schemas.base import Answer, Json
 
 
+class ProviderFacts(Answer):
+    """What the model provider reported as wrong, in its own words; secrets and accounts are redacted."""
+
+    status: int
+    code: str | None
+    type: str | None
+    param: str | None
+
+
 class ErrorFacts(Answer):
-    """What went wrong: `code` for programs, `message` for people; more fields as the code needs them."""
+    """What went wrong: `code` for programs, `message` for people; more fields as the code needs them. `provider` is
+    there when the provider reported something.
+    """
 
     code: str
     message: str
+    provider: ProviderFacts | None = None
 
 
 class ErrorAnswer(Answer):
@@ -42,7 +54,10 @@ CALL_ERRORS = _described(
     (403, "`model_group_not_allowed`, `insufficient_credits`, `job_not_owned`, `team_suspended`"),
     (413, "`too_large`"),
     (429, "`rate_limited`: a limit of the team, key or model group; `provider_rate_limited`: also after retries"),
-    (500, "`llm_call_failed`: no model of the group could answer"),
+    (
+        500,
+        "`llm_call_failed`: no model of the group could answer, or the provider refuses the operator's account or key",
+    ),
     (503, "`provider_unavailable`, `model_timeout`, `overloaded`"),
 )
 SSE: dict[int | str, dict[str, Any]] = {

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Response
 
 from control_plane.api import job_views as views
 from control_plane.api.answers import rendered
+from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
 from control_plane.api.responses import AUTH_ERRORS
 from control_plane.api.usage import month_of, parts, summarize
@@ -19,7 +20,7 @@ from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.store import JobFilter
 from control_plane.schemas import jobs as wire
 
-router = APIRouter(prefix="/api/teams/{team_id}", tags=["jobs"], responses=AUTH_ERRORS)
+router = APIRouter(prefix="/api/teams/{team_id}", tags=["jobs"], responses=AUTH_ERRORS, route_class=StrictRoute)
 
 
 @router.get("/jobs", response_model=wire.JobList, summary="List a team's jobs")

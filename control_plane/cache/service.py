@@ -5,6 +5,7 @@ import logging
 import time
 from typing import Generic
 
+from control_plane import failpoints
 from control_plane.cache.forms import A, Form
 from control_plane.cache.rules import ANY, MOST_BYTES, NOTHING, Freshness, is_repeatable, name_of
 from control_plane.cache.stores import ProcessStore, SharedStore, Store
@@ -129,6 +130,10 @@ class Slot(Generic[A]):
         return await self._cache.recall(self._name, self._form)
 
     def keep(self, answer: A) -> None:
-        """Fills it with the answer, if its provider said that it is whole."""
-        if self._name is not None and self._freshness.may_be_kept and self._form.is_whole(answer):
-            self._cache.keep(self._name, self._form, answer, ttl_s=self._ttl_s)
+        """Fills it with the answer, if its provider said that it is whole. Never raises: the call has succeeded."""
+        try:
+            failpoints.reach("caching_answer")
+            if self._name is not None and self._freshness.may_be_kept and self._form.is_whole(answer):
+                self._cache.keep(self._name, self._form, answer, ttl_s=self._ttl_s)
+        except Exception:
+            log.exception("answer_not_cached", extra={"answer": self._name})

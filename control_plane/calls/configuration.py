@@ -98,7 +98,10 @@ class Configuration:
         self._asked.set()
 
     async def run(self) -> None:
-        """Reloads when it should, until cancelled. A file that cannot be used is logged, with what is wrong in it."""
+        """Reloads when it should, until cancelled. A file that cannot be used is logged, with what is wrong in it.
+
+        Whatever else goes wrong is logged with its traceback, and the version in force stays: calls do not need the new.
+        """
         while True:
             try:
                 async with asyncio.timeout(LOOK_S):
@@ -110,9 +113,13 @@ class Configuration:
             try:
                 await self._reload()
             except InvalidConfig as mistakes:
-                log.warning("config_refused", extra={"file": str(self._file), "problems": mistakes.facts["problems"]})
+                fields = {"file": str(self._file), "problems": mistakes.facts["problems"]}
+                level = logging.WARNING if mistakes.__cause__ is None else logging.ERROR
+                log.log(level, "config_refused", extra=fields, exc_info=mistakes.__cause__)
             except ShuttingDown:
                 return
+            except Exception:
+                log.exception("config_not_reloaded", extra={"file": str(self._file)})
 
     async def aclose(self) -> None:
         """Closes every gateway; calls must have ended before, or are cut off."""
@@ -134,6 +141,11 @@ class Configuration:
             except InvalidConfig as mistakes:
                 self.problems = mistakes.facts["problems"]
                 raise
+            except ShuttingDown:
+                raise
+            except Exception as error:
+                self.problems = [f"{self._file}: could not be put in force: {type(error).__name__}; see the log"]
+                raise
             self.problems = ()
             if catalog.generation == before.generation:
                 return Reloaded(before.generation, before.generation, [])
@@ -143,8 +155,8 @@ class Configuration:
         return done
 
     async def _replace(self, old: Gateway, before: Catalog, catalog: Catalog) -> None:
-        self._export(before.environment, catalog.environment)
         try:
+            self._export(before.environment, catalog.environment)
             new = await self._open_gateway(catalog.router, old)
         except BaseException:
             self._export(catalog.environment, before.environment)

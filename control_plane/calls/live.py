@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import anyio
@@ -12,6 +12,8 @@ import anyio
 from control_plane import failpoints
 from control_plane.chat import Completion, PlainAnswer, ProviderCall, Served
 from control_plane.clock import Clock
+from control_plane.completion.events import ProviderFault
+from control_plane.completion.faults import log_fields
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
 from control_plane.errors import CallLost, DatabaseUnavailable, HouseError
@@ -37,6 +39,7 @@ class Outcome:
     served: Served | None = None
     finish_reason: FinishReason | None = None
     error_code: str | None = None
+    fault: ProviderFault | None = None
 
     @classmethod
     def of(cls, answer: Completion | PlainAnswer) -> "Outcome":
@@ -158,17 +161,35 @@ class LiveCall:
     async def record(self, outcome: Outcome) -> None:
         """Makes the record durable, as the last part of work that runs to its end. The second time does nothing.
 
+        Whatever fails on the way, the call ends, is recorded and gives back what it held.
         Raises: DatabaseUnavailable (the writer keeps the record until the database is back), CallLost.
         """
         if self.is_finished:
             return
         self.is_finished = True
         self.latency_ms = self.elapsed_ms()
-        used = Usage() if self.is_cached else outcome.usage  # an answer given again has used nothing
-        record = Record(
+        try:
+            written = await self._write(outcome)
+        finally:
+            await self._release(self._used(outcome))
+        try:
+            failpoints.reach("logging_call")
+            self._log(outcome)
+        except Exception:  # what was recorded and billed has not failed
+            log.exception("call_not_logged", extra={"call_id": str(self.intent.call_id)})
+        if not written.is_first:
+            raise CallLost
+
+    def _used(self, outcome: Outcome) -> Usage:
+        """An answer given again has used nothing."""
+        return Usage() if self.is_cached else outcome.usage
+
+    def _record_of(self, outcome: Outcome) -> Record:
+        failpoints.reach("building_record")
+        return Record(
             self.intent,
             outcome.status,
-            used,
+            self._used(outcome),
             outcome.cost or NanoUsd(0),
             self.latency_ms,
             self._clock(),
@@ -178,28 +199,64 @@ class LiveCall:
             error_code=outcome.error_code,
             is_cached=self.is_cached,
             is_unpriced=outcome.cost is None,
+            fault=outcome.fault,
         )
+
+    async def _write(self, outcome: Outcome) -> Written:
+        """Raises: DatabaseUnavailable; what else fails, once a record of a failed call is durable."""
         try:
             with self.room("record") as room:
+                record = self._record_of(outcome)
                 room.note(
                     status=record.status.value,
                     error=record.error_code,
                     deployment=outcome.served.deployment_id if outcome.served else None,
                     model=outcome.served.model if outcome.served else None,
                     lane=outcome.served.lane if outcome.served else None,
-                    prompt_tokens=used.prompt_tokens,
-                    completion_tokens=used.completion_tokens,
+                    prompt_tokens=record.usage.prompt_tokens,
+                    completion_tokens=record.usage.completion_tokens,
                     cost_nano_usd=outcome.cost,
                     is_cached=self.is_cached,
                 )
-                written = await self._write(record)
+                failpoints.reach("writing_record")
+                written = await self._writer.finish(record)
+        except DatabaseUnavailable as error:
+            raise DatabaseUnavailable(
+                "The database went away during the call; its record is kept and written when the database is back.",
+                retry_after_s=error.retry_after_s,
+            ) from error
+        except Exception:
+            # The record cannot be built, or the database refuses it: the call must not stay open.
+            await self._writer.finish(
+                Record(
+                    self.intent,
+                    CallStatus.FAILED,
+                    Usage(),
+                    NanoUsd(0),
+                    self.latency_ms,
+                    self._clock(),
+                    first_chunk_ms=self.first_chunk_ms,
+                    error_code=HouseError.code,
+                )
+            )
+            raise
+        failpoints.reach("record_committed")
+        return written
+
+    async def _release(self, used: Usage) -> None:
+        """Gives back what the call held: its permit, its gateway, its place among the calls in flight."""
+        try:
+            failpoints.reach("settling_permit")
+            await self.permit.settle(used.total_tokens)
+        except Exception:
+            log.exception("permit_not_settled", extra={"call_id": str(self.intent.call_id)})
+            await self.permit.settle(used.total_tokens)
         finally:
-            try:
-                await self.permit.settle(used.total_tokens)
-            finally:
-                self.gateway.leave()
-                self.in_flight.remove(self)
-        if record.is_unpriced:
+            self.gateway.leave()
+            self.in_flight.remove(self)
+
+    def _log(self, outcome: Outcome) -> None:
+        if outcome.cost is None:
             log.warning("call_unpriced", extra={"call_id": str(self.intent.call_id)})
         log.info(
             "call_finished",
@@ -211,37 +268,11 @@ class LiveCall:
                 "deployment": outcome.served.deployment_id if outcome.served else None,
                 "status": outcome.status.value,
                 "error": outcome.error_code,
-                "tokens": used.total_tokens,
+                "tokens": self._used(outcome).total_tokens,
                 "cost_nano_usd": outcome.cost,
                 "cached": self.is_cached,
                 "latency_ms": self.latency_ms,
                 "first_chunk_ms": self.first_chunk_ms,
+                **log_fields(outcome.fault),
             },
         )
-        if not written.is_first:
-            raise CallLost
-
-    async def _write(self, record: Record) -> Written:
-        """Raises: DatabaseUnavailable."""
-        try:
-            written = await self._writer.finish(record)
-        except DatabaseUnavailable as error:
-            raise DatabaseUnavailable(
-                "The database went away during the call; its record is kept and written when the database is back.",
-                retry_after_s=error.retry_after_s,
-            ) from error
-        except Exception:
-            # The database refuses the record itself, as for a provider's absurd numbers: the call must not stay open.
-            await self._writer.finish(
-                replace(
-                    record,
-                    status=CallStatus.FAILED,
-                    usage=Usage(),
-                    cost=NanoUsd(0),
-                    served=None,
-                    error_code=HouseError.code,
-                )
-            )
-            raise
-        failpoints.reach("record_committed")
-        return written

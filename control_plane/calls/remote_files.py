@@ -3,13 +3,14 @@
 Every call passes here, whatever its door. A link that stays one goes to a vendor that fetches from its own network.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from control_plane.chat import CallRequest, ChatRequest, Message
 from control_plane.errors import FileRefused
-from control_plane.fetching.data_urls import data_url, is_data_url
+from control_plane.fetching.data_urls import as_written_by_us, data_url, is_data_url
 from control_plane.fetching.fetcher import Fetcher, is_address
 from control_plane.fetching.kinds import kind_of
 from control_plane.gateway.documents import fetches_itself
@@ -36,6 +37,7 @@ class RemoteFiles:
         if not isinstance(request, ChatRequest):
             return request
         links = set(_links(request.messages))
+        request = await _with_plain_data_urls(request)
         if links and fetches_itself(self._groups.catalog.router, models):
             links = {link for link in links if not self._looks_public(link)}
         if not links:
@@ -50,6 +52,26 @@ class RemoteFiles:
         return (
             link.startswith("https://") and "." in host and not is_address(host) and not self._fetcher.is_private(link)
         )
+
+
+async def _with_plain_data_urls(request: ChatRequest) -> ChatRequest:
+    """Providers read data URLs less forgivingly than browsers: those with line breaks and the like are written anew."""
+    given = set(_data_urls(request.messages))
+    plain = await asyncio.to_thread(_rewritten, given) if given else {}
+    if not plain:
+        return request
+    return ChatRequest([_with_files(message, plain) for message in request.messages], request.parameters)
+
+
+def _rewritten(urls: Collection[str]) -> dict[str, str]:
+    return {url: plain for url in urls if (plain := as_written_by_us(url)) is not url}
+
+
+def _data_urls(messages: Sequence[Message]) -> Iterator[str]:
+    for part in _parts(messages):
+        for given in (image_url_of(part), *(_file_of(part).get(key) for key in FILE_KEYS)):
+            if isinstance(given, str) and is_data_url(given):
+                yield given
 
 
 def _as_data(content: bytes) -> str:

@@ -18,8 +18,8 @@ def fill_in(
 ) -> CallRequest:
     """The request as it goes to the gateway: what the client set, then the group's defaults, then ours.
 
-    Defaults are chat parameters, which other endpoints do not have. Our temperature is left out beside a `top_p`, which some models refuse together; `tool_choice` without tools means
-    nothing and is left out.
+    Defaults are chat parameters, which other endpoints do not have. Our temperature is left out beside a `top_p`, which some models refuse together; `tool_choice` and
+    `parallel_tool_calls` without tools mean nothing, are refused by OpenAI, and are left out.
     """
     if isinstance(request, PlainRequest):
         return request
@@ -27,8 +27,8 @@ def fill_in(
     if temperature is not None and "temperature" not in parameters and "top_p" not in parameters:
         parameters["temperature"] = temperature
     if not parameters.get("tools"):
-        parameters.pop("tools", None)
-        parameters.pop("tool_choice", None)
+        for name in ("tools", "tool_choice", "parallel_tool_calls"):
+            parameters.pop(name, None)
     return ChatRequest(request.messages, parameters)
 
 

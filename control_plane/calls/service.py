@@ -22,7 +22,7 @@ from control_plane.calls.stream import LiveStream
 from control_plane.chat import CallRequest, ChatRequest, Completion, Demand, PlainAnswer, PlainRequest, ProviderCall
 from control_plane.clock import Clock
 from control_plane.completion.usage import Usage
-from control_plane.errors import EndpointUnsupported, ShuttingDown, UnpricedRefused, error_code_of
+from control_plane.errors import EndpointUnsupported, ShuttingDown, UnpricedRefused, error_code_of, fault_of
 from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream
 from control_plane.ids import CallId, JobId, Subject, new_id
@@ -149,6 +149,7 @@ class CallService:
         """The answer as its API responds with it, then the record."""
         failpoints.reach("provider_answered")
         try:
+            failpoints.reach("rendering")
             rendered = order.render(live, answer)
         except Exception as error:
             log.exception("answer_not_rendered", extra={"call_id": str(live.intent.call_id)})
@@ -348,7 +349,7 @@ class CallService:
             await self.in_flight.to_its_end(self._record_cancelled(live, reason, is_asked=is_asked))
             raise
         except Exception as error:
-            await live.finish(Outcome(CallStatus.FAILED, error_code=error_code_of(error)))
+            await live.finish(Outcome(CallStatus.FAILED, error_code=error_code_of(error), fault=fault_of(error)))
             raise
 
     async def _record_cancelled(self, live: LiveCall, reason: str, *, is_asked: bool) -> None:

@@ -2,18 +2,20 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Self
 
+from control_plane import failpoints
 from control_plane.cache.forms import RecordedAnswer
 from control_plane.cache.rules import MOST_PIECES
 from control_plane.cache.service import Slot
 from control_plane.calls.live import LiveCall, Outcome
 from control_plane.calls.rules import CLIENT_CLOSED, DRAINED
 from control_plane.chat import Ending, Served
-from control_plane.completion.events import Content
+from control_plane.completion.events import Content, ProviderFault
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
-from control_plane.errors import error_code_of
+from control_plane.errors import error_code_of, fault_of
 from control_plane.gateway.streams import AnswerStream
 from control_plane.jobs.rules import CallStatus
 from control_plane.units import NanoUsd
@@ -61,7 +63,8 @@ class LiveStream:
                 self._record(event)
                 return event
         except Exception as error:
-            await self._finish(CallStatus.FAILED, error)
+            work = self._close_and_record(CallStatus.FAILED, error_code_of(error), fault_of(error))
+            await self.call.in_flight.to_its_end(work)
             raise
         raise StopAsyncIteration
 
@@ -91,6 +94,7 @@ class LiveStream:
         finishes = self._upstream.finishes()
         ending = Ending(finishes, usage, cost)
         try:
+            failpoints.reach("rendering")
             rendered = render(ending)
         except Exception as error:
             log.exception("answer_not_rendered", extra={"call_id": str(self.call.intent.call_id)})
@@ -101,21 +105,20 @@ class LiveStream:
             self._slot.keep(RecordedAnswer(self._events, ending, self.served))
         return rendered
 
-    async def _finish(self, status: CallStatus, error: Exception) -> None:
-        await self.call.in_flight.to_its_end(self._close_and_record(status, error_code_of(error)))
-
-    async def _close_and_record(self, status: CallStatus, error_code: str) -> None:
+    async def _close_and_record(self, status: CallStatus, error_code: str, fault: ProviderFault | None = None) -> None:
         usage, cost = await self._close_and_settle()
-        await self.call.record(self._outcome(status, usage, cost, error_code))
+        await self.call.record(replace(self._outcome(status, usage, cost, error_code), fault=fault))
 
     async def _close_and_settle(self) -> tuple[Usage, NanoUsd | None]:
         """What was used, whatever happens: the call must end."""
         call_id = str(self.call.intent.call_id)
         try:
+            failpoints.reach("closing_upstream")
             await self._upstream.aclose()
         except Exception:  # what was produced is recorded all the same
             log.exception("upstream_not_closed", extra={"call_id": call_id})
         try:
+            failpoints.reach("settling")
             return await self._upstream.settle()
         except Exception:
             log.exception("usage_not_settled", extra={"call_id": call_id})

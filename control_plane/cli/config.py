@@ -54,7 +54,11 @@ def apply(
     catalog = _checked(settings.config if new is None else new)
     if new is not None:
         _show_changes(settings, catalog)
-        replace_file(settings.config, new.read_bytes())
+        try:
+            replace_file(settings.config, new.read_bytes())
+        except OSError as error:
+            typer.echo(f"{settings.config} cannot be written: {error.strerror}", err=True)
+            raise typer.Exit(1) from None
         typer.echo(f"{settings.config} is version {catalog.generation}.")
     key, _ = find_master_key(settings)
     servers = Servers(url or f"http://{settings.host}:{settings.port}", key)

@@ -6,7 +6,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from control_plane.schemas.base import Json
-from control_plane.schemas.jobs import CallAnswer, CallMetadata, CallResult, JobCompleted
+from control_plane.schemas.jobs import (
+    CallAnswer,
+    CallMetadata,
+    CallResult,
+    JobCompleted,
+    JobCosts,
+    UsageTotals,
+    UsageView,
+)
 
 
 class ChunkChoice(BaseModel):
@@ -49,6 +57,13 @@ class SaidMetadata(CallMetadata):
     """What the call took."""
 
     unpriced: bool = False
+    usage: UsageView | None = None  # type: ignore[assignment]  # servers of before name no kinds
+
+
+class BillOfJob(JobCosts):
+    """What a job took, and what it was charged."""
+
+    usage: UsageTotals | None = None  # type: ignore[assignment]  # as above
 
 
 class ChatAnswer(CallResult):
@@ -60,6 +75,8 @@ class ChatAnswer(CallResult):
 
 class CompletedJob(JobCompleted):
     """The bill of a job."""
+
+    costs: BillOfJob
 
     @property
     def credits_remaining(self) -> int:

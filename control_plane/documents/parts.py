@@ -47,14 +47,23 @@ def documents_in(messages: Sequence[Message]) -> list[Document]:
 
 
 def text_length(messages: Sequence[Message]) -> int:
-    """Characters of text, the arguments of tool calls included; files and images do not count."""
+    """Characters of text, the arguments of tool calls and reasoning included; files and images do not count."""
     length = 0
     for message in messages:
         content = message.get("content")
         texts = [content] if isinstance(content, str) else [part.get("text") for part in content or ()]
         length += sum(len(text) for text in texts if isinstance(text, str))
         length += sum(len(call["function"]["arguments"]) for call in message.get("tool_calls") or ())
+        length += max(_reasoning_lengths(message))
     return length
+
+
+def _reasoning_lengths(message: Message) -> tuple[int, ...]:
+    """Characters of reasoning in each of its forms, of which one goes to a provider."""
+    texts = [len(message.get(name) or "") for name in ("reasoning_content", "reasoning")]
+    blocks = sum(len(block.get("thinking") or "") for block in message.get("thinking_blocks") or ())
+    details = sum(len(str(detail.get("text") or "")) for detail in message.get("reasoning_details") or ())
+    return (*texts, blocks, details)
 
 
 def replaced(messages: Sequence[Message], parts: Mapping[Spot, Sequence[Part]]) -> list[Message]:

@@ -118,7 +118,7 @@ class Fetcher:
     async def _judged(self, url: httpx.URL) -> Hop:
         """Raises: FileRefused unless every address of the host is public, or the operator lists the host.
 
-        A host that does not exist sounds the same: nobody is told which names there are inside.
+        A host that does not exist gets the same sentence, so that nobody can find out which names there are inside.
         """
         try:
             addresses = await self._resolve(url.host, _port(url))
@@ -128,8 +128,9 @@ class Fetcher:
             return Hop(url, addresses)
         if not addresses or not all(map(is_public, addresses)):
             raise FileRefused(
-                f"{_shown(str(url))} is not at a public address. The operator can allow its host with "
-                "CONTROL_PLANE_PRIVATE_FILE_HOSTS; or send the file itself, as a data URL."
+                f"The host of {_shown(str(url))} cannot be resolved to a public address: there is no such name, or it is "
+                "private. The operator can allow a private host with CONTROL_PLANE_PRIVATE_FILE_HOSTS; or send the file "
+                "itself, as a data URL."
             )
         return Hop(url, addresses)
 

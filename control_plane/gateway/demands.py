@@ -1,19 +1,26 @@
 """What a call may use at most, before it is made: counted from its bytes, without a tokenizer. Pure.
 
-A tokenizer of today makes at most one token of a byte, and of ordinary text one of three to five. Counting one of two
-holds enough for almost every text, and bounds the rest: a prompt never has more than twice the tokens held for it.
+Counted is everything that is sent: every string of every message and parameter, and the names in them. Files are counted
+apart (`file_tokens.py`), since their data is not read as text. Of ordinary text four bytes are a token, which is what a
+prompt is likely to use; `text_size.py` says what it may be at most.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from control_plane.chat import CallRequest, ChatRequest, Demand, PlainRequest, Rate
+from control_plane.gateway.file_tokens import TOKENS_PER_FILE, file_tokens, is_file, without_data
+from control_plane.gateway.rates import at_tier, dearest
+from control_plane.gateway.text_size import LIKELY_BYTES_PER_TOKEN, size_of
 
-BYTES_PER_TOKEN, LIKELY_BYTES_PER_TOKEN = 2, 4
+__all__ = ["TOKENS_PER_FILE", "TOKENS_PER_MESSAGE", "dearest", "demand"]
+
 TOKENS_PER_MESSAGE = 8
 """Role, separators, name."""
-TOKENS_PER_FILE = 2_000
-"""A picture or a file, whatever its size: what providers charge for a picture in high resolution."""
+TOKENS_FOR_TOOLS = 1_000
+"""What a provider adds to a prompt with tools or a schema of the answer, to explain them to the model."""
+THINKING_ANSWER = 4_096
+"""What LiteLLM allows an answer beside the thinking that was asked for, where its length is not asked for."""
 
 
 def demand(request: CallRequest, rate: Rate) -> Demand:
@@ -23,67 +30,70 @@ def demand(request: CallRequest, rate: Rate) -> Demand:
     return _plain_demand(request, rate) if isinstance(request, PlainRequest) else _chat_demand(request, rate)
 
 
-def dearest(rates: Iterable[Rate]) -> Rate:
-    """The highest price in each direction and the longest answer of several models; known if all of them are."""
-    all_rates = list(rates)
-    return Rate(
-        input=max(rate.input for rate in all_rates),
-        output=max(rate.output for rate in all_rates),
-        unit=max(rate.unit for rate in all_rates),
-        max_output_tokens=max(rate.max_output_tokens for rate in all_rates),
-        is_known=all(rate.is_known for rate in all_rates),
-    )
-
-
 def _plain_demand(request: PlainRequest, rate: Rate) -> Demand:
-    sizes = [_bytes_of(text) for text in request.texts]
+    size = size_of(request.texts)
     return Demand(
-        prompt_tokens=TOKENS_PER_MESSAGE * len(sizes) + sum(sizes) // BYTES_PER_TOKEN,
-        likely_prompt_tokens=len(sizes) + sum(sizes) // LIKELY_BYTES_PER_TOKEN,
+        prompt_tokens=TOKENS_PER_MESSAGE * len(request.texts) + size.worst_tokens,
+        likely_prompt_tokens=len(request.texts) + size.bytes // LIKELY_BYTES_PER_TOKEN,
         units=request.units,
         rate=rate,
     )
 
 
 def _chat_demand(request: ChatRequest, rate: Rate) -> Demand:
-    size = sum(_size_of(message) for message in request.messages)
-    for name in ("tools", "response_format"):
-        if request.parameters.get(name):
-            size += len(str(request.parameters[name]))
-    files = sum(_files_in(message) for message in request.messages)
-    fixed = TOKENS_PER_MESSAGE * (len(request.messages) + 1) + TOKENS_PER_FILE * files
-    asked = request.parameters.get("max_tokens")
+    parameters, messages = request.parameters, request.messages
+    files = [part for message in messages for part in _parts(message) if is_file(part)]
+    size = size_of([*_texts(messages), *_containers(parameters)])
+    in_files = sum(map(file_tokens, files))
+    # An answer that was spoken before is named by its id, and its sound is read again.
+    spoken = sum(rate.max_output_tokens for message in messages if message.get("audio"))
+    fixed = TOKENS_PER_MESSAGE * (len(messages) + 1)
+    if parameters.get("tools") or parameters.get("response_format"):
+        fixed += TOKENS_FOR_TOOLS
+    prediction = parameters.get("prediction")
     return Demand(
-        prompt_tokens=fixed + size // BYTES_PER_TOKEN,
-        likely_prompt_tokens=TOKENS_PER_FILE * files + size // LIKELY_BYTES_PER_TOKEN + len(request.messages),
-        max_tokens=rate.max_output_tokens if asked is None else int(asked),
-        answers=request.parameters.get("n") or 1,
-        rate=rate,
+        prompt_tokens=fixed + in_files + spoken + size.worst_tokens,
+        likely_prompt_tokens=in_files + size.bytes // LIKELY_BYTES_PER_TOKEN + len(messages),
+        max_tokens=_max_tokens(parameters, rate),
+        answers=parameters.get("n") or rate.answers,
+        rate=at_tier(rate, parameters.get("service_tier")),
+        extra_tokens=size_of([prediction]).worst_tokens if prediction else 0,  # what it gets wrong costs as answers do
+        files=len(files),
     )
 
 
-def _size_of(message: Mapping[str, Any]) -> int:
-    """Bytes of everything in a message that becomes tokens of text."""
-    content = message.get("content")
-    size = _bytes_of(content) if isinstance(content, str) else sum(_bytes_of(_text_of(part)) for part in content or ())
-    if message.get("tool_calls"):
-        size += _bytes_of(str(message["tool_calls"]))
-    return size
+def _max_tokens(parameters: Mapping[str, Any], rate: Rate) -> int:
+    asked = parameters.get("max_tokens")
+    if asked is not None:
+        return int(asked)
+    thinking = parameters.get("thinking")
+    budget = thinking.get("budget_tokens") if isinstance(thinking, Mapping) else None
+    thought = budget + THINKING_ANSWER if isinstance(budget, int) else 0
+    return max(rate.max_output_tokens, thought)
 
 
-def _files_in(message: Mapping[str, Any]) -> int:
-    content = message.get("content")
-    return 0 if isinstance(content, str) else sum(not _text_of(part) for part in _parts(content))
+def _texts(messages: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
+    """Everything in messages that becomes tokens of text: all but roles, what parts are called, and the data of files."""
+    for message in messages:
+        for name, value in message.items():
+            if name in ("content", "images") and isinstance(value, list | tuple):
+                for part in value:
+                    yield without_data(part) if is_file(part) else _part_text(part)
+            elif name != "role":
+                yield value
 
 
-def _parts(content: Any) -> Sequence[Any]:
-    return content if isinstance(content, list) else ()
+def _part_text(part: Any) -> Any:
+    if isinstance(part, Mapping) and set(part) == {"type", "text"}:
+        return part["text"]
+    return part
 
 
-def _text_of(part: Any) -> str:
-    text = part.get("text") if isinstance(part, Mapping) else part
-    return text if isinstance(text, str) else ""
+def _containers(parameters: Mapping[str, Any]) -> Iterator[Any]:
+    return (value for value in parameters.values() if not isinstance(value, int | float | None))
 
 
-def _bytes_of(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
+def _parts(message: Mapping[str, Any]) -> Sequence[Any]:
+    """What may be files: parts of the content, and pictures that an earlier answer holds beside it."""
+    held = (message.get(name) for name in ("content", "images"))
+    return [part for parts in held if isinstance(parts, list | tuple) for part in parts]

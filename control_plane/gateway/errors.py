@@ -13,12 +13,15 @@ from typing import Any
 
 from control_plane.clock import now
 from control_plane.completion.events import ProviderFault
+from control_plane.completion.faults import log_fields
 from control_plane.errors import (
     ContentPolicyViolated,
     ContextLengthExceeded,
     LlmCallFailed,
     ModelTimeout,
     ProviderError,
+    ProviderMisconfigured,
+    ProviderOverloaded,
     ProviderRateLimited,
     ProviderRefused,
     ProviderUnavailable,
@@ -71,7 +74,9 @@ def translate(exc: Exception) -> ProviderError:
     fault = fault_of(exc)
     error = _translated(exc, fault)
     error.provider_status = _provider_status(exc)
-    log.warning(
+    error.fault = fault
+    log.log(
+        error.level,
         "provider_error",
         extra={
             "error_class": type(exc).__name__,
@@ -79,6 +84,7 @@ def translate(exc: Exception) -> ProviderError:
             "deployment": str(getattr(exc, "failed_deployment_id", "")).rpartition("@")[0] or None,
             "code": error.code,
             "where": _where(exc),
+            **log_fields(error.fault),
         },
     )
     return error
@@ -114,9 +120,13 @@ def _by_blame(whose: Blame, retry_after_s: float) -> ProviderError:  # noqa: PLR
             return ProviderRateLimited(retry_after_s=retry_after_s)
         case "timeout":
             return ModelTimeout(retry_after_s=retry_after_s)
-        case "overloaded" | "unavailable":
+        case "overloaded":
+            return ProviderOverloaded(retry_after_s=retry_after_s)
+        case "unavailable":
             return ProviderUnavailable(retry_after_s=retry_after_s)
-        case "operator" | "provider":
+        case "operator":
+            return ProviderMisconfigured()
+        case "provider":
             return LlmCallFailed()
 
 

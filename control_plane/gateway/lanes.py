@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from control_plane.chat import CHAT_PARAMETERS
 from control_plane.gateway.deployments import Deployment
+from control_plane.gateway.price_names import LITELLM_LANE
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +99,13 @@ def why_not_relayed(
 ) -> str | None:
     """Why a deployment takes LiteLLM's lane; None: it is relayed. `mode`: what LiteLLM's list says the model is for."""
     strange = deployment.params.keys() - PARAMETERS
+    priced = {name for name in deployment.info.keys() & LITELLM_LANE if deployment.info[name]}
     needs = _set(router_settings) - ROUTER_SETTINGS - {"routing_strategy"}
     switches = _set(litellm_settings) - LITELLM_SETTINGS
     reasons = {
         "the relay is switched off": policy.choice == "litellm" or deployment.info.get("lane") == "litellm",
         f"{provider} is not on the list of OpenAI's wire": provider not in PROVIDERS,
+        f"its prices: {', '.join(sorted(priced))}": bool(priced),
         f"its mode is {mode}": mode not in (None, "chat"),
         f"litellm_params: {', '.join(sorted(strange))}": bool(strange),
         f"router_settings: {', '.join(sorted(needs))}": bool(needs),

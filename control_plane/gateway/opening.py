@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from control_plane.chat import Served, SpendReport
@@ -20,6 +21,7 @@ from control_plane.gateway.attempts import Relaying
 from control_plane.gateway.cooldowns import carry_over, share_cooldowns
 from control_plane.gateway.demands import dearest
 from control_plane.gateway.deployments import Deployment, RouterConfig
+from control_plane.gateway.dialects import Dialect, dialect_of
 from control_plane.gateway.lanes import LanePolicy
 from control_plane.gateway.relay import Relay
 from control_plane.gateway.relay_targets import targets_of
@@ -83,7 +85,8 @@ def _build(
     }
     mark = uuid4().hex
     ids = {deployment.id: id_ for id_, deployment in known.items()}
-    reporter = spend_reporter(mark, report, ids)
+    dialects = {each.id: _dialect(each, servings[each.id].tag.provider) for each in known.values()}
+    reporter = spend_reporter(mark, report, ids, dialects)
     litellm.logging_callback_manager.add_litellm_callback(reporter)
     relaying = Relaying(Relay(), targets, router, report, check_share=lanes.check_share)
     return Gateway(config, router, servings, primaries, rates, relaying, mark=mark, reporter=reporter)
@@ -110,6 +113,19 @@ def _serving(deployment: Deployment, known: Deployment) -> Serving:
     tag = prices.price_tag(known)
     served = Served(deployment.id, deployment.provider_model, tag.provider, deployment.model_name)
     return Serving(served, tag)
+
+
+def _dialect(deployment: Deployment, provider: str) -> Dialect:
+    """What of a conversation a deployment accepts. Claude's newer models do not need thinking at a turn's beginning."""
+    import litellm  # noqa: PLC0415  # see library.py
+
+    model = str(deployment.params["model"])
+    address = deployment.params.get("api_base") or deployment.params.get("base_url")
+    dialect = dialect_of(provider, model, host=urlsplit(str(address or "")).hostname)
+    name = model.rpartition("/")[2]
+    if dialect.needs_thinking_first and litellm.AnthropicConfig.is_adaptive_thinking_model(name, provider):
+        return replace(dialect, needs_thinking_first=False)
+    return dialect
 
 
 def _model_list_item(deployment: Deployment) -> dict[str, Any]:

@@ -1,17 +1,32 @@
 """Which models LiteLLM can price, and which read PDFs, known without importing it: the list is a JSON file inside its
 package.
 
-Reads the copy that is installed, which is also what LiteLLM uses when `LITELLM_LOCAL_MODEL_COST_MAP` is set. Only tells
-whether there is a price, never how much: money comes from LiteLLM itself, so that one number stands everywhere.
+Reads the copy that is installed, which is also what LiteLLM uses when `LITELLM_LOCAL_MODEL_COST_MAP` is set. Its prices
+are compared with those of the YAML, never billed: money comes from LiteLLM itself, so that one number stands everywhere.
 """
 
 import importlib.util
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+from control_plane.gateway.price_names import CHAT_MODES, INPUT, OUTPUT, TIERED, is_price, use_of
+
+__all__ = [
+    "PRICE_LIST",
+    "Listed",
+    "has_price",
+    "is_listed",
+    "is_listed_to_read_pdfs",
+    "is_price",
+    "listed_as",
+    "nearest_listed",
+    "provider_of",
+]
 
 PRICE_LIST = "model_prices_and_context_window_backup.json"
 
@@ -24,12 +39,23 @@ SHARED_PRICES = {"azure_ai": ("azure", "openai"), "litellm_proxy": ("",), "githu
 FAMILIES = ("vertex_ai", "fireworks_ai", "bedrock")
 """Providers listed under several names that begin alike: `vertex_ai-anthropic_models`, `bedrock_converse`."""
 
-INPUT, OUTPUT = "input_cost_per_token", "output_cost_per_token"
+INPUT_ONLY = frozenset({"embedding", "rerank", "moderation"})
+"""What models are for that answer no tokens."""
 
 
-def is_price(name: str) -> bool:
-    """Whether a key of `litellm_params` or `model_info` is a price: `output_cost_per_second`, `tiered_pricing`."""
-    return "_cost" in name or "cost_" in name or name.endswith("_pricing")
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the list says of a model: whose it is, what it is for, and its prices in US dollars."""
+
+    provider: str
+    mode: str | None
+    prices: Mapping[str, Any]
+
+    @property
+    def is_priced(self) -> bool:
+        """Whether its calls can be priced: a chat by its tokens or, at Google, its characters."""
+        uses = ("chat",) if self.mode in CHAT_MODES else ("chat", "litellm", "other")
+        return any(use_of(name) in uses or name == "input_cost_per_character" for name in self.prices)
 
 
 def has_price(model: str, info: Mapping[str, Any]) -> bool:
@@ -37,27 +63,43 @@ def has_price(model: str, info: Mapping[str, Any]) -> bool:
 
     `model` is LiteLLM's name with the provider in front (`azure/gpt-4o`), `info` the deployment's `model_info` including
     its prices. Explicit prices count, zeros too: they declare the model free. A price per token needs both directions,
-    because LiteLLM bills the one left out as 0, even for a model of its list; embeddings have no output. `base_model`
-    takes the model's place and must belong to the same provider, else LiteLLM bills 0 again.
+    because LiteLLM bills the one left out as 0, even for a model of its list; embeddings have no output. A chat is priced
+    by its tokens only. `base_model` takes the model's place and must belong to the same provider, else LiteLLM bills 0
+    again.
     """
-    prices = {name for name, price in info.items() if is_price(name) and price is not None}
-    if prices & {INPUT, OUTPUT}:
-        return prices >= {INPUT, OUTPUT} or (INPUT in prices and info.get("mode") in {"embedding", "rerank"})
-    if prices:
-        return True
-    return is_listed(model, base_model=info.get("base_model"))
+    listed = listed_as(model, base_model=info.get("base_model"))
+    prices = {name: price for name, price in info.items() if is_price(name) and price is not None}
+    if not prices:
+        return listed is not None
+    mode = info.get("mode") or (listed.mode if listed else None)
+    if prices.keys() & {INPUT, OUTPUT} or mode in CHAT_MODES:
+        return prices.keys() >= {INPUT, OUTPUT} or _is_tiered(prices) or (INPUT in prices and mode in INPUT_ONLY)
+    return any(use_of(name) in ("chat", "other") for name in prices)
+
+
+def _is_tiered(prices: Mapping[str, Any]) -> bool:
+    """Whether every tier has a price in both directions; the model's own price of output stands in for a tier's."""
+    tiers = prices.get(TIERED)
+    return (
+        isinstance(tiers, list)
+        and bool(tiers)
+        and all(isinstance(tier, Mapping) and INPUT in tier and (OUTPUT in tier or OUTPUT in prices) for tier in tiers)
+    )
+
+
+def listed_as(model: str, *, base_model: str | None = None) -> Listed | None:
+    """What LiteLLM's list says of this model, or of `base_model` in its place."""
+    listed = _listed()
+    provider = provider_of(model)
+    if provider is None:
+        return None
+    found = (listed.get(candidate) for candidate in _spellings(provider, base_model or model))
+    return next((entry for entry in found if entry and _may_use_price(provider, entry.provider)), None)
 
 
 def is_listed(model: str, *, base_model: str | None = None) -> bool:
     """Whether LiteLLM's list prices this model, or `base_model` in its place."""
-    listed = _listed_providers()
-    provider = provider_of(model)
-    if provider is None:
-        return False
-    name = base_model or model
-    return any(
-        candidate in listed and _may_use_price(provider, listed[candidate]) for candidate in _spellings(provider, name)
-    )
+    return listed_as(model, base_model=base_model) is not None
 
 
 def is_listed_to_read_pdfs(model: str, *, base_model: str | None = None) -> bool:
@@ -78,7 +120,10 @@ def is_listed_to_read_pdfs(model: str, *, base_model: str | None = None) -> bool
 def provider_of(model: str) -> str | None:
     """The provider in front of the model's name, or the one LiteLLM finds in its list; None when it would find none."""
     provider, slash, _ = model.partition("/")
-    return provider if slash else _listed_providers().get(model)
+    if slash:
+        return provider
+    listed = _listed().get(model)
+    return listed.provider if listed else None
 
 
 def nearest_listed(model: str) -> str | None:
@@ -88,8 +133,8 @@ def nearest_listed(model: str) -> str | None:
         return None
     names = [
         key if key.startswith(f"{provider}/") else f"{provider}/{key}"
-        for key, owner in _listed_providers().items()
-        if _may_use_price(provider, owner)
+        for key, listed in _listed().items()
+        if listed.is_priced and _may_use_price(provider, listed.provider)
     ]
     return next(iter(get_close_matches(model, names, n=1, cutoff=0.7)), None)
 
@@ -112,13 +157,14 @@ def _may_use_price(provider: str, owner: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _listed_providers() -> Mapping[str, str]:
-    """Every priced model of LiteLLM's list with its provider. 15 ms to read, 4 000 short strings to keep."""
-    return {
-        model: str(entry.get("litellm_provider", ""))
-        for model, entry in _entries().items()
-        if any(is_price(key) for key in entry)
-    }
+def _listed() -> Mapping[str, Listed]:
+    """Every priced model of LiteLLM's list. 20 ms to read, 4 000 small tables to keep."""
+    listed = {}
+    for model, entry in _entries().items():
+        prices = {name: price for name, price in entry.items() if is_price(name)}
+        if prices:
+            listed[model] = Listed(str(entry.get("litellm_provider", "")), entry.get("mode"), prices)
+    return listed
 
 
 @lru_cache(maxsize=1)

@@ -6,15 +6,18 @@ under the id of a deployment without prices LiteLLM would find one of zero and s
 
 import asyncio
 import logging
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from control_plane.chat import MILLION, CallRequest, ChatRequest, PlainRequest, Rate
+from control_plane.chat import CallRequest, ChatRequest, PlainRequest, Rate
 from control_plane.completion.usage import Usage
 from control_plane.gateway.deployments import Deployment
-from control_plane.units import NanoUsd, nano_usd
+from control_plane.gateway.price_names import is_price
+from control_plane.gateway.rates import money, rate_of
+from control_plane.units import NanoUsd
+
+__all__ = ["PriceTag", "cost", "cost_of", "estimate", "money", "price_tag", "said_cost", "warm_up"]
 
 log = logging.getLogger(__name__)
 
@@ -23,23 +26,6 @@ LONG_TEXT = 20_000
 
 CHARACTERS_PER_TOKEN = 4
 """For text the tokenizer refuses."""
-
-DEFAULT_MAX_OUTPUT_TOKENS = 16_384
-"""The longest answer of a model that says nothing about it: `max_output_tokens` in its `model_info` would."""
-
-LONG_CONTEXT = re.compile(r"_above_[0-9]+k_tokens")
-
-UNIT_PRICES = ("input_cost_per_query", "ocr_cost_per_page")
-"""What endpoints that are not priced by the token are priced by."""
-
-
-def money(dollars: float) -> NanoUsd:
-    """LiteLLM's dollars, a sum of floats, as nano-USD.
-
-    31 microdollars may arrive as 0.000031000000000000005, which must not cost one nano-dollar more: what lies beyond
-    twelve decimals is noise.
-    """
-    return nano_usd(round(float(dollars), 12))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,47 +56,32 @@ def price_tag(deployment: Deployment) -> PriceTag:
     listed = _listed(litellm, str(base or model), provider)
     limit = deployment.info.get("max_output_tokens") or listed.get("max_output_tokens") or listed.get("max_tokens")
     mode = deployment.info.get("mode") or listed.get("mode")
-    if any("cost_per" in key and value is not None for key, value in deployment.info.items()):
-        return PriceTag(deployment.id, provider, name, _rate(deployment.info, limit), mode)
-    return PriceTag(str(base or model), provider, name, _rate(listed, limit), mode)
+    has_own = any(is_price(key) and value is not None for key, value in deployment.info.items())
+    rate = rate_of(
+        {**_geography(listed), **deployment.info} if has_own else listed,
+        limit=limit,
+        mode=mode,
+        model=f"{provider}/{base or name}",
+        params=deployment.params,
+    )
+    return PriceTag(deployment.id if has_own else str(base or model), provider, name, rate, mode)
 
 
 def _listed(litellm: Any, model: str, provider: str) -> Mapping[str, Any]:
-    """What LiteLLM's list says of a model; nothing of one it does not know."""
+    """What LiteLLM's list says of a model; nothing of one it does not know. Prices that LiteLLM makes up, 0 for those
+    that are not listed, are left out.
+    """
     try:
         known: Mapping[str, Any] = litellm.get_model_info(model, custom_llm_provider=provider)
     except Exception:  # noqa: BLE001  # LiteLLM raises a bare Exception
         return {}
-    return known
+    entry = litellm.model_cost.get(known.get("key")) or {}
+    return {**entry, **{name: value for name, value in known.items() if value or not is_price(name) or name in entry}}
 
 
-def _rate(info: Mapping[str, Any], limit: Any) -> Rate:
-    """The dearest a token can be: of a long prompt, of one that is written to the provider's cache, of reasoning."""
-    inputs = [info.get("cache_creation_input_token_cost"), *_steps(info, "input_cost_per_token")]
-    outputs = [info.get("output_cost_per_reasoning_token"), *_steps(info, "output_cost_per_token")]
-    units = [info.get(name) for name in UNIT_PRICES]
-    known = [*units, info.get("input_cost_per_token"), info.get("output_cost_per_token")]
-    return Rate(
-        input=per_million(_highest(inputs)),
-        output=per_million(_highest(outputs)),
-        unit=money(_highest(units)),
-        max_output_tokens=int(limit or DEFAULT_MAX_OUTPUT_TOKENS),
-        is_known=any(price is not None for price in known),
-    )
-
-
-def _highest(prices: Iterable[Any]) -> float:
-    return max((float(price) for price in prices if price), default=0.0)
-
-
-def _steps(info: Mapping[str, Any], price: str) -> list[Any]:
-    """The price of a token, and what it rises to in long contexts (`…_above_200k_tokens`)."""
-    return [value for key, value in info.items() if key == price or LONG_CONTEXT.fullmatch(key.removeprefix(price))]
-
-
-def per_million(dollars: float) -> int:
-    """The price of one token in dollars as nano-USD for a million."""
-    return nano_usd(round(dollars * MILLION, 9))
+def _geography(listed: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What multiplies the prices of a model by region, which a deployment's own prices do not replace."""
+    return {name: value for name, value in listed.items() if "multiplier" in name or name == "provider_specific_entry"}
 
 
 def cost(tag: PriceTag, reported: Any, *, service_tier: str | None = None) -> NanoUsd | None:

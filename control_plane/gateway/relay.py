@@ -16,6 +16,7 @@ from control_plane.chat import CHAT_PARAMETERS, ChatRequest, Message
 from control_plane.completion.events import Broken, Content, Event, ProviderFault
 from control_plane.gateway.asked import answer_reader
 from control_plane.gateway.errors import failed_with
+from control_plane.gateway.history import prepare_messages, prepare_parameters
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.reading.faults import MAX_ERROR_BYTES, fault_of_text
 from control_plane.gateway.relay_targets import Target
@@ -162,9 +163,10 @@ def mapped(target: Target, message: str, status: int, headers: Mapping[str, str]
 
 
 def _body(target: Target, request: ChatRequest, *, is_stream: bool) -> bytes:
-    messages: Any = target.config.translate_developer_role_to_system_role(messages=_copied(request.messages))
+    prepared = prepare_messages(request.messages, target.dialect)
+    messages: Any = target.config.translate_developer_role_to_system_role(messages=_copied(prepared))
     asked = {name: value for name, value in request.parameters.items() if name in CHAT_PARAMETERS}
-    parameters = target.mapped(asked, is_stream=is_stream)
+    parameters = target.mapped(prepare_parameters(asked, prepared, target.dialect), is_stream=is_stream)
     extra = parameters.pop("extra_body", None)
     body = target.config.transform_request(
         model=target.model,

@@ -12,6 +12,7 @@ from yarl import URL
 
 from control_plane.chat import CHAT_PARAMETERS, ChatRequest
 from control_plane.gateway.deployments import Deployment, RouterConfig
+from control_plane.gateway.dialects import Dialect, dialect_of
 from control_plane.gateway.lanes import LanePolicy, why_not_relayed
 from control_plane.gateway.streams import Serving
 
@@ -43,7 +44,7 @@ class Target:
     """A deployment that is relayed to.
 
     `known_as` is the id by which the Router and LiteLLM's price list know it; `config` is LiteLLM's code for the provider; `addressed` what that asks for about the address; `defaults` the parameters
-    of the YAML. The times are those until an answer begins and for each pause in it, buffered and streamed.
+    of the YAML; `dialect` what of a conversation it accepts. The times are those until an answer begins and for each pause in it, buffered and streamed.
     """
 
     known_as: str
@@ -61,6 +62,7 @@ class Target:
     timeout_s: float
     stream_timeout_s: float
     may_be_bridged: bool
+    dialect: Dialect
     mappings: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
 
     def mapped(self, parameters: Mapping[str, Any], *, is_stream: bool) -> dict[str, Any]:
@@ -161,6 +163,7 @@ def _target(deployment: Deployment, serving: Serving, timeout_s: float, stream_t
         timeout_s=timeout_s,
         stream_timeout_s=stream_timeout_s,
         may_be_bridged=provider == "openai" and litellm.OpenAIGPT5Config.is_model_gpt_5_model(model),
+        dialect=dialect_of(provider, model, host=url.host),
     )
 
 

@@ -12,7 +12,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from control_plane.chat import SpendReport
+from control_plane.chat import CHAT_PARAMETERS, SpendReport
+from control_plane.completion.usage import Usage
+from control_plane.gateway.dialects import Dialect
+from control_plane.gateway.history import prepare_messages, prepare_parameters
 from control_plane.gateway.prices import money
 from control_plane.ids import CallId
 from control_plane.units import NanoUsd
@@ -51,13 +54,58 @@ def spend_report(payload: Mapping[str, Any], ids: Mapping[str, str]) -> SpendRep
         deployment_id=ids.get(str(payload.get("model_id")), ""),
         provider=str(payload.get("custom_llm_provider") or ""),
         cost=NanoUsd(0) if is_cached else money(payload.get("response_cost") or 0),
-        prompt_tokens=int(payload.get("prompt_tokens") or 0),
-        completion_tokens=int(payload.get("completion_tokens") or 0),
+        usage=reported_usage(payload),
         started_at=datetime.fromtimestamp(payload["startTime"], UTC),
         ended_at=datetime.fromtimestamp(payload["endTime"], UTC),
         is_cached=is_cached,
         error_class=(payload.get("error_information") or {}).get("error_class") or None,
     )
+
+
+def reported_usage(payload: Mapping[str, Any]) -> Usage:
+    """The tokens of an attempt, by kind. What LiteLLM does not count, or counts as no number of tokens, is 0."""
+    reported = _part(payload.get("metadata"), "usage_object")
+    prompt, completion = _part(reported, "prompt_tokens_details"), _part(reported, "completion_tokens_details")
+    written = _part(prompt, "cache_creation_token_details")
+    written_1h = _count(written, "ephemeral_1h_input_tokens")
+    return Usage(
+        prompt_tokens=int(payload.get("prompt_tokens") or 0),
+        completion_tokens=int(payload.get("completion_tokens") or 0),
+        cached_tokens=_count(prompt, "cached_tokens") or _count(reported, "cache_read_input_tokens"),
+        cache_write_tokens=_count(prompt, "cache_write_tokens")
+        or _count(prompt, "cache_creation_tokens")
+        or _count(reported, "cache_creation_input_tokens")
+        or _count(written, "ephemeral_5m_input_tokens") + written_1h,
+        cache_write_1h_tokens=written_1h,
+        reasoning_tokens=_count(completion, "reasoning_tokens"),
+        audio_input_tokens=_count(prompt, "audio_tokens"),
+        audio_output_tokens=_count(completion, "audio_tokens"),
+        image_input_tokens=_count(prompt, "image_tokens"),
+        image_output_tokens=_count(completion, "image_tokens"),
+        units=_units(payload.get("response")),
+        service_tier=_tier(reported) or _tier(payload.get("cost_breakdown")) or _tier(payload.get("response")),
+    )
+
+
+def _part(whole: Any, name: str) -> Mapping[str, Any]:
+    part = whole.get(name) if isinstance(whole, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
+
+
+def _count(reported: Mapping[str, Any], name: str) -> int:
+    count = reported.get(name)
+    return count if isinstance(count, int) and count > 0 else 0
+
+
+def _units(response: Any) -> int:
+    """Searches of a reranking, or pages that were read, as the answers of these endpoints count them."""
+    searches = _count(_part(_part(response, "meta"), "billed_units"), "search_units")
+    return searches or _count(_part(response, "usage_info"), "pages_processed")
+
+
+def _tier(source: Any) -> str | None:
+    tier = source.get("service_tier") if isinstance(source, Mapping) else None
+    return tier if isinstance(tier, str) and tier else None
 
 
 def proxy_headers(kwargs: Mapping[str, Any]) -> dict[str, str]:
@@ -74,12 +122,40 @@ def proxy_headers(kwargs: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def spend_reporter(mark: str, report: Callable[[SpendReport], None], ids: Mapping[str, str]) -> Any:
+def prepared(kwargs: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
+    """LiteLLM's arguments of a chat, as the deployment it has chosen accepts them."""
+    messages = prepare_messages(kwargs["messages"], dialect)
+    asked = {name: value for name, value in kwargs.items() if name in CHAT_PARAMETERS and value is not None}
+    parameters = prepare_parameters(asked, messages, dialect)
+    kept = {name: value for name, value in kwargs.items() if name not in asked}
+    if "service_tier" in parameters and dialect.tier_is_unlisted:
+        kept["allowed_openai_params"] = ["service_tier", *(kwargs.get("allowed_openai_params") or ())]
+    return {**kept, **parameters, "messages": messages}
+
+
+def for_deployment(kwargs: Mapping[str, Any], dialect: Dialect | None) -> dict[str, Any]:
+    """LiteLLM's arguments as the deployment it has chosen is asked. `dialect`: none inside its bridges between APIs."""
+    is_chat = isinstance(kwargs.get("messages"), list)
+    arguments = prepared(kwargs, dialect) if is_chat and dialect is not None else dict(kwargs)
+    if str(kwargs.get("model")).startswith("litellm_proxy/"):
+        arguments["extra_headers"] = proxy_headers(kwargs)
+    return arguments
+
+
+def spend_reporter(
+    mark: str,
+    report: Callable[[SpendReport], None],
+    ids: Mapping[str, str],
+    dialects: Mapping[str, Dialect] | None = None,
+) -> Any:
     """A LiteLLM callback that hands every report carrying `mark` to `report`, which must not block.
 
-    `ids`: of the deployments, by those LiteLLM knows them by.
+    `ids`: of the deployments, by those LiteLLM knows them by. `dialects`: by the same, what each accepts; a chat is brought
+    into that form when its deployment is chosen.
     """
     from litellm.integrations.custom_logger import CustomLogger  # noqa: PLC0415  # see library.py
+
+    known = dialects or {}
 
     class SpendReporter(CustomLogger):  # type: ignore[misc]  # litellm is not type-checked
         """Parameter names are LiteLLM's: it passes them by keyword and swallows the TypeError of other names."""
@@ -99,9 +175,9 @@ def spend_reporter(mark: str, report: Callable[[SpendReport], None], ids: Mappin
             deployment_id = (kwargs.get("model_info") or {}).get("id")
             if attempt is not None and deployment_id is not None:  # it has none inside LiteLLM's bridges between APIs
                 attempt.deployment_id = deployment_id
-            if metadata.get(MARK) == mark and str(kwargs.get("model")).startswith("litellm_proxy/"):
-                return {**kwargs, "extra_headers": proxy_headers(kwargs)}
-            return None
+            if metadata.get(MARK) != mark:
+                return None
+            return for_deployment(kwargs, known.get(str(deployment_id)))
 
         async def async_log_success_event(
             self,

@@ -52,7 +52,7 @@ class AnswerStream(Protocol):
         """Why each of the answers that were asked for ended, once the iteration has."""
 
     async def settle(self) -> tuple[Usage, NanoUsd | None]:
-        """Usage and cost of what was taken so far; the cost is None when nobody knows the price."""
+        """Usage and cost of what came so far; the cost is None when nobody knows the price."""
 
     async def aclose(self) -> None:
         """Closes the connection to the provider, if it is still open. Any number of times."""
@@ -123,13 +123,12 @@ class EventStream(ABC):
         return self._reader().finishes()
 
     async def settle(self) -> tuple[Usage, NanoUsd | None]:
-        """Usage and cost of what was taken so far: the provider's numbers, or ours in the place of what is missing.
+        """Usage and cost of what came so far: the provider's numbers, or ours in the place of what is missing.
 
         The cost is None when nobody knows the price.
         """
-        is_whole = self._is_whole and not self._ready
-        texts = self._texts()
-        return await settle(self._serving.tag, self._request, self._reader().usage, texts, is_whole=is_whole)
+        reported = self._reader().usage
+        return await settle(self._serving.tag, self._request, reported, self._texts(), is_whole=self._is_whole)
 
     async def aclose(self) -> None:
         """Closes the connection to the provider, at once, if it is still open. Any number of times.
@@ -144,8 +143,8 @@ class EventStream(ABC):
         await self._let_go()
 
     def _texts(self) -> Sequence[str]:
-        """The texts of what was taken, or waits behind a whole answer, that cost tokens."""
-        return [text_of(event) for event in self._taken]
+        """The texts of what came that cost tokens."""
+        return [text_of(event) for event in (*self._taken, *self._ready)]
 
     async def _read_on(self) -> None:
         """As `_read`; what breaks off an answer is kept until the events before it are taken."""

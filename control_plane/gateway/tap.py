@@ -8,9 +8,10 @@ which LiteLLM knows how to handle.
 
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -111,48 +112,40 @@ class Tap:
 _TAP: ContextVar[Tap | None] = ContextVar("tap", default=None)
 
 
-class TappedTransport(httpx.AsyncBaseTransport):
-    """A transport of LiteLLM's whose answers are read for the call that waits for them."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        """LiteLLM looks at its own transports' attributes."""
-        return getattr(self._inner, name)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The answer, in the form that LiteLLM understands."""
-        response = await self._inner.handle_async_request(request)
-        tap = _TAP.get()
-        if tap is None:
-            return response
-        response.request = request
-        try:
-            return await _tapped(tap, response)
-        except BaseException:
-            await response.aclose()
-            raise
-
-    async def aclose(self) -> None:
-        """Closes the connections."""
-        await self._inner.aclose()
-
-
 def install() -> None:
-    """Every transport that LiteLLM makes from now on is tapped. Any number of times."""
+    """Every transport that LiteLLM makes from now on is tapped. Any number of times.
+
+    LiteLLM looks at the classes of its transports, so they stay what they are. One of httpx' own is not tapped.
+    """
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler  # noqa: PLC0415  # see library.py
 
     make = AsyncHTTPHandler.create_async_transport
     if getattr(make, "is_tapped", False):
         return
 
-    def create_async_transport(*args: Any, **kwargs: Any) -> httpx.AsyncBaseTransport:
-        return TappedTransport(make(*args, **kwargs) or httpx.AsyncHTTPTransport())
+    def create_async_transport(*args: Any, **kwargs: Any) -> Any:
+        transport = make(*args, **kwargs)
+        if transport is not None:
+            transport.handle_async_request = partial(_handle, transport.handle_async_request)
+        return transport
 
     create_async_transport.is_tapped = True  # type: ignore[attr-defined]  # how it knows itself again
     AsyncHTTPHandler.create_async_transport = staticmethod(create_async_transport)
     AsyncHTTPHandler._create_async_transport = staticmethod(create_async_transport)  # noqa: SLF001  # its other name
+
+
+async def _handle(ask: Callable[[httpx.Request], Awaitable[httpx.Response]], request: httpx.Request) -> httpx.Response:
+    """The answer, in the form that LiteLLM understands."""
+    response = await ask(request)
+    tap = _TAP.get()
+    if tap is None:
+        return response
+    response.request = request
+    try:
+        return await _tapped(tap, response)
+    except BaseException:
+        await response.aclose()
+        raise
 
 
 async def _tapped(tap: Tap, response: httpx.Response) -> httpx.Response:

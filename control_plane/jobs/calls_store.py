@@ -23,6 +23,8 @@ from sqlalchemy import (
 )
 from sqlmodel import col
 
+from control_plane.completion.events import ProviderFault
+from control_plane.completion.faults import shown
 from control_plane.credits import risk_store
 from control_plane.credits.models import CreditBalance, UnbilledCost
 from control_plane.credits.reservations import Standing
@@ -36,6 +38,7 @@ from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, one, one_or_many
 from control_plane.storage.upsert import upsert
+from control_plane.storage.usage_columns import USAGE_COLUMNS, usage_values
 from control_plane.tenants.models import Team
 from control_plane.units import marked_up
 
@@ -149,6 +152,19 @@ def intent_of(call: Call) -> Intent:
         created_at=call.created_at,
         markup_bps=call.markup_bps,
         reserved=Reserved(call.reserved_tokens, call.reserved_cost_nano_usd),
+    )
+
+
+def fault_in(call: Call) -> ProviderFault | None:
+    """What a row keeps of the provider's fault."""
+    if call.provider_status is None:
+        return None
+    return ProviderFault(
+        call.provider_status,
+        code=call.provider_code,
+        type=call.provider_type,
+        param=call.provider_param,
+        text=call.provider_text or "",
     )
 
 
@@ -341,6 +357,8 @@ def _row(intent: Intent, worker_id: UUID) -> dict[str, Any]:
     }
 
 
+_PROVIDER_COLUMNS = ("provider_status", "provider_code", "provider_type", "provider_param", "provider_text")
+
 _OUTCOME_COLUMNS = (
     "status",
     "model",
@@ -358,6 +376,8 @@ _OUTCOME_COLUMNS = (
     "latency_ms",
     "first_chunk_ms",
     "ended_at",
+    *_PROVIDER_COLUMNS,
+    *USAGE_COLUMNS,
 )
 
 
@@ -379,4 +399,20 @@ def _outcome(record: Record) -> dict[str, Any]:
         "latency_ms": record.latency_ms,
         "first_chunk_ms": record.first_chunk_ms,
         "ended_at": record.ended_at,
+        **_provider_columns(record.fault),
+        **usage_values(record.usage),
+    }
+
+
+def _provider_columns(fault: ProviderFault | None) -> dict[str, Any]:
+    """Redacted once more: whoever made the record, no column keeps a secret."""
+    if fault is None:
+        return dict.fromkeys(_PROVIDER_COLUMNS)
+    known = shown(fault)
+    return {
+        "provider_status": known.status,
+        "provider_code": known.code,
+        "provider_type": known.type,
+        "provider_param": known.param,
+        "provider_text": known.text or None,
     }

@@ -8,6 +8,7 @@ from sqlalchemy import JSON, BigInteger, Column, Index, text
 from sqlmodel import Field, SQLModel
 
 from control_plane.storage.columns import NO, ZERO, UtcDateTime
+from control_plane.storage.usage_columns import UsageColumns
 
 IS_OPEN = "status IN ('pending', 'in_progress')"
 """As the index of open jobs says it; `rules.OPEN_JOB` to the rest of the house."""
@@ -78,11 +79,12 @@ class Job(SQLModel, table=True):
     expires_at: datetime = Field(sa_type=UtcDateTime)
 
 
-class Call(SQLModel, table=True):
+class Call(UsageColumns, table=True):
     """One logical model request inside a job: written as `open` before the provider is called, finished once.
 
     While it is open its tokens and cost are the estimate of its prompt. `reserved_*` is its worst case: what it may
     use at most. `lane`: how its deployment was asked. `price_nano_usd` is the cost with `markup_bps`; `is_unpriced`: nobody knows the price, so the cost is 0.
+    `provider_*`: what the provider reported as wrong, redacted; its text only where the settings keep it.
     No foreign keys: the transaction that writes a call has just updated its job, and the table is the largest.
     """
 
@@ -108,6 +110,11 @@ class Call(SQLModel, table=True):
     lane: str = Field(default="litellm", sa_column_kwargs={"server_default": "litellm"})
     finish_reason: str | None
     error_code: str | None
+    provider_status: int | None = None
+    provider_code: str | None = None
+    provider_type: str | None = None
+    provider_param: str | None = None
+    provider_text: str | None = None
     prompt_tokens: int
     completion_tokens: int
     is_estimated: bool

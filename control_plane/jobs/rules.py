@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from control_plane.chat import Demand, Served
+from control_plane.completion.events import ProviderFault
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
 from control_plane.errors import DatabaseUnavailable, Unprocessable
@@ -95,7 +96,7 @@ class Intent:
 class Record:
     """How a call ended: what we saw and keep, and what is billed (D3). `cost` is what the provider charges.
 
-    `is_unpriced`: nobody knows what it charges; the cost is 0 then.
+    `is_unpriced`: nobody knows what it charges; the cost is 0 then. `fault`: what the provider reported as wrong.
     """
 
     intent: Intent
@@ -110,6 +111,7 @@ class Record:
     error_code: str | None = None
     is_cached: bool = False
     is_unpriced: bool = False
+    fault: ProviderFault | None = None
 
     @property
     def price(self) -> NanoUsd:

@@ -6,9 +6,10 @@ from control_plane.chat import Served
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
 from control_plane.errors import CallLost
-from control_plane.jobs.calls_store import intent_of
+from control_plane.jobs.calls_store import fault_in, intent_of
 from control_plane.jobs.models import Call
 from control_plane.jobs.rules import CallStatus, Record
+from control_plane.storage.usage_columns import usage_from
 from control_plane.units import NanoUsd
 
 
@@ -19,7 +20,7 @@ def record_of(call: Call) -> Record:
     return Record(
         intent_of(call),
         CallStatus(call.status),
-        Usage(call.prompt_tokens, call.completion_tokens, is_estimated=call.is_estimated),
+        usage_from(call, is_estimated=call.is_estimated),
         NanoUsd(call.cost_nano_usd),
         call.latency_ms,
         call.ended_at,
@@ -29,6 +30,7 @@ def record_of(call: Call) -> Record:
         error_code=call.error_code,
         is_cached=call.is_cached,
         is_unpriced=call.is_unpriced,
+        fault=fault_in(call),
     )
 
 

@@ -17,10 +17,14 @@ from control_plane.model_groups.deployments import make_deployments, model_names
 from control_plane.model_groups.environment import resolve
 from control_plane.model_groups.explain import report_missing_groups, report_shape
 from control_plane.model_groups.lines import read_yaml
+from control_plane.model_groups.plain import report_no_json, report_unwritable
 from control_plane.model_groups.problems import Path, Problems, did_you_mean
 from control_plane.model_groups.shape import OURS, LitellmSettings, ModelGroupEntry, RouterSettings
 
 CACHE_PARAMETERS = {"ttl": "ttl_s", "max_temperature": "max_temperature"}
+
+MAX_BYTES = 4 * 2**20
+"""A deployment takes a few hundred bytes, and PyYAML a second for each 100 KB."""
 
 IN_USE = (*names.SECTIONS_IN_USE, names.OUR_SECTION)
 
@@ -31,10 +35,22 @@ def load_catalog(path: File, environ: Mapping[str, str]) -> Catalog:
     Raises: InvalidConfig with every mistake found, one sentence each, by line. The sentences show names, never what came
     from the environment or what a key, address or setting is.
     """
+    try:
+        return _load(path, environ)
+    except InvalidConfig:
+        raise
+    except Exception as error:
+        unforeseen = f"the file cannot be used, for a reason that was not foreseen ({type(error).__name__})"
+        raise InvalidConfig([f"{path}: {unforeseen}; please report it"]) from error
+
+
+def _load(path: File, environ: Mapping[str, str]) -> Catalog:
     problems = Problems(str(path))
     text = _read(path)
     values = _values(text, environ, problems)
     if values is None:
+        raise InvalidConfig(problems.sentences())
+    if report_unwritable(values, problems):  # pydantic could not say where a key with such characters is
         raise InvalidConfig(problems.sentences())
     report_shape(values, problems)
     report_typos(values, problems)
@@ -48,6 +64,7 @@ def load_catalog(path: File, environ: Mapping[str, str]) -> Catalog:
         litellm_settings={name: value for name, value in litellm_settings.items() if name not in OURS},
     )
     _report_redis(router.router_settings, problems)
+    report_no_json({name: section for name, section in values.items() if name in IN_USE}, problems)
     if found := problems.sentences():
         raise InvalidConfig(found)
     return Catalog(
@@ -61,17 +78,24 @@ def load_catalog(path: File, environ: Mapping[str, str]) -> Catalog:
 
 def _read(path: File) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise InvalidConfig(
             [
                 f"{path}: there is no such file; CONTROL_PLANE_CONFIG names the file to read, ./litellm_config.yaml if unset"
             ]
         ) from None
-    except UnicodeDecodeError:
-        raise InvalidConfig([f"{path}: the file is not UTF-8 text"]) from None
     except OSError as error:
         raise InvalidConfig([f"{path}: the file cannot be read: {error.strerror}"]) from None
+    if len(content) > MAX_BYTES:
+        raise InvalidConfig([f"{path}: the file is larger than {MAX_BYTES} bytes"])
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InvalidConfig([f"{path}:{line}: the file is not UTF-8 text"]) from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _values(text: str, environ: Mapping[str, str], problems: Problems) -> dict[str, Any] | None:

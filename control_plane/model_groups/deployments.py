@@ -7,8 +7,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from control_plane.gateway.deployments import Deployment
-from control_plane.gateway.price_list import has_price, is_listed, is_price, nearest_listed, provider_of
+from control_plane.gateway.price_list import is_listed, provider_of
+from control_plane.gateway.price_names import is_price
 from control_plane.model_groups import litellm_names as names
+from control_plane.model_groups.prices import move_prices, report_odd_prices, report_price
 from control_plane.model_groups.problems import Path, Problems, did_you_mean, nearest
 from control_plane.model_groups.shape import ModelListItem
 
@@ -28,7 +30,7 @@ def make_deployments(values: Mapping[str, Any], problems: Problems) -> list[Depl
         params = item.litellm_params.model_dump(exclude_unset=True)
         info = item.model_info.model_dump(exclude_unset=True)
         _fill_in_credentials(params, credentials, (*path, "litellm_params"), problems)
-        _move_prices(params, info, path, problems)
+        move_prices(params, info, path, problems)
         _report_model(name, params, info, path, problems)
         # "#" keeps a derived id apart from every model's name: LiteLLM keeps prices by deployment id in the same table
         # as its price list, so an id such as gpt-4 would change the price of every other deployment of gpt-4. And it
@@ -94,27 +96,10 @@ def _fill_in_credentials(
         params.setdefault(key, value)
 
 
-def _move_prices(params: dict[str, Any], info: dict[str, Any], path: Path, problems: Problems) -> None:
-    """Prices into `model_info`, as numbers. In `litellm_params` they make LiteLLM register the model on every call."""
-    origin = {key: "model_info" for key in info if is_price(key)} | {
-        key: "litellm_params" for key in params if is_price(key)
-    }
-    for key, section in origin.items():
-        price = params.pop(key) if section == "litellm_params" else info[key]
-        if isinstance(price, str):  # YAML reads 3e-6 as text: it wants 3.0e-6
-            try:
-                price = float(price)
-            except ValueError:
-                problems.add((*path, section, key), f"{key!r} must be a number, in US dollars")
-        if isinstance(price, int | float) and not 0 <= price < float("inf"):
-            problems.add((*path, section, key), f"{key!r} must be 0 or more")
-        info[key] = price
-
-
 def _report_typos(keys: Mapping[str, Any], known: frozenset[str], path: Path, problems: Problems) -> None:
     for key in keys.keys() - known:
         meant = nearest(key, known, cutoff=NEARLY)
-        if meant is not None and (not is_price(key) or nearest(key, known, cutoff=0.95)):
+        if meant is not None and not is_price(key):
             problems.add((*path, key), f"unknown key {key!r} in {path[-1]}; did you mean {meant!r}?")
 
 
@@ -156,30 +141,5 @@ def _report_model(
         if provider not in names.PROVIDERS and meant:
             problems.add(place, f"unknown provider {provider!r} of deployment {name!r}; did you mean {meant!r}?")
             return
-    _report_price(name, params, info, place, problems)
-
-
-def _report_price(
-    name: str, params: Mapping[str, Any], info: Mapping[str, Any], place: Path, problems: Problems
-) -> None:
-    provider = params.get("custom_llm_provider")
-    model = str(params["model"])
-    full_name = f"{provider}/{model.removeprefix(f'{provider}/')}" if provider else model
-    base = info.get("base_model") or params.get("base_model")
-    if has_price(full_name, {**info, "base_model": base}):
-        return
-    if any(is_price(key) for key in info):
-        problems.add(
-            place,
-            f"deployment {name!r} has a price in one direction only, and LiteLLM would bill the other one 0: give both "
-            "input_cost_per_token and output_cost_per_token",
-        )
-        return
-    near = nearest_listed(full_name) if base is None else nearest_listed(f"{provider_of(full_name)}/{base}")
-    subject = f"base_model {base!r}" if base else f"model {model!r}"
-    problems.add(
-        place,
-        f"{subject} of deployment {name!r} has no price, so LiteLLM would bill it 0: give input_cost_per_token and "
-        "output_cost_per_token in model_info (0 and 0 declare it free), or name a model of the same provider that "
-        f"LiteLLM has a price for as base_model{f'; did you mean {near!r}?' if near else ''}",
-    )
+    report_price(name, params, info, place, problems)
+    report_odd_prices(params, info, path, problems)

@@ -62,7 +62,7 @@ def _read(variable: str, environ: Mapping[str, str], path: Path, problems: Probl
     file = environ[variable]
     try:
         value = File(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a path with U+0000
         why = error.strerror if isinstance(error, OSError) else "it is not text"
         problems.add(path, f"the file {file}, which {variable} names, cannot be read: {why}")
         return None

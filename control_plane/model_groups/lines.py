@@ -5,11 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from yaml.reader import ReaderError
 
 from control_plane.model_groups.problems import Path, Problems
 
 MAX_VALUES = 100_000
 """A real file has a few thousand; aliases of aliases can claim billions in ten lines."""
+
+KEY = -1
+"""In the place of a key itself, and of what stands behind a key that is no text."""
+
+MAX_DEPTH = 64
+"""Values are copied and written by recursion, which ends at 255 levels in pydantic. A real file has 10."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,29 +32,59 @@ def read_yaml(text: str, problems: Problems) -> Document | None:
 
     Keys that stand twice are reported (YAML would silently keep the last), and keys that are not text.
     """
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except ReaderError as error:
+        problems.add_at(_line_at(text, error.position), _explain_character(error.character))
+        return None
     try:
         node = loader.get_single_node()
         if node is None:
             return Document(values=None, lines={})
-        lines = _Walk(problems)
-        lines.visit(node, ())
-        if lines.is_endless:
+        walk = _Walk(problems)
+        walk.visit(node, ())
+        if walk.is_endless:
             problems.add_at(1, "the file's aliases (*name) repeat without end; write the values out")
             return None
-        return Document(values=loader.construct_document(node), lines=lines.found)
+        if walk.too_deep_at is not None:
+            problems.add_at(walk.too_deep_at, f"the file is nested too deeply: more than {MAX_DEPTH} levels")
+            return None
+        return _construct(loader, node, walk, problems)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         problems.add_at(mark.line + 1 if mark else 1, _explain(error))
     except yaml.YAMLError:
-        problems.add_at(1, "the file holds characters that YAML does not allow")
+        problems.add_at(loader.line + 1, "the file holds characters that YAML does not allow")
     except RecursionError:
-        problems.add_at(1, "the file is nested too deeply")
-    except ValueError:  # a tag such as !!int or !!timestamp in front of something else; the text may be a secret
-        problems.add_at(1, "a value does not fit the tag (!!…) in front of it")
+        problems.add_at(loader.line + 1, f"the file is nested too deeply: more than {MAX_DEPTH} levels")
+    except (ValueError, OverflowError):  # while scanning: an escape of no character, such as \U99999999
+        problems.add_at(loader.line + 1, "not valid YAML: cannot be read")
     finally:
         loader.dispose()
     return None
+
+
+def _construct(loader: yaml.SafeLoader, node: yaml.Node, walk: "_Walk", problems: Problems) -> Document | None:
+    """The values of a tree of nodes. PyYAML's constructors raise whatever a text that does not fit its tag leads to."""
+    try:
+        return Document(values=loader.construct_document(node), lines=walk.found)
+    except yaml.YAMLError:
+        raise
+    except Exception:  # noqa: BLE001 - AttributeError, KeyError, IndexError, OverflowError, ValueError, …
+        wrong = next((each for each in walk.scalars if not _is_constructible(each)), node)
+        problems.add_at(wrong.start_mark.line + 1, _explain_value(wrong))
+        return None
+
+
+def _is_constructible(node: yaml.Node) -> bool:
+    loader = yaml.SafeLoader("")
+    try:
+        loader.construct_object(node)
+    except Exception:  # noqa: BLE001 - as above
+        return False
+    finally:
+        loader.dispose()
+    return True
 
 
 class _Walk:
@@ -55,19 +92,30 @@ class _Walk:
 
     def __init__(self, problems: Problems) -> None:
         self.found: dict[Path, int] = {}
+        self.scalars: list[yaml.ScalarNode] = []
         self.is_endless = False
+        self.too_deep_at: int | None = None
         self._problems = problems
         self._inside: set[int] = set()
+        self._visits = 0
 
     def visit(self, node: yaml.Node, path: Path) -> None:
         """Note the lines of everything in this node. Raises nothing; `is_endless` when aliases lead back or explode."""
-        if id(node) in self._inside or len(self.found) > MAX_VALUES:
+        self._visits += 1  # not the places: what is merged with << many times stands in one
+        if id(node) in self._inside or self._visits > MAX_VALUES:
             self.is_endless = True
-        if self.is_endless:
+        if self.is_endless or self.too_deep_at is not None:
             return
-        self.found.setdefault(path, node.start_mark.line + 1)
+        line = node.start_mark.line + 1
+        if len(self._inside) >= MAX_DEPTH:
+            self.too_deep_at = line
+            return
+        self.found.setdefault(path, line)
         self._inside.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
+        if isinstance(node, yaml.ScalarNode):
+            node.value = joined(node.value)
+            self.scalars.append(node)
+        elif isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self.visit(item, (*path, index))
         elif isinstance(node, yaml.MappingNode):
@@ -81,9 +129,11 @@ class _Walk:
             if key.tag == "tag:yaml.org,2002:merge":
                 self.visit(value, path)
                 continue
+            self.visit(key, (*path, KEY))
             if key.tag != "tag:yaml.org,2002:str":
                 read_as = key.tag.rpartition(":")[2]
                 self._problems.add_at(line, f"YAML reads this key as {read_as}, not as text; put it in quotes")
+                self.visit(value, (*path, KEY))
                 continue
             name = str(key.value)
             if name in seen:
@@ -91,6 +141,31 @@ class _Walk:
             seen[name] = line
             self.found[(*path, name)] = line
             self.visit(value, (*path, name))
+
+
+def joined(text: str) -> str:
+    r"""The text with surrogate pairs as the characters they stand for: JSON writes 😀 as `"\ud83d\ude00"`."""
+    if not any("\ud800" <= character <= "\udfff" for character in text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+
+
+def _line_at(text: str, position: int) -> int:
+    return text.count("\n", 0, position) + 1
+
+
+def _explain_value(node: yaml.Node) -> str:
+    """The text is not repeated: it may be a secret."""
+    mark = node.start_mark
+    if str(mark.buffer)[mark.pointer : mark.pointer + 1] == "!":
+        return "a value does not fit the tag (!!…) in front of it"
+    return f"a value is written like a YAML {node.tag.rpartition(':')[2]}, and is none that exists; put it in quotes"
+
+
+def _explain_character(character: Any) -> str:
+    code = ord(character) if isinstance(character, str) else int(character)
+    hint = ": was the file written to its end?" if code == 0 else ""
+    return f"the file holds the character U+{code:04X}, which YAML does not allow{hint}"
 
 
 def _explain(error: yaml.MarkedYAMLError) -> str:

@@ -176,7 +176,7 @@ because they merely look like a typo of one above."""
 
 INFO_NAMES = frozenset(
     """
-    id base_model lane mode input_cost_per_token output_cost_per_token input_cost_per_second output_cost_per_second
+    id base_model lane mode confirmed_price input_cost_per_token output_cost_per_token input_cost_per_second output_cost_per_second
     cache_read_input_token_cost cache_creation_input_token_cost max_tokens max_input_tokens max_output_tokens
     supports_vision supports_function_calling supports_parallel_function_calling supports_response_schema access_groups health_check_model
     """.split()  # noqa: SIM905 - as above

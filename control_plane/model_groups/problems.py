@@ -2,9 +2,18 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from itertools import islice
 
 Path = tuple[str | int, ...]
 """Where a value stands: `("model_groups", "ResumeAgent", "models", 0)`."""
+
+MAX_PROBLEMS = 100
+MAX_SENTENCE = 500
+"""Characters. A name in the file may be a megabyte long."""
+
+MAX_CANDIDATES = 2000
+MAX_NAME = 200
+"""What is compared for `did you mean`; comparing takes as long as the names are long, for each."""
 
 SECRET_LENGTH = 8
 """From here on a value is hidden in the middle of other text too; shorter ones (`eu`, `on`) would tear words apart."""
@@ -44,8 +53,13 @@ class Problems:
 
     def sentences(self) -> list[str]:
         """`file:line: what is wrong`, by line."""
-        by_line = dict.fromkeys(sorted(self._sentences, key=lambda found: found[0]))
-        return [f"{self._file}:{line}: {self._without_hidden(sentence)}" for line, sentence in by_line]
+        by_line = list(dict.fromkeys(sorted(self._sentences, key=lambda found: found[0])))
+        told = [
+            _printable(f"{self._file}:{line}: {_short(self._without_hidden(sentence))}")
+            for line, sentence in by_line[:MAX_PROBLEMS]
+        ]
+        more = len(by_line) - len(told)
+        return [*told, *([f"{self._file}: and {more} more mistakes"] if more else [])]
 
     def _without_hidden(self, sentence: str) -> str:
         for value, name in self._hidden.items():
@@ -55,11 +69,30 @@ class Problems:
         return sentence
 
 
+def _short(sentence: str) -> str:
+    return sentence if len(sentence) <= MAX_SENTENCE else f"{sentence[:MAX_SENTENCE]} …"
+
+
+def _printable(sentence: str) -> str:
+    """As a terminal and JSON can show it, whatever characters a name in the file is made of."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in sentence)
+
+
 def nearest(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known name that is most like this one, if any is; case does not matter."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
+    """The known name that is most like this one, if any is; case does not matter.
+
+    A name with other digits is another thing and no typo: gpt-4 is not what gpt-5 was meant to be.
+    """
+    if len(name) > MAX_NAME:
+        return None
+    near = (each for each in islice(known, MAX_CANDIDATES) if len(each) <= MAX_NAME and _digits(each) == _digits(name))
+    by_lower = {each.lower(): each for each in near}
     match = get_close_matches(name.lower(), by_lower, n=1, cutoff=cutoff)
     return by_lower[match[0]] if match else None
+
+
+def _digits(name: str) -> str:
+    return "".join(filter(str.isdigit, name))
 
 
 def did_you_mean(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:

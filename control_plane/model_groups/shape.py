@@ -134,6 +134,10 @@ class ModelInfo(BaseModel):
     base_model: str = Field(default="", description="The model of LiteLLM's price list to take the price from.")
     input_cost_per_token: Amount = 0
     output_cost_per_token: Amount = 0
+    confirmed_price: Switch = Field(
+        default=False,
+        description="true: a price is meant, though it is 100 times LiteLLM's, a 100th of it, or 0.001 USD a token.",
+    )
     lane: Literal["auto", "litellm"] = Field(
         default="auto",
         description="litellm: never relayed past LiteLLM's objects, though the provider speaks OpenAI's wire.",

@@ -1,16 +1,27 @@
 """The wire of Anthropic's messages, as its SDKs send them. `api/anthropic` translates."""
 
+import json
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from control_plane.schemas.base import Body, GivenJson, Text
+from control_plane.schemas.base import Body, GivenJson, Text, without_nul
 from control_plane.schemas.metadata import Metadata
 
 Label = Annotated[Text, Field(max_length=200)]
 
 UNSUPPORTED = ("mcp_servers", "container")
 """What would make the provider call out or keep things: refused, never left out silently."""
+
+
+def _as_object(given: object) -> object:
+    """The arguments of a tool, also where a client kept them as the JSON text in which they were streamed."""
+    if isinstance(given, str):
+        try:
+            given = json.loads(given or "{}")
+        except ValueError:
+            return given
+    return {} if given == [] else given
 
 
 class Source(Body):
@@ -32,7 +43,7 @@ class Block(Body):
     title: str | None = None
     id: str | None = None
     name: str | None = None
-    input: GivenJson | None = None
+    input: Annotated[GivenJson | None, BeforeValidator(_as_object)] = None
     tool_use_id: str | None = None
     content: "str | list[Block] | None" = None
     is_error: bool | None = None
@@ -132,3 +143,17 @@ class MessagesBody(CountBody):
     temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     metadata: Metadata | None = None
+    service_tier: Literal["auto", "standard_only"] | None = Field(
+        default=None, description="left out where the provider does not have it"
+    )
+
+    @field_validator("metadata")
+    @classmethod
+    def _names_a_user(cls, metadata: Metadata | None) -> Metadata | None:
+        user_id = (metadata or {}).get("user_id")
+        if isinstance(user_id, str):
+            try:
+                without_nul(user_id)
+            except ValueError as error:
+                raise ValueError(f"user_id {error}") from None
+        return metadata

@@ -30,13 +30,16 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-def _no_nul(text: str) -> str:
+def without_nul(text: str) -> str:
+    """The rule for all text that is stored; what only goes to a provider may hold U+0000. Halves of characters are
+    refused with the body (`api/bodies.py`). Raises: ValueError.
+    """
     if "\x00" in text:
         raise ValueError("must not contain the character U+0000")
     return text
 
 
-Text = Annotated[str, AfterValidator(_no_nul)]
+Text = Annotated[str, AfterValidator(without_nul)]
 """Text the database can keep: Postgres has no U+0000."""
 
 Moment = Annotated[
@@ -53,7 +56,7 @@ Json = dict[str, Any]
 MAX_DEPTH = 100  # what is given is copied and written by recursion, which ends at 255 levels in pydantic
 
 
-def _shallow(given: Json) -> Json:
+def _shallow(given: Any) -> Any:
     level: list[Any] = [given]
     for _ in range(MAX_DEPTH):
         level = [
@@ -76,6 +79,9 @@ def _in_utc(moment: datetime) -> datetime:
 
 GivenJson = Annotated[Json, AfterValidator(_shallow)]
 """A JSON object from a client that is handed on."""
+
+GivenValue = Annotated[Any, AfterValidator(_shallow)]
+"""Any JSON from a client that is handed on."""
 
 GivenMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A time from a client, with its zone: one that exists in UTC."""

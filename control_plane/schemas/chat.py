@@ -3,12 +3,14 @@
 Fields are an allow-list: what is not named here never reaches LiteLLM, which trusts every parameter it is given.
 """
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from control_plane.chat import CHAT_PARAMETERS
 from control_plane.schemas.base import Body, GivenJson, Text
+from control_plane.schemas.history import SentBack, ThinkingBlock
 
 
 class TextPart(Body):
@@ -35,51 +37,120 @@ class MediaPart(Body):
         return self
 
 
-Part = Annotated[TextPart | MediaPart, Field(discriminator="type")]
+class RefusalPart(Body):
+    """What an assistant refused with."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+class ThinkingPart(ThinkingBlock):
+    """A block of Claude's thinking among the parts of an assistant's content."""
+
+
+Part = Annotated[TextPart | MediaPart | RefusalPart | ThinkingPart, Field(discriminator="type")]
+
+ASSISTANTS_PARTS = (RefusalPart, ThinkingPart)
+
+
+def _none_if_empty(given: object) -> object:
+    """SDKs write an empty list where an answer had nothing."""
+    return None if given == [] else given
+
+
+def arguments_text(given: object) -> object:
+    """Arguments of a tool call as JSON text, as clients send them: text, an object, or nothing at all."""
+    if given is None or (isinstance(given, str) and not given.strip()):
+        return "{}"
+    return json.dumps(given, ensure_ascii=False) if isinstance(given, dict) else given
+
+
+def only_functions(given: object) -> object:
+    """Raises: ValueError for tools that are no functions."""
+    if isinstance(given, str) and given != "function":
+        raise ValueError(
+            f"type '{given}' is not served here: only functions are. Offer the tool as a function; for free text, one "
+            "with a single parameter of type string."
+        )
+    return given
+
+
+FunctionType = Annotated[Literal["function"], BeforeValidator(only_functions)]
 
 
 class FunctionCall(Body):
     """The function an assistant called, its arguments as JSON text."""
 
     name: str
-    arguments: str = "{}"
+    arguments: Annotated[str, BeforeValidator(arguments_text)] = "{}"
+    provider_specific_fields: GivenJson | None = None
 
 
 class ToolCall(Body):
     """One call of a tool by an assistant."""
 
     id: str
-    type: Literal["function"] = "function"
+    type: FunctionType = "function"
     function: FunctionCall
+    provider_specific_fields: GivenJson | None = Field(default=None, description="Gemini's thought signature")
+    extra_content: GivenJson | None = Field(default=None, description="Gemini's thought signature")
 
 
-class ChatMessage(Body):
+class ChatMessage(SentBack):
     """One message. `content` may only be null beside what an assistant said otherwise."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | Annotated[list[Part], Field(min_length=1, max_length=10_000, fail_fast=True)] | None = None
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Annotated[
+        str | Annotated[list[Part], Field(max_length=10_000, fail_fast=True)] | None, BeforeValidator(_none_if_empty)
+    ] = None
     name: str | None = None
-    tool_calls: Annotated[list[ToolCall], Field(min_length=1, max_length=1000, fail_fast=True)] | None = None
+    tool_calls: Annotated[
+        Annotated[list[ToolCall], Field(max_length=1000, fail_fast=True)] | None, BeforeValidator(_none_if_empty)
+    ] = None
+    function_call: FunctionCall | None = Field(default=None, description="deprecated: `tool_calls`")
     tool_call_id: str | None = None
     refusal: str | None = None
     audio: GivenJson | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> "ChatMessage":
-        if self.content is None and not (self.role == "assistant" and (self.tool_calls or self.refusal or self.audio)):
+        if self.content is None and not (self.role in {"tool", "function"} or self._says_otherwise()):
             raise ValueError("content is missing")
         if self.role == "tool" and self.tool_call_id is None:
             raise ValueError("a tool message needs tool_call_id")
+        if self.role == "function" and self.name is None:
+            raise ValueError("a function message needs name")
+        parts = self.content if isinstance(self.content, list) else ()
+        if self.role != "assistant" and any(isinstance(part, ASSISTANTS_PARTS) for part in parts):
+            raise ValueError("refusals and thinking can only be an assistant's")
         return self
 
+    def _says_otherwise(self) -> bool:
+        said = self.tool_calls or self.function_call or self.refusal or self.audio or self.images
+        return self.role == "assistant" and bool(said or self.holds_reasoning)
+
     def text_length(self) -> int:
-        """Characters of text in it, tool arguments included; files and images do not count."""
+        """Characters of text in it, tool arguments and reasoning included; files and images do not count."""
+        length = len(self.refusal or "") + self.reasoning_length()
         if isinstance(self.content, str):
-            length = len(self.content)
+            length += len(self.content)
         else:
-            length = sum(len(part.text) for part in self.content or () if isinstance(part, TextPart))
-        length += len(self.refusal or "")
+            length += sum(_length(part) for part in self.content or ())
+        if self.function_call is not None:
+            length += len(self.function_call.arguments)
         return length + sum(len(call.function.arguments) for call in self.tool_calls or ())
+
+
+def _length(part: Part) -> int:
+    match part:
+        case TextPart():
+            return len(part.text)
+        case RefusalPart():
+            return len(part.refusal)
+        case ThinkingPart():
+            return part.text_length()
+        case _:
+            return 0
 
 
 class FunctionDefinition(Body):
@@ -94,7 +165,7 @@ class FunctionDefinition(Body):
 class ToolDefinition(Body):
     """A tool the model may use. Only functions: other kinds would make the server call out."""
 
-    type: Literal["function"]
+    type: FunctionType
     function: FunctionDefinition
 
 
@@ -107,7 +178,7 @@ class ChosenFunction(Body):
 class ToolChoice(Body):
     """One function the model must call."""
 
-    type: Literal["function"]
+    type: FunctionType
     function: ChosenFunction
 
 
@@ -117,6 +188,9 @@ class ResponseFormat(Body):
     type: Literal["text", "json_object", "json_schema"]
     json_schema: GivenJson | None = None
 
+
+ServiceTier = Literal["auto", "default", "flex", "priority", "scale"]
+"""How fast and at which price a provider serves, in OpenAI's words. One that a provider does not have is left out."""
 
 Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
 
@@ -136,6 +210,7 @@ class ChatParameters(Body):
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     response_format: ResponseFormat | None = None
     seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | None = None
+    service_tier: ServiceTier | None = Field(default=None, description="left out where the provider does not have it")
 
     def given_parameters(self) -> dict[str, Any]:
         """The parameters the client set, in OpenAI's form, without anything this body has no field for."""

@@ -83,12 +83,37 @@ class CallAnswer(Answer):
     audio: Json | None = Field(exclude_if=_is_absent, description="sound in base64, and its transcript")
 
 
+class UsageTotals(Answer):
+    """Tokens by kind. The input is what is fresh, read from and written to the provider's cache, together; the output
+    includes `reasoning_tokens`. Audio and image tokens are among them. `units`: pages or searches.
+    """
+
+    input_fresh_tokens: int
+    cache_read_tokens: int
+    cache_write_5m_tokens: int
+    cache_write_1h_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    audio_input_tokens: int
+    audio_output_tokens: int
+    image_input_tokens: int
+    image_output_tokens: int
+    units: int
+
+
+class UsageView(UsageTotals):
+    """What one call used, by kind."""
+
+    service_tier: str | None = Field(description="the one served, where the provider names it")
+
+
 class CallMetadata(Answer):
     """What the call took. `cost_usd` is what the provider charges."""
 
     tokens_used: int
     prompt_tokens: int
     completion_tokens: int
+    usage: UsageView
     latency_ms: int
     model_group: str
     model: str
@@ -124,6 +149,7 @@ class JobCosts(Answer):
     successful_calls: int
     failed_calls: int
     total_tokens: int
+    usage: UsageTotals = Field(description="of the calls that are billed")
     total_cost_usd: float
     avg_latency_ms: int
     credit_applied: bool
@@ -196,8 +222,21 @@ class SpendLogView(Answer):
     model: str
     prompt_tokens: int
     completion_tokens: int
+    usage: UsageView
     cost_usd: float
     error: str | None
+
+
+class ProviderErrorView(Answer):
+    """What the provider reported as wrong, redacted. `text`, its message, is there only for administrators, and only
+    with `CONTROL_PLANE_KEEP_PROVIDER_ERROR_TEXT`.
+    """
+
+    status: int
+    code: str | None
+    type: str | None
+    param: str | None
+    text: str | None = Field(exclude_if=lambda text: text is None)
 
 
 class CallCost(Answer):
@@ -210,6 +249,7 @@ class CallCost(Answer):
     model: str | None
     prompt_tokens: int
     completion_tokens: int
+    usage: UsageView
     estimated: bool
     cached: bool
     unpriced: bool
@@ -217,6 +257,7 @@ class CallCost(Answer):
     price_usd: float
     latency_ms: int
     error: str | None
+    provider_error: ProviderErrorView | None
     created_at: Moment
     spend_logs: Sequence[SpendLogView]
 

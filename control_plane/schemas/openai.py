@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from control_plane.schemas.base import Body, GivenJson, Text
-from control_plane.schemas.chat import ChatMessage, ChatParameters
+from control_plane.schemas.chat import ChatMessage, ChatParameters, ChosenFunction, FunctionDefinition, plain
 from control_plane.schemas.metadata import Metadata
 
 Label = Annotated[Text, Field(max_length=200)]
@@ -13,8 +13,6 @@ Label = Annotated[Text, Field(max_length=200)]
 MAX_ANSWERS = 128
 
 UNSUPPORTED = {
-    "functions": "`functions` is deprecated; use `tools`.",
-    "function_call": "`function_call` is deprecated; use `tool_choice`.",
     "web_search_options": "Web search is not supported; give the model a tool of your own.",
 }
 """Fields that change what an answer means, and cannot be honoured: refused, never left out silently."""
@@ -24,6 +22,24 @@ class StreamOptions(Body):
     """Whether a last chunk says what was used."""
 
     include_usage: bool | None = None
+
+
+class ReasoningOptions(Body):
+    """How much the model reasons, as OpenRouter has it."""
+
+    effort: Label | None = None
+    max_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = None
+    enabled: bool | None = None
+
+    def as_parameters(self) -> dict[str, Any]:
+        """The same in the parameters that every provider's code knows."""
+        if self.enabled is False:
+            return {"reasoning_effort": "none"}
+        if self.effort is not None:
+            return {"reasoning_effort": self.effort}
+        if self.max_tokens is not None:
+            return {"thinking": {"type": "enabled", "budget_tokens": self.max_tokens}}
+        return {"reasoning_effort": "medium"} if self.enabled else {}
 
 
 class OpenAiParameters(ChatParameters):
@@ -37,17 +53,40 @@ class OpenAiParameters(ChatParameters):
     logit_bias: GivenJson | None = None
     reasoning_effort: Label | None = None
     verbosity: Label | None = None
-    modalities: Annotated[list[Literal["text", "audio"]], Field(min_length=1, max_length=2)] | None = None
+    reasoning: ReasoningOptions | None = Field(default=None, description="`effort` is `reasoning_effort`")
+    modalities: Annotated[list[Literal["text", "audio", "image"]], Field(min_length=1, max_length=3)] | None = None
     audio: GivenJson | None = None
     prediction: GivenJson | None = None
     thinking: GivenJson | None = Field(default=None, description="as Anthropic's, for models that think")
+    functions: Annotated[list[FunctionDefinition], Field(max_length=256, fail_fast=True)] | None = Field(
+        default=None, description="deprecated: `tools`"
+    )
+    function_call: Literal["none", "auto"] | ChosenFunction | None = Field(
+        default=None, description="deprecated: `tool_choice`"
+    )
 
     def given_parameters(self) -> dict[str, Any]:
-        """As the Job API's, with the newer name of `max_tokens`."""
+        """As the Job API's, with older and other names of the same in OpenAI's present ones."""
         given = super().given_parameters()
         if self.max_completion_tokens is not None:
             given["max_tokens"] = self.max_completion_tokens
-        return given
+        if self.reasoning is not None and "reasoning_effort" not in given and "thinking" not in given:
+            given |= self.reasoning.as_parameters()
+        return self._functions_as_tools() | given
+
+    def _functions_as_tools(self) -> dict[str, Any]:
+        """`functions` as tools, of which the model calls one at a time, since a `function_call` holds one."""
+        if not self.functions:
+            return {}
+        tools = [{"type": "function", "function": plain(function)} for function in self.functions]
+        choice = self.function_call
+        if isinstance(choice, ChosenFunction):
+            return {
+                "tools": tools,
+                "tool_choice": {"type": "function", "function": {"name": choice.name}},
+                "parallel_tool_calls": False,
+            }
+        return {"tools": tools, "parallel_tool_calls": False, **({"tool_choice": choice} if choice else {})}
 
 
 class ChatCompletionBody(OpenAiParameters):

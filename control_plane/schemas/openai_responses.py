@@ -2,9 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from control_plane.schemas.base import Body, GivenJson, Text
+from control_plane.schemas.chat import FunctionType, ServiceTier, arguments_text
+from control_plane.schemas.history import MAX_PIECES
 from control_plane.schemas.metadata import Metadata
 
 Label = Annotated[Text, Field(max_length=200)]
@@ -16,6 +18,20 @@ UNSUPPORTED = {
     "prompt": "prompts are not stored here; send `instructions` and `input`",
 }
 """What needs answers to be kept: refused, never left out silently."""
+
+
+def _reasoning_texts(given: object) -> list[dict[str, str]]:
+    """The texts in a reasoning, whatever else is in it."""
+    pieces = given[:MAX_PIECES] if isinstance(given, list) else [{"text": given}]
+    texts = [piece.get("text") for piece in pieces if isinstance(piece, dict)]
+    return [{"type": "reasoning_text", "text": text} for text in texts if isinstance(text, str)]
+
+
+def _served_item(given: object) -> object:
+    """Raises: ValueError for what belongs to tools that run at OpenAI, or is kept there."""
+    if isinstance(given, str) and given.startswith(("custom_tool_call", "item_reference")):
+        raise ValueError(f"items of type {given} are not served here; tools are functions, and items are sent whole")
+    return given
 
 
 class InputPart(Body):
@@ -46,29 +62,49 @@ class InputPart(Body):
         return self
 
 
-class InputItem(Body):
-    """A message, a call of a tool, its result, or reasoning, which is accepted and means nothing here."""
+class ReasoningText(Body):
+    """A piece of a reasoning."""
 
-    type: Literal["message", "function_call", "function_call_output", "reasoning"] = "message"
+    type: str
+    text: str
+
+
+class InputItem(Body):
+    """A message, a call of a tool, its result, or the reasoning of an earlier answer."""
+
+    type: Annotated[
+        Literal["message", "function_call", "function_call_output", "reasoning"], BeforeValidator(_served_item)
+    ] = "message"
     role: Literal["user", "assistant", "system", "developer"] | None = None
     content: str | list[InputPart] | None = None
     call_id: str | None = None
     name: str | None = None
-    arguments: str | None = None
+    arguments: Annotated[str | None, BeforeValidator(arguments_text)] = None
     output: str | list[InputPart] | None = None
+    summary: Annotated[list[ReasoningText], Field(max_length=MAX_PIECES)] | None = None
+    encrypted_content: str | None = Field(
+        default=None, description="of a reasoning: its signatures, as they were given"
+    )
 
     @model_validator(mode="before")
     @classmethod
-    def _without_thoughts(cls, given: object) -> object:
-        if isinstance(given, dict) and given.get("type") == "reasoning":
-            return {"type": "reasoning"}
-        return given
+    def _reasoning_alone(cls, given: object) -> object:
+        """A reasoning as far as it is understood: what another service encrypted is of no use to a provider here."""
+        if not isinstance(given, dict) or given.get("type") != "reasoning":
+            return given
+        texts = _reasoning_texts(given.get("content")) or _reasoning_texts(given.get("summary"))
+        encrypted = given.get("encrypted_content")
+        return {
+            "type": "reasoning",
+            "summary": texts,
+            "encrypted_content": encrypted if isinstance(encrypted, str) else None,
+        }
 
     @model_validator(mode="after")
     def _is_whole(self) -> "InputItem":
         needed = {
             "message": ("role", "content"),
-            "function_call": ("call_id", "name", "arguments"),
+            "function_call": ("call_id", "name"),
             "function_call_output": ("call_id", "output"),
             "reasoning": (),
         }
@@ -81,7 +117,7 @@ class InputItem(Body):
 class FunctionTool(Body):
     """A function the model may call; other tools would run at the provider."""
 
-    type: Literal["function"]
+    type: FunctionType
     name: Annotated[str, Field(min_length=1)]
     description: str | None = None
     parameters: GivenJson | None = None
@@ -91,7 +127,7 @@ class FunctionTool(Body):
 class ChosenFunction(Body):
     """The function the model must call."""
 
-    type: Literal["function"]
+    type: FunctionType
     name: str
 
 
@@ -133,6 +169,7 @@ class ResponsesBody(Body):
     text: TextConfig | None = None
     reasoning: Reasoning | None = None
     stream: bool | None = None
+    service_tier: ServiceTier | None = Field(default=None, description="left out where the provider does not have it")
     store: bool | None = Field(default=None, description="answers are not stored, whatever this says")
     metadata: Metadata | None = None
     user: Label | None = None

@@ -9,8 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from control_plane.schemas.base import Answer, Body, GivenJson, Json, Text
-from control_plane.schemas.chat import ChatParameters, FunctionCall, TextPart, ToolDefinition
+from control_plane.schemas.base import Answer, Body, GivenJson, GivenValue, Json, Text
+from control_plane.schemas.chat import ChatParameters, FunctionCall, FunctionType, TextPart, ToolDefinition
+from control_plane.schemas.history import SentBack
 
 
 class GivenFile(Body):
@@ -98,10 +99,12 @@ class GivenToolCall(Body):
     """A call of a tool by the assistant, as the answer had it (`name`, `arguments`) or as OpenAI writes it (`function`)."""
 
     id: Annotated[str, Field(min_length=1)]
-    type: Literal["function"] = "function"
+    type: FunctionType = "function"
     name: str | None = None
     arguments: Annotated[GivenJson | str | None, BeforeValidator(_as_object)] = None
     function: FunctionCall | None = None
+    provider_specific_fields: GivenJson | None = Field(default=None, description="Gemini's thought signature")
+    extra_content: GivenJson | None = Field(default=None, description="Gemini's thought signature")
 
     @model_validator(mode="after")
     def _is_named(self) -> "GivenToolCall":
@@ -118,26 +121,27 @@ class Said(Body):
     name: str | None = None
 
 
-class AssistantSaid(Body):
-    """What the model said before: text, tool calls, or both."""
+class AssistantSaid(SentBack):
+    """What the model said before: text, tool calls, or both, and its reasoning."""
 
     role: Literal["assistant"]
     content: str | Parts | None = None
     tool_calls: Annotated[list[GivenToolCall], Field(max_length=1000, fail_fast=True)] | None = None
     name: str | None = None
+    refusal: str | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> "AssistantSaid":
-        if self.content is None and not self.tool_calls:
+        if self.content is None and not (self.tool_calls or self.refusal or self.images or self.holds_reasoning):
             raise ValueError("content is missing")
         return self
 
 
 class ToolSaid(Body):
-    """What a tool answered: text, parts, or any JSON, which the model gets as text."""
+    """What a tool answered: text, parts, or any JSON, which the model gets as text, but for the pictures in it."""
 
     role: Literal["tool"]
-    content: Any = None
+    content: GivenValue = None
     tool_call_id: Annotated[str, Field(min_length=1)]
     name: str | None = None
 
@@ -230,7 +234,10 @@ class RespondAnswer(Answer):
 
 
 class ErrorFacts(Answer):
-    """What went wrong. `code` is finer than `type`; `provider_status` and `retry_after_ms` are null where unknown."""
+    """What went wrong. `code` is finer than `type`; `provider_status` and `retry_after_ms` are null where unknown.
+
+    `provider_code`, `provider_type` and `provider_param` are the provider's own, where it reported something.
+    """
 
     type: Literal[
         "rate_limit",
@@ -248,6 +255,9 @@ class ErrorFacts(Answer):
     provider_status: int | None
     retry_after_ms: int | None
     code: str
+    provider_code: str | None = Field(default=None, exclude_if=lambda given: given is None)
+    provider_type: str | None = Field(default=None, exclude_if=lambda given: given is None)
+    provider_param: str | None = Field(default=None, exclude_if=lambda given: given is None)
 
 
 class RespondError(Answer):

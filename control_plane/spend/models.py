@@ -8,9 +8,10 @@ from sqlalchemy import JSON, BigInteger, Column
 from sqlmodel import Field, SQLModel
 
 from control_plane.storage.columns import UtcDateTime
+from control_plane.storage.usage_columns import UsageColumns
 
 
-class SpendLog(SQLModel, table=True):
+class SpendLog(UsageColumns, table=True):
     """One attempt at one deployment in LiteLLM's words. A second witness: our own record bills (D3).
 
     `lane`: what LiteLLM's callback said, or the relay in its place.

@@ -9,7 +9,6 @@ from uuid import UUID
 from sqlalchemy import Select, and_, delete, func, insert, select
 from sqlmodel import col
 
-from control_plane.completion.usage import Usage
 from control_plane.ids import first_id_at
 from control_plane.jobs.models import Call, Worker
 from control_plane.jobs.rules import CallStatus
@@ -18,6 +17,7 @@ from control_plane.spend.reconciling import RecordedCall, ReportedAttempt
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, values_of
 from control_plane.storage.upsert import upsert
+from control_plane.storage.usage_columns import USAGE_COLUMNS, usage_from
 
 LAST_MOMENTS = timedelta(minutes=1)
 """Before a server's last sign of life: what it had not reported then, it never did."""
@@ -48,6 +48,7 @@ async def list_ended(
             col(Call.prompt_tokens),
             col(Call.completion_tokens),
             col(Call.is_estimated),
+            *(getattr(Call, name) for name in USAGE_COLUMNS),
             col(Call.cost_nano_usd),
             col(Call.is_unpriced),
             col(Call.is_cached),
@@ -69,7 +70,7 @@ async def list_ended(
             model=row.model or row.model_group,
             deployment_id=row.deployment_id,
             status=CallStatus(row.status),
-            usage=Usage(row.prompt_tokens, row.completion_tokens, is_estimated=row.is_estimated),
+            usage=usage_from(row, is_estimated=row.is_estimated),
             cost=row.cost_nano_usd,
             is_unpriced=row.is_unpriced,
             ended_at=row.ended_at,

@@ -11,6 +11,7 @@ from control_plane.jobs.models import Call
 from control_plane.spend.models import SpendLog
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many
+from control_plane.storage.usage_columns import usage_values
 
 
 async def add_reports(tx: Tx, reports: Sequence[SpendReport]) -> None:
@@ -31,6 +32,7 @@ async def add_reports(tx: Tx, reports: Sequence[SpendReport]) -> None:
             "completion_tokens": report.completion_tokens,
             "is_cached": report.is_cached,
             "error_class": report.error_class,
+            **usage_values(report.usage),
             "started_at": report.started_at,
             "ended_at": report.ended_at,
         }

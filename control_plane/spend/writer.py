@@ -7,7 +7,7 @@ durable, and not before (D4).
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import assert_never
 from uuid import UUID
@@ -63,7 +63,10 @@ class SpendWriter:
         clock: Clock,
         metrics: Metrics | None = None,
         risk: RiskPolicy | None = None,
+        keeps_provider_text: bool = False,
     ) -> None:
+        """`keeps_provider_text`: of a provider's fault; otherwise only its status and words are kept."""
+        self._keeps_provider_text = keeps_provider_text
         self.metrics = metrics or Metrics()
         self._risk = risk or RiskPolicy()
         self._db = db
@@ -105,6 +108,8 @@ class SpendWriter:
         Raises: DatabaseUnavailable; the record is kept then, and written when the database is back.
         """
         started = perf_counter()
+        if record.fault is not None and not self._keeps_provider_text:
+            record = replace(record, fault=replace(record.fault, text=""))
         try:
             written = await self._batcher.put(record)
         except DatabaseUnavailable:

@@ -5,8 +5,9 @@ leaves it; a stream never holds one. Statements are Core: the tables are SQLMode
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -75,7 +76,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._machine: SqliteThreads | PostgresPool
         if self.is_sqlite:
-            _make_folder(self.url)
+            _make_file(self.url)
             self._machine = SqliteThreads(self.url)
         else:
             self._machine = PostgresPool(self.url, pool_size)
@@ -166,6 +167,11 @@ class _unavailable:  # noqa: N801 - reads as a word at its two uses
             raise DatabaseUnavailable(retry_after_s=2) from error
 
 
-def _make_folder(url: URL) -> None:
-    if url.database and url.database != ":memory:":
+def _make_file(url: URL) -> None:
+    """The file and its folder, where there is none yet. SQLite would let every user of the machine read it; its journals
+    get the permissions of the file.
+    """
+    if url.database and url.database != ":memory:" and not url.database.startswith("file:"):
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

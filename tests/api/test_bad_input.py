@@ -394,18 +394,6 @@ async def test_unknown_paths_and_methods_have_the_error_of_the_wire(team: Team) 
 
 
 @ON_SQLITE
-async def test_a_body_is_json_only_when_it_says_so(team: Team, provider: Provider) -> None:
-    path, body = "/api/jobs/create", b'{"job_type": "t"}'
-    types = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense", ""]
-    async with nothing_happens(team, provider):
-        for kind in types:
-            answer = await team.http.post(path, content=body, headers={"Content-Type": kind})
-            assert wrong_with(answer, *INVALID) is None, kind
-    answer = await team.http.post(path, content=body, headers={"Content-Type": "application/json; charset=utf-8"})
-    assert answer.status_code == 200
-
-
-@ON_SQLITE
 async def test_the_last_of_two_equal_names_counts(team: Team) -> None:
     body = b'{"job_type": "first", "job_type": "last"}'
     answer = await team.http.post("/api/jobs/create", content=body, headers=JSON_HEADERS)

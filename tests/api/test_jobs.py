@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.books import Books
-from tests.house import COST_USD, Server, Team, call_body, new_team
+from tests.house import COST_USD, Server, Team, call_body, new_team, used
 from tests.provider import Provider
 
 TOKENS = 21
@@ -188,6 +188,7 @@ async def test_a_call_answers_with_what_it_took(team: Team) -> None:
         "tokens_used": TOKENS,
         "prompt_tokens": 11,
         "completion_tokens": 10,
+        "usage": {**used(11, 10), "service_tier": None},
         "model_group": "ok",
         "model": "model-ok",
         "cached": False,
@@ -217,6 +218,7 @@ async def test_completing_bills_every_call_that_was_answered(team: Team) -> None
         "successful_calls": 2,
         "failed_calls": 1,
         "total_tokens": 2 * TOKENS,
+        "usage": used(2 * 11, 2 * 10),
         "total_cost_usd": 2 * COST_USD,
         "avg_latency_ms": round(sum(latencies) / 3),
         "credit_applied": True,

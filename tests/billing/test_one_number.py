@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,9 +15,9 @@ from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.reconciling import LATE, Finding
 from tests.books import Books
 from tests.chaos.checks import wrong
-from tests.house import MASTER_KEY, Server, Team, call_body, new_team
+from tests.house import MASTER_KEY, Server, Team, call_body, new_team, used
 
-GROUPS = ["ok", "cached", "tools", "Falling", "Breaking", "nousage", "e500", "break4", "e400"]
+GROUPS = ["ok", "cached", "kinds", "tools", "Falling", "Breaking", "nousage", "e500", "break4", "e400"]
 ENDINGS = ["completed", "completed", "completed", "failed", "cancelled"]
 TEAMS: list[dict[str, Any]] = [
     {"budget_mode": "job_based", "markup_bps": 1234},
@@ -110,6 +111,16 @@ async def test_every_surface_says_the_same_number(server: Server, seed: int) -> 
     assert found.by_finding[Finding.LOG_WITHOUT_CALL].calls == 0
 
 
+INPUT = ("input_fresh_tokens", "cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens")
+
+
+def sum_of(usages: Iterable[dict[str, Any]]) -> dict[str, int]:
+    sums = used(0, 0)
+    for usage in usages:
+        sums = {kind: count + usage[kind] for kind, count in sums.items()}
+    return sums
+
+
 async def told_by(team: Team) -> Counter[str]:
     """What the team's own routes say; each pair of them must agree."""
     books = await Books.of_closed_jobs(team)
@@ -122,6 +133,8 @@ async def told_by(team: Team) -> Counter[str]:
         assert bill["credits_charged"] == job["credits_charged"]
         billed = nano(costs["total_cost_usd"]) + nano(costs["unbilled_cost_usd"])
         assert billed == sum(nano(call["cost_usd"]) for call in costs["breakdown"])
+        assert bill["usage"] == sum_of(call["usage"] for call in costs["breakdown"] if call["status"] != "failed")
+        assert bill["usage"]["output_tokens"] + sum(bill["usage"][kind] for kind in INPUT) == bill["total_tokens"]
         told["cost"] += nano(costs["total_cost_usd"])
         told["price"] += nano(costs["total_price_usd"])
         told["unbilled"] += nano(costs["unbilled_cost_usd"])

@@ -1,76 +1,92 @@
 """What is kept is what was answered: nothing gets lost on the way through a store."""
 
 from dataclasses import replace
-from typing import get_args
 
 import pytest
 
-from control_plane.cache.forms import PLAIN, STREAM, WHOLE, HeardStream
-from control_plane.cache.kept_stream import KeptStream
-from control_plane.chat import Answer, Chunk, Ending, PlainAnswer, Served
-from control_plane.completion.finish import FinishReason
+from control_plane.cache.forms import CHAT, PLAIN, RecordedAnswer
+from control_plane.cache.replay import ReplayedStream
+from control_plane.chat import Ending, PlainAnswer, Served
+from control_plane.completion.events import (
+    Audio,
+    Citation,
+    Picture,
+    Reasoning,
+    ReasoningDetail,
+    Refusal,
+    Text,
+    ToolCallArguments,
+    ToolCallBegun,
+    ToolCallEnded,
+)
+from control_plane.completion.finish import finish_of
 from control_plane.completion.usage import Usage
 from control_plane.units import NanoUsd
 
 SERVED = Served("gpt-1", "gpt-4-turbo", "openai", "gpt-4", "relay")
-USAGE = Usage(11, 10, is_estimated=True, cached_tokens=3, reasoning_tokens=2)
-ANSWER = Answer(
-    "Grüezi 👋",
-    [],
-    "stop",
+USAGE = Usage(11, 10, is_estimated=True, cached_tokens=3, reasoning_tokens=2, service_tier="flex")
+RECORDED = RecordedAnswer(
     [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "Grüezi 👋"},
-            "finish_reason": "stop",
-            "logprobs": {"c": []},
-        }
+        Reasoning("Hm."),
+        Reasoning(signature="sig"),
+        ReasoningDetail({"type": "reasoning.text", "text": "Hm."}),
+        Text("Grüe", logprobs={"content": [1.5]}),
+        Text("zi 👋", choice=1),
+        Refusal("No."),
+        ToolCallBegun(0, "call_1", "f", extra={"signature": "x"}),
+        ToolCallArguments(0, "{}"),
+        ToolCallEnded(0),
+        Picture("data:image/png;base64,AA=="),
+        Citation("https://x.example", "X", {"type": "url_citation"}),
+        Audio("AA==", "Hi", "audio_1", 5),
     ],
-    USAGE,
-    NanoUsd(31_000),
+    Ending({0: finish_of("stop"), 1: finish_of("length")}, USAGE, NanoUsd(31_000)),
     SERVED,
 )
-HEARD = HeardStream(
-    [
-        Chunk({"role": "assistant"}),
-        Chunk({"content": "Grüe"}, logprobs={"content": [1.5]}),
-        Chunk({"content": "zi"}, index=1),
-    ],
-    Ending({0: "stop", 1: "length"}, USAGE, NanoUsd(31_000)),
-    SERVED,
-)
+
+
+def again(recorded: RecordedAnswer) -> RecordedAnswer:
+    return CHAT.read(CHAT.write(recorded))
 
 
 def test_a_whole_answer_is_the_same_again_marked_and_free() -> None:
-    assert WHOLE.read(WHOLE.written(ANSWER)) == replace(ANSWER, cost=NanoUsd(0), is_cached=True)
-    unpriced = replace(ANSWER, cost=None)
-    assert WHOLE.read(WHOLE.written(unpriced)).cost == 0, "what is given again costs nothing, whatever it cost then"
+    free = replace(RECORDED, ending=replace(RECORDED.ending, cost=NanoUsd(0)))
+    assert again(RECORDED) == free
+    completion = again(RECORDED).completion()
+    assert (completion.is_cached, completion.cost, completion.usage) == (True, 0, USAGE)
+    assert [message.text for message in completion.messages] == ["Grüe", "zi 👋"]
+    unpriced = replace(RECORDED, ending=replace(RECORDED.ending, cost=None))
+    assert again(unpriced).ending.cost == 0, "what is given again costs nothing, whatever it cost then"
 
 
 def test_a_plain_answer_is_the_same_again_marked_and_free() -> None:
     answer = PlainAnswer({"data": [{"embedding": [0.1, -1e-7], "index": 0}]}, USAGE, NanoUsd(5), SERVED)
-    assert PLAIN.read(PLAIN.written(answer)) == replace(answer, cost=NanoUsd(0), is_cached=True)
+    assert PLAIN.read(PLAIN.write(answer)) == replace(answer, cost=NanoUsd(0), is_cached=True)
 
 
-async def test_a_stream_is_heard_again_piece_by_piece() -> None:
-    stream = KeptStream(STREAM.read(STREAM.written(HEARD)))
-    assert [chunk async for chunk in stream] == HEARD.chunks
+async def test_a_stream_is_replayed_event_by_event() -> None:
+    stream = ReplayedStream(again(RECORDED))
+    assert [event async for event in stream] == RECORDED.events
     assert stream.served == SERVED
     assert await stream.settle() == (USAGE, 0)
-    assert stream.ending(USAGE).finish_reasons == {0: "stop", 1: "length"}
+    assert stream.finishes() == RECORDED.ending.finishes
 
 
-@pytest.mark.parametrize("reason", get_args(FinishReason))
-def test_only_answers_that_came_to_a_usual_end_are_kept(reason: FinishReason) -> None:
-    is_usual = reason in ("stop", "length")
-    assert WHOLE.is_usual(replace(ANSWER, choices=[*ANSWER.choices, {"finish_reason": reason}])) is is_usual
-    assert (
-        STREAM.is_usual(replace(HEARD, ending=replace(HEARD.ending, finish_reasons={0: "stop", 1: reason}))) is is_usual
-    )
+@pytest.mark.parametrize(
+    ("said", "is_kept"),
+    [
+        *(("stop", True), ("length", True), ("end_turn", True), ("max_tokens", True)),
+        *(("content_filter", False), ("tool_calls", False), ("something new", False), (None, False)),
+    ],
+)
+def test_only_answers_whose_provider_said_that_they_are_whole_are_kept(said: str | None, *, is_kept: bool) -> None:
+    finish = finish_of(said, has_tool_calls=said == "tool_calls")
+    answer = replace(RECORDED, ending=replace(RECORDED.ending, finishes={0: finish_of("stop"), 1: finish}))
+    assert CHAT.is_whole(answer) is is_kept
 
 
 def test_what_somebody_else_wrote_is_no_answer() -> None:
-    for form in (WHOLE, PLAIN, STREAM):
-        for kept in (b"", b"not json", b"{}", b"[1]", b"\xff"):
+    for form in (CHAT, PLAIN):
+        for kept in (b"", b"not json", b"{}", b"[1]", b"\xff", b'{"events": [["Os", {}]], "ending": {}, "served": {}}'):
             with pytest.raises(ValueError, match=r"."):
                 form.read(kept)

@@ -130,9 +130,7 @@ async def test_what_stands_in_redis_and_is_no_answer_is_a_miss(redis: Redis) -> 
     cache = Cache(redis.url)
     await cache.until_kept()
     async with redis_client(redis) as client:
-        (name,) = [
-            key async for key in client.scan_iter(f"{PREFIX}*") if await client.get(key) == PLAIN.written(ANSWER)
-        ]
+        (name,) = [key async for key in client.scan_iter(f"{PREFIX}*") if await client.get(key) == PLAIN.write(ANSWER)]
         await client.set(name, b"\x80garbage", ex=60)
     assert await cache.slot.recall() is None
     assert cache.counted("unavailable") == 0

@@ -8,6 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
+from control_plane.calls.configuration import Configuration
+from control_plane.calls.lease import Lease
+from control_plane.gateway.deployments import RouterConfig
+from control_plane.gateway.router import Gateway
+from control_plane.ids import new_id
 from control_plane.settings import Settings
 from tests.books import Books
 from tests.calls.sse import only_call, streaming
@@ -23,6 +28,7 @@ def edited(settings: Settings, provider: Provider, *, times: int = 1000, **more:
     for deployment in config["model_list"]:
         deployment["model_info"]["input_cost_per_token"] *= times
         deployment["model_info"]["output_cost_per_token"] *= times
+        deployment["model_info"]["confirmed_price"] = True  # high enough to be taken for a mistake
     config["model_groups"]["New"] = {"models": ["ok"], "teams": ["*"]}
     write_config(settings.config.parent, config)
 
@@ -133,3 +139,57 @@ async def test_a_change_of_the_file_is_noticed_and_calls_at_that_moment_succeed(
             await until_not(admin, generation)
         is_over = True
         assert min(await asyncio.gather(*callers)) > 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_damaged_file_ends_no_process_and_the_next_good_one_is_in_force(
+    settings: Settings, team: Team, admin: httpx.AsyncClient, provider: Provider
+) -> None:
+    good = settings.config.read_bytes()
+    before = (await groups(admin))["configuration"]["generation"]
+    job_id = await team.create_job()
+    for damaged, said in (
+        (b"\0" * len(good), "U+0000"),
+        (b"a: !!timestamp x\n", "does not fit the tag"),
+        (good + b'environment_variables: {A: "a\\0b"}\n', "U+0000"),
+        (good.replace(b"model_groups:", b'model_groups:\n  Half: {models: [ok], description: "\\ud83d"}'), "U+D83D"),
+    ):
+        settings.config.write_bytes(damaged)
+        found = await until(admin, lambda found, said=said: said in str(found["problems"]))  # type: ignore[misc]
+        assert found["generation"] == before
+        assert (await team.call(job_id)).status_code == 200
+    settings.config.unlink()
+    settings.config.mkdir()
+    await until(admin, lambda found: "Is a directory" in str(found["problems"]))
+    settings.config.rmdir()
+    edited(settings, provider)
+    assert (await until(admin, lambda found: found["generation"] != before))["problems"] == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_fault_of_ours_while_reloading_is_logged_and_the_old_version_stays(
+    server: Server, settings: Settings, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    house = server.house
+
+    async def fail(config: RouterConfig, before: Gateway) -> Gateway:
+        raise RecursionError(config, before)
+
+    before = house.calls.gateway
+    lease = Lease(house.db, new_id(), clock=house.clock)
+    configuration = Configuration(settings.config, house.groups, house.calls, lease, fail, {})
+    edited(settings, provider)
+    task = asyncio.create_task(configuration.run())
+    try:
+        for _ in range(2):  # the second reload shows that the first has not ended it
+            caplog.clear()
+            configuration.ask()
+            async with asyncio.timeout(20):
+                while True:
+                    if any(record.message == "config_not_reloaded" for record in caplog.records):
+                        break
+                    await asyncio.sleep(0.02)
+        assert "could not be put in force: RecursionError" in configuration.problems[0]
+        assert house.calls.gateway is before
+    finally:
+        task.cancel()

@@ -1,5 +1,6 @@
 """Files that messages link to are fetched by us or by a vendor's servers, never by a provider's code in our network."""
 
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -163,3 +164,14 @@ async def test_a_link_stays_one_only_where_it_is_a_vendors_to_fetch(db: Database
     plain = PlainRequest("embeddings", {"input": [public]}, [public])
     assert await remote.inlined(plain, ["gpt"], team=TeamId("acme")) is plain
     await fetcher.aclose()
+
+
+async def test_data_with_line_breaks_reaches_the_provider_of_every_api_without_them(
+    team: Team, provider: Provider
+) -> None:
+    broken = base64.encodebytes(PNG).decode().rstrip("=\n")
+    for part in (image({"url": f"data:image/png;base64,{broken}"}), file(file_data=f"DATA:image/png;base64, {broken}")):
+        answer = await team.http.post("/v1/chat/completions", json={**body(part), "model": "ok"})
+        assert answer.status_code == 200, answer.text
+        sent = provider.requests[-1].body["messages"][0]["content"][1]
+        assert (sent.get("image_url") or {"url": sent["file"]["file_data"]})["url"] == IMAGE

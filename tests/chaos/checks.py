@@ -31,6 +31,9 @@ MUST_BE_EMPTY = {
             OR j.cost_nano_usd <> coalesce(s.cost, 0) OR j.price_nano_usd <> coalesce(s.price, 0)
             OR j.unbilled_nano_usd <> coalesce(s.unbilled, 0)
             OR j.prompt_tokens + j.completion_tokens <> coalesce(s.tokens, 0)""",
+    "calls have more tokens of a kind than tokens": """SELECT id FROM calls
+        WHERE cached_tokens + cache_write_tokens > prompt_tokens OR cache_write_1h_tokens > cache_write_tokens
+            OR reasoning_tokens > completion_tokens""",
     "something is reserved for calls that are over": """SELECT id FROM jobs
         WHERE calls_open = 0 AND (reserved_tokens <> 0 OR reserved_cost_nano_usd <> 0 OR reserved_price_nano_usd <> 0)""",
     "closed jobs hold credits": f"SELECT id FROM jobs WHERE status NOT IN {IN_PROGRESS} AND credits_held <> 0",

@@ -64,7 +64,7 @@ async def test_each_hop_of_a_redirect_is_judged(files: Files) -> None:
 async def test_an_address_that_changes_between_two_hops_is_judged_again(files: Files) -> None:
     names = Names(files_test=[["127.0.0.1"]], rebinding_test=[["127.0.0.1"]])
     async with fetcher("files.test", names=names) as made:
-        with pytest.raises(FileRefused, match="not at a public address"):
+        with pytest.raises(FileRefused, match="cannot be resolved to a public address"):
             await made.fetch(
                 f"http://files.test:{files.port}/to?url=http://rebinding.test:{files.port}/files/a.pdf", team="acme"
             )
@@ -75,7 +75,7 @@ async def test_an_address_that_changes_between_two_hops_is_judged_again(files: F
 async def test_one_private_address_among_public_ones_is_enough_to_refuse(files: Files) -> None:
     names = Names(mixed_test=[["93.184.216.34", "127.0.0.1"]])
     async with fetcher(names=names) as made:
-        with pytest.raises(FileRefused, match="not at a public address"):
+        with pytest.raises(FileRefused, match="cannot be resolved to a public address"):
             await made.fetch(f"http://mixed.test:{files.port}/files/a.pdf", team="acme")
     assert files.asked == []
 

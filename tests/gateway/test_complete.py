@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from control_plane.chat import ChatRequest, Lane, ProviderCall, Served
+from control_plane.completion.finish import Finish
 from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed, ModelTimeout
 from control_plane.gateway.deployments import Deployment
@@ -22,9 +23,9 @@ TOOL = {
 async def test_an_answer_names_who_served_it_and_what_it_cost(gateway_for: Opener, lane: Lane) -> None:
     gateway = await gateway_for("ok")
     answer = await gateway.complete(make_call("ok"))
-    assert answer.content == TEXT
-    assert not answer.tool_calls
-    assert answer.finish_reason == "stop"
+    assert answer.message.text == TEXT
+    assert not answer.message.tool_calls
+    assert answer.ending.finish == Finish("stop", "stop")
     assert answer.usage == Usage(prompt_tokens=11, completion_tokens=10)
     assert answer.cost == 11 * 1_000 + 10 * 2_000
     assert answer.served == Served("ok#1", "gpt-4o", provider="openai", model_name="ok", lane=lane)
@@ -37,24 +38,20 @@ async def test_float_noise_costs_nobody_a_nano_dollar(gateway_for: Opener, deplo
     assert (await gateway.complete(make_call("ok"))).cost == 93_000
 
 
-async def test_a_tool_call_comes_as_plain_openai_json(gateway_for: Opener) -> None:
+async def test_a_tool_call_comes_whole(gateway_for: Opener) -> None:
     gateway = await gateway_for("tools")
     answer = await gateway.complete(make_call("tools", tools=[TOOL], tool_choice="auto"))
-    assert answer.content is None
-    assert answer.finish_reason == "tool_calls"
-    assert list(answer.tool_calls) == [
-        {
-            "id": "call_weather",
-            "type": "function",
-            "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'},
-        }
+    assert answer.message.text == ""
+    assert answer.ending.finish.reason == "tool_calls"
+    assert [(call.id, call.name, call.arguments) for call in answer.message.tool_calls] == [
+        ("call_weather", "get_weather", '{"city": "Paris"}')
     ]
 
 
 @pytest.mark.parametrize(("behaviour", "reason"), [("reason-length", "length"), ("filter", "content_filter")])
 async def test_the_finish_reason_is_the_providers(gateway_for: Opener, behaviour: str, reason: str) -> None:
     gateway = await gateway_for(behaviour)
-    assert (await gateway.complete(make_call(behaviour))).finish_reason == reason
+    assert (await gateway.complete(make_call(behaviour))).ending.finish.reason == reason
 
 
 async def test_an_answer_without_usage_is_counted_marked_and_priced(gateway_for: Opener) -> None:
@@ -161,7 +158,7 @@ async def test_a_deployments_id_is_not_a_models_name(gateway_for: Opener, provid
 async def test_a_demo_deployment_answers_offline_with_usage_and_a_cost(gateway_for: Opener) -> None:
     gateway = await gateway_for(demo("Hello from the demo model"), demo("litellm.InternalServerError", name="broken"))
     answer = await gateway.complete(make_call("demo"))
-    assert answer.content == "Hello from the demo model"
+    assert answer.message.text == "Hello from the demo model"
     assert answer.usage.total_tokens > 0
     assert answer.cost
     # and the fallback demo
@@ -228,7 +225,6 @@ def demo(text: str, name: str = "demo") -> Deployment:
 async def test_every_answer_that_was_asked_for_arrives_and_is_paid(gateway_for: Opener) -> None:
     gateway = await gateway_for("ok")
     answer = await gateway.complete(make_call("ok", n=3))
-    assert [choice["index"] for choice in answer.choices] == [0, 1, 2]
-    assert {choice["message"]["content"] for choice in answer.choices} == {TEXT}
+    assert [message.text for message in answer.messages] == [TEXT] * 3
     assert answer.usage.completion_tokens == 30
     assert answer.cost == 11 * 1_000 + 30 * 2_000

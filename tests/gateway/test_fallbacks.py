@@ -69,7 +69,7 @@ async def test_retries_happen_in_one_place(
 
 async def test_a_retry_that_works_is_the_answer(gateway_for: Opener, provider: Provider) -> None:
     gateway = await gateway_for("flaky1", num_retries=1)
-    assert (await gateway.complete(make_call("flaky1"))).content
+    assert (await gateway.complete(make_call("flaky1"))).message.text
     assert provider.count("flaky1") == 2
 
 

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from control_plane.chat import SpendReport
+from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.opening import open_gateway
@@ -43,6 +45,28 @@ async def test_a_stream_is_reported_at_its_cost(gateway_for: Opener, reports: li
     await stream.aclose()
     await gateway.aclose()
     assert [report.cost for report in reports] == [(await stream.settle())[1]]
+
+
+@pytest.mark.parametrize("lane", ["litellm"], indirect=True)
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_litellm_reports_tokens_by_kind(gateway_for: Opener, reports: list[SpendReport], is_stream: bool) -> None:
+    gateway = await gateway_for("kinds")
+    if is_stream:
+        await read(await gateway.stream(make_call("kinds")))
+    else:
+        await gateway.complete(make_call("kinds"))
+    await gateway.aclose()
+    assert [report.usage for report in reports] == [
+        Usage(
+            11,
+            10,
+            cached_tokens=4,
+            cache_write_tokens=3,
+            reasoning_tokens=5,
+            audio_input_tokens=2,
+            audio_output_tokens=1,
+        )
+    ]
 
 
 @pytest.mark.parametrize("is_stream", [False, True])
@@ -182,6 +206,82 @@ def test_a_cached_answer_costs_nothing() -> None:
         {},
     )
     assert (report.cost, report.is_cached) == (0, True)
+
+
+ATTEMPT = {
+    "litellm_call_id": "01a206f0-d71b-76ed-b48b-401bdba8255f",
+    "id": "x",
+    "status": "success",
+    "prompt_tokens": 100,
+    "completion_tokens": 9,
+    "startTime": 1.0,
+    "endTime": 2.0,
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (  # Anthropic's, as LiteLLM puts it
+            {
+                "metadata": {
+                    "usage_object": {
+                        "service_tier": "priority",
+                        "cache_read_input_tokens": 40,
+                        "cache_creation_input_tokens": 30,
+                        "prompt_tokens_details": {
+                            "cached_tokens": 40,
+                            "cache_creation_tokens": 30,
+                            "cache_creation_token_details": {
+                                "ephemeral_5m_input_tokens": 10,
+                                "ephemeral_1h_input_tokens": 20,
+                            },
+                        },
+                    }
+                }
+            },
+            Usage(
+                100,
+                9,
+                cached_tokens=40,
+                cache_write_tokens=30,
+                cache_write_1h_tokens=20,
+                service_tier="priority",
+            ),
+        ),
+        (
+            {
+                "metadata": {
+                    "usage_object": {
+                        "prompt_tokens_details": {"image_tokens": 7},
+                        "completion_tokens_details": {"image_tokens": 8, "reasoning_tokens": None},
+                    }
+                },
+                "cost_breakdown": {"service_tier": "flex"},
+            },
+            Usage(100, 9, image_input_tokens=7, image_output_tokens=8, service_tier="flex"),
+        ),
+        ({"response": {"meta": {"billed_units": {"search_units": 2}}}}, Usage(100, 9, units=2)),
+        ({"response": {"usage_info": {"pages_processed": 5}}}, Usage(100, 9, units=5)),
+        (  # nothing, or nonsense: a report is kept all the same
+            {
+                "metadata": {
+                    "usage_object": {
+                        "prompt_tokens_details": [],
+                        "completion_tokens_details": {"reasoning_tokens": "many", "audio_tokens": -4},
+                        "service_tier": 5,
+                    }
+                },
+                "response": "redacted",
+                "cost_breakdown": None,
+            },
+            Usage(100, 9),
+        ),
+        ({"metadata": None}, Usage(100, 9)),
+    ],
+)
+def test_a_report_has_what_litellm_counts_by_kind(more: dict[str, Any], expected: Usage) -> None:
+    assert spend_report({**ATTEMPT, **more}, {}).usage == expected
 
 
 async def test_reports_still_arrive_after_a_hundred_gateways_have_closed(

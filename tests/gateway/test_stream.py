@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from control_plane.chat import Chunk, Lane, Served
+from control_plane.chat import Lane, Served
+from control_plane.completion.events import Content, Text, ToolCallArguments, ToolCallBegun, ToolCallEnded
+from control_plane.completion.finish import Finish
 from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed, ModelTimeout, ProviderError
 from control_plane.gateway.router import Gateway
@@ -15,37 +17,27 @@ from tests.gateway.test_complete import TEXT, TOOL, demo
 from tests.provider import Provider
 
 
-async def read(stream: AnswerStream) -> list[Chunk]:
+async def read(stream: AnswerStream) -> list[Content]:
     """All of a stream, settled as every door does."""
     try:
-        return [chunk async for chunk in stream]
+        return [event async for event in stream]
     finally:
         await stream.settle()
 
 
-def text(chunks: Sequence[Chunk]) -> str:
-    return "".join(chunk.delta.get("content", "") for chunk in chunks)
-
-
-def assert_well_formed(chunks: Sequence[Chunk]) -> None:
-    """The role once, with the first piece; no empty delta before the end; one finish, at the end, alone."""
-    *pieces, last = chunks
-    assert last.delta == {}
-    assert last.finish_reason is not None
-    assert all(piece.delta and piece.finish_reason is None for piece in pieces)
-    assert [index for index, piece in enumerate(pieces) if "role" in piece.delta] == ([0] if pieces else [])
+def text(events: Sequence[Content]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Text))
 
 
 async def test_a_stream_says_and_costs_what_the_buffered_answer_does(gateway_for: Opener) -> None:
     gateway = await gateway_for("ok")
     buffered = await gateway.complete(make_call("ok"))
     stream = await gateway.stream(make_call("ok"))
-    chunks = await read(stream)
-    assert_well_formed(chunks)
-    assert chunks[0] == Chunk({"role": "assistant", "content": "one"})
-    assert len(chunks) == 11
-    assert text(chunks) == buffered.content
-    assert chunks[-1].finish_reason == buffered.finish_reason
+    events = await read(stream)
+    assert events[0] == Text("one")
+    assert len(events) == 10
+    assert text(events) == buffered.message.text
+    assert stream.finishes() == buffered.ending.finishes
     assert await stream.settle() == (buffered.usage, buffered.cost)
     assert stream.served == buffered.served
 
@@ -53,23 +45,26 @@ async def test_a_stream_says_and_costs_what_the_buffered_answer_does(gateway_for
 async def test_tool_calls_arrive_in_pieces(gateway_for: Opener) -> None:
     gateway = await gateway_for("tools")
     stream = await gateway.stream(make_call("tools", tools=[TOOL]))
-    chunks = await read(stream)
-    assert_well_formed(chunks)
-    assert chunks[-1].finish_reason == "tool_calls"
-    calls = [call for chunk in chunks[:-1] for call in chunk.delta["tool_calls"]]
-    assert calls[0]["id"] == "call_weather"
-    assert calls[0]["function"]["name"] == "get_weather"
-    assert "".join(call["function"]["arguments"] for call in calls) == '{"city": "Paris"}'
-    assert {call["index"] for call in calls} == {0}
+    begun, *arguments, ended = await read(stream)
+    assert begun == ToolCallBegun(0, "call_weather", "get_weather")
+    assert ended == ToolCallEnded(0)
+    pieces = [event.text for event in arguments if isinstance(event, ToolCallArguments)]
+    assert pieces == ['{"ci', 'ty": "Par', 'is"}']
+    assert stream.finishes() == {0: Finish("tool_calls", "tool_calls")}
 
 
-@pytest.mark.parametrize("behaviour", ["nousage", "eof"])
-async def test_a_stream_without_usage_is_counted_and_marked(gateway_for: Opener, behaviour: str) -> None:
-    gateway = await gateway_for(behaviour)
-    stream = await gateway.stream(make_call(behaviour))
-    chunks = await read(stream)
-    assert_well_formed(chunks)
-    assert chunks[-1].finish_reason == "stop"
+async def test_a_stream_that_ends_before_its_finish_broke_off(gateway_for: Opener) -> None:
+    gateway = await gateway_for("eof")
+    stream = await gateway.stream(make_call("eof"))
+    with pytest.raises(LlmCallFailed):
+        await read(stream)
+
+
+async def test_a_stream_without_usage_is_counted_and_marked(gateway_for: Opener) -> None:
+    gateway = await gateway_for("nousage")
+    stream = await gateway.stream(make_call("nousage"))
+    await read(stream)
+    assert stream.finishes()[0].reason == "stop"
     usage, cost = await stream.settle()
     assert usage == Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=10, is_estimated=True)
     assert cost == usage.prompt_tokens * 1_000 + 10 * 2_000
@@ -86,10 +81,9 @@ async def test_cached_tokens_cost_the_same_streamed(gateway_for: Opener, deploy:
 async def test_a_demo_deployment_streams_offline(gateway_for: Opener) -> None:
     gateway = await gateway_for(demo("litellm.InternalServerError", name="broken"), demo("Hello from the demo model"))
     stream = await gateway.stream(make_call("broken", "demo"))
-    chunks = await read(stream)
-    assert_well_formed(chunks)
-    assert len(chunks) > 3
-    assert text(chunks) == "Hello from the demo model"
+    events = await read(stream)
+    assert len(events) > 3
+    assert text(events) == "Hello from the demo model"
     usage, cost = await stream.settle()
     assert usage.completion_tokens > 0
     assert cost
@@ -107,10 +101,9 @@ async def test_a_failure_before_content_is_answered_by_the_next_model(
     gateway = await gateway_for(*broken, dear)
     # when
     stream = await gateway.stream(make_call(*broken, "ok"))
-    chunks = await read(stream)
+    events = await read(stream)
     # then one model answered, whole, at its own price
-    assert_well_formed(chunks)
-    assert text(chunks) == TEXT
+    assert text(events) == TEXT
     assert stream.served == Served("ok#1", "gpt-4o", provider="openai", model_name="ok", lane=lane)
     assert await stream.settle() == (Usage(11, 10), 310_000)
     assert [request.behaviour for request in provider.requests] == [*broken, "ok"]
@@ -148,10 +141,25 @@ async def test_when_every_model_fails_before_content_there_is_no_stream(gateway_
 
 
 @pytest.mark.parametrize("models", [["long0"], ["rolebreak", "long0"]])
-async def test_an_empty_answer_is_an_answer(gateway_for: Opener, models: list[str]) -> None:
-    gateway = await gateway_for(*models)
-    stream = await gateway.stream(make_call(*models))
-    assert await read(stream) == [Chunk({}, "stop")]
+async def test_an_empty_answer_to_a_user_is_none(gateway_for: Opener, models: list[str]) -> None:
+    gateway = await gateway_for(*models, "ok")
+    with pytest.raises(LlmCallFailed):
+        await gateway.stream(make_call(*models))
+    # and a fallback may have one
+    stream = await gateway.stream(make_call(*models, "ok"))
+    assert text(await read(stream)) == TEXT
+
+
+async def test_an_empty_answer_behind_the_results_of_tools_is_one(gateway_for: Opener) -> None:
+    gateway = await gateway_for("long0")
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = [
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "a", "content": "done"},
+    ]
+    stream = await gateway.stream(make_call("long0", messages=said))
+    assert await read(stream) == []
     assert await stream.settle() == (Usage(11, 10), 31_000)
 
 
@@ -223,9 +231,9 @@ async def test_a_client_that_leaves_at_the_last_piece_is_billed_it_all(gateway_f
     await stream.aclose()
     usage, _ = await stream.settle()
     assert usage.completion_tokens == 10
-    # and at the finishing chunk the provider's own numbers are there
+    # and behind it the provider's own numbers are there
     stream = await gateway.stream(make_call("ok"))
-    await take(stream, 11)
+    await read(stream)
     await stream.aclose()
     assert await stream.settle() == (Usage(11, 10), 31_000)
 
@@ -320,7 +328,7 @@ async def test_a_long_prompt_is_counted_off_the_loop(gateway_for: Opener, provid
     assert turns > 3
 
 
-async def take(stream: AnswerStream, pieces: int) -> list[Chunk]:
+async def take(stream: AnswerStream, pieces: int) -> list[Content]:
     return [await anext(stream) for _ in range(pieces)]
 
 
@@ -339,9 +347,7 @@ async def one_of_each(gateway: Gateway) -> None:
 async def test_several_answers_arrive_side_by_side(gateway_for: Opener) -> None:
     gateway = await gateway_for("ok")
     stream = await gateway.stream(make_call("ok", n=2))
-    pieces = [chunk for chunk in await read(stream) if chunk.finish_reason is None]
-    for index in (0, 1):
-        assert text([piece for piece in pieces if piece.index == index]) == TEXT
-    usage, cost = await stream.settle()
-    assert stream.ending(usage).finish_reasons == {0: "stop", 1: "stop"}
-    assert (usage.completion_tokens, cost) == (20, 11 * 1_000 + 20 * 2_000)
+    events = await read(stream)
+    for choice in (0, 1):
+        assert text([event for event in events if event.choice == choice]) == TEXT
+    assert {choice: finish.reason for choice, finish in stream.finishes().items()} == {0: "stop", 1: "stop"}

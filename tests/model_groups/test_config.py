@@ -303,8 +303,8 @@ def test_secrets_stay_out_of_the_sentences(file: Path) -> None:
         ("model: openai/my-own, output_cost_per_token: 0.1", "{}", "has a price in one direction only"),
         ("model: openai/my-own, output_cost_per_token: -0.1", "{}", "must be 0 or more"),
         ("model: openai/my-own, output_cost_per_token: cheap", "{}", "must be a number, not text"),
-        ("model: openai/my-own, output_cost_per_second: cheap", "{}", "'output_cost_per_second' must be a number"),
-        ("model: openai/my-own, output_cost_per_second: .nan", "{}", "'output_cost_per_second' must be 0 or more"),
+        ("model: openai/my-own, cache_read_input_token_cost: cheap", "{}", "must be a number, in US dollars"),
+        ("model: openai/my-own, cache_read_input_token_cost: .nan", "{}", "must be 0 or more"),
     ],
 )
 def test_a_model_that_litellm_would_bill_nothing_is_a_mistake(file: Path, inner: str, info: str, expected: str) -> None:
@@ -321,8 +321,7 @@ def test_a_model_that_litellm_would_bill_nothing_is_a_mistake(file: Path, inner:
         ("model: zzz/mine, custom_llm_provider: openai", "{base_model: gpt-4o}"),
         ("model: gpt-4o, custom_llm_provider: openai", "{}"),
         ("model: openai/my-own", "{input_cost_per_token: 0, output_cost_per_token: 0}"),  # declared free
-        ("model: openai/my-own, output_cost_per_second: 0.1", "{}"),
-        ("model: openai/my-embedding", "{mode: embedding, input_cost_per_token: 0.1}"),
+        ("model: openai/my-embedding", "{mode: embedding, input_cost_per_token: 0.0001}"),
         ("model: openai/text-embedding-3-small", "{}"),
     ],
 )
@@ -331,14 +330,15 @@ def test_a_model_with_a_price_or_declared_free_is_accepted(file: Path, inner: st
 
 
 def test_prices_are_moved_to_where_litellm_does_not_read_them_on_every_call(file: Path) -> None:
-    inner = "model: openai/mine, input_cost_per_token: 3e-6, output_cost_per_token: 1.5e-5, tiered_pricing: [x]"
+    tiers = "[{range: [0, 1000], input_cost_per_token: 3e-6, output_cost_per_token: 1.5e-5}]"
+    inner = f"model: openai/mine, input_cost_per_token: 3e-6, output_cost_per_token: 1.5e-5, tiered_pricing: {tiers}"
     [made] = load(file, deployment(inner)).router.deployments
     assert made.params == {"model": "openai/mine"}
     assert made.info == {
         "id": "m#1",
         "input_cost_per_token": 0.000003,
         "output_cost_per_token": 0.000015,
-        "tiered_pricing": ["x"],
+        "tiered_pricing": [{"range": [0, 1000], "input_cost_per_token": 0.000003, "output_cost_per_token": 0.000015}],
     }
 
 

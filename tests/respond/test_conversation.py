@@ -173,3 +173,42 @@ def test_a_call_nobody_remembers_is_put_back_as_far_as_it_is_known(
     (call,) = made.messages[1]["tool_calls"]
     assert call == {"id": "call_1", "type": "function", "function": {"name": name, "arguments": "{}"}}
     assert "arguments unknown" in made.warnings[0]
+
+
+SIGNED: Json = {"type": "thinking", "thinking": "Let me look.", "signature": "c2ln"}
+
+
+def test_an_answers_reasoning_goes_back_with_it() -> None:
+    answer = {**said("Let me look."), "reasoning_content": "Hm.", "thinking_blocks": [SIGNED]}
+    repeated = {
+        **calling({**FLAT_1, "extra_content": {"google": {"thought_signature": "Z2Vt"}}}),
+        "reasoning_content": "Hm.",
+    }
+    made = normalized(USER, answer, repeated, RESULT_1)
+    assert made.messages[1] == {
+        "role": "assistant",
+        "content": "Let me look.",
+        "reasoning_content": "Hm.",
+        "thinking_blocks": [SIGNED],
+        "tool_calls": [{**NESTED_1, "extra_content": {"google": {"thought_signature": "Z2Vt"}}}],
+    }
+
+
+def test_reasonings_of_two_answers_in_a_row_are_joined() -> None:
+    first, second = (
+        {**said(text), "reasoning": text, "reasoning_details": [{"text": text}]} for text in ("One", "Two")
+    )
+    (_, message) = normalized(USER, first, second).messages
+    assert message["reasoning"] == "One\nTwo"
+    assert message["reasoning_details"] == [{"text": "One"}, {"text": "Two"}]
+
+
+def test_an_answer_that_was_only_reasoning_is_accepted() -> None:
+    (_, message) = normalized(USER, {"role": "assistant", "content": None, "reasoning_content": "Hm."}).messages
+    assert message == {"role": "assistant", "content": "", "reasoning_content": "Hm."}
+
+
+@pytest.mark.parametrize("arguments", ["", " ", None, [], {}])
+def test_arguments_that_are_nothing_are_an_empty_object(arguments: Any) -> None:
+    (_, message, _) = normalized(USER, calling({**FLAT_2, "arguments": arguments}), RESULT_2).messages
+    assert message["tool_calls"] == [NESTED_2]

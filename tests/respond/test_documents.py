@@ -1,6 +1,7 @@
 """PDFs and images in every form of document S4, through each engine, on the path that calls take."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -472,3 +473,16 @@ async def test_files_have_bounds(start_app: StartApp, files: Files) -> None:
 async def test_parts_that_make_no_sense_are_refused(app: App, part: Json) -> None:
     refused(await app.respond(with_part(part)))
     assert app.provider.requests == []
+
+
+@ONE_DATABASE
+async def test_files_with_line_breaks_or_without_padding_are_read_and_handed_on_as_every_provider_reads_them(
+    app: App,
+) -> None:
+    broken = f"data:application/pdf;name=a.pdf;BASE64,{base64.encodebytes(INVOICE).decode()}"
+    await answered(app, with_part(file_part(broken), **engine("pdf-text")))
+    assert INVOICE_TEXT in parts_asked(app)[0]["text"]
+    await answered(app, with_part(file_part(broken), model=GPT_4O))
+    assert parts_asked(app)[0]["file"]["file_data"] == PDF_URL
+    await answered(app, with_part(image_part(f"data:image/png;base64,{base64.encodebytes(PNG).decode().rstrip()}")))
+    assert parts_asked(app) == [image_part(data_url("image/png", PNG))]

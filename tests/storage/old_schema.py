@@ -99,20 +99,20 @@ def _fill(connection: Connection) -> None:
 def _fill_jobs(connection: Connection) -> None:
     later = NOW + timedelta(hours=1)  # the next day, and the next month
     _job(connection, BILLED, "completed", charged=3, cost=700, closed_at=later)
-    _call(connection, BILLED, "succeeded", cost=500, tokens=10)
-    _call(connection, BILLED, "cancelled", cost=200, tokens=4, first_chunk_ms=9)
-    _call(connection, BILLED, "cancelled", cost=30, tokens=3)  # left before its first piece
-    _call(connection, BILLED, "failed", group="Other")
+    add_call(connection, BILLED, "succeeded", cost=500, tokens=10)
+    add_call(connection, BILLED, "cancelled", cost=200, tokens=4, first_chunk_ms=9)
+    add_call(connection, BILLED, "cancelled", cost=30, tokens=3)  # left before its first piece
+    add_call(connection, BILLED, "failed", group="Other")
     _job(connection, LOST, "completed", charged=0, cost=0, closed_at=later)
-    _call(connection, LOST, "lost", cost=60, tokens=6)
+    add_call(connection, LOST, "lost", cost=60, tokens=6)
     _job(connection, FAILED, "failed", charged=0, cost=800, closed_at=later)
-    _call(connection, FAILED, "succeeded", cost=800, tokens=8)
+    add_call(connection, FAILED, "succeeded", cost=800, tokens=8)
     _job(connection, EXPIRED, "expired", charged=0, cost=0, closed_at=later, job_type="chat")
     _job(connection, OPEN, "in_progress", charged=None, cost=90, held=1, created_at=later)
-    _call(connection, OPEN, "succeeded", cost=90, tokens=9)
-    _call(connection, OPEN, "open", cost=5, tokens=5)
+    add_call(connection, OPEN, "succeeded", cost=90, tokens=9)
+    add_call(connection, OPEN, "open", cost=5, tokens=5)
     _job(connection, UUID(int=9), "completed", charged=12, cost=1200, closed_at=later, team_id="broke")
-    _call(connection, UUID(int=9), "succeeded", cost=1200, tokens=12)
+    add_call(connection, UUID(int=9), "succeeded", cost=1200, tokens=12)
 
 
 def _team(team_id: str) -> dict[str, Any]:
@@ -172,7 +172,7 @@ def _job(
     _add(connection, "jobs", row)
 
 
-def _call(
+def add_call(
     connection: Connection,
     job_id: UUID,
     status: str,

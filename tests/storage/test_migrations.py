@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,10 +19,12 @@ from sqlmodel import SQLModel
 from control_plane.administration.audit import LedgerAudit
 from control_plane.administration.values import KeyTerms
 from control_plane.allowance import UNLIMITED
+from control_plane.completion.usage import Usage
 from control_plane.credits import models as credit_tables
 from control_plane.credits.models import UnbilledCost
 from control_plane.idempotency import models as idempotency_tables
 from control_plane.ids import JobId, TeamId
+from control_plane.jobs import calls_store
 from control_plane.jobs import models as job_tables
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.service import Closing, NewJob
@@ -31,12 +34,13 @@ from control_plane.spend import models as spend_tables
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate, pending
 from control_plane.storage.rows import every, many
+from control_plane.storage.usage_columns import usage_from
 from control_plane.tenants import models as tenant_tables
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
 from tests.databases import Postgres
 from tests.rooms import ACME, ADMIN, Rooms
-from tests.storage.old_schema import BILLED, LEDGER, make_first_schema
+from tests.storage.old_schema import BILLED, LEDGER, OPEN, add_call, make_first_schema
 
 TABLES = (
     tenant_tables,
@@ -131,6 +135,19 @@ async def test_a_migrated_team_goes_on_where_it_stood(old_db: Database) -> None:
     await rooms.credits.add(ADMIN, TeamId("broke"), 10, reason="paid")
     await rooms.administration.refund_job(ADMIN, ACME, JobId(BILLED), 2, reason="the rest", force=True)
     assert (await LedgerAudit(old_db).run()).misfits == []
+
+
+async def test_code_from_before_goes_on_writing_calls_that_used_nothing_by_kind(old_db: Database) -> None:
+    """It names none of the new columns: the replicas that are replaced last write beside those that know them."""
+    await migrate(old_db)
+    async with old_db.transaction() as tx:
+        await tx.run_sync(partial(add_call, job_id=OPEN, status="succeeded", tokens=9))
+    async with old_db.transaction() as tx:
+        calls = many(job_tables.Call, await tx.execute(every(job_tables.Call)))
+    assert len(calls) == 10
+    for call in calls:
+        assert usage_from(call) == Usage(call.prompt_tokens, call.completion_tokens)
+        assert calls_store.fault_in(call) is None
 
 
 async def test_teams_and_keys_of_before_have_the_usual_limits(old_db: Database) -> None:

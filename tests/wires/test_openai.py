@@ -231,12 +231,17 @@ async def test_what_does_not_fit_is_a_bad_request_that_says_where(client: openai
     with pytest.raises(openai.BadRequestError) as wrong:
         await client.chat.completions.create(model="ok", messages=HELLO, temperature=9)
     assert (wrong.value.param, wrong.value.type) == ("temperature", "invalid_request_error")
-    unsupported: list[dict[str, Any]] = [{"functions": [{}]}, {"web_search_options": {}}]
+    unsupported: list[dict[str, Any]] = [
+        {"functions": [{}]},
+        {"web_search_options": {}},
+        {"service_tier": "fastest"},
+        {"tools": [{"type": "custom", "custom": {"name": "write"}}]},
+    ]
     for refused in unsupported:
         with pytest.raises(openai.BadRequestError):
             await client.chat.completions.create(model="ok", messages=HELLO, extra_body=refused)
-    raw = await client.chat.completions.with_raw_response.create(model="ok", messages=HELLO, service_tier="flex")
-    assert raw.headers["X-Ignored-Fields"] == "service_tier"
+    raw = await client.chat.completions.with_raw_response.create(model="ok", messages=HELLO, store=True)
+    assert raw.headers["X-Ignored-Fields"] == "store"
 
 
 async def test_an_overloaded_provider_is_asked_again_and_charged_once(
@@ -259,3 +264,21 @@ async def test_paths_and_methods_nobody_knows_say_so_as_openai_does(team: Team) 
 
 async def test_a_strangers_key_lists_no_models(api: httpx.AsyncClient) -> None:
     assert (await api.get("/v1/models")).status_code == 401
+
+
+async def test_who_offers_functions_gets_a_function_call(team: Team) -> None:
+    asked = {
+        "model": "tools",
+        "messages": [{"role": "user", "content": "Weather?"}],
+        "functions": [{"name": "get_weather", "parameters": {"type": "object"}}],
+    }
+    answer = (await team.http.post("/v1/chat/completions", json=asked)).json()["choices"][0]
+    expected = {"name": "get_weather", "arguments": '{"city": "Paris"}'}
+    assert (answer["message"]["function_call"], answer["finish_reason"]) == (expected, "function_call")
+    assert "tool_calls" not in answer["message"]
+    stream = await team.http.post("/v1/chat/completions", json={**asked, "stream": True})
+    chunks = [json.loads(line[6:]) for line in stream.text.splitlines() if line.startswith("data: {")]
+    deltas = [chunk["choices"][0]["delta"].get("function_call", {}) for chunk in chunks]
+    assert "".join(delta.get("name", "") for delta in deltas) == expected["name"]
+    assert "".join(delta.get("arguments", "") for delta in deltas) == expected["arguments"]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "function_call"

@@ -8,8 +8,10 @@ from http import HTTPStatus
 from typing import Any
 
 from control_plane.api.failures import Failure, precise_message
-from control_plane.errors import InsufficientCredits
+from control_plane.errors import InsufficientCredits, ProviderOverloaded
 from control_plane.logs import request_id
+
+OVERLOADED = 529
 
 TYPES: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: "authentication_error",
@@ -23,13 +25,16 @@ TYPES: Mapping[int, str] = {
 
 
 def anthropic_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
-    """Status and body. A body that does not fit the schema is 400, as at Anthropic."""
-    status = HTTPStatus.BAD_REQUEST if failure.status == HTTPStatus.UNPROCESSABLE_ENTITY else failure.status
+    """Status and body. A body that does not fit the schema is 400, and an overloaded provider 529, as at Anthropic."""
+    status: int = HTTPStatus.BAD_REQUEST if failure.status == HTTPStatus.UNPROCESSABLE_ENTITY else failure.status
+    if failure.code == ProviderOverloaded.code and failure.provider_status == OVERLOADED:
+        status = OVERLOADED
     kind = "billing_error" if failure.code == InsufficientCredits.code else TYPES.get(failure.status)
     error = {
         "type": kind or "invalid_request_error",
         "message": precise_message(failure),
         "code": failure.code,
         **failure.facts,
+        **failure.provider_facts,
     }
     return status, {"type": "error", "error": error, "request_id": request_id.get()}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from control_plane.chat import ChatRequest
@@ -45,34 +46,63 @@ def _messages(message: wire.AnthropicMessage) -> list[Json]:
     if isinstance(message.content, str):
         return [{"role": message.role, "content": message.content}]
     if message.role == "assistant":
-        return [_said(message.content)]
+        return _said(message.content)
     results = [_result(block) for block in message.content if block.type == "tool_result"]
     parts = [_part(block) for block in message.content if block.type != "tool_result"]
     return [*results, *([{"role": message.role, "content": parts}] if parts else [])]
 
 
-def _said(blocks: Iterable[wire.Block]) -> Json:
-    """What the assistant said: its texts, its tool calls, and its signed thoughts."""
-    texts, calls, thoughts = [], [], []
+def _said(blocks: Iterable[wire.Block]) -> list[Json]:
+    """What the assistant said, in as many messages as the order of its blocks needs.
+
+    A message of OpenAI's shape has one order: thinking, then text, then tool calls. Claude checks the signatures of its
+    thinking by their order, so a block that is out of it begins another message.
+    """
+    pieces: list[_Piece] = []
     for block in blocks:
+        kind = KINDS.get(block.type)
+        if kind is None:
+            raise Unprocessable(f"a block of type {block.type} cannot be the assistant's")
+        if not pieces or kind < pieces[-1].kind:
+            pieces.append(_Piece())
+        pieces[-1].add(block, kind)
+    return [piece.message() for piece in pieces]
+
+
+KINDS = {"thinking": 0, "redacted_thinking": 0, "text": 1, "tool_use": 2}
+"""The blocks of an assistant, in the order in which they stand in a message of OpenAI's shape."""
+
+
+@dataclass(slots=True)
+class _Piece:
+    """Blocks of an assistant that stand in the order of OpenAI's shape; `kind`: of the last."""
+
+    kind: int = 0
+    thoughts: list[Json] = field(default_factory=list)
+    texts: list[Json] = field(default_factory=list)
+    calls: list[Json] = field(default_factory=list)
+
+    def add(self, block: wire.Block, kind: int) -> None:
+        """Raises: Unprocessable as `_part` does."""
+        self.kind = kind
         match block.type:
             case "text":
-                texts.append(_part(block))
+                self.texts.append(_part(block))
             case "tool_use":
                 function = {"name": block.name, "arguments": json.dumps(block.input or {}, ensure_ascii=False)}
-                calls.append({"id": block.id, "type": "function", "function": function})
-            case "thinking" | "redacted_thinking":
-                names = ("type", "thinking", "signature", "data")
-                thoughts.append({name: value for name in names if (value := getattr(block, name)) is not None})
+                self.calls.append({"id": block.id, "type": "function", "function": function})
             case _:
-                raise Unprocessable(f"a block of type {block.type} cannot be the assistant's")
-    only_text = len(texts) == 1 and "cache_control" not in texts[0]
-    message: Json = {"role": "assistant", "content": texts[0]["text"] if only_text else texts or None}
-    if calls:
-        message["tool_calls"] = calls
-    if thoughts:
-        message["thinking_blocks"] = thoughts
-    return message
+                names = ("type", "thinking", "signature", "data")
+                self.thoughts.append({name: value for name in names if (value := getattr(block, name)) is not None})
+
+    def message(self) -> Json:
+        only_text = len(self.texts) == 1 and "cache_control" not in self.texts[0]
+        message: Json = {"role": "assistant", "content": self.texts[0]["text"] if only_text else self.texts or None}
+        if self.calls:
+            message["tool_calls"] = self.calls
+        if self.thoughts:
+            message["thinking_blocks"] = self.thoughts
+        return message
 
 
 def _result(block: wire.Block) -> Json:
@@ -134,9 +164,13 @@ def _parameters(body: wire.CountBody) -> Json:
     given |= _output(body.output_config)
     if isinstance(body, wire.MessagesBody):
         given["max_tokens"] = body.max_tokens
-        for name, value in (("stop", body.stop_sequences), ("temperature", body.temperature), ("top_p", body.top_p)):
-            if value is not None and value != []:
-                given[name] = value
+        set_too = {
+            "stop": body.stop_sequences,
+            "temperature": body.temperature,
+            "top_p": body.top_p,
+            "service_tier": body.service_tier,
+        }
+        given |= {name: value for name, value in set_too.items() if value is not None and value != []}
     return given
 
 

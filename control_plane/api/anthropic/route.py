@@ -14,6 +14,7 @@ from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.openai.described import DESCRIPTIONS, STREAM
 from control_plane.api.openai.route import bound
 from control_plane.api.places import Placing, job_in
+from control_plane.api.responses import ProviderFacts
 from control_plane.api.sse import SseResponse
 from control_plane.calls.service import CallOrder
 from control_plane.logs import request_id
@@ -22,11 +23,14 @@ from control_plane.schemas.base import Answer
 
 
 class AnthropicFacts(Answer):
-    """What went wrong: `code` for programs, `message` for people; more fields as the code needs them."""
+    """What went wrong: `code` for programs, `message` for people; more fields as the code needs them. `provider` is
+    there when the provider reported something.
+    """
 
     type: str
     message: str
     code: str
+    provider: ProviderFacts | None = None
 
 
 class AnthropicErrorAnswer(Answer):
@@ -38,7 +42,11 @@ class AnthropicErrorAnswer(Answer):
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": AnthropicErrorAnswer, "description": description} for status, description in DESCRIPTIONS
+    status: {"model": AnthropicErrorAnswer, "description": description}
+    for status, description in (
+        *DESCRIPTIONS,
+        (529, "the provider is overloaded; `Retry-After` says when to come back"),
+    )
 }
 
 router = APIRouter(prefix="/v1/messages", tags=["openai"], responses=ERRORS, route_class=StrictRoute)

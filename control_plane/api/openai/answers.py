@@ -20,25 +20,32 @@ from control_plane.errors import HouseError
 Json = dict[str, Any]
 
 
-def completion(call: LiveCall, answer: Completion) -> bytes:
-    """A whole answer."""
+def completion(call: LiveCall, answer: Completion, *, is_legacy: bool = False) -> bytes:
+    """A whole answer. `is_legacy`: the request offers `functions`, so the answer has a `function_call`."""
     finishes = answer.ending.finishes
     body = {
         "id": f"chatcmpl-{call.intent.call_id}",
         "object": "chat.completion",
         "created": int(call.intent.created_at.timestamp()),
         "model": answer.served.model,
-        "choices": [_choice(index, message, finishes[index]) for index, message in enumerate(answer.messages)],
+        "choices": [
+            _choice(index, message, finishes[index], is_legacy=is_legacy)
+            for index, message in enumerate(answer.messages)
+        ],
         "usage": usage_of(answer.usage, answer.cost),
         **_tier(answer.usage),
     }
     return orjson.dumps(body)
 
 
-def _choice(index: int, message: Message, finish: Finish) -> Json:
+def _choice(index: int, message: Message, finish: Finish, *, is_legacy: bool) -> Json:
     """With the fields that are always there at OpenAI."""
     said = {"refusal": None, **message_of(message)}
-    return {"index": index, "message": said, "logprobs": message.logprobs, **finish_of(finish)}
+    ended = finish_of(finish)
+    if is_legacy and (calls := said.pop("tool_calls", None)) and "function" in calls[0]:
+        said["function_call"] = calls[0]["function"]
+        ended["finish_reason"] = "function_call"
+    return {"index": index, "message": said, "logprobs": message.logprobs, **ended}
 
 
 def _tier(used: Usage) -> Json:
@@ -48,7 +55,9 @@ def _tier(used: Usage) -> Json:
 class CompletionChunks:
     """OpenAI's chunks. Each answer begins with its role and ends with its reason; the usage comes last, if wanted."""
 
-    def __init__(self, call_id: str, model: str, *, wants_usage: bool) -> None:
+    def __init__(self, call_id: str, model: str, *, wants_usage: bool, is_legacy: bool = False) -> None:
+        """`is_legacy`: as of `completion`."""
+        self._is_legacy = is_legacy
         self._head: Json = {
             "id": f"chatcmpl-{call_id}",
             "object": "chat.completion.chunk",
@@ -63,6 +72,8 @@ class CompletionChunks:
     def chunk(self, content: Content) -> bytes:
         """One event."""
         delta = self._deltas.delta(content)
+        if delta is not None and self._is_legacy and "tool_calls" in delta:
+            delta = _function_call(delta["tool_calls"][0])
         if delta is None:
             return b""
         index = content.choice
@@ -90,4 +101,12 @@ class CompletionChunks:
 
     def _end(self, index: int, finish: Finish) -> Json:
         delta: Json = {} if index in self._begun else {"role": "assistant", "content": ""}
-        return {"index": index, "delta": delta, "logprobs": None, **finish_of(finish)}
+        ended = finish_of(finish)
+        if self._is_legacy and finish.reason == "tool_calls":
+            ended["finish_reason"] = "function_call"
+        return {"index": index, "delta": delta, "logprobs": None, **ended}
+
+
+def _function_call(call: Json) -> Json | None:
+    """A piece of the first tool call, as it was said before there were several."""
+    return {"function_call": call["function"]} if call["index"] == 0 and "function" in call else None

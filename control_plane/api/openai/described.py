@@ -2,16 +2,20 @@
 
 from typing import Any
 
+from control_plane.api.responses import ProviderFacts
 from control_plane.schemas.base import Answer
 
 
 class OpenAiFacts(Answer):
-    """What went wrong: `code` for programs, `message` for people; more fields as the code needs them."""
+    """What went wrong: `code` for programs, `message` for people; more fields as the code needs them. `provider` is
+    there when the provider reported something.
+    """
 
     message: str
     type: str
     param: str | None
     code: str | None
+    provider: ProviderFacts | None = None
 
 
 class OpenAiErrorAnswer(Answer):

@@ -1,5 +1,7 @@
 """Errors as OpenAI says them: `{"error": {message, type, param, code}}`. Pure.
 
+What a provider reported stands beside them as `provider`, since `type`, `param` and `code` are about the request to us.
+
 The status decides which exception its SDKs raise, and whether they try again by themselves.
 """
 
@@ -45,6 +47,7 @@ def error_of(failure: Failure) -> dict[str, Any]:
         "param": place_of(failure),
         "code": CODES.get(failure.code, failure.code),
         **failure.facts,
+        **failure.provider_facts,
     }
 
 

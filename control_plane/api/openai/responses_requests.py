@@ -1,11 +1,17 @@
 """OpenAI's responses in the shape of chat completions, which the call path speaks. Pure."""
 
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
 
 from control_plane.chat import ChatRequest
 from control_plane.schemas import openai_responses as wire
+from control_plane.schemas.chat import plain
+from control_plane.schemas.history import MAX_PIECES, ThinkingBlock
 
 Json = dict[str, Any]
+
+BLOCKS: TypeAdapter[list[ThinkingBlock]] = TypeAdapter(Annotated[list[ThinkingBlock], Field(max_length=MAX_PIECES)])
 
 
 def chat_request(body: wire.ResponsesBody) -> ChatRequest:
@@ -22,11 +28,16 @@ def chat_request(body: wire.ResponsesBody) -> ChatRequest:
 
 
 def text_length(body: wire.ResponsesBody) -> int:
-    """Characters of text in it; files and pictures do not count."""
+    """Characters of text in it, reasoning included; files and pictures do not count."""
     length = len(body.instructions or "")
     if isinstance(body.input, str):
         return length + len(body.input)
-    return length + sum(_length(item.content) + _length(item.output) + len(item.arguments or "") for item in body.input)
+    return length + sum(_item_length(item) for item in body.input)
+
+
+def _item_length(item: wire.InputItem) -> int:
+    reasoning = sum(len(piece.text) for piece in item.summary or ()) or len(item.encrypted_content or "")
+    return _length(item.content) + _length(item.output) + len(item.arguments or "") + reasoning
 
 
 def _length(content: str | list[wire.InputPart] | None) -> int:
@@ -34,25 +45,51 @@ def _length(content: str | list[wire.InputPart] | None) -> int:
 
 
 def _add(messages: list[Json], item: wire.InputItem) -> None:
+    """One item. A reasoning begins a message, which the text or the calls behind it go on with: Claude checks the order."""
+    last = messages[-1] if messages and messages[-1]["role"] == "assistant" else None
     match item.type:
         case "message":
-            messages.append({"role": item.role, "content": _content(item.content)})
+            if item.role == "assistant" and last is not None and last["content"] is None and "tool_calls" not in last:
+                last["content"] = _content(item.content)
+            else:
+                messages.append({"role": item.role, "content": _content(item.content)})
         case "function_call":
-            function = {"name": item.name, "arguments": item.arguments}
+            function = {"name": item.name, "arguments": item.arguments or "{}"}
             call = {"id": item.call_id, "type": "function", "function": function}
-            if not messages or messages[-1]["role"] != "assistant":  # calls made at once are one message in a chat
-                messages.append({"role": "assistant", "content": None})
-            messages[-1].setdefault("tool_calls", []).append(call)
+            if last is None:  # calls made at once are one message in a chat
+                last = {"role": "assistant", "content": None}
+                messages.append(last)
+            last.setdefault("tool_calls", []).append(call)
         case "function_call_output":
             messages.append({"role": "tool", "tool_call_id": item.call_id, "content": _content(item.output)})
         case "reasoning":
-            return
+            messages.append({"role": "assistant", "content": None, **_reasoning(item)})
+
+
+def _reasoning(item: wire.InputItem) -> Json:
+    """What a reasoning holds: its text, and Claude's blocks with their signatures, where its encrypted content is those."""
+    fields: Json = {}
+    if text := "\n".join(piece.text for piece in item.summary or () if piece.text):
+        fields["reasoning_content"] = text
+    if blocks := _blocks(item.encrypted_content):
+        fields["thinking_blocks"] = blocks
+    return fields
+
+
+def _blocks(encrypted: str | None) -> list[Json]:
+    """The thinking blocks in an encrypted content of ours; none in what another service wrote."""
+    try:
+        return [plain(block) for block in BLOCKS.validate_json(encrypted or "")]
+    except ValidationError:
+        return []
 
 
 def _content(content: str | list[wire.InputPart] | None) -> str | list[Json]:
     """Text alone as text, which every provider takes."""
-    if content is None or isinstance(content, str):
-        return content or ""
+    if not content:
+        return ""
+    if isinstance(content, str):
+        return content
     parts = [_part(part) for part in content]
     return parts[0]["text"] if len(parts) == 1 and parts[0]["type"] == "text" else parts
 
@@ -87,6 +124,7 @@ def _parameters(body: wire.ResponsesBody) -> Json:
         "response_format": _format(body.text.format) if body.text and body.text.format else None,
         "verbosity": body.text.verbosity if body.text else None,
         "reasoning_effort": body.reasoning.effort if body.reasoning else None,
+        "service_tier": body.service_tier,
     }
     return {name: value for name, value in given.items() if value is not None}
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from control_plane.api.answers import billed_headers, call_headers, json_bytes
 from control_plane.api.bodies import StrictRoute
+from control_plane.api.chat_messages import chat_messages
 from control_plane.api.deps import Caller, House
 from control_plane.api.freshness import Fresh
 from control_plane.api.leaving import unless_client_leaves
@@ -20,7 +21,6 @@ from control_plane.chat import ChatRequest, PlainRequest
 from control_plane.errors import TooLarge
 from control_plane.house import House as HouseType
 from control_plane.schemas import openai as wire
-from control_plane.schemas.chat import plain as plain_json
 from control_plane.tenants.principal import Principal
 
 router = APIRouter(prefix="/v1", tags=["openai"], responses=ERRORS, route_class=StrictRoute)
@@ -37,17 +37,19 @@ async def chat_completions(
     bound(sum(message.text_length() for message in body.messages), house)
     job_id, metadata = job_in(body.metadata)
     place = placing.place(job_type="chat", job_id=job_id, user_id=body.user)
+    is_legacy = bool(body.functions) and not body.tools
     order = CallOrder(
-        ChatRequest([plain_json(message) for message in body.messages], body.given_parameters()),
+        ChatRequest(chat_messages(body.messages), body.given_parameters()),
         model_group=body.model,
         metadata=metadata,
         default_temperature=None,
         freshness=fresh,
-        render=completion,
+        render=partial(completion, is_legacy=is_legacy),
     )
     if body.stream:
         stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
-        chunks = CompletionChunks(str(stream.call.intent.call_id), stream.served.model, wants_usage=body.wants_usage)
+        call_id = str(stream.call.intent.call_id)
+        chunks = CompletionChunks(call_id, stream.served.model, wants_usage=body.wants_usage, is_legacy=is_legacy)
         headers = call_headers(stream.call)
         return SseResponse(stream, chunks, headers=headers, keep_alive_s=house.settings.keep_alive_s)
     done = await house.placed_calls.call(who, place, order)

@@ -11,8 +11,10 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from control_plane.api.respond.tool_content import tool_content
 from control_plane.calls.recent_tools import ToolCallSaid
 from control_plane.schemas.chat import plain
+from control_plane.schemas.history import SentBack
 from control_plane.schemas.respond import AssistantSaid, GivenMessage, GivenToolCall, Said, ToolSaid
 
 Message = dict[str, Any]
@@ -67,8 +69,22 @@ def _add_assistant(made: Conversation, said: AssistantSaid) -> None:
         message = before
     else:
         made.messages.append(message)
+    _add_reasoning(message, said)
     if calls:
         message["tool_calls"] = calls
+
+
+def _add_reasoning(message: Message, said: AssistantSaid) -> None:
+    """What goes back as it came. Of one message in several pieces each may repeat it."""
+    for name in (*SentBack.model_fields, "refusal"):
+        value = plain(getattr(said, name))
+        before = message.get(name)
+        if value is None or value == before:
+            continue
+        if isinstance(before, str):
+            message[name] = f"{before}\n{value}"
+        else:
+            message[name] = [*before, *value] if isinstance(before, list) else value
 
 
 def _add_result(made: Conversation, said: ToolSaid, place: int, *, recall: Recall, tools: Sequence[str]) -> None:
@@ -79,7 +95,7 @@ def _add_result(made: Conversation, said: ToolSaid, place: int, *, recall: Recal
     known = caller.setdefault("tool_calls", [])
     if all(call["id"] != said.tool_call_id for call in known):
         known.append(_rebuilt(made, said, place, recall=recall, tools=tools))
-    result = {"role": "tool", "tool_call_id": said.tool_call_id, "content": _result(said.content)}
+    result = {"role": "tool", "tool_call_id": said.tool_call_id, "content": tool_content(said.content)}
     made.messages.append(_with_name(said, result))
 
 
@@ -112,8 +128,11 @@ def _nested(call: GivenToolCall) -> Message:
         function = {"name": call.function.name, "arguments": call.function.arguments}
     else:
         arguments = call.arguments if isinstance(call.arguments, str) else to_json(call.arguments or {}).decode()
+        arguments = arguments if arguments.strip() else "{}"
         function = {"name": call.name or "", "arguments": arguments}
-    return {"id": call.id, "type": "function", "function": function}
+    nested: Message = {"id": call.id, "type": "function", "function": function}
+    signed = {name: getattr(call, name) for name in ("provider_specific_fields", "extra_content")}
+    return nested | {name: value for name, value in signed.items() if value is not None}
 
 
 def _content(content: str | Sequence[Any]) -> str | list[Any]:
@@ -136,32 +155,6 @@ def _joined(first: str | list[Any], second: str | list[Any]) -> str | list[Any]:
 
 def _parts(content: str | list[Any]) -> list[Any]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
-
-
-def _result(content: Any) -> str | list[Any]:
-    """What a tool answered, for a model that reads text: parts stay parts, other JSON is written out."""
-    if isinstance(content, str):
-        return content
-    if content is None:
-        return ""
-    if _are_text_parts(content):
-        return _content_of_texts(content)
-    return to_json(content).decode()
-
-
-def _are_text_parts(content: Any) -> bool:
-    return (
-        isinstance(content, list)
-        and bool(content)
-        and all(
-            isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
-            for part in content
-        )
-    )
-
-
-def _content_of_texts(parts: Sequence[Mapping[str, Any]]) -> str:
-    return "\n".join(part["text"] for part in parts)
 
 
 def _with_name(said: Said | AssistantSaid | ToolSaid, message: Message) -> Message:

@@ -23,15 +23,20 @@ PROVIDER_CODES = frozenset({ProviderError.code, *(kind.code for kind in Provider
 
 
 def respond_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
-    """Status and body."""
+    """Status and body. `provider_code`, `_type` and `_param` are there as far as the provider
+    reported them.
+    """
     retry_after_s = failure.retry_after_s
-    error = {
+    error: dict[str, Any] = {
         "type": _type_of(failure),
         "message": precise_message(failure),
         "provider_status": failure.provider_status,
         "retry_after_ms": None if retry_after_s is None else round(retry_after_s * 1000),
         "code": failure.code,
     }
+    if failure.provider is not None:
+        words = {f"provider_{name}": failure.provider[name] for name in ("code", "type", "param")}
+        error |= {name: word for name, word in words.items() if word is not None}
     return failure.status, {"error": error}
 
 

@@ -65,8 +65,7 @@ class SseReader:
             else:
                 self._name = ""
         self._length = sum(map(len, self._data))
-        if last:
-            self._keep(last)
+        self._keep(last)
         return events
 
     def _with_line_feeds(self, received: bytes) -> bytes:

@@ -1,0 +1,61 @@
+"""How many tokens a text may be at most, by its bytes. Pure and fast: no tokenizer.
+
+A tokenizer knows words, so ordinary letters are never one token each; two of them are, at worst, in text without meaning.
+Anything else can be a token a byte: capitals, digits, signs, rare letters, and every byte of other alphabets. So text of
+words is counted at little more than a token for two bytes, and what is denser at up to a token for each.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LIKELY_BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN = 2
+"""Of ordinary letters and spaces, at worst."""
+ORDINARY = b"abcdefghilmnoprstuy "
+SHORT = 32
+"""Bytes up to which all count as ordinary: what is added for every message covers the rest."""
+SYNTAX = 4
+"""Bytes around a name or a value in JSON: quotes, colon, comma."""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Bytes of a text, and how many of them can be a token each."""
+
+    bytes: int
+    dense: int
+
+    @property
+    def worst_tokens(self) -> int:
+        """The most tokens it can be."""
+        dense = self.dense if self.bytes > SHORT else 0
+        return dense + (self.bytes - dense) // BYTES_PER_TOKEN
+
+
+def size_of(values: Iterable[Any]) -> Size:
+    """The size of JSON values: of all strings in them, of the names, and of the signs between them. Not recursive: a value
+    may be nested deeply.
+    """
+    size = dense = 0
+    waiting = list(values)
+    while waiting:
+        item = waiting.pop()
+        if item is None:
+            continue
+        if isinstance(item, str):
+            data = item.encode("utf-8", "surrogatepass")
+        elif isinstance(item, dict) or (not isinstance(item, list | tuple | int | float) and isinstance(item, Mapping)):
+            size += 2 * SYNTAX * len(item)
+            waiting.extend(item)
+            waiting.extend(item.values())
+            continue
+        elif isinstance(item, list | tuple):
+            size += SYNTAX * len(item)
+            waiting.extend(item)
+            continue
+        else:
+            data = str(item).encode("utf-8", "surrogatepass")
+        size += len(data)
+        dense += len(data.translate(None, ORDINARY))
+    return Size(size, dense)

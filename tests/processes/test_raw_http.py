@@ -1,0 +1,174 @@
+"""What clients write on the socket, byte by byte: offers of other protocols, HTTP/1.0, heads that come in pieces."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.house import Team, call_body, config_for, write_config
+from tests.processes.process import server
+from tests.provider import Provider
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
+"""What Java's HttpClient sends with its first request."""
+
+OFFERS = {
+    "h2c, as Java": H2C,
+    "h2c alone": b"connection: upgrade\r\nupgrade: h2c\r\n",
+    "websocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eA==\r\n",
+    "TLS": b"Connection: keep-alive, Upgrade\r\nUpgrade: TLS/1.2, HTTP/1.1\r\n",
+    "two of them": b"Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nUpgrade: foo/2\r\n",
+}
+
+
+@dataclass
+class Served:
+    """A real server process and a team of it."""
+
+    team: Team
+    port: int
+
+    async def talk(self, *pieces: bytes, answers: int = 1) -> Sequence["Answer"]:
+        """Sends the pieces, one packet each, and reads so many answers."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            async with asyncio.timeout(20):
+                for piece in pieces:
+                    writer.write(piece)
+                    await writer.drain()
+                    await asyncio.sleep(0)
+                return [await Answer.read(reader) for _ in range(answers)]
+        finally:
+            writer.close()
+
+    def request(self, path: str, body: bytes, *more: bytes, version: bytes = b"1.1") -> bytes:
+        """A POST of the team's with its length, its head first."""
+        return self.head(path, b"Content-Length: %d\r\n" % len(body), *more, version=version) + body
+
+    def head(self, path: str, *more: bytes, version: bytes = b"1.1") -> bytes:
+        key = self.team.key.encode()
+        first = b"POST %s HTTP/%s\r\nHost: x\r\nAuthorization: Bearer %s\r\n" % (path.encode(), version, key)
+        return first + b"Content-Type: application/json\r\n" + b"".join(more) + b"\r\n"
+
+
+@dataclass
+class Answer:
+    """An answer as it stood on the wire; `is_closed`: its body ended with the connection."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    is_closed: bool = False
+
+    @classmethod
+    async def read(cls, reader: asyncio.StreamReader) -> "Answer":
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.strip().split("\r\n")
+        headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+        status = int(first.split()[1])
+        if "content-length" in headers:
+            return cls(status, headers, await reader.readexactly(int(headers["content-length"])))
+        return cls(status, headers, b"" if status == 100 else await reader.read(), is_closed=True)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    folder = tmp_path_factory.mktemp("raw")
+    database = folder / "control_plane.db"
+    await asyncio.to_thread(shutil.copy, sqlite_template, database)
+    async with Provider.start() as provider:
+        config = write_config(folder, config_for(provider))
+        url = f"sqlite:///{database}"
+        async with server(folder, config=config, database_url=url) as process, process.team() as team:
+            yield Served(team, int(process.url.rpartition(":")[2]))
+
+
+JOB = json.dumps({"job_type": "test", "metadata": {"is": "kept"}}).encode()
+
+
+async def test_an_offer_of_another_protocol_is_ignored_and_the_body_is_read(served: Served) -> None:
+    for name, offer in OFFERS.items():
+        whole = served.request("/api/jobs/create", JOB, offer)
+        head = served.head("/api/jobs/create", b"Content-Length: %d\r\n" % len(JOB), offer)
+        chunked = served.head("/api/jobs/create", b"Transfer-Encoding: chunked\r\n", offer)
+        chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(JOB), JOB)
+        for pieces in (
+            [whole],
+            [head, JOB],
+            [head, JOB[:5], JOB[5:]],
+            [whole[position : position + 1] for position in range(len(whole))],
+            [chunked, chunks],
+            [chunked + chunks],
+        ):
+            [answer] = await served.talk(*pieces)
+            assert (answer.status, name) == (200, name), answer.body
+            job = json.loads(answer.body)["job_id"]
+        shown = await served.team.http.get(f"/api/jobs/{job}")
+        assert shown.json()["metadata"] == {"is": "kept"}
+
+
+async def test_a_connection_with_an_offer_serves_what_follows_too(served: Served) -> None:
+    offered, plain = served.request("/api/jobs/create", JOB, H2C), served.request("/api/jobs/create", JOB)
+    for pieces in (
+        [offered, plain, offered],
+        [offered + offered + plain],
+        [plain + offered[:40], offered[40:] + plain],
+    ):
+        answers = await served.talk(*pieces, answers=3)
+        assert [answer.status for answer in answers] == [200, 200, 200]
+        assert len({json.loads(answer.body)["job_id"] for answer in answers}) == 3
+
+
+async def test_a_request_with_an_offer_and_without_a_body_is_served(served: Served) -> None:
+    for offer in OFFERS.values():
+        [answer] = await served.talk(b"GET /health/live HTTP/1.1\r\nHost: x\r\n" + offer + b"\r\n")
+        assert (answer.status, answer.body) == (200, b'{"status":"ok"}')
+
+
+async def test_a_client_that_waits_for_100_is_told_to_go_on_though_it_offers_more(served: Served) -> None:
+    head = served.head("/api/jobs/create", b"Content-Length: %d\r\nExpect: 100-continue\r\n" % len(JOB), H2C)
+    go_on, answer = await served.talk(head, JOB, answers=2)
+    assert (go_on.status, answer.status) == (100, 200)
+
+
+async def test_what_is_no_request_is_400_and_the_server_goes_on(served: Served) -> None:
+    for wrong in (
+        b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"nonsense\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    ):
+        [answer] = await served.talk(wrong)
+        assert answer.status == 400
+    [answer] = await served.talk(served.request("/api/jobs/create", JOB))
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("more", [b"", b"Connection: keep-alive\r\n", H2C, b"Expect: 100-continue\r\n"])
+async def test_a_client_of_http_1_0_gets_a_stream_without_chunks_that_ends_with_the_connection(
+    served: Served, more: bytes
+) -> None:
+    job = await served.team.create_job()
+    path = f"/api/jobs/{job}/llm-call-stream"
+    [answer] = await served.talk(served.request(path, json.dumps(call_body()).encode(), more, version=b"1.0"))
+    assert (answer.status, answer.is_closed) == (200, True)
+    assert "transfer-encoding" not in answer.headers
+    assert answer.headers["connection"] == "close"
+    events = answer.body.decode().split("\n\n")
+    assert all(event.startswith("data: ") for event in events if event), events[0]
+    assert events[-2] == "data: [DONE]"
+    [answer] = await served.talk(served.request("/api/jobs/create", JOB, more, version=b"1.0"))
+    assert (answer.status, json.loads(answer.body)["status"]) == (200, "pending")
+
+
+async def test_a_client_of_http_1_1_gets_its_stream_in_chunks(served: Served) -> None:
+    job = await served.team.create_job()
+    request = served.request(
+        f"/api/jobs/{job}/llm-call-stream", json.dumps(call_body()).encode(), b"Connection: close\r\n"
+    )
+    [answer] = await served.talk(request)
+    assert (answer.headers["transfer-encoding"], answer.body[-5:]) == ("chunked", b"0\r\n\r\n")
