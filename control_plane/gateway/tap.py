@@ -385,6 +385,8 @@ def _plain(tap: Tap, response: httpx.Response, name: str, said: Any, *, is_last:
         "model": _model_of(chunks, response.request),
         "choices": [{"index": 0, name: said, "finish_reason": "stop" if finish == "tool_calls" else finish}],
     }
+    if name == "message":
+        document["service_tier"] = chunks.usage.service_tier  # LiteLLM's code for Groq reads it, there or not
     usage = plain_usage(chunks) if is_last else None
     return document if usage is None else {**document, "usage": usage}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tests.corpus.cases import Call, Form
+from tests.corpus.cases import Call, Expected, Form
 from tests.corpus.shapes import Shape, with_parsed_arguments
 
 Json = dict[str, Any]
@@ -89,6 +89,10 @@ class Api(ABC):
     def view(self, shape: Shape) -> Shape:
         """What this API makes of it."""
         return shape
+
+    def status(self, expected: Expected) -> int:
+        """The HTTP status of what is expected."""
+        return expected.status
 
     @abstractmethod
     def request(
@@ -336,6 +340,9 @@ class MessagesApi(Api):
         native = None if shape.native_finish in self.FINISHES else shape.native_finish
         return with_parsed_arguments(replace(shape, text=shape.text + shape.refusal, refusal="", native_finish=native))
 
+    def status(self, expected: Expected) -> int:
+        return 529 if expected.is_overloaded and expected.status == 503 else expected.status
+
     def request(
         self, group: str, prompt: str, asked: Mapping[str, Any], form: Form, *, history: str, job_id: str
     ) -> Request:
@@ -440,7 +447,9 @@ class RespondApi(Api):
     counts = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
 
     def view(self, shape: Shape) -> Shape:
-        return with_parsed_arguments(replace(shape, text=shape.text or shape.refusal, refusal=""))
+        """Calls come when they are whole: of an answer that failed there are none, and no reasoning."""
+        shape = replace(shape, text=shape.text or shape.refusal, refusal="")
+        return replace(shape, tool_calls=(), reasoning="") if shape.error else with_parsed_arguments(shape)
 
     def request(
         self, group: str, prompt: str, asked: Mapping[str, Any], form: Form, *, history: str, job_id: str

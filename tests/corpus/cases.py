@@ -78,9 +78,9 @@ class Expected:
     """What must come out. `usage` holds the counts that matter; `estimated`: at least one was counted here.
 
     `cost_usd` None: the tokens at the usual price. `outcome`, `error` and `status` belong together: a stream that fails
-    behind its first event has status 200. `retry_after`: the header, in seconds. `cached`: whether the answer may be
-    given again; None: if it ended as usual and no tools were asked for. `cache_read` …: as in `usage`. `answers`: those
-    behind the first, where several were asked for. `only`: the APIs that are asked, where not all can.
+    behind its first event has status 200. `is_overloaded`: the provider says so, for which Anthropic's API has a status of
+    its own. `retry_after`: the header, in seconds. `cached`: whether the answer may be given again; None: if it ended as
+    usual and no tools were asked for. `answers`: those behind the first, where several were asked for.
     """
 
     text: str = ""
@@ -99,6 +99,7 @@ class Expected:
     outcome: Literal["succeeded", "failed"] = "succeeded"
     error: str | None = None
     status: int = 200
+    is_overloaded: bool = False
     retry_after: int | None = None
     cached: bool | None = None
     answers: Sequence["Expected"] = ()
