@@ -448,7 +448,7 @@ class RespondApi(Api):
 
     def view(self, shape: Shape) -> Shape:
         """Calls come when they are whole: of an answer that failed there are none, and no reasoning."""
-        shape = replace(shape, text=shape.text or shape.refusal, refusal="")
+        shape = replace(shape, text=shape.text + shape.refusal, refusal="")
         return replace(shape, tool_calls=(), reasoning="") if shape.error else with_parsed_arguments(shape)
 
     def request(
@@ -470,7 +470,7 @@ class RespondApi(Api):
         assert name == "done"
         assert [data for name, data in events if name == "tool_call"] == last["tool_calls"]
         shape = self._shape(last)
-        assert tokens.startswith(shape.text), "the tokens are not the text"
+        assert tokens == shape.text, "the tokens are not the text"
         return shape
 
     def failed(self, response: Response) -> str:

@@ -68,9 +68,10 @@ class Asked:
 
 @dataclass
 class Found:
-    """What is wrong, by the case's name."""
+    """What is wrong, by the case's name. `credits`: the team's, afterwards."""
 
     problems: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    credits: Mapping[str, int] = field(default_factory=dict)
 
     def add(self, asked: Asked, problems: Sequence[str]) -> None:
         where = f"{asked.lane:8}{asked.api.name:10}{asked.form:7}{'again ' if asked.is_repeated else ''}"
@@ -142,9 +143,13 @@ class Runner:
         self.found = Found()
 
     async def run(self, asked: Sequence[Asked]) -> Found:
+        first = list({one.lane: one for one in asked}.values())
+        for one in first:  # what is loaded late stops the event loop
+            await self._ask(one)
         async with asyncio.TaskGroup() as tasks:
             for one in asked:
-                tasks.create_task(self._ask(one))
+                if one not in first:
+                    tasks.create_task(self._ask(one))
         for one in asked:
             count = self._provider.asked[one.number, one.form, one.seed]
             if count != 1:
@@ -270,10 +275,8 @@ def _cost(asked: Asked, row: Json) -> int:
     return round((row["prompt_tokens"] * INPUT_PRICE + row["completion_tokens"] * OUTPUT_PRICE) * NANO)
 
 
-async def run_corpus(
-    server: Server, provider: CorpusProvider, file: Path, asked: Sequence[Asked]
-) -> tuple[Found, Mapping[str, int]]:
-    """What is wrong, and the team's credits afterwards."""
+async def run_corpus(server: Server, provider: CorpusProvider, file: Path, asked: Sequence[Asked]) -> Found:
+    """Asks all of it, as one team."""
     async with (
         new_team(server, credits_allocated=CREDITS) as team,
         aiohttp.ClientSession(
@@ -281,4 +284,5 @@ async def run_corpus(
         ) as http,
     ):
         found = await Runner(server, provider, file, http).run(asked)
-        return found, await team.credits()
+        found.credits = await team.credits()
+        return found

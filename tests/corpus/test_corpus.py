@@ -40,13 +40,16 @@ async def found(
         async with serving(settings_for(f"sqlite:///{file}", config)) as server:
             is_complete = len(cases) <= FEW or os.environ.get("CORPUS") == "all"
             asked = list(requests_of(cases, is_complete=is_complete))
-            problems, credits_ = await run_corpus(server, provider, file, asked)
+            found = await run_corpus(server, provider, file, asked)
         assert not provider.unknown, provider.unknown
-    assert credits_["credits_held"] == 0
-    return problems
+    return found
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 async def test_an_answer_of_a_provider_comes_out_right_everywhere(case: Case, found: Found) -> None:
     problems = found.problems[case.name]
     assert not problems, f"tests/corpus/{case.name}.yaml: {case.why}\n" + "\n".join(problems)
+
+
+async def test_nothing_is_held_when_every_call_has_ended(found: Found) -> None:
+    assert found.credits["credits_held"] == 0

@@ -23,7 +23,7 @@ from control_plane.completion.events import (
 )
 from control_plane.completion.finish import Finish, finish_of, is_failure, said_of
 from control_plane.gateway.reading.faults import find_fault
-from control_plane.gateway.reading.json_text import Halves, whole_json
+from control_plane.gateway.reading.json_text import Halves, whole_json, whole_text
 from control_plane.gateway.reading.tool_calls import ToolCallReader, TooManyCalls
 from control_plane.gateway.reading.usage import ReportedUsage
 
@@ -39,7 +39,11 @@ REASONING = frozenset({"reasoning_content", "reasoning", "thinking", "thinking_b
 STOPS = ("stop_reason", "matched_stop", "stop_sequence")
 """Where servers report which stop sequence was met: vLLM, SGLang, others. A number there is a token, and no sequence."""
 
+NOT_A_CHUNK = ProviderFault(500, text="not a part of an answer")
 EMPTY = ProviderFault(500, "empty_answer", text="the provider's answer is empty")
+
+MOST_SECONDS = 10**11
+"""Of a moment in Unix time."""
 
 MOST_SOURCES = 10_000
 """Pictures and citations of one answer that are remembered, so that none is written twice."""
@@ -76,11 +80,17 @@ class ChunkReader:
         return bool(self._finishes)
 
     def take(self, document: Any, *, is_error: bool = False) -> list[Event]:
-        """A chunk, or a whole answer. `is_error`: it comes under the name of an error."""
+        """A chunk, a whole answer, or a list of such. `is_error`: it comes under the name of an error."""
+        if not isinstance(document, list) or not document:
+            return self._take_document(document, is_error=is_error)
+        events: list[Event] = []
+        for inner in document:
+            events += self._take_document(inner, is_error=is_error)
+        return events
+
+    def _take_document(self, document: Any, *, is_error: bool) -> list[Event]:
         if self.is_broken:
             return []
-        if isinstance(document, list) and len(document) == 1:
-            document = document[0]
         if (fault := _fault(document, is_error=is_error)) is not None:
             return [self.broken(fault)]
         self._take_head(document)
@@ -95,7 +105,7 @@ class ChunkReader:
                 self._take_sources(sources, 0, events)
         if events:
             self.has_content = True
-        return events
+        return _up_to_broken(events) if self.is_broken else events
 
     def end(self) -> list[Event]:
         """What waited for more, and the ends of the tool calls."""
@@ -200,7 +210,7 @@ class ChunkReader:
         self._finishes[index] = reason
         met = next((found for name in STOPS if isinstance(found := choice.get(name), str)), None)
         if met is not None:
-            self._stop_sequences[index] = met[:1000]
+            self._stop_sequences[index] = whole_text(met[:1000])
 
     def _take_message(self, said: Json, index: int, logprobs: Json | None, events: list[Event]) -> None:
         content = said.get("content")
@@ -290,11 +300,11 @@ class ChunkReader:
     def _take_block(self, block: Json, index: int, events: list[Event]) -> None:
         if block.get("type") == "redacted_thinking":
             if isinstance(data := block.get("data"), str) and data:
-                events.append(Reasoning(redacted=data, choice=index))
+                events.append(Reasoning(redacted=whole_text(data), choice=index))
             return
         self._add_reasoning(_text_in(block.get("thinking")), index, events)
         if isinstance(signature := block.get("signature"), str) and signature:
-            events.append(Reasoning(signature=signature, choice=index))
+            events.append(Reasoning(signature=whole_text(signature), choice=index))
 
     def _take_media(self, said: Json, index: int, events: list[Event]) -> None:
         for key in ("images", "image"):
@@ -306,10 +316,10 @@ class ChunkReader:
             expires_at = audio.get("expires_at")
             found_id = audio.get("id")
             event = Audio(
-                _text_in(audio.get("data")),
+                whole_text(_text_in(audio.get("data"))),
                 self._halves.join(_text_in(audio.get("transcript")), ("transcript", index)),
-                found_id if isinstance(found_id, str) else None,
-                expires_at if isinstance(expires_at, int) else None,
+                whole_text(found_id) if isinstance(found_id, str) else None,
+                expires_at if isinstance(expires_at, int) and abs(expires_at) < MOST_SECONDS else None,
                 index,
             )
             if event.data or event.transcript or event.id:
@@ -317,7 +327,7 @@ class ChunkReader:
 
     def _take_pictures(self, parts: Sequence[Any], index: int, events: list[Event]) -> None:
         for part in parts:
-            url = _url_in(part)
+            url = whole_text(_url_in(part))
             if url and self._is_new((index, hash(url))):
                 events.append(Picture(url, index))
 
@@ -358,9 +368,14 @@ class ChunkReader:
             events.append(self.broken(ProviderFault(500, text=str(error))))
 
 
+def _up_to_broken(events: list[Event]) -> list[Event]:
+    place = next(place for place, event in enumerate(events) if isinstance(event, Broken))
+    return events[: place + 1]
+
+
 def _fault(document: Any, *, is_error: bool) -> ProviderFault | None:
     if not isinstance(document, dict):
-        return find_fault(document, is_certain=True)
+        return find_fault(document, is_certain=True) or NOT_A_CHUNK
     if document.get("choices") and "error" not in document and not is_error:
         return None
     return find_fault(document, is_certain=is_error)
@@ -371,7 +386,7 @@ def _index(said: Any, place: int) -> int:
 
 
 def _name(value: Any) -> str:
-    return str(value)[:500] if value else ""
+    return whole_text(str(value)[:500]) if value else ""
 
 
 def _text_in(value: Any) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.completion.events import ProviderFault
-from control_plane.gateway.reading.json_text import parse
+from control_plane.gateway.reading.json_text import parse, whole_text
 
 Json = Mapping[str, Any]
 
@@ -195,8 +195,8 @@ def _status_of_words(*words: str | None) -> int:
 
 
 def _word(value: Any) -> str | None:
-    return None if value is None or value == "" or isinstance(value, dict | list) else str(value)[:MOST_CHARS]
+    return None if value is None or value == "" or isinstance(value, dict | list) else whole_text(str(value)[:MOST_CHARS])
 
 
 def _text(value: Any) -> str:
-    return str(value)[:MOST_TEXT] if value is not None else ""
+    return whole_text(str(value)[:MOST_TEXT]) if value is not None else ""

@@ -11,6 +11,7 @@ from typing import Any
 from control_plane.completion.events import ProviderFault
 from control_plane.completion.finish import is_failure, said_of
 from control_plane.gateway.reading.faults import find_fault
+from control_plane.gateway.reading.json_text import whole_text
 
 Json = Mapping[str, Any]
 
@@ -71,7 +72,7 @@ class NativeEnd:
         if isinstance(said, dict):
             self.said = said_of(said.get("stop_reason")) or self.said
             if isinstance(met := said.get("stop_sequence"), str):
-                self.stop_sequence = met[:1000]
+                self.stop_sequence = whole_text(met[:1000])
 
     def _gemini(self, document: Json) -> bool:
         if isinstance(feedback := document.get("promptFeedback"), dict) and feedback.get("blockReason"):

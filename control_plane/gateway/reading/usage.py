@@ -75,7 +75,7 @@ class ReportedUsage:
 
     def take_tier(self, said: Any) -> None:
         """The service tier that an answer names."""
-        if isinstance(said, str) and 0 < len(said) <= MOST_TIER:
+        if isinstance(said, str) and said.isascii() and 0 < len(said) <= MOST_TIER:
             self.service_tier = said.lower()
 
     def prompt_tokens(self) -> int | None:
