@@ -27,7 +27,9 @@ class JobChunks:
         self._frame = Frame({**self._head, "choices": [choice]})
 
     def chunk(self, content: Content) -> bytes:
-        """One event."""
+        """One event. Of several answers, which a model group may ask for, the first."""
+        if content.choice:
+            return b""
         delta = self._deltas.delta(content)
         if delta is None:
             return b""

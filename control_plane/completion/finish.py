@@ -144,5 +144,5 @@ def said_of(value: object) -> str | None:
     if value is None or value is False:
         return None
     text = value if isinstance(value, str) else str(value)
-    text = text.strip()[:MOST_SAID]
+    text = text.strip()[:MOST_SAID].encode("utf-8", "replace").decode()
     return None if text.lower() in UNSAID else text

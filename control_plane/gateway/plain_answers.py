@@ -77,6 +77,8 @@ class PlainAnswer:
             "model": self._model or self._chunks.told_model,
             "choices": [{"index": 0, name: said, "finish_reason": "stop" if finish == "tool_calls" else finish}],
         }
+        if name == "message":
+            document["service_tier"] = self._chunks.usage.service_tier  # LiteLLM's code for Groq reads it, there or not
         usage = self._usage() if is_last else None
         return document if usage is None else {**document, "usage": usage}
 

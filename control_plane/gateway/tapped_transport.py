@@ -105,7 +105,7 @@ def _asked(request: httpx.Request) -> tuple[str, bool]:
 async def _refused(tap: Tap, response: httpx.Response) -> httpx.Response:
     """An error status, with what it says."""
     text = await _read(response, MAX_ERROR_BYTES, is_cut=True)
-    fault = fault_of_text(response.status_code, text or b"", retry_after=response.headers.get("retry-after"))
+    fault = fault_of_text(response.status_code, text or b"", response.headers)
     tap.faults.append(fault)
     return _again(response, content=text, extensions={FAULT: fault})
 

@@ -7,6 +7,7 @@ from pydantic_core import from_json
 
 from control_plane.api.openai.messages import thinking_block
 from control_plane.chat import Completion, Ending, Served
+from control_plane.completion.events import Refusal, Text
 from control_plane.completion.fold import Message, ToolCall
 from control_plane.schemas import respond as wire
 from control_plane.schemas.base import MAX_DEPTH
@@ -21,7 +22,8 @@ def respond_answer(message: Message, served: Served, ending: Ending, warnings: S
     """What a model said, however it came."""
     all_warnings = list(warnings)
     usage = ending.usage
-    text = wire.AnsweredPart(type="text", text=message.text or message.refusal, image_url=None)
+    said = "".join(part.text for part in message.parts if isinstance(part, Text | Refusal))
+    text = wire.AnsweredPart(type="text", text=said, image_url=None)
     pictures = [
         wire.AnsweredPart(type="image_url", text=None, image_url=wire.AnsweredPicture(url=picture.url))
         for picture in message.pictures

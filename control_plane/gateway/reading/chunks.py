@@ -23,7 +23,7 @@ from control_plane.completion.events import (
 )
 from control_plane.completion.finish import Finish, finish_of, is_failure, said_of
 from control_plane.gateway.reading.faults import find_fault
-from control_plane.gateway.reading.json_text import Halves, whole_json
+from control_plane.gateway.reading.json_text import Halves, whole_json, whole_text
 from control_plane.gateway.reading.tool_calls import ToolCallReader, TooManyCalls
 from control_plane.gateway.reading.usage import ReportedUsage
 
@@ -33,7 +33,17 @@ USUAL = frozenset(
     {"content", "role", "refusal", "tool_calls", "function_call", "reasoning_content", "annotations", "audio"}
 )
 
+REASONING = frozenset({"reasoning_content", "reasoning", "thinking", "thinking_blocks", "reasoning_details"})
+"""Names of what is reasoning, of which providers use several at once."""
+
+STOPS = ("stop_reason", "matched_stop", "stop_sequence")
+"""Where servers report which stop sequence was met: vLLM, SGLang, others. A number there is a token, and no sequence."""
+
+NOT_A_CHUNK = ProviderFault(500, text="not a part of an answer")
 EMPTY = ProviderFault(500, "empty_answer", text="the provider's answer is empty")
+
+MOST_SECONDS = 10**11
+"""Of a moment in Unix time."""
 
 MOST_SOURCES = 10_000
 """Pictures and citations of one answer that are remembered, so that none is written twice."""
@@ -62,6 +72,7 @@ class ChunkReader:
         self._stop_sequences: dict[int, str] = {}
         self._tool_calls: dict[int, ToolCallReader] = {}
         self._sources: set[object] = set()
+        self._in_deltas: dict[int, set[str]] = {}
 
     @property
     def has_finish(self) -> bool:
@@ -76,11 +87,17 @@ class ChunkReader:
         return isinstance(document, dict) and isinstance(document.get("choices"), list) and bool(document["choices"])
 
     def take(self, document: Any, *, is_error: bool = False) -> list[Event]:
-        """A chunk, or a whole answer. `is_error`: it comes under the name of an error."""
+        """A chunk, a whole answer, or a list of such. `is_error`: it comes under the name of an error."""
+        if not isinstance(document, list) or not document:
+            return self._take_document(document, is_error=is_error)
+        events: list[Event] = []
+        for inner in document:
+            events += self._take_document(inner, is_error=is_error)
+        return events
+
+    def _take_document(self, document: Any, *, is_error: bool) -> list[Event]:
         if self.is_broken:
             return []
-        if isinstance(document, list) and len(document) == 1:
-            document = document[0]
         if (fault := _fault(document, is_error=is_error)) is not None:
             return [self.broken(fault)]
         self._take_head(document)
@@ -90,11 +107,12 @@ class ChunkReader:
             for place, choice in enumerate(choices):
                 if isinstance(choice, dict) and not self.is_broken:
                     self._take_choice(choice, place, events)
-        if (sources := document.get("citations")) and isinstance(sources, list):
-            self._take_sources(sources, 0, events)
+        for key in ("citations", "search_results"):  # Perplexity, xAI
+            if (sources := document.get(key)) and isinstance(sources, list):
+                self._take_sources(sources, 0, events)
         if events:
             self.has_content = True
-        return events
+        return _up_to_broken(events) if self.is_broken else events
 
     def end(self) -> list[Event]:
         """What waited for more, and the ends of the tool calls."""
@@ -162,8 +180,10 @@ class ChunkReader:
             events.append(self.broken(fault))
             return
         said = choice.get("delta")
-        if not isinstance(said, dict):
-            said = choice.get("message")
+        if isinstance(said, dict):
+            self._in_deltas.setdefault(index, set()).update(name for name, value in said.items() if value)
+        else:
+            said = self._without_repetition(choice.get("message"), index)
         logprobs = choice.get("logprobs")
         if isinstance(said, dict):
             self._take_message(said, index, logprobs if isinstance(logprobs, dict) else None, events)
@@ -172,6 +192,15 @@ class ChunkReader:
         if "usage" in choice:
             self.usage.take(choice["usage"])  # Moonshot
         self._take_finish(choice, index, events)
+
+    def _without_repetition(self, said: Any, index: int) -> Any:
+        """A message without what has come in deltas: some providers end a stream with the whole message (MiniMax)."""
+        known = self._in_deltas.get(index)
+        if not known or not isinstance(said, dict):
+            return said
+        if known & REASONING:
+            known = known | REASONING
+        return {name: value for name, value in said.items() if name not in known}
 
     def _take_finish(self, choice: Json, index: int, events: list[Event]) -> None:
         said = choice.get("finish_reason")
@@ -185,8 +214,9 @@ class ChunkReader:
             events.append(self.broken(ProviderFault(500, code=reason, text="the provider ended the answer as failed")))
             return
         self._finishes[index] = reason
-        if isinstance(met := choice.get("stop_reason"), str) or isinstance(met := choice.get("stop_sequence"), str):
-            self._stop_sequences[index] = met[:1000]
+        met = next((found for name in STOPS if isinstance(found := choice.get(name), str)), None)
+        if met is not None:
+            self._stop_sequences[index] = whole_text(met[:1000])
 
     def _take_message(self, said: Json, index: int, logprobs: Json | None, events: list[Event]) -> None:
         content = said.get("content")
@@ -276,11 +306,11 @@ class ChunkReader:
     def _take_block(self, block: Json, index: int, events: list[Event]) -> None:
         if block.get("type") == "redacted_thinking":
             if isinstance(data := block.get("data"), str) and data:
-                events.append(Reasoning(redacted=data, choice=index))
+                events.append(Reasoning(redacted=whole_text(data), choice=index))
             return
         self._add_reasoning(_text_in(block.get("thinking")), index, events)
         if isinstance(signature := block.get("signature"), str) and signature:
-            events.append(Reasoning(signature=signature, choice=index))
+            events.append(Reasoning(signature=whole_text(signature), choice=index))
 
     def _take_media(self, said: Json, index: int, events: list[Event]) -> None:
         for key in ("images", "image"):
@@ -292,10 +322,10 @@ class ChunkReader:
             expires_at = audio.get("expires_at")
             found_id = audio.get("id")
             event = Audio(
-                _text_in(audio.get("data")),
+                whole_text(_text_in(audio.get("data"))),
                 self._halves.join(_text_in(audio.get("transcript")), ("transcript", index)),
-                found_id if isinstance(found_id, str) else None,
-                expires_at if isinstance(expires_at, int) else None,
+                whole_text(found_id) if isinstance(found_id, str) else None,
+                expires_at if isinstance(expires_at, int) and abs(expires_at) < MOST_SECONDS else None,
                 index,
             )
             if event.data or event.transcript or event.id:
@@ -303,7 +333,7 @@ class ChunkReader:
 
     def _take_pictures(self, parts: Sequence[Any], index: int, events: list[Event]) -> None:
         for part in parts:
-            url = _url_in(part)
+            url = whole_text(_url_in(part))
             if url and self._is_new((index, hash(url))):
                 events.append(Picture(url, index))
 
@@ -317,10 +347,14 @@ class ChunkReader:
             if not isinstance(annotation, dict):
                 continue
             annotation = whole_json(annotation)
-            if self._is_new((index, orjson.dumps(annotation, option=orjson.OPT_SORT_KEYS))):
-                about = annotation.get("url_citation")
-                about = about if isinstance(about, dict) else annotation
-                events.append(Citation(_text_in(about.get("url")), _text_in(about.get("title")), annotation, index))
+            about = annotation.get("url_citation")
+            about = about if isinstance(about, dict) else annotation
+            url, title = _text_in(about.get("url")), _text_in(about.get("title"))
+            if "type" not in annotation:  # an entry of a list of sources
+                annotation = {"type": "url_citation", "url_citation": {"url": url, "title": title}}
+            place = {name: about.get(name) for name in ("start_index", "end_index")}
+            if self._is_new((index, orjson.dumps([url or annotation, place], option=orjson.OPT_SORT_KEYS))):
+                events.append(Citation(url, title, annotation, index))
 
     def _is_new(self, source: object) -> bool:
         if source in self._sources or len(self._sources) >= MOST_SOURCES:
@@ -340,9 +374,14 @@ class ChunkReader:
             events.append(self.broken(ProviderFault(500, text=str(error))))
 
 
+def _up_to_broken(events: list[Event]) -> list[Event]:
+    place = next(place for place, event in enumerate(events) if isinstance(event, Broken))
+    return events[: place + 1]
+
+
 def _fault(document: Any, *, is_error: bool) -> ProviderFault | None:
     if not isinstance(document, dict):
-        return find_fault(document, is_certain=True)
+        return find_fault(document, is_certain=True) or NOT_A_CHUNK
     if document.get("choices") and "error" not in document and not is_error:
         return None
     return find_fault(document, is_certain=is_error)
@@ -353,7 +392,7 @@ def _index(said: Any, place: int) -> int:
 
 
 def _name(value: Any) -> str:
-    return str(value)[:500] if value else ""
+    return whole_text(str(value)[:500]) if value else ""
 
 
 def _text_in(value: Any) -> str:

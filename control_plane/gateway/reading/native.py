@@ -11,6 +11,7 @@ from typing import Any, Literal
 from control_plane.completion.events import ProviderFault
 from control_plane.completion.finish import REASONS, finish_of, is_failure, said_of
 from control_plane.gateway.reading.faults import find_fault
+from control_plane.gateway.reading.json_text import whole_text
 from control_plane.gateway.reading.native_usage import NativeUsage
 from control_plane.gateway.reading.sse import EventTooLong, SseReader
 from control_plane.gateway.reading.usage import ReportedUsage
@@ -129,7 +130,7 @@ class NativeEnd:
         if isinstance(said, dict):
             self._ended(said.get("stop_reason"))
             if isinstance(met := said.get("stop_sequence"), str):
-                self.stop_sequence = met[:MOST_MET]
+                self.stop_sequence = whole_text(met[:MOST_MET])
         return True
 
     def _gemini(self, document: Json) -> bool:
@@ -155,7 +156,7 @@ class NativeEnd:
         self._ended((stop if isinstance(stop, dict) else document).get("stopReason"))
         fields = (stop if isinstance(stop, dict) else document).get("additionalModelResponseFields")
         if isinstance(fields, dict) and isinstance(met := fields.get("stop_sequence"), str):
-            self.stop_sequence = met[:MOST_MET]
+            self.stop_sequence = whole_text(met[:MOST_MET])
         return "stopReason" in document or any(name in document for name in CONVERSE)
 
     def _cohere(self, document: Json) -> bool:

@@ -4,6 +4,7 @@ Providers leave out or repeat ids, names and indexes, send them late, or number 
 non-empty id begins a call, and so does a name behind arguments that are whole.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,13 +13,16 @@ from uuid import uuid4
 import orjson
 
 from control_plane.completion.events import Event, ToolCallArguments, ToolCallBegun, ToolCallEnded
-from control_plane.gateway.reading.json_text import Halves
+from control_plane.gateway.reading.json_text import Halves, whole_json, whole_text
 
 UNKNOWN_TOOL = "unknown_tool"
 """For a call that the provider never named, where the request offers more than one tool. A valid name in a history."""
 
 MOST_WAITING = 4096
 """Characters of arguments that wait for a late name or id."""
+
+MOST_NAME = 1000
+"""Characters of a name or an id."""
 
 MOST_CALLS = 1000
 """Of one choice; a provider that sends more is broken."""
@@ -92,7 +96,9 @@ class ToolCallReader:
             self._by_id[said_id] = call
         if name and not call.is_begun:
             call.name = _joined(call.name, name)
-        call.extra.update({key: value for key, value in item.items() if key not in USUAL and value is not None})
+        if not item.keys() <= USUAL:
+            extra = {key: value for key, value in item.items() if key not in USUAL and value is not None}
+            call.extra.update(whole_json(extra))
         arguments = self._halves.join(arguments, (call.number, self._choice))
         if arguments:
             call.waiting.append(arguments)
@@ -119,6 +125,8 @@ class ToolCallReader:
             return None
         if said_id and (call.id or (name and call.name)):
             return None
+        if name != call.name and name in self._tools and call.name in self._tools:
+            return None
         return None if name and call.is_whole() else call
 
     def _add(self, index: int | str | None, kind: Kind, events: list[Event]) -> _Call:
@@ -135,7 +143,8 @@ class ToolCallReader:
     def _write(self, call: _Call, events: list[Event], *, is_last: bool = False) -> None:
         """The call's beginning, as soon as it is known, and the arguments that wait. Calls begin in their order."""
         if not call.is_begun:
-            if not is_last and not (call.id and call.name) and sum(map(len, call.waiting)) <= MOST_WAITING:
+            is_known = call.id and call.name and call.waiting  # a name may come in pieces, before the arguments
+            if not is_last and not is_known and sum(map(len, call.waiting)) <= MOST_WAITING:
                 return
             for earlier in self._calls[: call.number]:
                 if not earlier.is_begun:
@@ -168,11 +177,12 @@ def _arguments(function: Mapping[str, Any], kind: str) -> str:
         found = function.get("input") or function.get("parameters")
     if found is None or isinstance(found, str):
         return found or ""
-    return orjson.dumps(found).decode()
+    return json.dumps(whole_json(found), ensure_ascii=False, separators=(",", ":"))
 
 
 def _text(value: Any) -> str:
-    return value.strip() if isinstance(value, str) else "" if value is None or value is False else str(value)
+    text = value if isinstance(value, str) else "" if value is None or value is False else str(value)
+    return whole_text(text.strip()[:MOST_NAME])
 
 
 def _joined(before: str, name: str) -> str:
