@@ -15,6 +15,8 @@ from control_plane.gateway.documents_of import chunk_document
 from control_plane.gateway.errors import failed_with
 from control_plane.gateway.reading.answer import BROKEN_OFF
 from control_plane.gateway.reading.chunks import ChunkReader
+from control_plane.gateway.reports import Attempt
+from control_plane.gateway.settling import said_cost
 from control_plane.gateway.streams import EventStream, Serving
 from control_plane.gateway.tap import Tap
 from control_plane.units import NanoUsd
@@ -23,11 +25,14 @@ from control_plane.units import NanoUsd
 class LiteLlmStream(EventStream):
     """Async iterator of events. It is read and closed by one task at a time, as a generator is."""
 
-    def __init__(self, source: Any, request: ChatRequest, tap: Tap, serving: Callable[[], Serving]) -> None:
+    def __init__(
+        self, source: Any, request: ChatRequest, tap: Tap, attempt: Attempt, serving: Callable[[], Serving]
+    ) -> None:
         """`source`: the stream LiteLLM's Router returned. `serving`: who is answering at the moment."""
         super().__init__(request, serving())
         self._source = source
         self._tap = tap
+        self._attempt = attempt
         self._who = serving
         self._opened_by = self._serving
         self._chunks = chunk_reader(request)
@@ -98,6 +103,7 @@ class LiteLlmStream(EventStream):
                 raise failed_with(None, BROKEN_OFF)
             self._tap.complete(self._chunks)
             self._take(self._chunks.end())
+        self._attempt.cost = said_cost(self._serving.tag, self._reader().usage)
         self._end()
 
     def _take(self, events: list[Event]) -> None:

@@ -33,27 +33,33 @@ ATTEMPT = "attempt"
 class Attempt:
     """The deployment that a call is trying, or has been answered by.
 
-    LiteLLM names the wrong one for a stream that falls back twice before its first piece.
+    LiteLLM names the wrong one for a stream that falls back twice before its first piece. `cost`: what OpenRouter says
+    that it charges; LiteLLM takes a 0 for no word about it.
     """
 
     deployment_id: str = ""
+    cost: NanoUsd | None = None
 
 
-def spend_report(payload: Mapping[str, Any], ids: Mapping[str, str]) -> SpendReport:
-    """One row of the spend log. `payload`: LiteLLM's standard_logging_object; `ids`: of the deployments, by LiteLLM's.
+def spend_report(payload: Mapping[str, Any], ids: Mapping[str, str], cost: NanoUsd | None = None) -> SpendReport:
+    """One row of the spend log. `payload`: LiteLLM's standard_logging_object; `ids`: of the deployments, by LiteLLM's;
+    `cost`: the provider's own word about it.
 
     Raises: KeyError, TypeError, ValueError when it is not what LiteLLM sends.
     """
     is_cached = payload.get("cache_hit") is True
+    is_success = payload["status"] == "success"
+    if cost is None or not is_success:
+        cost = money(payload.get("response_cost") or 0)
     return SpendReport(
         call_id=CallId(UUID(payload["litellm_call_id"])),
         request_id=str(payload["id"]),
-        status="success" if payload["status"] == "success" else "failure",
+        status="success" if is_success else "failure",
         model=str(payload.get("model") or ""),
         model_group=str(payload.get("model_group") or ""),
         deployment_id=ids.get(str(payload.get("model_id")), ""),
         provider=str(payload.get("custom_llm_provider") or ""),
-        cost=NanoUsd(0) if is_cached else money(payload.get("response_cost") or 0),
+        cost=NanoUsd(0) if is_cached else cost,
         usage=reported_usage(payload),
         started_at=datetime.fromtimestamp(payload["startTime"], UTC),
         ended_at=datetime.fromtimestamp(payload["endTime"], UTC),
@@ -201,7 +207,9 @@ def spend_reporter(
             try:
                 metadata = (kwargs.get("litellm_params") or {}).get("litellm_metadata") or {}
                 if metadata.get(MARK) == mark:
-                    report(spend_report(kwargs["standard_logging_object"], ids))
+                    attempt = metadata.get(ATTEMPT)
+                    cost = attempt.cost if isinstance(attempt, Attempt) else None
+                    report(spend_report(kwargs["standard_logging_object"], ids, cost))
             except Exception:
                 # LiteLLM would swallow it. Of kwargs only the id is told: they hold the provider's key.
                 log.exception("spend_report_lost", extra={"call_id": kwargs.get("litellm_call_id")})

@@ -32,7 +32,7 @@ from control_plane.gateway.endpoints import METHODS, MODES, cost_of, plain_answe
 from control_plane.gateway.errors import translate
 from control_plane.gateway.litellm_stream import LiteLlmStream
 from control_plane.gateway.reports import ATTEMPT, MARK, Attempt
-from control_plane.gateway.settling import settle, text_of
+from control_plane.gateway.settling import said_cost, settle, text_of
 from control_plane.gateway.shutdown import close_clients, close_redis, last_reports, take_out
 from control_plane.gateway.streams import AnswerStream, Serving
 from control_plane.gateway.tap import Tap
@@ -214,6 +214,7 @@ class Gateway:
             response = await acompletion(**chat_arguments(call))
         serving = self._who(attempt, call)
         chunks, events = tap.answer_of(response)
+        attempt.cost = said_cost(serving.tag, chunks.usage)
         texts = [text_of(event) for event in events]
         usage, cost = await settle(serving.tag, request, chunks.usage, texts, is_whole=True)
         if cost is None:
@@ -227,7 +228,7 @@ class Gateway:
             source = await acompletion(**chat_arguments(call), stream=True, stream_options={"include_usage": True})
         if source is None:  # LiteLLM's answer to a 422, if an operator turned its HTTP handler off
             raise LlmCallFailed
-        stream = LiteLlmStream(source, request, tap, lambda: self._who(attempt, call))
+        stream = LiteLlmStream(source, request, tap, attempt, lambda: self._who(attempt, call))
         await stream.prime()
         return stream
 

@@ -59,7 +59,13 @@ async def settle(
 
 
 def price(tag: PriceTag, usage: Usage, reported: ReportedUsage, *, is_whole: bool) -> NanoUsd | None:
-    """What a usage costs: what OpenRouter says that it charges, else by the price list."""
-    if tag.provider == "openrouter" and reported.cost is not None and is_whole:
-        return prices.money(reported.cost)
-    return prices.cost_of(tag, usage)
+    """What a usage costs: what the provider says that it charges for a whole answer, else by the price list."""
+    said = said_cost(tag, reported) if is_whole else None
+    return prices.cost_of(tag, usage) if said is None else said
+
+
+def said_cost(tag: PriceTag, reported: ReportedUsage) -> NanoUsd | None:
+    """What OpenRouter says that it charges, 0 too; None for others, whose word about it is not known to be their price."""
+    if tag.provider != "openrouter" or reported.cost is None:
+        return None
+    return prices.money(reported.cost)

@@ -1,6 +1,7 @@
 """The spend log is what ops reconcile bills with: a row per attempt, of this gateway only, without a word said."""
 
 import asyncio
+import json
 import logging
 from datetime import UTC, datetime
 from typing import Any
@@ -10,11 +11,12 @@ import pytest
 from control_plane.chat import SpendReport
 from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed
-from control_plane.gateway.deployments import RouterConfig
+from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.opening import open_gateway
 from control_plane.gateway.reports import spend_report
 from control_plane.gateway.shutdown import close_clients
 from tests.gateway.conftest import Deploy, Opener, make_call
+from tests.gateway.raw_provider import RawProvider
 from tests.gateway.test_complete import demo
 from tests.gateway.test_stream import read
 
@@ -297,3 +299,33 @@ async def test_reports_still_arrive_after_a_hundred_gateways_have_closed(
     await gateway.complete(make_call("ok"))
     await gateway.aclose()
     assert len(reports) == 1
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_what_openrouter_charges_is_reported_also_where_that_is_nothing(
+    gateway_for: Opener, reports: list[SpendReport], is_stream: bool
+) -> None:
+    async with RawProvider.start() as raw:
+        usage = {"prompt_tokens": 11, "completion_tokens": 10, "total_tokens": 21, "cost": 0, "is_byok": False}
+        said = {"index": 0, "message": {"role": "assistant", "content": "Hi"}, "finish_reason": "stop"}
+        body = {
+            "id": "gen-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "m",
+            "choices": [said],
+            "usage": usage,
+        }
+        raw.pieces = [json.dumps(body).encode()]
+        params = {"model": "openrouter/openai/gpt-4o", "api_base": raw.url, "api_key": "sk-test"}
+        gateway = await gateway_for(Deployment("or#1", "or", params, {}))
+        if is_stream:
+            stream = await gateway.stream(make_call("or"))
+            assert [event async for event in stream]
+            await stream.aclose()
+            _, cost = await stream.settle()
+        else:
+            cost = (await gateway.complete(make_call("or"))).cost
+        await gateway.aclose()
+    assert cost == 0
+    assert [report.cost for report in reports] == [0]
