@@ -195,7 +195,9 @@ def _status_of_words(*words: str | None) -> int:
 
 
 def _word(value: Any) -> str | None:
-    return None if value is None or value == "" or isinstance(value, dict | list) else whole_text(str(value)[:MOST_CHARS])
+    return (
+        None if value is None or value == "" or isinstance(value, dict | list) else whole_text(str(value)[:MOST_CHARS])
+    )
 
 
 def _text(value: Any) -> str:

@@ -119,7 +119,6 @@ class ReportedUsage:
         ]
         self.counts["prompt_tokens"] = max(sum(parts), self.counts.get("prompt_tokens", 0))
 
-
     def _take_reasoning_beside(self, reported: Json) -> None:
         """xAI and Gemini's OpenAI endpoint leave reasoning out of the output, and count it in the total."""
         names = ("total_tokens", "prompt_tokens", "completion_tokens")
