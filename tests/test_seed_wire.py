@@ -440,7 +440,9 @@ async def test_a_provider_that_fails_is_named_and_free(acme: Acme, route: str) -
         answer = await post(acme, job_id, {**CALL, "model_group": group}, route)
         assert answer.status_code == status, group
         body = answer.json()
-        assert body == {"detail": body["detail"], "error": {"code": code, "message": body["detail"]}}
+        error = {"code": code, "message": body["detail"], "provider": body["error"]["provider"]}
+        assert body == {"detail": body["detail"], "error": error}
+        assert body["error"]["provider"]["status"] == int(group[1:])
         assert ("retry-after" in answer.headers) is (status in (429, 503))
     costs = (await acme.team.complete(job_id)).json()["costs"]
     assert (costs["failed_calls"], costs["credit_applied"], costs["credits_remaining"]) == (4, False, 100)

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from control_plane.api.openai.messages import Deltas, finish_of
-from control_plane.api.sse import DONE, event
+from control_plane.api.sse import DONE, Frame, event
 from control_plane.chat import Ending
 from control_plane.completion.events import Content
 from control_plane.errors import HouseError
@@ -23,6 +23,8 @@ class JobChunks:
             "created": int(time.time()),
             "model": model,
         }
+        choice = {"index": 0, "delta": Frame.MARK, "finish_reason": None}
+        self._frame = Frame({**self._head, "choices": [choice]})
 
     def chunk(self, content: Content) -> bytes:
         """One event. Of several answers, which a model group may ask for, the first."""
@@ -34,8 +36,7 @@ class JobChunks:
         if not self._is_begun:
             self._is_begun = True
             delta = {"role": "assistant", **delta}
-        choice = {"index": 0, "delta": delta, "finish_reason": None}
-        return event({**self._head, "choices": [choice]})
+        return self._frame.around(delta)
 
     def ending(self, ending: Ending) -> bytes:
         """The reason with the usage, then `[DONE]`: two events, each whole."""

@@ -73,7 +73,7 @@ def translate(exc: Exception) -> ProviderError:
         return exc
     fault = fault_of(exc)
     error = _translated(exc, fault)
-    error.provider_status = _provider_status(exc)
+    error.provider_status = _provider_status(exc) if fault is None else fault.status
     error.fault = fault
     log.log(
         error.level,

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from control_plane.gateway import tap
+from control_plane.gateway import tapped_transport
 from control_plane.gateway.settings import LITELLM_SETTINGS
 
 ENVIRONMENT = {
@@ -38,7 +38,8 @@ could repeat it, and ours, the only one there is, takes numbers and names.
 """
 
 NOISE = (
-    "Item '.*' on TypedDict class '.*' is using the `ReadOnly` qualifier",  # pydantic about litellm's own types
+    "Items? '.*' on TypedDict class '.*' (is|are) using the `ReadOnly` qualifier",  # pydantic about litellm's own types
+    "Pydantic serializer warnings",  # its own types for its own answers, with its cost in them
     "coroutine '(BaseLLMHTTPHandler|OpenAIChatCompletion)",  # a call cancelled while it was prepared, never sent
 )
 """Beginnings of warnings that tell an operator nothing."""
@@ -75,8 +76,18 @@ def load(settings: Mapping[str, Any]) -> Any:
     for name, value in {**LITELLM_SETTINGS, **settings, **PRIVACY}.items():
         setattr(litellm, name, value)
     _quieten()
-    tap.install()
+    _leave_out_mcp()
+    tapped_transport.install()
     return litellm
+
+
+def _leave_out_mcp() -> None:
+    """LiteLLM sends tools of newer OpenAI models by its Responses API, which looks for MCP servers of its proxy's there,
+    with a library that is not installed. Clients' tools never reach an MCP server here.
+    """
+    from litellm.responses import main  # noqa: PLC0415  # as in load
+
+    main._responses_try_dispatch_mcp_gateway = lambda **_: None  # noqa: SLF001  # there is no switch for it
 
 
 def _quieten() -> None:

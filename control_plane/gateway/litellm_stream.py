@@ -1,6 +1,5 @@
 """A stream in LiteLLM's lane: LiteLLM's own, for its retries, fallbacks and reports, with the events that the tap read."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,20 +7,17 @@ from typing import Any
 import anyio
 
 from control_plane.chat import ChatRequest
-from control_plane.completion.events import Broken, Event, ProviderFault
+from control_plane.completion.events import Broken, Event
 from control_plane.completion.usage import Usage
 from control_plane.gateway import prices
 from control_plane.gateway.asked import chunk_reader
 from control_plane.gateway.documents_of import chunk_document
 from control_plane.gateway.errors import failed_with
+from control_plane.gateway.reading.answer import BROKEN_OFF
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.streams import EventStream, Serving
 from control_plane.gateway.tap import Tap
 from control_plane.units import NanoUsd
-
-log = logging.getLogger(__name__)
-
-BROKEN_OFF = ProviderFault(500, text="the stream ended before the provider said that the answer is whole")
 
 
 class LiteLlmStream(EventStream):
@@ -46,38 +42,42 @@ class LiteLlmStream(EventStream):
             self._serving = self._who()
 
     async def settle(self) -> tuple[Usage, NanoUsd | None]:
-        """As every stream. Where LiteLLM counted in the provider's place, which it does not say, the usage is marked."""
-        if self._tap.chunks is None and self._counted is not None:
-            self._chunks.usage.take(self._counted.model_dump())
+        """As every stream. Of wires that nobody here reads, LiteLLM reports the usage; where it counted in the provider's
+        place, which it does not say, the usage is marked.
+        """
+        if self._counted is None or not self._is_litellms:
+            return await super().settle()
+        self._chunks.usage.take(self._counted.model_dump())
         usage, cost = await super().settle()
-        if self._tap.chunks is None and not usage.is_estimated and not await self._is_from_provider(usage):
+        if not usage.is_estimated and not await self._is_from_provider(usage):
             usage = replace(usage, is_estimated=True)
         if cost is None and (said := getattr(self._counted, "cost", None)):
             cost = prices.money(said)
         return usage, cost
+
+    @property
+    def _is_litellms(self) -> bool:
+        """Whether all that is known of the answer comes from LiteLLM."""
+        return self._tap.chunks is None and not self._tap.native.is_known
 
     def _reader(self) -> ChunkReader:
         return self._tap.chunks or self._chunks
 
     async def _read(self) -> None:
         try:
-            with self._tap.open():
+            async with self._tap.open():
                 raw = await self._source.__anext__()
         except StopAsyncIteration:
             self._drain(None)
             self._finish()
-        except Exception as exc:
+        except Exception:
             self._drain(None)
-            if self._tap.chunks is None and self._tap.native.said is not None:  # the answer is whole, its tail is lost
-                log.warning("stream_tail_lost", extra={"error_class": type(exc).__name__})
-                self._finish()
-                return
             raise
         else:
             self._drain(raw)
 
     def _drain(self, raw: Any) -> None:
-        """What was read: by the tap, or, of other wires than OpenAI's, by LiteLLM."""
+        """What was read: by the tap, or by LiteLLM."""
         if self._tap.chunks is not None:
             self._ready += self._tap.events
             self._tap.events.clear()
@@ -87,17 +87,16 @@ class LiteLlmStream(EventStream):
         if self._read_of != self._tap.responses:  # another deployment took over before the first event
             self._read_of = self._tap.responses
             self._chunks = chunk_reader(self._request)
-        usage = getattr(raw, "usage", None)
-        if usage is not None:
+        if (usage := getattr(raw, "usage", None)) is not None:
             self._counted = usage
         self._take(self._chunks.take(chunk_document(raw)))
+        self._tap.complete(self._chunks)
 
     def _finish(self) -> None:
         if self._tap.chunks is None:
-            native = self._tap.native
-            if native.is_known and native.said is None:
+            if self._tap.native.is_known and not self._tap.native.ends:
                 raise failed_with(None, BROKEN_OFF)
-            self._chunks.finish(native.said, native.stop_sequence)
+            self._tap.complete(self._chunks)
             self._take(self._chunks.end())
         self._end()
 
@@ -110,7 +109,10 @@ class LiteLlmStream(EventStream):
     async def _let_go(self) -> None:
         """LiteLLM would leave the connection open, and be silent, while another task reads."""
         with anyio.CancelScope(shield=True):
-            await self._source.aclose()
+            try:
+                await self._source.aclose()
+            finally:
+                await self._tap.aclose()
 
     async def _is_from_provider(self, usage: Usage) -> bool:
         """LiteLLM counts in the provider's place without saying so; the pieces it kept tell.

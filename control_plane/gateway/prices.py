@@ -27,6 +27,9 @@ LONG_TEXT = 20_000
 CHARACTERS_PER_TOKEN = 4
 """For text the tokenizer refuses."""
 
+BRIDGE = "responses/"
+"""In a model's name: LiteLLM asks OpenAI's Responses API for it. Its price is the model's."""
+
 
 @dataclass(frozen=True, slots=True)
 class PriceTag:
@@ -52,6 +55,8 @@ def price_tag(deployment: Deployment) -> PriceTag:
         custom_llm_provider=deployment.params.get("custom_llm_provider"),
         api_base=deployment.params.get("api_base"),
     )
+    name = name.removeprefix(BRIDGE)
+    model = model.replace(f"/{BRIDGE}", "/", 1).removeprefix(BRIDGE)
     base = deployment.info.get("base_model") or deployment.params.get("base_model")
     listed = _listed(litellm, str(base or model), provider)
     limit = deployment.info.get("max_output_tokens") or listed.get("max_output_tokens") or listed.get("max_tokens")

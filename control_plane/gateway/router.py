@@ -209,8 +209,8 @@ class Gateway:
 
     async def _complete(self, acompletion: Complete, call: ProviderCall, attempt: Attempt) -> Completion:
         request = chat_request(call)
-        tap = Tap(request, is_stream=False)
-        with tap.open():
+        tap = Tap(request)
+        async with tap.open():
             response = await acompletion(**chat_arguments(call))
         serving = self._who(attempt, call)
         chunks, events = tap.answer_of(response)
@@ -222,8 +222,8 @@ class Gateway:
 
     async def _stream(self, acompletion: Complete, call: ProviderCall, attempt: Attempt) -> LiteLlmStream:
         request = chat_request(call)
-        tap = Tap(request, is_stream=True)
-        with tap.open():
+        tap = Tap(request)
+        async with tap.open():
             source = await acompletion(**chat_arguments(call), stream=True, stream_options={"include_usage": True})
         if source is None:  # LiteLLM's answer to a 422, if an operator turned its HTTP handler off
             raise LlmCallFailed

@@ -30,7 +30,7 @@ CASES: list[tuple[type[BaseModel], Any, str, str]] = [
     (jobs.CallBody, {"messages": [USER, {"role": "user"}]}, "messages.1", "content is missing"),
     (jobs.CallBody, {"messages": [1]}, "messages.0", "must be a JSON object"),
     (jobs.CallBody, {"messages": [{**USER, "content": 5}]}, "messages.0.content", "must be a string or a list"),
-    (jobs.CallBody, {"messages": [{**USER, "content": []}]}, "messages.0.content", "must have at least 1 item"),
+    (jobs.CallBody, {"messages": [{**USER, "content": []}]}, "messages.0", "content is missing"),
     (
         jobs.CallBody,
         {"messages": [{**USER, "content": [{"type": "text", "text": 5}]}]},

@@ -10,6 +10,7 @@ from control_plane.errors import (
     LlmCallFailed,
     ModelTimeout,
     ProviderError,
+    ProviderMisconfigured,
     ProviderRateLimited,
     ProviderRefused,
     ProviderUnavailable,
@@ -21,9 +22,9 @@ from tests.provider_plans import RETRY_AFTER_S as PROVIDERS_RETRY_AFTER_S
 
 CASES = [
     ("e400", ProviderRefused),
-    ("e401", LlmCallFailed),
-    ("e403", LlmCallFailed),
-    ("e404", LlmCallFailed),
+    ("e401", ProviderMisconfigured),
+    ("e403", ProviderMisconfigured),
+    ("e404", ProviderMisconfigured),
     ("e408", ModelTimeout),
     ("e422", ProviderRefused),
     ("e429", ProviderRateLimited),

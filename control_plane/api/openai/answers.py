@@ -8,7 +8,7 @@ import orjson
 from control_plane.api.failures import Failure
 from control_plane.api.openai.errors import error_of
 from control_plane.api.openai.messages import Deltas, finish_of, message_of, usage_of
-from control_plane.api.sse import DONE, event
+from control_plane.api.sse import DONE, Frame, event
 from control_plane.calls.live import LiveCall
 from control_plane.chat import Completion, Ending
 from control_plane.completion.events import Content, Text
@@ -68,6 +68,7 @@ class CompletionChunks:
         self._deltas = Deltas()
         self._wants_usage = wants_usage
         self._tail: Json = {"usage": None} if wants_usage else {}
+        self._frame = Frame(self._body({"index": 0, "delta": Frame.MARK, "logprobs": None, "finish_reason": None}))
 
     def chunk(self, content: Content) -> bytes:
         """One event."""
@@ -81,15 +82,15 @@ class CompletionChunks:
             self._begun.add(index)
             delta = {"role": "assistant", **delta}
         logprobs = content.logprobs if isinstance(content, Text) else None
-        choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": None}
-        return event({**self._head, "choices": [choice], **self._tail})
+        if index == 0 and logprobs is None:
+            return self._frame.around(delta)
+        return event(self._body({"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": None}))
 
     def ending(self, ending: Ending) -> bytes:
         """The reasons, the usage, `[DONE]`."""
         tier = _tier(ending.usage)
         ends = [
-            event({**self._head, "choices": [self._end(index, finish)], **self._tail, **tier})
-            for index, finish in sorted(ending.finishes.items())
+            event({**self._body(self._end(index, finish)), **tier}) for index, finish in sorted(ending.finishes.items())
         ]
         if self._wants_usage:
             ends.append(event({**self._head, "choices": [], "usage": usage_of(ending.usage, ending.cost), **tier}))
@@ -98,6 +99,9 @@ class CompletionChunks:
     def error(self, error: HouseError) -> bytes:
         """The failure, as the SDKs expect it in a stream, then `[DONE]`."""
         return event({"error": error_of(Failure.of(error))}) + DONE
+
+    def _body(self, choice: Json) -> Json:
+        return {**self._head, "choices": [choice], **self._tail}
 
     def _end(self, index: int, finish: Finish) -> Json:
         delta: Json = {} if index in self._begun else {"role": "assistant", "content": ""}

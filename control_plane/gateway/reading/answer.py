@@ -4,8 +4,6 @@ Providers answer a request for a stream with JSON, and a buffered one with a str
 first byte, so both are read the same way, and a whole answer is the fold of its events.
 """
 
-from typing import Any
-
 from control_plane.completion.events import Broken, Event, ProviderFault
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.reading.faults import find_fault
@@ -104,7 +102,7 @@ class AnswerReader:
             except ValueError:
                 return [self.chunks.broken(ProviderFault(500, text=body[:2000].decode("utf-8", "replace")))]
         events: list[Event] = []
-        if not any(_is_answer(document) for document in documents):
+        if not any(self.chunks.is_answer(document) for document in documents):
             fault = next(
                 (found for document in documents if (found := find_fault(document, is_certain=True))), NO_ANSWER
             )
@@ -112,9 +110,3 @@ class AnswerReader:
         for document in documents:
             events += self.chunks.take(document)
         return events
-
-
-def _is_answer(document: Any) -> bool:
-    if isinstance(document, list) and document:
-        document = document[0]
-    return isinstance(document, dict) and isinstance(document.get("choices"), list) and bool(document["choices"])

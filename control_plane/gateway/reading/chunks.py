@@ -79,6 +79,13 @@ class ChunkReader:
         """Whether the provider said of an answer why it ended."""
         return bool(self._finishes)
 
+    @staticmethod
+    def is_answer(document: Any) -> bool:
+        """Whether a document that came alone is an answer."""
+        if isinstance(document, list) and document:
+            document = document[0]
+        return isinstance(document, dict) and isinstance(document.get("choices"), list) and bool(document["choices"])
+
     def take(self, document: Any, *, is_error: bool = False) -> list[Event]:
         """A chunk, a whole answer, or a list of such. `is_error`: it comes under the name of an error."""
         events: list[Event] = []
@@ -134,10 +141,9 @@ class ChunkReader:
         self.is_broken = True
         return Broken(fault)
 
-    def finish(self, said: str | None, stop_sequence: str | None = None) -> None:
-        """Why the first answer ended, where the provider's word does not stand in the chunks."""
-        if said is not None:
-            self._finishes[0] = said
+    def finish(self, ends: Mapping[int, str], stop_sequence: str | None = None) -> None:
+        """Why answers ended, and what the first one met, where the provider's words do not stand in the chunks."""
+        self._finishes.update(ends)
         if stop_sequence is not None:
             self._stop_sequences[0] = stop_sequence
 
