@@ -80,8 +80,8 @@ class Api(ABC):
 
     name: str
     asks: frozenset[str]
-    shown: Sequence[str]
-    counts: Sequence[str]
+    shown: tuple[str, ...]
+    counts: tuple[str, ...]
 
     def can_ask(self, asked: Mapping[str, Any]) -> bool:
         return asked.keys() <= self.asks
@@ -118,8 +118,23 @@ class Api(ABC):
 class ChatApi(Api):
     name = "chat"
     asks = CHAT_ASKS
-    shown = ("text", "reasoning", "refusal", "pictures", "citations", "finish", "native_finish", "answers")
-    counts = ("prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+    shown: tuple[str, ...] = (
+        "text",
+        "reasoning",
+        "refusal",
+        "pictures",
+        "citations",
+        "finish",
+        "native_finish",
+        "answers",
+    )
+    counts: tuple[str, ...] = (
+        "prompt_tokens",
+        "completion_tokens",
+        "cached_tokens",
+        "cache_write_tokens",
+        "reasoning_tokens",
+    )
 
     def request(
         self, group: str, prompt: str, asked: Mapping[str, Any], form: Form, *, history: str, job_id: str
@@ -294,7 +309,7 @@ class ResponsesApi(Api):
                     pictures.append(item["result"])
                 case kind:
                     raise AssertionError(f"an item of type {kind}")
-        why = (body["incomplete_details"] or {}).get("reason")
+        why = str((body["incomplete_details"] or {}).get("reason"))
         ended = {"max_output_tokens": "length", "content_filter": "content_filter"}
         assert (body["status"] == "incomplete") == (why in ended)
         usage = body["usage"]

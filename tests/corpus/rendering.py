@@ -38,7 +38,7 @@ WHOLE: Mapping[str, Callable[[Completion], bytes]] = {
     "responses": lambda answer: whole(BODY, CALL, answer),
     "messages": lambda answer: message(CALL, answer),
     "respond": lambda answer: from_completion(answer, ()).model_dump_json().encode(),
-    "job": lambda answer: _job_result(answer),
+    "job": lambda answer: job_result(answer),  # noqa: PLW0108 - it stands below
 }
 
 STREAMS: Mapping[str, Callable[[], Wire]] = {
@@ -50,7 +50,7 @@ STREAMS: Mapping[str, Callable[[], Wire]] = {
 }
 
 
-def _job_result(answer: Completion) -> bytes:
+def job_result(answer: Completion) -> bytes:
     counts = f'"prompt_tokens":{answer.usage.prompt_tokens},"completion_tokens":{answer.usage.completion_tokens}'
     metadata = f'{{{counts},"cost_usd":0,"unpriced":true}}'
     return f'{{"response":{call_answer(CALL, answer).model_dump_json()},"metadata":{metadata}}}'.encode()

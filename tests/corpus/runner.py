@@ -191,6 +191,14 @@ class Runner:
         async with self._http.post(self._server.url + request.path, json=request.body, headers=headers) as response:
             return Response(response.status, response.headers, await response.read())
 
+    async def ask_all(self, asked: Sequence[Asked]) -> dict[str, tuple[Response, Sequence[Json]]]:
+        """Each response, with the records of its call."""
+        async with asyncio.TaskGroup() as tasks:
+            for one in asked:
+                tasks.create_task(self._ask(one))
+        rows = await asyncio.to_thread(self._rows)
+        return {one.key: (self._responses[one.key], rows.get(one.key, [])) for one in asked}
+
     def _rows(self) -> dict[str, list[Json]]:
         rows: dict[str, list[Json]] = defaultdict(list)
         connection = sqlite3.connect(self._file)
@@ -272,7 +280,8 @@ def _cost(asked: Asked, row: Json) -> int:
     if asked.expected.cost_usd is not None:
         return round(asked.expected.cost_usd * NANO)
     assert asked.case.has_usual_price, f"{asked.case.name}: a case with prices of its own says what its answer costs"
-    return round((row["prompt_tokens"] * INPUT_PRICE + row["completion_tokens"] * OUTPUT_PRICE) * NANO)
+    dollars: float = row["prompt_tokens"] * INPUT_PRICE + row["completion_tokens"] * OUTPUT_PRICE
+    return round(dollars * NANO)
 
 
 async def run_corpus(server: Server, provider: CorpusProvider, file: Path, asked: Sequence[Asked]) -> Found:

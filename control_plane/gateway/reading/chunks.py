@@ -88,16 +88,13 @@ class ChunkReader:
 
     def take(self, document: Any, *, is_error: bool = False) -> list[Event]:
         """A chunk, a whole answer, or a list of such. `is_error`: it comes under the name of an error."""
-        if not isinstance(document, list) or not document:
-            return self._take_document(document, is_error=is_error)
         events: list[Event] = []
-        for inner in document:
-            events += self._take_document(inner, is_error=is_error)
+        for inner in document if isinstance(document, list) and document else [document]:
+            if not self.is_broken:
+                events += self._take_document(inner, is_error=is_error)
         return events
 
     def _take_document(self, document: Any, *, is_error: bool) -> list[Event]:
-        if self.is_broken:
-            return []
         if (fault := _fault(document, is_error=is_error)) is not None:
             return [self.broken(fault)]
         self._take_head(document)
