@@ -124,7 +124,7 @@ async def refusal(target: Target, response: aiohttp.ClientResponse) -> Exception
         text += more
     headers = {name.lower(): value for name, value in response.headers.items()}
     said = text.decode("utf-8", "replace")
-    fault = fault_of_text(response.status, text, retry_after=headers.get("retry-after"))
+    fault = fault_of_text(response.status, text, headers)
     return failed_with(mapped(target, said, response.status, headers), fault)
 
 

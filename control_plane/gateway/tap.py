@@ -156,7 +156,7 @@ async def _tapped(tap: Tap, response: httpx.Response) -> httpx.Response:
         return await _buffered(tap, response)
     body = _TappedBody(tap, response)
     await body.prime()
-    if body.fault is not None:
+    if body.fault is not None and not tap.events:  # behind content it is a failure of the stream, in both lanes
         await response.aclose()
         return _failed(tap, response, body.fault)
     return _again(response, stream=body, content_type=body.content_type)
@@ -165,7 +165,7 @@ async def _tapped(tap: Tap, response: httpx.Response) -> httpx.Response:
 async def _refused(tap: Tap, response: httpx.Response) -> httpx.Response:
     """An error status, with what it says."""
     text = await _read(response, MAX_ERROR_BYTES, is_cut=True)
-    fault = fault_of_text(response.status_code, text, retry_after=response.headers.get("retry-after"))
+    fault = fault_of_text(response.status_code, text, response.headers)
     tap.faults.append(fault)
     return _again(response, content=text, extensions={FAULT: fault})
 

@@ -30,6 +30,7 @@ class AnswerReader:
         self.chunks = chunks
         self._sse: SseReader | None = None
         self._body: list[bytes] | None = None
+        self._head = b""
         self._length = 0
         self.is_done = False
 
@@ -45,8 +46,10 @@ class AnswerReader:
         if self._sse is not None:
             return self._take(self._sse, received)
         if self._body is None:
-            start = received.removeprefix(BOM).lstrip(BLANK)
-            if not start:
+            received = (self._head + received).removeprefix(BOM).lstrip(BLANK)
+            start, self._head = received, b""
+            if BOM.startswith(received):  # nothing yet, or a mark that the network cut
+                self._head = received
                 return []
             if not start.startswith((b"{", b"[", b"<")):
                 self._sse = SseReader()

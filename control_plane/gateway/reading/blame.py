@@ -17,6 +17,7 @@ CONTEXT_CODES = (
     "contextlength",
     "context_window",
     "contextwindow",
+    "context_size",
     "string_above_max_length",
     "prompt_too_long",
     "prompttoolong",
@@ -42,6 +43,12 @@ CONTEXT_WORDS = (
     "reduce the length of the",
     "maximum prompt length",
     "input length and `max_tokens` exceed",
+    "input length should be",
+    "`inputs` tokens + `max_new_tokens`",
+    "model token limit",
+    "maximum model length",
+    "exceeds max length",
+    "reduce your message size",
     "longer than the model",
 )
 
@@ -69,6 +76,8 @@ POLICY_WORDS = (
     "flagged as potentially",
     "input was flagged",
     "blocked by our content",
+    "content exists risk",
+    "敏感",
 )
 
 OPERATOR_CODES = (
@@ -113,6 +122,12 @@ OPERATOR_WORDS = (
     "billing",
     "payment required",
     "purchase credits",
+    "purchase more credits",
+    "used all available credits",
+    "monthly spending limit",
+    "not a valid model",
+    "欠费",
+    "余额不足",
     "security token included in the request",
 )
 BAD_REQUESTS = (400, 413, 422)
@@ -120,6 +135,7 @@ OPERATORS_STATUSES = (401, 402, 403, 404)
 TIMEOUTS = (408, 504, 524)
 UNAVAILABLE = (502, 503, 520, 521, 522, 523)
 RATE_LIMIT, OVERLOADED = 429, 529
+OVERLOADS = ("overload", "capacity_exceeded", "over_capacity")
 
 
 def blame(fault: ProviderFault) -> Blame:
@@ -141,7 +157,7 @@ def blame(fault: ProviderFault) -> Blame:
 
 
 def _by_status(status: int, names: str) -> Blame:
-    if status == OVERLOADED or "overload" in names:
+    if status == OVERLOADED or _any(OVERLOADS, names):
         return "overloaded"
     if status == RATE_LIMIT:
         return "rate_limit"

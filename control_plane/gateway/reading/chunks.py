@@ -33,6 +33,12 @@ USUAL = frozenset(
     {"content", "role", "refusal", "tool_calls", "function_call", "reasoning_content", "annotations", "audio"}
 )
 
+REASONING = frozenset({"reasoning_content", "reasoning", "thinking", "thinking_blocks", "reasoning_details"})
+"""Names of what is reasoning, of which providers use several at once."""
+
+STOPS = ("stop_reason", "matched_stop", "stop_sequence")
+"""Where servers report which stop sequence was met: vLLM, SGLang, others. A number there is a token, and no sequence."""
+
 EMPTY = ProviderFault(500, "empty_answer", text="the provider's answer is empty")
 
 MOST_SOURCES = 10_000
@@ -62,6 +68,7 @@ class ChunkReader:
         self._stop_sequences: dict[int, str] = {}
         self._tool_calls: dict[int, ToolCallReader] = {}
         self._sources: set[object] = set()
+        self._in_deltas: dict[int, set[str]] = {}
 
     @property
     def has_finish(self) -> bool:
@@ -83,8 +90,9 @@ class ChunkReader:
             for place, choice in enumerate(choices):
                 if isinstance(choice, dict) and not self.is_broken:
                     self._take_choice(choice, place, events)
-        if (sources := document.get("citations")) and isinstance(sources, list):
-            self._take_sources(sources, 0, events)
+        for key in ("citations", "search_results"):  # Perplexity, xAI
+            if (sources := document.get(key)) and isinstance(sources, list):
+                self._take_sources(sources, 0, events)
         if events:
             self.has_content = True
         return events
@@ -156,8 +164,10 @@ class ChunkReader:
             events.append(self.broken(fault))
             return
         said = choice.get("delta")
-        if not isinstance(said, dict):
-            said = choice.get("message")
+        if isinstance(said, dict):
+            self._in_deltas.setdefault(index, set()).update(name for name, value in said.items() if value)
+        else:
+            said = self._without_repetition(choice.get("message"), index)
         logprobs = choice.get("logprobs")
         if isinstance(said, dict):
             self._take_message(said, index, logprobs if isinstance(logprobs, dict) else None, events)
@@ -166,6 +176,15 @@ class ChunkReader:
         if "usage" in choice:
             self.usage.take(choice["usage"])  # Moonshot
         self._take_finish(choice, index, events)
+
+    def _without_repetition(self, said: Any, index: int) -> Any:
+        """A message without what has come in deltas: some providers end a stream with the whole message (MiniMax)."""
+        known = self._in_deltas.get(index)
+        if not known or not isinstance(said, dict):
+            return said
+        if known & REASONING:
+            known = known | REASONING
+        return {name: value for name, value in said.items() if name not in known}
 
     def _take_finish(self, choice: Json, index: int, events: list[Event]) -> None:
         said = choice.get("finish_reason")
@@ -179,7 +198,8 @@ class ChunkReader:
             events.append(self.broken(ProviderFault(500, code=reason, text="the provider ended the answer as failed")))
             return
         self._finishes[index] = reason
-        if isinstance(met := choice.get("stop_reason"), str) or isinstance(met := choice.get("stop_sequence"), str):
+        met = next((found for name in STOPS if isinstance(found := choice.get(name), str)), None)
+        if met is not None:
             self._stop_sequences[index] = met[:1000]
 
     def _take_message(self, said: Json, index: int, logprobs: Json | None, events: list[Event]) -> None:
@@ -311,10 +331,14 @@ class ChunkReader:
             if not isinstance(annotation, dict):
                 continue
             annotation = whole_json(annotation)
-            if self._is_new((index, orjson.dumps(annotation, option=orjson.OPT_SORT_KEYS))):
-                about = annotation.get("url_citation")
-                about = about if isinstance(about, dict) else annotation
-                events.append(Citation(_text_in(about.get("url")), _text_in(about.get("title")), annotation, index))
+            about = annotation.get("url_citation")
+            about = about if isinstance(about, dict) else annotation
+            url, title = _text_in(about.get("url")), _text_in(about.get("title"))
+            if "type" not in annotation:  # an entry of a list of sources
+                annotation = {"type": "url_citation", "url_citation": {"url": url, "title": title}}
+            place = {name: about.get(name) for name in ("start_index", "end_index")}
+            if self._is_new((index, orjson.dumps([url or annotation, place], option=orjson.OPT_SORT_KEYS))):
+                events.append(Citation(url, title, annotation, index))
 
     def _is_new(self, source: object) -> bool:
         if source in self._sources or len(self._sources) >= MOST_SOURCES:

@@ -42,17 +42,39 @@ STATUSES: tuple[tuple[tuple[str, ...], int], ...] = (
 )
 """Parts of codes and types, and the status that they stand for; the first that fits."""
 
-MINIMAX: Mapping[int, int] = {1002: 429, 1004: 401, 1008: 402, 1026: 400, 1027: 400, 1039: 400, 2013: 400}
+MINIMAX: Mapping[int, tuple[int, str]] = {
+    1002: (429, "rate_limit"),
+    1004: (401, "invalid_api_key"),
+    1008: (402, "insufficient_balance"),
+    1026: (400, "content_filter"),
+    1027: (400, "content_filter"),
+    1039: (429, "rate_limit"),
+    1041: (429, "rate_limit"),
+    1042: (400, "invalid_request"),
+    2013: (400, "invalid_request"),
+    2049: (401, "invalid_api_key"),
+    2056: (429, "insufficient_quota"),
+}
+"""The status that a code stands for, and a name for it."""
 
 
-def fault_of_text(status: int, text: bytes, *, retry_after: str | None = None) -> ProviderFault:
-    """The fault of an answer with an error status."""
+def fault_of_text(status: int, text: bytes, headers: Mapping[str, str] | None = None) -> ProviderFault:
+    """The fault of an answer with an error status. `headers`: their names in lower case, or any mapping without case."""
     try:
         found = find_fault(parse(text), is_certain=True)
     except ValueError:
         found = None
     found = found or ProviderFault(status, text=text[:MOST_TEXT].decode("utf-8", "replace"))
+    retry_after = _retry_after_in(headers or {}) or found.retry_after
     return ProviderFault(status, found.code, found.type, found.param, found.text, retry_after)
+
+
+def _retry_after_in(headers: Mapping[str, str]) -> str | None:
+    """When to come back, in seconds or as a date."""
+    try:
+        return str(float(headers.get("retry-after-ms", "")) / 1000)  # OpenAI, Azure: the more precise one
+    except ValueError:
+        return headers.get("retry-after")
 
 
 def find_fault(body: Any, *, is_certain: bool = False) -> ProviderFault | None:
@@ -74,8 +96,8 @@ def _explicit(body: Json) -> ProviderFault | None:
     if isinstance(errors := body.get("errors"), list) and errors:
         return _of_error(errors[0], body)
     if isinstance(base := body.get("base_resp"), dict) and (code := base.get("status_code")):
-        status = MINIMAX.get(code, 500) if isinstance(code, int) else 500
-        return ProviderFault(status, _word(code), text=_text(base.get("status_msg")))
+        status, name = MINIMAX.get(code, (500, _word(code))) if isinstance(code, int) else (500, _word(code))
+        return ProviderFault(status, name, text=_text(base.get("status_msg")))
     return None
 
 
@@ -95,33 +117,43 @@ def _implicit(body: Json, *, is_certain: bool) -> ProviderFault | None:
 def _of_error(error: Any, around: Json) -> ProviderFault:
     """`error`: what names it; `around`: the data it stands in."""
     if not isinstance(error, dict):
-        error = {"message": error}
+        beside = {name: around.get(name) for name in ("code", "type", "param")}  # xAI
+        error = {**beside, "message": error}
     if isinstance(inner := error.get("error"), dict):
         error = {**error, **inner}
-    code, kind = error.get("code"), error.get("type")
-    if isinstance(metadata := error.get("metadata"), dict) and kind is None:
-        kind = metadata.get("error_type")
-    if code is None:
-        code = next(
-            (found for key in ("status", "error_code", "__type") if (found := error.get(key)) is not None), None
-        )
+    if (inner := _inner(error)) is not None:
+        return inner
+    code, kind = _names_of(error)
     message = next((error[key] for key in MESSAGES if error.get(key)), "")
     status = _status(error, around)
     if status is None:
         status = _status_of_words(_word(code), _word(kind))
-    return ProviderFault(status, _word(code), _word(kind), _word(error.get("param")), _text(message))
+    return ProviderFault(
+        status, _word(code), _word(kind), _word(error.get("param")), _text(message), _retry_after_of(error)
+    )
+
+
+def _inner(error: Json) -> ProviderFault | None:
+    """What OpenRouter repeats, as text, of the provider behind it."""
+    metadata = error.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    if not isinstance(raw, str) or not raw.lstrip().startswith("{"):
+        return None
+    try:
+        return find_fault(parse(raw.encode("utf-8", "replace")))
+    except ValueError:
+        return None
 
 
 def _names_of(error: Json) -> tuple[Any, Any]:
     """Its code and its type. Google puts a word beside a number, and the reason into the details."""
     code, kind = error.get("code"), error.get("type")
     if kind is None and isinstance(metadata := error.get("metadata"), dict):
-        kind = metadata.get("error_type")
+        kind = metadata.get("error_type") or ("moderation" if "flagged_input" in metadata else None)  # OpenRouter
     if isinstance(word := error.get("status"), str) and not word.isdigit():
         kind = kind or word
-    if isinstance(details := error.get("details"), list):
-        reasons = (detail.get("reason") for detail in details if isinstance(detail, dict))
-        code = next((reason for reason in reasons if isinstance(reason, str)), code)
+    reasons = (detail.get("reason") for detail in _details(error))
+    code = next((reason for reason in reasons if isinstance(reason, str)), code)
     if isinstance(inner := error.get("innererror"), dict):  # Azure
         code = inner.get("code") or code
     if code is None:
@@ -129,6 +161,17 @@ def _names_of(error: Json) -> tuple[Any, Any]:
             (found for key in ("status", "error_code", "__type") if (found := error.get(key)) is not None), None
         )
     return code, kind
+
+
+def _details(error: Json) -> list[Json]:
+    details = error.get("details")
+    return [detail for detail in details if isinstance(detail, dict)] if isinstance(details, list) else []
+
+
+def _retry_after_of(error: Json) -> str | None:
+    """Google's `retryDelay`, in seconds: `13.5s`."""
+    delays = (detail.get("retryDelay") for detail in _details(error))
+    return next((delay[:-1] for delay in delays if isinstance(delay, str) and delay.endswith("s")), None)
 
 
 def _status(error: Json, around: Json) -> int | None:

@@ -20,7 +20,7 @@ def parse(data: bytes) -> Any:
 def parse_loosely(data: bytes) -> Any:
     """As `parse`, for what orjson refuses. Raises: ValueError."""
     try:
-        return json.loads(data.decode("utf-8", "replace"))
+        return json.loads(data.decode("utf-8-sig", "replace"), strict=False)
     except RecursionError:
         raise ValueError("JSON nested too deep") from None
 

@@ -119,6 +119,8 @@ class ToolCallReader:
             return None
         if said_id and (call.id or (name and call.name)):
             return None
+        if name != call.name and name in self._tools and call.name in self._tools:
+            return None
         return None if name and call.is_whole() else call
 
     def _add(self, index: int | str | None, kind: Kind, events: list[Event]) -> _Call:
@@ -135,7 +137,8 @@ class ToolCallReader:
     def _write(self, call: _Call, events: list[Event], *, is_last: bool = False) -> None:
         """The call's beginning, as soon as it is known, and the arguments that wait. Calls begin in their order."""
         if not call.is_begun:
-            if not is_last and not (call.id and call.name) and sum(map(len, call.waiting)) <= MOST_WAITING:
+            is_known = call.id and call.name and call.waiting  # a name may come in pieces, before the arguments
+            if not is_last and not is_known and sum(map(len, call.waiting)) <= MOST_WAITING:
                 return
             for earlier in self._calls[: call.number]:
                 if not earlier.is_begun:

@@ -67,6 +67,7 @@ class ReportedUsage:
                     self.counts[name] = max(count, self.counts.get(name, 0))
                     break
         self._take_anthropic(reported)
+        self._take_reasoning_beside(reported)
         cost = _cost(reported)
         if cost is not None:
             self.cost = max(cost, self.cost or 0.0)
@@ -117,6 +118,18 @@ class ReportedUsage:
             for name in ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
         ]
         self.counts["prompt_tokens"] = max(sum(parts), self.counts.get("prompt_tokens", 0))
+
+
+    def _take_reasoning_beside(self, reported: Json) -> None:
+        """xAI and Gemini's OpenAI endpoint leave reasoning out of the output, and count it in the total."""
+        names = ("total_tokens", "prompt_tokens", "completion_tokens")
+        total, prompt, completion = (tokens_of(reported.get(name)) for name in names)
+        if total is None or prompt is None or completion is None:
+            return
+        places = PLACES["reasoning_tokens"]
+        reasoning = next((count for place in places if (count := tokens_of(_at(reported, place))) is not None), 0)
+        if reasoning and total == prompt + completion + reasoning:
+            self.counts["completion_tokens"] = max(completion + reasoning, self.counts.get("completion_tokens", 0))
 
 
 def _at(reported: Json, place: tuple[str, ...]) -> Any:
