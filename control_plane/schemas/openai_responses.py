@@ -29,8 +29,8 @@ def _reasoning_texts(given: object) -> list[dict[str, str]]:
 
 def _served_item(given: object) -> object:
     """Raises: ValueError for what belongs to tools that run at OpenAI, or is kept there."""
-    if isinstance(given, str) and given.startswith(("custom_tool_call", "item_reference")):
-        raise ValueError(f"items of type {given} are not served here; tools are functions, and items are sent whole")
+    if isinstance(given, str) and given.startswith("item_reference"):
+        raise ValueError(f"items of type {given} are not served here; items are sent whole")
     return given
 
 
@@ -70,17 +70,28 @@ class ReasoningText(Body):
 
 
 class InputItem(Body):
-    """A message, a call of a tool, its result, or the reasoning of an earlier answer."""
+    """A message, a call of a tool, its result, or the reasoning or a picture of an earlier answer."""
 
     type: Annotated[
-        Literal["message", "function_call", "function_call_output", "reasoning"], BeforeValidator(_served_item)
+        Literal[
+            "message",
+            "function_call",
+            "function_call_output",
+            "custom_tool_call",
+            "custom_tool_call_output",
+            "reasoning",
+            "image_generation_call",
+        ],
+        BeforeValidator(_served_item),
     ] = "message"
     role: Literal["user", "assistant", "system", "developer"] | None = None
     content: str | list[InputPart] | None = None
     call_id: str | None = None
     name: str | None = None
     arguments: Annotated[str | None, BeforeValidator(arguments_text)] = None
+    input: str | None = Field(default=None, description="of a call of a custom tool: its free text")
     output: str | list[InputPart] | None = None
+    result: str | None = Field(default=None, description="of a picture: its data in base64, as it was given")
     summary: Annotated[list[ReasoningText], Field(max_length=MAX_PIECES)] | None = None
     encrypted_content: str | None = Field(
         default=None, description="of a reasoning: its signatures, as they were given"
@@ -106,6 +117,9 @@ class InputItem(Body):
             "message": ("role", "content"),
             "function_call": ("call_id", "name"),
             "function_call_output": ("call_id", "output"),
+            "custom_tool_call": ("call_id", "name"),
+            "custom_tool_call_output": ("call_id", "output"),
+            "image_generation_call": (),
             "reasoning": (),
         }
         for name in needed[self.type]:

@@ -59,6 +59,10 @@ class CorpusProvider:
         finally:
             await runner.cleanup()
 
+    def case_for(self, number: int, form: Form, seed: int) -> Case:
+        """The case whose bytes answer a prompt."""
+        return self.cases[number]
+
     async def answer(self, request: web.Request) -> web.StreamResponse:
         found = MARK.search(await request.read())
         if found is None:
@@ -67,7 +71,7 @@ class CorpusProvider:
         number, seed = int(found[1]), int(found[3])
         form: Form = "stream" if found[2] == b"stream" else "whole"
         self.asked[number, form, seed] += 1
-        case = self.cases[number]
+        case = self.case_for(number, form, seed)
         headers = {"Content-Type": case.content_types[form], **case.headers}
         response = web.StreamResponse(status=case.status, headers=headers)
         await response.prepare(request)

@@ -136,6 +136,25 @@ def test_thinking_among_the_parts_of_a_content_keeps_its_order() -> None:
         chat({"role": "user", "content": [SIGNED]})
 
 
+def test_pictures_and_calls_of_custom_tools_are_accepted_at_responses() -> None:
+    items: list[Json] = [
+        {"role": "user", "content": "Draw, then list."},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Here."}]},
+        {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": PNG},
+        {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_1", "name": "shell", "input": "ls -l"},
+        {"type": "custom_tool_call_output", "call_id": "call_1", "output": "a.txt"},
+        {"type": "image_generation_call", "id": "ig_2", "status": "completed", "result": "https://a.example/b.png"},
+    ]
+    body = ResponsesBody.model_validate({"model": "ok", "input": items})
+    call = {"id": "call_1", "type": "function", "function": {"name": "shell", "arguments": '{"input": "ls -l"}'}}
+    linked: Json = {"type": "image_url", "image_url": {"url": "https://a.example/b.png"}}
+    assert from_responses(body).messages[1:] == [
+        {"role": "assistant", "content": "Here.", "images": [PICTURE], "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "a.txt"},
+        {"role": "assistant", "content": "", "images": [linked]},
+    ]
+
+
 FUNCTION: Json = {"name": "look", "parameters": {"type": "object"}}
 
 

@@ -1,14 +1,15 @@
 """Messages in Anthropic's shape: whole, and as the events its SDKs put together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, assert_never
 
 import orjson
 
+from control_plane.api.anthropic.arguments import ObjectArguments, input_of
 from control_plane.api.anthropic.errors import anthropic_error
+from control_plane.api.calls_in_order import CallsInOrder
 from control_plane.api.failures import Failure
 from control_plane.api.openai.messages import thinking_block
-from control_plane.api.respond.answers import parsed_arguments
 from control_plane.calls.live import LiveCall
 from control_plane.chat import Completion, Ending
 from control_plane.completion.events import (
@@ -133,13 +134,12 @@ def _block(part: Part) -> Json:
 
 
 def _tool_use(call: ToolCall) -> Json:
-    """A tool call, its arguments as an object; what a model wrote that is none stands in it as text."""
-    if call.begun.kind == "custom":
-        return {"type": "tool_use", "id": call.id, "name": call.name, "input": {"input": call.arguments}}
-    arguments = parsed_arguments(call.arguments)
-    if isinstance(arguments, str):
-        arguments = {"INVALID_JSON": arguments}
-    return {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments}
+    return {
+        "type": "tool_use",
+        "id": call.id,
+        "name": call.name,
+        "input": input_of(call.begun.kind, call.arguments),
+    }
 
 
 def _markdown(picture: Picture) -> str:
@@ -158,9 +158,7 @@ def _citation(citation: Citation) -> Json:
 
 
 class MessageEvents:
-    """Writes one stream. A block of text or thought ends where another begins; tool calls, whose pieces may come in
-    turns, end with the message.
-    """
+    """Writes one stream, a block behind the other: one of text or thought ends where another begins."""
 
     def __init__(self, call_id: str, model: str, input_usage: Usage) -> None:
         """`input_usage`: what is known of the input at the beginning, where clients look for it."""
@@ -168,28 +166,28 @@ class MessageEvents:
         self._input_usage = input_usage
         self._blocks = 0
         self._open: str | None = None
-        self._tools: dict[int, int] = {}
-        self._custom: dict[int, list[str]] = {}
+        self._order = CallsInOrder()
+        self._arguments = ObjectArguments("function")
         self._is_begun = False
 
     def chunk(self, content: Content) -> bytes:
         """What an event adds."""
-        return b"" if content.choice else self._begin() + self._content(content)
+        return b"" if content.choice else self._begin() + self._contents(self._order.take(content))
 
     def ending(self, ending: Ending) -> bytes:
         """The blocks' ends, why it ended and what was used."""
-        written = self._begin() + self._close()
-        for number, block in self._tools.items():
-            if number in self._custom:
-                written += self._arguments(number, orjson.dumps({"input": "".join(self._custom[number])}).decode())
-            written += _event("content_block_stop", index=block)
+        written = self._begin() + self._contents(self._order.end()) + self._close()
         written += _event("message_delta", delta=_stop(ending.finish), usage=usage(ending.usage, ending.cost))
         return written + _event("message_stop")
 
     def error(self, error: HouseError) -> bytes:
         """The failure."""
         _, body = anthropic_error(Failure.of(error))
-        return b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
+        written = self._contents(self._order.end())
+        return written + b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
+
+    def _contents(self, contents: Iterable[Content]) -> bytes:
+        return b"".join([self._content(content) for content in contents])
 
     def _content(self, content: Content) -> bytes:  # noqa: PLR0911 - one for each event
         match content:
@@ -200,10 +198,9 @@ class MessageEvents:
             case ToolCallBegun():
                 return self._tool(content)
             case ToolCallArguments():
-                if content.number in self._custom:
-                    self._custom[content.number].append(content.text)
-                    return b""
-                return self._arguments(content.number, content.text)
+                return self._json(self._arguments.take(content.text))
+            case ToolCallEnded():
+                return self._json(self._arguments.end()) + _event("content_block_stop", index=self._current)
             case Picture():
                 return self._text(_markdown(content))
             case Citation():
@@ -212,7 +209,7 @@ class MessageEvents:
                 return written + _event("content_block_delta", index=self._current, delta=delta)
             case Audio():
                 return self._text(content.transcript) if content.transcript else b""
-            case ReasoningDetail() | ToolCallEnded():
+            case ReasoningDetail():
                 return b""
             case _:
                 assert_never(content)
@@ -264,14 +261,11 @@ class MessageEvents:
     def _tool(self, event: ToolCallBegun) -> bytes:
         written = self._close()
         written += self._start({"type": "tool_use", "id": event.id, "name": event.name, "input": {}})
-        self._tools[event.number] = self._current
-        if event.kind == "custom":
-            self._custom[event.number] = []
+        self._arguments = ObjectArguments(event.kind)
         return written
 
-    def _arguments(self, number: int, text: str) -> bytes:
-        delta = {"type": "input_json_delta", "partial_json": text}
-        return _event("content_block_delta", index=self._tools[number], delta=delta)
+    def _json(self, text: str) -> bytes:
+        return self._delta("input_json_delta", partial_json=text) if text else b""
 
 
 def _event(kind: str, **said: Any) -> bytes:

@@ -1,10 +1,12 @@
 """Chat completions in OpenAI's shape: whole, and chunk by chunk."""
 
 import time
+from collections import defaultdict
 from typing import Any
 
 import orjson
 
+from control_plane.api.calls_in_order import CallsInOrder
 from control_plane.api.failures import Failure
 from control_plane.api.openai.errors import error_of
 from control_plane.api.openai.messages import Deltas, finish_of, message_of, usage_of
@@ -66,12 +68,19 @@ class CompletionChunks:
         }
         self._begun: set[int] = set()
         self._deltas = Deltas()
+        self._orders: defaultdict[int, CallsInOrder] = defaultdict(CallsInOrder)
         self._wants_usage = wants_usage
         self._tail: Json = {"usage": None} if wants_usage else {}
         self._frame = Frame(self._body({"index": 0, "delta": Frame.MARK, "logprobs": None, "finish_reason": None}))
 
     def chunk(self, content: Content) -> bytes:
-        """One event."""
+        """One event. A call comes behind the other: OpenAI's SDKs parse one when the next begins."""
+        return b"".join([self._chunk(each) for each in self._orders[content.choice].take(content)])
+
+    def _rest(self) -> bytes:
+        return b"".join([self._chunk(content) for order in self._orders.values() for content in order.end()])
+
+    def _chunk(self, content: Content) -> bytes:
         delta = self._deltas.delta(content)
         if delta is not None and self._is_legacy and "tool_calls" in delta:
             delta = _function_call(delta["tool_calls"][0])
@@ -89,7 +98,8 @@ class CompletionChunks:
     def ending(self, ending: Ending) -> bytes:
         """The reasons, the usage, `[DONE]`."""
         tier = _tier(ending.usage)
-        ends = [
+        ends = [self._rest()]
+        ends += [
             event({**self._body(self._end(index, finish)), **tier}) for index, finish in sorted(ending.finishes.items())
         ]
         if self._wants_usage:
@@ -98,7 +108,7 @@ class CompletionChunks:
 
     def error(self, error: HouseError) -> bytes:
         """The failure, as the SDKs expect it in a stream, then `[DONE]`."""
-        return event({"error": error_of(Failure.of(error))}) + DONE
+        return self._rest() + event({"error": error_of(Failure.of(error))}) + DONE
 
     def _body(self, choice: Json) -> Json:
         return {**self._head, "choices": [choice], **self._tail}

@@ -68,7 +68,7 @@ class Deltas:
     def __init__(self) -> None:
         self._thoughts: dict[int, list[str]] = {}
         self._custom: set[tuple[int, int]] = set()
-        self._pictures = 0
+        self._counts: dict[tuple[str, int], int] = {}
 
     def delta(self, event: Content) -> Json | None:  # noqa: C901, PLR0911 - one for each event
         """What an event adds; None for nothing."""
@@ -90,12 +90,11 @@ class Deltas:
             case Refusal():
                 return {"refusal": event.text}
             case ReasoningDetail():
-                return {"reasoning_details": [dict(event.detail)]}
+                return self._listed("reasoning_details", event.choice, event.detail)
             case Picture():
-                self._pictures += 1
-                return {"images": [_image(self._pictures - 1, event)]}
+                return self._listed("images", event.choice, _image(None, event))
             case Citation():
-                return {"annotations": [dict(event.annotation)]}
+                return self._listed("annotations", event.choice, event.annotation)
             case Audio():
                 return {"audio": _audio(event)}
             case _:
@@ -108,12 +107,22 @@ class Deltas:
             pieces.append(event.text)
         delta: Json = {"reasoning_content": event.text} if event.text else {}
         if event.redacted is not None:
-            delta["thinking_blocks"] = [thinking_block(event)]
+            delta |= self._listed("thinking_blocks", event.choice, thinking_block(event))
         elif event.signature is not None:
             block = Reasoning("".join(pieces), event.signature)
             pieces.clear()
-            delta["thinking_blocks"] = [thinking_block(block)]
+            delta |= self._listed("thinking_blocks", event.choice, thinking_block(block))
         return delta or None
+
+    def _listed(self, name: str, choice: int, item: Mapping[str, Any]) -> Json:
+        """An item of a list with its place in it, without which OpenAI's SDKs cannot put a list together; pieces of one
+        item of `reasoning_details` have the same place, and keep theirs.
+        """
+        count = self._counts.get((name, choice), 0)
+        own = item.get("index")
+        index = own if type(own) is int and own >= 0 else count
+        self._counts[name, choice] = max(count, index + 1)
+        return {name: [{**item, "index": index}]}
 
 
 def usage_of(used: Usage, cost: NanoUsd | None) -> Json:
@@ -137,7 +146,7 @@ def usage_of(used: Usage, cost: NanoUsd | None) -> Json:
     return said if cost is None else {**said, "cost_usd": usd(cost)}
 
 
-def _image(number: int, picture: Picture) -> Json:
+def _image(number: int | None, picture: Picture) -> Json:
     return {"type": "image_url", "index": number, "image_url": {"url": picture.url}}
 
 

@@ -1,10 +1,11 @@
 """Responses in OpenAI's shape: whole, and as the events its SDKs put together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, assert_never
 
 import orjson
 
+from control_plane.api.calls_in_order import CallsInOrder
 from control_plane.api.failures import Failure
 from control_plane.api.openai.errors import error_of
 from control_plane.api.openai.messages import thinking_block
@@ -39,6 +40,7 @@ def whole(body: ResponsesBody, call: LiveCall, answer: Completion) -> bytes:
     events = ResponseEvents(body, call, answer.served.model, is_streamed=False)
     for content in answer.events:
         events.chunk(content)
+    events.rest()
     return orjson.dumps(events.response(answer.ending))
 
 
@@ -132,7 +134,7 @@ class _Item:
                 content = [self.part(text)] if is_done else []
                 return {**head, "type": "message", "role": "assistant", "content": content}
             case "reasoning":
-                content = [{"type": "reasoning_text", "text": text}] if is_done and text else []
+                content = [self.part(text)] if is_done and text else []
                 sealed = {} if self.sealed is None else {"encrypted_content": self.sealed}
                 return {**head, "summary": [], "content": content, **sealed}
             case "function_call":
@@ -143,16 +145,16 @@ class _Item:
                 return {**head, **self._facts}
 
     def part(self, text: str) -> Json:
-        """The content of a message."""
+        """The content of a message, or of a reasoning."""
         if self.kind == "refusal":
             return {"type": "refusal", "refusal": text}
+        if self.kind == "reasoning":
+            return {"type": "reasoning_text", "text": text}
         return {"type": "output_text", "text": text, "annotations": self.annotations if text else [], "logprobs": []}
 
 
 class ResponseEvents:
-    """Writes one stream. Text and reasoning end where the other, or a call, begins; calls, whose pieces may come in turns,
-    end with the stream.
-    """
+    """Writes one stream, an item behind the other: text and reasoning end where the other, or a call, begins."""
 
     def __init__(self, body: ResponsesBody, call: LiveCall, model: str, *, is_streamed: bool = True) -> None:
         """`is_streamed`: false, where only the whole response is wanted."""
@@ -163,18 +165,21 @@ class ResponseEvents:
         self._items: list[_Item] = []
         self._open: _Item | None = None
         self._calls: dict[int, _Item] = {}
+        self._order = CallsInOrder()
 
     def chunk(self, content: Content) -> bytes:
         """What an event adds."""
         if content.choice:
             return b""
-        return self._begin() + self._content(content)
+        return self._begin() + self._contents(self._order.take(content))
+
+    def rest(self) -> bytes:
+        """What waits for the end of a call."""
+        return self._contents(self._order.end())
 
     def ending(self, ending: Ending) -> bytes:
         """The items' ends and the whole response."""
-        written = self._begin() + self._close()
-        for item in self._calls.values():
-            written += self._done(item)
+        written = self._begin() + self.rest() + self._close()
         response = self.response(ending)
         return written + self._event(f"response.{response['status']}", response=response)
 
@@ -185,9 +190,14 @@ class ResponseEvents:
     def error(self, error: HouseError) -> bytes:
         """The failure, in the form that the SDKs raise."""
         said = error_of(Failure.of(error))
-        return self._event("error", code=said["code"], message=said["message"], param=said["param"], error=said)
+        return self.rest() + self._event(
+            "error", code=said["code"], message=said["message"], param=said["param"], error=said
+        )
 
-    def _content(self, content: Content) -> bytes:  # noqa: PLR0911 - one for each event
+    def _contents(self, contents: Iterable[Content]) -> bytes:
+        return b"".join([self._content(content) for content in contents])
+
+    def _content(self, content: Content) -> bytes:  # noqa: C901, PLR0911 - one for each event
         match content:
             case Text():
                 return self._said("message", content.text)
@@ -205,7 +215,9 @@ class ResponseEvents:
                 return self._cited(content)
             case Audio():
                 return self._said("message", content.transcript) if content.transcript else b""
-            case ReasoningDetail() | ToolCallEnded():
+            case ToolCallEnded():
+                return self._done(self._calls.pop(content.number))
+            case ReasoningDetail():
                 return b""
             case _:
                 assert_never(content)
@@ -219,6 +231,8 @@ class ResponseEvents:
 
     def _said(self, kind: Kind, text: str) -> bytes:
         written, item = self._in(kind)
+        if kind == "reasoning" and not item.pieces:
+            written += self._of(item, "response.content_part.added", content_index=0, part=item.part(""))
         item.pieces.append(text)
         if kind == "message":
             return written + self._of(item, "response.output_text.delta", content_index=0, delta=text, logprobs=[])
@@ -315,7 +329,10 @@ class ResponseEvents:
                 written = self._of(item, "response.refusal.done", content_index=0, refusal=text)
                 written += self._of(item, "response.content_part.done", content_index=0, part=body["content"][0])
             case "reasoning":
-                written = self._of(item, "response.reasoning_text.done", content_index=0, text=text)
+                written = b""  # one that is sealed has no text
+                if text:
+                    written = self._of(item, "response.reasoning_text.done", content_index=0, text=text)
+                    written += self._of(item, "response.content_part.done", content_index=0, part=item.part(text))
             case "custom_tool_call":
                 written = self._of(item, "response.custom_tool_call_input.done", input=text)
             case _:

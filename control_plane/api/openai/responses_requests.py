@@ -1,5 +1,7 @@
 """OpenAI's responses in the shape of chat completions, which the call path speaks. Pure."""
 
+import json
+import re
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -10,6 +12,13 @@ from control_plane.schemas.chat import plain
 from control_plane.schemas.history import MAX_PIECES, ThinkingBlock
 
 Json = dict[str, Any]
+
+BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
+SAMPLE = 400
+"""Characters of a picture that show whether it is data: an address has a colon in its first ten."""
+
+MEDIA_TYPES = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "image/gif", "UklGR": "image/webp"}
+"""Of pictures in base64, by what they begin with."""
 
 BLOCKS: TypeAdapter[list[ThinkingBlock]] = TypeAdapter(Annotated[list[ThinkingBlock], Field(max_length=MAX_PIECES)])
 
@@ -37,7 +46,7 @@ def text_length(body: wire.ResponsesBody) -> int:
 
 def _item_length(item: wire.InputItem) -> int:
     reasoning = sum(len(piece.text) for piece in item.summary or ()) or len(item.encrypted_content or "")
-    return _length(item.content) + _length(item.output) + len(item.arguments or "") + reasoning
+    return _length(item.content) + _length(item.output) + len(item.arguments or item.input or "") + reasoning
 
 
 def _length(content: str | list[wire.InputPart] | None) -> int:
@@ -53,17 +62,44 @@ def _add(messages: list[Json], item: wire.InputItem) -> None:
                 last["content"] = _content(item.content)
             else:
                 messages.append({"role": item.role, "content": _content(item.content)})
-        case "function_call":
-            function = {"name": item.name, "arguments": item.arguments or "{}"}
-            call = {"id": item.call_id, "type": "function", "function": function}
+        case "function_call" | "custom_tool_call":
+            call = {
+                "id": item.call_id,
+                "type": "function",
+                "function": {"name": item.name, "arguments": _arguments(item)},
+            }
             if last is None:  # calls made at once are one message in a chat
                 last = {"role": "assistant", "content": None}
                 messages.append(last)
             last.setdefault("tool_calls", []).append(call)
-        case "function_call_output":
+        case "function_call_output" | "custom_tool_call_output":
             messages.append({"role": "tool", "tool_call_id": item.call_id, "content": _content(item.output)})
+        case "image_generation_call":
+            if last is None or "tool_calls" in last:
+                last = {"role": "assistant", "content": ""}
+                messages.append(last)
+            last.setdefault("images", []).append(_picture(item))
         case "reasoning":
             messages.append({"role": "assistant", "content": None, **_reasoning(item)})
+
+
+def _arguments(item: wire.InputItem) -> str:
+    """The arguments as JSON text; a custom tool's free text as the one argument of a function."""
+    if item.type == "custom_tool_call":
+        return json.dumps({"input": item.input or ""}, ensure_ascii=False)
+    return item.arguments or "{}"
+
+
+def _picture(item: wire.InputItem) -> Json:
+    """A picture of an earlier answer, as chat completions have it."""
+    result = item.result or ""
+    is_data = bool(result) and BASE64.fullmatch(result[:SAMPLE]) is not None
+    url = f"data:{_media_type(result)};base64,{result}" if is_data else result
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _media_type(data: str) -> str:
+    return next((kind for beginning, kind in MEDIA_TYPES.items() if data.startswith(beginning)), "image/png")
 
 
 def _reasoning(item: wire.InputItem) -> Json:

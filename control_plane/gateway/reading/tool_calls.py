@@ -112,6 +112,8 @@ class ToolCallReader:
             if half := self._halves.rest((call.number, self._choice)):
                 call.waiting.append(half)
             self._write(call, events, is_last=True)
+            if call.kind == "function" and not call.written().strip():  # clients parse them
+                events.append(ToolCallArguments(call.number, "{}", self._choice))
         events += [ToolCallEnded(call.number, self._choice) for call in self._calls]
         self._calls.clear()
         return events
