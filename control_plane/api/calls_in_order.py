@@ -7,6 +7,10 @@ from pydantic_core import from_json
 from control_plane.completion.events import Content, ToolCallArguments, ToolCallBegun, ToolCallEnded
 
 
+MOST_LOOKED_AT = 65_536
+"""Characters of arguments up to which it is asked with each piece whether they are whole; longer ones end with the answer."""
+
+
 class CallsInOrder:
     """Feed it the events of one answer. What comes while a call is not whole waits for that call's end, which follows its
     last piece. A call is whole when its arguments are; one of free text, or without any, at the end of the answer.
@@ -15,6 +19,7 @@ class CallsInOrder:
     def __init__(self) -> None:
         self._open: ToolCallBegun | None = None
         self._pieces: list[str] = []
+        self._length = 0
         self._is_whole: bool | None = None
         self._waiting: list[Content] = []
         self._ended: set[int] = set()
@@ -29,6 +34,7 @@ class CallsInOrder:
             return (event,)
         if isinstance(event, ToolCallArguments) and event.number == self._open.number:
             self._pieces.append(event.text)
+            self._length += len(event.text)
             self._is_whole = None
             return (event, *(self._end_open() if self._waiting and self._has_whole() else ()))
         if isinstance(event, ToolCallEnded) and event.number == self._open.number:
@@ -50,6 +56,7 @@ class CallsInOrder:
         self._ended.add(self._open.number)
         self._open, self._is_whole = None, None
         self._pieces.clear()
+        self._length = 0
         waiting, self._waiting = self._waiting, []
         for event in waiting:
             events += self.take(event)
@@ -58,7 +65,8 @@ class CallsInOrder:
     def _has_whole(self) -> bool:
         if self._is_whole is None:
             assert self._open is not None
-            self._is_whole = self._open.kind == "function" and _is_object("".join(self._pieces))
+            is_looked_at = self._open.kind == "function" and self._length <= MOST_LOOKED_AT
+            self._is_whole = is_looked_at and _is_object("".join(self._pieces))
         return self._is_whole
 
 
