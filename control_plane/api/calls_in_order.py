@@ -6,7 +6,6 @@ from pydantic_core import from_json
 
 from control_plane.completion.events import Content, ToolCallArguments, ToolCallBegun, ToolCallEnded
 
-
 MOST_LOOKED_AT = 65_536
 """Characters of arguments up to which it is asked with each piece whether they are whole; longer ones end with the answer."""
 
