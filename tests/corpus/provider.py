@@ -50,7 +50,7 @@ class CorpusProvider:
         provider = cls(cases)
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_route("*", "/{tail:.*}", provider.answer)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, keepalive_timeout=3600)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()

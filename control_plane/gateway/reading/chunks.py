@@ -7,46 +7,21 @@ API. What is odd about it is put right here and nowhere else.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from control_plane.completion.events import (
-    Audio,
-    Broken,
-    Citation,
-    Event,
-    Picture,
-    ProviderFault,
-    Reasoning,
-    ReasoningDetail,
-    Refusal,
-    Text,
-)
+from control_plane.completion.events import Broken, Event, ProviderFault
 from control_plane.completion.finish import Finish, finish_of, is_failure, said_of
 from control_plane.gateway.reading.faults import find_fault
-from control_plane.gateway.reading.json_text import Halves, whole_json, whole_text
-from control_plane.gateway.reading.tool_calls import ToolCallReader, TooManyCalls
+from control_plane.gateway.reading.json_text import whole_text
+from control_plane.gateway.reading.message import MessageReader
+from control_plane.gateway.reading.tool_calls import TooManyCalls
 from control_plane.gateway.reading.usage import ReportedUsage
 
 Json = Mapping[str, Any]
-
-USUAL = frozenset(
-    {"content", "role", "refusal", "tool_calls", "function_call", "reasoning_content", "annotations", "audio"}
-)
-
-REASONING = frozenset({"reasoning_content", "reasoning", "thinking", "thinking_blocks", "reasoning_details"})
-"""Names of what is reasoning, of which providers use several at once."""
 
 STOPS = ("stop_reason", "matched_stop", "stop_sequence")
 """Where servers report which stop sequence was met: vLLM, SGLang, others. A number there is a token, and no sequence."""
 
 NOT_A_CHUNK = ProviderFault(500, text="not a part of an answer")
 EMPTY = ProviderFault(500, "empty_answer", text="the provider's answer is empty")
-
-MOST_SECONDS = 10**11
-"""Of a moment in Unix time."""
-
-MOST_SOURCES = 10_000
-"""Pictures and citations of one answer that are remembered, so that none is written twice."""
 
 
 class ChunkReader:
@@ -67,12 +42,9 @@ class ChunkReader:
         self.has_content = False
         self._answers = answers
         self._tools = tools
-        self._halves = Halves()
         self._finishes: dict[int, str] = {}
         self._stop_sequences: dict[int, str] = {}
-        self._tool_calls: dict[int, ToolCallReader] = {}
-        self._sources: set[object] = set()
-        self._in_deltas: dict[int, set[str]] = {}
+        self._messages: dict[int, MessageReader] = {}
 
     @property
     def has_finish(self) -> bool:
@@ -106,7 +78,7 @@ class ChunkReader:
                     self._take_choice(choice, place, events)
         for key in ("citations", "search_results"):  # Perplexity, xAI
             if (sources := document.get(key)) and isinstance(sources, list):
-                self._take_sources(sources, 0, events)
+                self._message(0).take_sources(sources, events)
         if events:
             self.has_content = True
         return _up_to_broken(events) if self.is_broken else events
@@ -116,15 +88,8 @@ class ChunkReader:
         events: list[Event] = []
         if self.is_broken:
             return events
-        for choice in range(self._answers):
-            if text := self._halves.rest(("reasoning", choice)):
-                events.append(Reasoning(text, choice=choice))
-            if text := self._halves.rest(("content", choice)):
-                events.append(Text(text, choice))
-            if text := self._halves.rest(("refusal", choice)):
-                events.append(Refusal(text, choice))
-        for reader in self._tool_calls.values():
-            events += reader.end()
+        for message in self._messages.values():
+            events += message.end()
         self.has_content = self.has_content or bool(events)
         return events if self._is_answer() else [self.broken(EMPTY)]
 
@@ -153,7 +118,7 @@ class ChunkReader:
         return {
             choice: finish_of(
                 self._finishes.get(choice, default),
-                has_tool_calls=choice in self._tool_calls,
+                has_tool_calls=choice in self._messages and self._messages[choice].has_tool_calls,
                 stop_sequence=self._stop_sequences.get(choice),
             )
             for choice in range(self._answers)
@@ -176,28 +141,29 @@ class ChunkReader:
         if (error := choice.get("error")) and (fault := find_fault({"error": error})) is not None:
             events.append(self.broken(fault))
             return
-        said = choice.get("delta")
-        if isinstance(said, dict):
-            self._in_deltas.setdefault(index, set()).update(name for name, value in said.items() if value)
-        else:
-            said = self._without_repetition(choice.get("message"), index)
-        logprobs = choice.get("logprobs")
-        if isinstance(said, dict):
-            self._take_message(said, index, logprobs if isinstance(logprobs, dict) else None, events)
-        elif isinstance(text := choice.get("text"), str) and text:
-            self._add_text(text, index, None, events)
+        try:
+            self._take_said(choice, self._message(index), events)
+        except TooManyCalls as error:
+            events.append(self.broken(ProviderFault(500, text=str(error))))
+            return
         if "usage" in choice:
             self.usage.take(choice["usage"])  # Moonshot
         self._take_finish(choice, index, events)
 
-    def _without_repetition(self, said: Any, index: int) -> Any:
-        """A message without what has come in deltas: some providers end a stream with the whole message (MiniMax)."""
-        known = self._in_deltas.get(index)
-        if not known or not isinstance(said, dict):
-            return said
-        if known & REASONING:
-            known = known | REASONING
-        return {name: value for name, value in said.items() if name not in known}
+    def _message(self, index: int) -> MessageReader:
+        found = self._messages.get(index)
+        if found is None:
+            found = self._messages[index] = MessageReader(index, self._tools)
+        return found
+
+    def _take_said(self, choice: Json, message: MessageReader, events: list[Event]) -> None:
+        logprobs = found if isinstance(found := choice.get("logprobs"), dict) else None
+        if isinstance(said := choice.get("delta"), dict):
+            message.take_delta(said, logprobs, events)
+        elif isinstance(said := choice.get("message"), dict):
+            message.take_message(said, logprobs, events)
+        elif isinstance(text := choice.get("text"), str) and text:
+            message.add_text(text, None, events)
 
     def _take_finish(self, choice: Json, index: int, events: list[Event]) -> None:
         said = choice.get("finish_reason")
@@ -214,161 +180,6 @@ class ChunkReader:
         met = next((found for name in STOPS if isinstance(found := choice.get(name), str)), None)
         if met is not None:
             self._stop_sequences[index] = whole_text(met[:1000])
-
-    def _take_message(self, said: Json, index: int, logprobs: Json | None, events: list[Event]) -> None:
-        content = said.get("content")
-        if not (said.keys() - {"content", "role"}):
-            if content:
-                self._take_content(content, index, logprobs, events)
-            return
-        self._take_reasoning(said, index, events)
-        if content:
-            self._take_content(content, index, logprobs, events)
-        refusal = said.get("refusal")
-        if not refusal and isinstance(specific := said.get("provider_specific_fields"), dict):
-            refusal = specific.get("refusal")
-        if isinstance(refusal, str) and (text := self._halves.join(refusal, ("refusal", index))):
-            events.append(Refusal(text, index))
-        self._take_media(said, index, events)
-        if calls := said.get("tool_calls"):
-            self._take_tool_calls(calls, index, events)
-        if isinstance(call := said.get("function_call"), dict) and call:
-            self._take_tool_calls([{"index": "function_call", "function": call}], index, events)
-
-    def _take_content(self, content: Any, index: int, logprobs: Json | None, events: list[Event]) -> None:
-        match content:
-            case str():
-                self._add_text(content, index, logprobs, events)
-            case list():
-                for part in content:
-                    self._take_part(part, index, events)
-            case dict():
-                parts = content.get("parts")
-                self._take_content(parts if isinstance(parts, list) else [content], index, logprobs, events)
-            case bool():
-                return
-            case _:
-                self._add_text(str(content), index, logprobs, events)
-
-    def _take_part(self, part: Any, index: int, events: list[Event]) -> None:
-        if isinstance(part, str):
-            self._add_text(part, index, None, events)
-            return
-        if not isinstance(part, dict):
-            return
-        kind = part.get("type")
-        if kind == "thinking" or (kind is None and "thinking" in part):
-            self._add_reasoning(_text_in(part.get("thinking")), index, events)
-        elif kind == "refusal":
-            if text := self._halves.join(_text_in(part.get("refusal")), ("refusal", index)):
-                events.append(Refusal(text, index))
-        elif kind in ("image_url", "image", "output_image"):
-            self._take_pictures([part], index, events)
-        elif text := _text_in(part.get("text")):
-            self._add_text(text, index, None, events)
-
-    def _add_text(self, text: str, index: int, logprobs: Json | None, events: list[Event]) -> None:
-        text = self._halves.join(text, ("content", index))
-        if text:
-            events.append(Text(text, index, None if logprobs is None else whole_json(logprobs)))
-
-    def _add_reasoning(self, text: str, index: int, events: list[Event]) -> None:
-        text = self._halves.join(text, ("reasoning", index))
-        if text:
-            events.append(Reasoning(text, choice=index))
-
-    def _take_reasoning(self, said: Json, index: int, events: list[Event]) -> None:
-        """Reasoning, which some providers report under several names at once: the richest counts."""
-        blocks = said.get("thinking_blocks")
-        text = next(
-            (found for key in ("reasoning_content", "reasoning", "thinking") if (found := _text_in(said.get(key)))), ""
-        )
-        if isinstance(blocks, list) and blocks:
-            for block in blocks:
-                if isinstance(block, dict):
-                    self._take_block(block, index, events)
-            return
-        details = said.get("reasoning_details")
-        if isinstance(details, list):
-            events += [ReasoningDetail(whole_json(detail), index) for detail in details if isinstance(detail, dict)]
-            if not text:
-                text = "".join(
-                    _text_in(detail.get("text") or detail.get("summary"))
-                    for detail in details
-                    if isinstance(detail, dict)
-                )
-        if text:
-            self._add_reasoning(text, index, events)
-
-    def _take_block(self, block: Json, index: int, events: list[Event]) -> None:
-        if block.get("type") == "redacted_thinking":
-            if isinstance(data := block.get("data"), str) and data:
-                events.append(Reasoning(redacted=whole_text(data), choice=index))
-            return
-        self._add_reasoning(_text_in(block.get("thinking")), index, events)
-        if isinstance(signature := block.get("signature"), str) and signature:
-            events.append(Reasoning(signature=whole_text(signature), choice=index))
-
-    def _take_media(self, said: Json, index: int, events: list[Event]) -> None:
-        for key in ("images", "image"):
-            if found := said.get(key):
-                self._take_pictures(found if isinstance(found, list) else [found], index, events)
-        if isinstance(annotations := said.get("annotations"), list) and annotations:
-            self._take_sources(annotations, index, events)
-        if isinstance(audio := said.get("audio"), dict):
-            expires_at = audio.get("expires_at")
-            found_id = audio.get("id")
-            event = Audio(
-                whole_text(_text_in(audio.get("data"))),
-                self._halves.join(_text_in(audio.get("transcript")), ("transcript", index)),
-                whole_text(found_id) if isinstance(found_id, str) else None,
-                expires_at if isinstance(expires_at, int) and abs(expires_at) < MOST_SECONDS else None,
-                index,
-            )
-            if event.data or event.transcript or event.id:
-                events.append(event)
-
-    def _take_pictures(self, parts: Sequence[Any], index: int, events: list[Event]) -> None:
-        for part in parts:
-            url = whole_text(_url_in(part))
-            if url and self._is_new((index, hash(url))):
-                events.append(Picture(url, index))
-
-    def _take_sources(self, sources: Sequence[Any], index: int, events: list[Event]) -> None:
-        for source in sources:
-            annotation = (
-                {"type": "url_citation", "url_citation": {"url": source, "title": ""}}
-                if isinstance(source, str)
-                else source
-            )
-            if not isinstance(annotation, dict):
-                continue
-            annotation = whole_json(annotation)
-            about = annotation.get("url_citation")
-            about = about if isinstance(about, dict) else annotation
-            url, title = _text_in(about.get("url")), _text_in(about.get("title"))
-            if "type" not in annotation:  # an entry of a list of sources
-                annotation = {"type": "url_citation", "url_citation": {"url": url, "title": title}}
-            place = {name: about.get(name) for name in ("start_index", "end_index")}
-            if self._is_new((index, orjson.dumps([url or annotation, place], option=orjson.OPT_SORT_KEYS))):
-                events.append(Citation(url, title, annotation, index))
-
-    def _is_new(self, source: object) -> bool:
-        if source in self._sources or len(self._sources) >= MOST_SOURCES:
-            return False
-        self._sources.add(source)
-        return True
-
-    def _take_tool_calls(self, calls: Any, index: int, events: list[Event]) -> None:
-        reader = self._tool_calls.get(index)
-        try:
-            for call in calls if isinstance(calls, list) else [calls]:
-                if isinstance(call, dict):
-                    if reader is None:
-                        reader = self._tool_calls[index] = ToolCallReader(index, self._tools, self._halves)
-                    events += reader.take(call)
-        except TooManyCalls as error:
-            events.append(self.broken(ProviderFault(500, text=str(error))))
 
 
 def _up_to_broken(events: list[Event]) -> list[Event]:
@@ -390,32 +201,3 @@ def _index(said: Any, place: int) -> int:
 
 def _name(value: Any) -> str:
     return whole_text(str(value)[:500]) if value else ""
-
-
-def _text_in(value: Any) -> str:
-    """The text of a value that should be one, or of parts."""
-    match value:
-        case str():
-            return value
-        case list():
-            return "".join(
-                _text_in(part.get("text") or part.get("content")) if isinstance(part, dict) else _text_in(part)
-                for part in value
-            )
-        case _:
-            return ""
-
-
-def _url_in(part: Any) -> str:
-    """The address of a picture, in one of the forms in which they are sent."""
-    if isinstance(part, str):
-        return part
-    if not isinstance(part, dict):
-        return ""
-    for key in ("image_url", "url", "b64_json", "data"):
-        value = part.get(key)
-        if isinstance(value, dict):
-            value = value.get("url")
-        if isinstance(value, str) and value:
-            return value if ":" in value[:12] else f"data:{part.get('mime_type') or 'image/png'};base64,{value}"
-    return ""
