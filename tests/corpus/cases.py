@@ -23,6 +23,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -192,5 +193,6 @@ def _bytes_of(given: Mapping[str, Any]) -> dict[Form, bytes]:
     return found
 
 
-def all_cases() -> list[Case]:
+@cache
+def all_cases() -> Sequence[Case]:
     return [read_case(file) for file in sorted(FOLDER.glob("*/*.yaml"))]

@@ -3,6 +3,7 @@ sent back. An SDK is asked with a `Question` and gives an `Outcome`, both JSON, 
 """
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +12,11 @@ from zlib import crc32
 
 from aiohttp import web
 
+from control_plane.completion.fold import fold
 from tests.corpus.apis import Api, ChatApi, MessagesApi, ResponsesApi, call_of
 from tests.corpus.cases import Call, Case, Expected, Form
 from tests.corpus.provider import MARK, CorpusProvider, prompt_for
+from tests.corpus.reading import contents_of, read, reader_of
 from tests.corpus.runner import group_of
 from tests.corpus.shapes import Shape, call_differences, differences, with_parsed_arguments
 
@@ -30,26 +33,26 @@ FIRST_TEXT = "openai/text"
 
 
 def chosen(cases: Sequence[Case]) -> list[tuple[int, Case, Form]]:
-    """Every answer with more than plain text, and one of each kind of plain text and of failure."""
-    found: list[tuple[int, Case, Form]] = []
-    kinds: set[str] = set()
+    """One of each kind of answer that an SDK can tell from another."""
+    found: dict[str, tuple[int, Case, Form]] = {}
     for number, case in enumerate(cases):
         for form in case.forms:
-            expected = case.expects[form]
-            if not is_worth_sending_back(expected):
-                kind = f"{form} {case.asks} {case.history} {_kind(expected)}"
-                if kind in kinds:
-                    continue
-                kinds.add(kind)
-            found.append((number, case, form))
-    return found
+            found.setdefault(f"{form} {case.asks} {case.history} {_kind(case, form)}", (number, case, form))
+    return list(found.values())
 
 
-def _kind(expected: Expected) -> Any:
-    """What makes one answer without anything but text different from another, for an SDK."""
+def _kind(case: Case, form: Form) -> Any:
+    expected = case.expects[form]
     if expected.outcome == "failed":
         return expected.status, expected.error, bool(expected.text)
-    return expected.text, expected.finish, expected.native_finish, expected.estimated, expected.answers
+    if not is_worth_sending_back(expected):
+        return expected.text, expected.finish, expected.native_finish, expected.estimated, expected.answers
+    contents = contents_of(read(reader_of(case), [case.bytes[form]]))
+    read_as: Any = fold(contents, 1 + len(expected.answers)) if form == "whole" else contents
+    return expected.finish, expected.native_finish, MADE_ID.sub("", str(read_as))
+
+
+MADE_ID = re.compile(r"call_[0-9a-f]{32}")
 
 
 def is_worth_sending_back(expected: Expected) -> bool:
@@ -61,7 +64,10 @@ def is_worth_sending_back(expected: Expected) -> bool:
 
 @dataclass(frozen=True)
 class Sdk:
-    """One SDK at one API. `read`: makes a shape of its final object. `shown`: the fields of a shape that it keeps."""
+    """One SDK at one API. `read`: makes a shape of its final object. `shown`: the fields of a shape that it keeps.
+    `has_strict_streams`: its helper for streams demands that arguments are JSON. `has_plain_answers`: whether it is asked
+    for plain texts, too.
+    """
 
     name: str
     api: Api
@@ -71,9 +77,16 @@ class Sdk:
     has_parsed_arguments: bool = False
     has_refusals_as_text: bool = False
     has_answers: bool = True
+    has_strict_streams: bool = False
+    has_plain_answers: bool = True
 
-    def takes(self, case: Case) -> bool:
-        calls = [call for expected in case.expects.values() for call in expected.tool_calls]
+    def takes(self, case: Case, form: Form) -> bool:
+        expected = case.expects[form]
+        calls = expected.tool_calls
+        if not self.has_plain_answers and expected.outcome == "succeeded" and not is_worth_sending_back(expected):
+            return False
+        if self.has_strict_streams and form == "stream" and expected.finish != "length" and any(map(_is_cut, calls)):
+            return False
         is_served = self.has_custom_calls or all(call.kind == "function" for call in calls)
         return is_served and self.api.can_ask(case.asks) and (self.has_answers or "n" not in case.asks)
 
@@ -130,7 +143,10 @@ class Question:
 
 def questions(sdks: Sequence[Sdk], cases: Sequence[Case]) -> list[Question]:
     return [
-        Question(sdk, case, number, form) for sdk in sdks for number, case, form in chosen(cases) if sdk.takes(case)
+        Question(sdk, case, number, form)
+        for sdk in sdks
+        for number, case, form in chosen(cases)
+        if sdk.takes(case, form)
     ]
 
 

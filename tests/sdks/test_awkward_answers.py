@@ -84,7 +84,13 @@ def _written(given: Any) -> str:
 
 
 OPENAI = (
-    Sdk("openai-chat", CHAT, read_chat, ("text", "reasoning", "refusal", "pictures", "citations", "finish", "answers")),
+    Sdk(
+        "openai-chat",
+        CHAT,
+        read_chat,
+        ("text", "reasoning", "refusal", "pictures", "citations", "finish", "answers"),
+        has_strict_streams=True,
+    ),
     Sdk("openai-responses", RESPONSES, read_response, RESPONSES.shown, has_custom_calls=True),
 )
 """What the helper for streams keeps of a chat completion: other fields of a choice's last chunk are lost."""
@@ -120,7 +126,7 @@ VERCEL = (
 )
 LANGCHAIN = (
     Sdk("langchain", CHAT, read_flat, ("text",), has_parsed_arguments=True, has_answers=False),
-    Sdk("langchain-responses", RESPONSES, read_flat, ("text",), has_parsed_arguments=True),
+    Sdk("langchain-responses", RESPONSES, read_flat, ("text",), has_parsed_arguments=True, has_plain_answers=False),
 )
 
 
