@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import openai
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
@@ -14,6 +15,9 @@ from pydantic import SecretStr
 URL, KEY, FILE = sys.argv[1:]
 AT_ONCE = 8
 TIMEOUT_S = 30
+CONNECTIONS = {"http_client": httpx.Client(), "http_async_client": httpx.AsyncClient()}
+"""Of all models: each would make its own, which takes long."""
+
 BEFORE = [
     AIMessage("", tool_calls=[{"id": "call_before", "name": "look", "args": {}}]),
     ToolMessage("done", tool_call_id="call_before"),
@@ -29,6 +33,7 @@ def model_for(question: dict[str, Any]) -> Any:
         max_retries=0,
         timeout=TIMEOUT_S,
         use_responses_api=question["api"] == "responses",
+        **CONNECTIONS,
         **more,
     )
     if "tools" in question["asks"]:
