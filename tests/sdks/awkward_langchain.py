@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 URL, KEY, FILE = sys.argv[1:]
 AT_ONCE = 8
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 CONNECTIONS = {"http_client": httpx.Client(), "http_async_client": httpx.AsyncClient()}
 """Of all models: each would make its own, which takes long."""
 

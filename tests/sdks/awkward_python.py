@@ -11,7 +11,7 @@ import openai
 
 from tests.sdks.awkward import Json, Outcome
 
-TIMEOUT_S = 30
+TIMEOUT_S = 120
 AT_ONCE = 8
 
 Ask = Callable[[Any, str, Json], Awaitable[Any]]
