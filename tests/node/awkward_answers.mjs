@@ -6,7 +6,7 @@ import { APICallError, AISDKError, generateText, jsonSchema, streamText, tool } 
 import OpenAI from "openai";
 
 const AT_ONCE = 8;
-const TIMEOUT_MS = 30_000;
+const TIMEOUT_MS = 120_000;
 
 const [name, url, key, file] = process.argv.slice(2);
 globalThis.AI_SDK_LOG_WARNINGS = false;
