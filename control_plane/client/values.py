@@ -48,9 +48,17 @@ class ChatChunk(BaseModel):
 
 
 class SaidAnswer(CallAnswer):
-    """What the model said; tool calls only where it made any."""
+    """What the model said; all but the text only where it is there."""
 
     tool_calls: Sequence[Json] | None = None
+    native_finish_reason: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    thinking_blocks: Sequence[Json] | None = None
+    reasoning_details: Sequence[Json] | None = None
+    images: Sequence[Json] | None = None
+    annotations: Sequence[Json] | None = None
+    audio: Json | None = None
 
 
 class SaidMetadata(CallMetadata):

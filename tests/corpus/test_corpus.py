@@ -30,7 +30,8 @@ async def found(
     sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Found:
     """What is wrong with the cases that this run selects: all are asked at once, which is much faster."""
-    selected = {item.callspec.params.get("case") for item in request.session.items if hasattr(item, "callspec")}
+    asked = (item.callspec.params.get("case") for item in request.session.items if hasattr(item, "callspec"))
+    selected = {case for case in asked if isinstance(case, Case)}
     cases = [(number, case) for number, case in enumerate(CASES) if case in selected]
     folder = tmp_path_factory.mktemp("corpus")
     file = folder / "control_plane.db"
@@ -39,8 +40,8 @@ async def found(
         config = write_config(folder, config_of([case for _, case in cases], provider))
         async with serving(settings_for(f"sqlite:///{file}", config)) as server:
             is_complete = len(cases) <= FEW or os.environ.get("CORPUS") == "all"
-            asked = list(requests_of(cases, is_complete=is_complete))
-            found = await run_corpus(server, provider, file, asked)
+            requests = list(requests_of(cases, is_complete=is_complete))
+            found = await run_corpus(server, provider, file, requests)
         assert not provider.unknown, provider.unknown
     return found
 
