@@ -67,10 +67,10 @@ async def test_a_free_type_of_job_can_be_had_without_credits(server: Server) -> 
 
 @pytest.fixture
 def unpriced(provider: Provider, tmp_path: Path, database_url: str) -> Settings:
-    """A model of which nobody knows the price."""
+    """A model that is priced by the picture answers with text, of which nobody knows the price."""
     config = config_for(provider)
     deployment = next(each for each in config["model_list"] if each["model_name"] == "ok")
-    deployment["model_info"] = {"id": "unpriced"}
+    deployment["model_info"] = {"id": "by-the-picture", "mode": "image_generation", "input_cost_per_image": 0.01}
     return settings_for(database_url, write_config(tmp_path, config))
 
 
