@@ -11,6 +11,10 @@ MOST_DOLLARS = 100_000.0
 
 def tokens_of(value: Any) -> int | None:
     """A count of tokens; None for what cannot be one."""
+    if value is None:
+        return None
+    if type(value) is int:
+        return value if 0 <= value <= MOST_TOKENS else None
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
