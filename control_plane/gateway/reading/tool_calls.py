@@ -47,6 +47,7 @@ class _Call:
     extra: dict[str, Any] = field(default_factory=dict)
     waiting: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
+    length: int = 0
     is_begun: bool = False
 
     def written(self) -> str:
@@ -54,8 +55,11 @@ class _Call:
         return "".join((*self.said, *self.waiting))
 
     def is_whole(self) -> bool:
-        """Whether its arguments are a JSON document by themselves. Long ones are not looked at each time."""
-        if sum(map(len, self.said)) + sum(map(len, self.waiting)) > MOST_LOOKED_AT:
+        """Whether its arguments are a JSON object or array by themselves. Long ones are not looked at each time, nor those
+        whose last piece cannot end one: some providers repeat the name with every piece.
+        """
+        last = (self.waiting or self.said or [""])[-1].rstrip()
+        if self.length > MOST_LOOKED_AT or not last.endswith(("}", "]")):
             return False
         try:
             orjson.loads(self.written())
@@ -102,6 +106,7 @@ class ToolCallReader:
         arguments = self._halves.join(arguments, (call.number, self._choice))
         if arguments:
             call.waiting.append(arguments)
+            call.length += len(arguments)
             self._write(call, events)
         return events
 
