@@ -24,6 +24,7 @@ __all__ = [
     "is_listed_to_read_pdfs",
     "is_price",
     "listed_as",
+    "listed_under",
     "nearest_listed",
     "provider_of",
 ]
@@ -45,11 +46,14 @@ INPUT_ONLY = frozenset({"embedding", "rerank", "moderation"})
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What the list says of a model: whose it is, what it is for, and its prices in US dollars."""
+    """What the list says of a model: whose it is, what it is for, its prices in US dollars, and the most tokens of an
+    answer.
+    """
 
     provider: str
     mode: str | None
     prices: Mapping[str, Any]
+    max_output_tokens: Any = None
 
     @property
     def is_priced(self) -> bool:
@@ -94,7 +98,16 @@ def listed_as(model: str, *, base_model: str | None = None) -> Listed | None:
     if provider is None:
         return None
     found = (listed.get(candidate) for candidate in _spellings(provider, base_model or model))
-    return next((entry for entry in found if entry and _may_use_price(provider, entry.provider)), None)
+    return next((entry for entry in found if entry and entry.prices and _may_use_price(provider, entry.provider)), None)
+
+
+def listed_under(key: str) -> Listed | None:
+    """What the list says under exactly this key.
+
+    Not asked of LiteLLM: it writes a deployment's `model_info` into its own copy, where it then is true of every other
+    deployment of that model, also when the first is gone.
+    """
+    return _listed().get(key)
 
 
 def is_listed(model: str, *, base_model: str | None = None) -> bool:
@@ -158,13 +171,14 @@ def _may_use_price(provider: str, owner: str) -> bool:
 
 @lru_cache(maxsize=1)
 def _listed() -> Mapping[str, Listed]:
-    """Every priced model of LiteLLM's list. 20 ms to read, 4 000 small tables to keep."""
-    listed = {}
-    for model, entry in _entries().items():
-        prices = {name: price for name, price in entry.items() if is_price(name)}
-        if prices:
-            listed[model] = Listed(str(entry.get("litellm_provider", "")), entry.get("mode"), prices)
-    return listed
+    """Every model of LiteLLM's list. 20 ms to read, 4 000 small tables to keep."""
+    return {model: _listed_model(entry) for model, entry in _entries().items()}
+
+
+def _listed_model(entry: Mapping[str, Any]) -> Listed:
+    prices = {name: price for name, price in entry.items() if is_price(name)}
+    limit = entry.get("max_output_tokens") or entry.get("max_tokens")
+    return Listed(str(entry.get("litellm_provider", "")), entry.get("mode"), prices, limit)
 
 
 @lru_cache(maxsize=1)

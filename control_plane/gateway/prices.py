@@ -13,6 +13,7 @@ from typing import Any
 from control_plane.chat import CallRequest, ChatRequest, PlainRequest, Rate
 from control_plane.completion.usage import Usage
 from control_plane.gateway.deployments import Deployment
+from control_plane.gateway.price_list import listed_under
 from control_plane.gateway.price_names import is_price
 from control_plane.gateway.rates import money, rate_of
 from control_plane.units import NanoUsd
@@ -59,7 +60,7 @@ def price_tag(deployment: Deployment) -> PriceTag:
     model = model.replace(f"/{BRIDGE}", "/", 1).removeprefix(BRIDGE)
     base = deployment.info.get("base_model") or deployment.params.get("base_model")
     listed = _listed(litellm, str(base or model), provider)
-    limit = deployment.info.get("max_output_tokens") or listed.get("max_output_tokens") or listed.get("max_tokens")
+    limit = deployment.info.get("max_output_tokens") or listed.get("max_output_tokens")
     mode = deployment.info.get("mode") or listed.get("mode")
     has_own = any(is_price(key) and value is not None for key, value in deployment.info.items())
     rate = rate_of(
@@ -81,7 +82,11 @@ def _listed(litellm: Any, model: str, provider: str) -> Mapping[str, Any]:
     except Exception:  # noqa: BLE001  # LiteLLM raises a bare Exception
         return {}
     entry = litellm.model_cost.get(known.get("key")) or {}
-    return {**entry, **{name: value for name, value in known.items() if value or not is_price(name) or name in entry}}
+    info = {**entry, **{name: value for name, value in known.items() if value or not is_price(name) or name in entry}}
+    if not entry:  # a model that LiteLLM prices by its family
+        return info
+    listed = listed_under(str(known["key"]))
+    return {**info, "mode": listed and listed.mode, "max_output_tokens": listed and listed.max_output_tokens}
 
 
 def _geography(listed: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from control_plane.chat import PlainRequest, ProviderCall, SpendReport
+from control_plane.chat import ChatRequest, PlainRequest, ProviderCall, SpendReport
 from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed
 from control_plane.gateway.deployments import Deployment
@@ -54,6 +54,22 @@ async def test_embeddings_without_usage_are_counted(gateway_for: Opener, embeddi
     answer = await gateway.ask(embed("nousage"))
     assert answer.usage == Usage(prompt_tokens=2, is_estimated=True)
     assert answer.cost == 2_000
+
+
+async def test_what_one_deployment_says_of_its_model_is_not_true_of_another(
+    gateway_for: Opener, deploy: Deploy
+) -> None:
+    """LiteLLM keeps it under the model's name, and so did the next deployment of that model."""
+    priced = {name: PRICES[name] for name in ("input_cost_per_token", "output_cost_per_token")}
+    for model, mode in (("openai/gpt-4o", "embedding"), ("openai/not-listed", "chat")):
+        await gateway_for(deploy("ok", info={**priced, "mode": mode, "max_output_tokens": 5}, model=model))
+    chats = await gateway_for(deploy("ok", info=priced, model="openai/gpt-4o"))
+    unknown = await gateway_for(deploy("ok", info=priced, model="openai/not-listed"))
+    assert not chats.takes(["ok"], PlainRequest("embeddings", {}, []))
+    assert unknown.takes(["ok"], PlainRequest("embeddings", {}, []))
+    free = ChatRequest([{"role": "user", "content": "hi"}])
+    assert chats.demand(["ok"], free).max_tokens == 16_384
+    assert unknown.demand(["ok"], free).max_tokens > 5
 
 
 async def test_a_failure_is_one_of_ours(gateway_for: Opener, embedding: Deploy) -> None:
