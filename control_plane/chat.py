@@ -118,7 +118,7 @@ class Rate:
     call: int = 0
     file: int = 0
     answers: int = 1
-    tiers: Mapping[str, "Rate"] = field(default_factory=dict)
+    tiers: Mapping[str, "Rate"] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from control_plane.gateway.relay import Relay
 from control_plane.gateway.relay_checks import litellms_cost
 from control_plane.gateway.relay_stream import RelayStream
 from control_plane.gateway.relay_targets import Target
-from control_plane.gateway.settling import settle, text_of
+from control_plane.gateway.settling import settle
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
@@ -91,8 +91,7 @@ class RelayedAttempt:
         serving = self._target.serving
         try:
             events, chunks = await self._relay.complete(self._target, self._request)
-            texts = [text_of(event) for event in events]
-            usage, cost = await settle(serving.tag, self._request, chunks.usage, texts, is_whole=True)
+            usage, cost = await settle(serving.tag, self._request, chunks.usage, events, is_whole=True)
         except Exception as exc:
             self._failed(exc)
             raise

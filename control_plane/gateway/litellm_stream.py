@@ -16,7 +16,7 @@ from control_plane.gateway.errors import failed_with
 from control_plane.gateway.reading.answer import BROKEN_OFF
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.reports import Attempt
-from control_plane.gateway.settling import said_cost
+from control_plane.gateway.settling import said_cost, text_of
 from control_plane.gateway.streams import EventStream, Serving
 from control_plane.gateway.tap import Tap
 from control_plane.units import NanoUsd
@@ -127,5 +127,5 @@ class LiteLlmStream(EventStream):
         """
         if self._serving is self._opened_by:
             return any(getattr(kept, "usage", None) is not None for kept in reversed(self._source.chunks))
-        ours = await prices.estimate(self._serving.tag, self._request, self._texts())
+        ours = await prices.estimate(self._serving.tag, self._request, list(map(text_of, self._events())))
         return (usage.prompt_tokens, usage.completion_tokens) != (ours.prompt_tokens, ours.completion_tokens)

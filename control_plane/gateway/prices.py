@@ -7,18 +7,20 @@ under the id of a deployment without prices LiteLLM would find one of zero and s
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from control_plane.chat import CallRequest, ChatRequest, PlainRequest, Rate
 from control_plane.completion.usage import Usage
 from control_plane.gateway.deployments import Deployment
+from control_plane.gateway.plain_prices import PlainPrice, plain_price
 from control_plane.gateway.price_list import listed_under
 from control_plane.gateway.price_names import is_price
 from control_plane.gateway.rates import money, rate_of
 from control_plane.units import NanoUsd
 
-__all__ = ["PriceTag", "cost", "cost_of", "estimate", "money", "price_tag", "said_cost", "warm_up"]
+__all__ = ["PriceTag", "cost_of", "estimate", "litellms_cost", "money", "price_tag", "said_cost", "warm_up"]
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,8 @@ BRIDGE = "responses/"
 class PriceTag:
     """Where LiteLLM finds the price of a deployment, and the model whose tokenizer counts for it.
 
-    `mode`: what its model is for (`chat`, `embedding`), where somebody says so.
+    `mode`: what its model is for (`chat`, `embedding`), where somebody says so. `plain`: its three prices, where LiteLLM
+    calculates with no more.
     """
 
     model: str
@@ -44,6 +47,7 @@ class PriceTag:
     tokenizer_model: str
     rate: Rate = field(default_factory=Rate)
     mode: str | None = None
+    plain: PlainPrice | None = None
 
 
 def price_tag(deployment: Deployment) -> PriceTag:
@@ -63,14 +67,10 @@ def price_tag(deployment: Deployment) -> PriceTag:
     limit = deployment.info.get("max_output_tokens") or listed.get("max_output_tokens")
     mode = deployment.info.get("mode") or listed.get("mode")
     has_own = any(is_price(key) and value is not None for key, value in deployment.info.items())
-    rate = rate_of(
-        {**_geography(listed), **deployment.info} if has_own else listed,
-        limit=limit,
-        mode=mode,
-        model=f"{provider}/{base or name}",
-        params=deployment.params,
-    )
-    return PriceTag(deployment.id if has_own else str(base or model), provider, name, rate, mode)
+    info = {**_geography(listed), **deployment.info} if has_own else listed
+    rate = rate_of(info, limit=limit, mode=mode, model=f"{provider}/{base or name}", params=deployment.params)
+    tag = PriceTag(deployment.id if has_own else str(base or model), provider, name, rate, mode)
+    return replace(tag, plain=plain_price(info, partial(_tried, tag)))
 
 
 def _listed(litellm: Any, model: str, provider: str) -> Mapping[str, Any]:
@@ -94,23 +94,6 @@ def _geography(listed: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in listed.items() if "multiplier" in name or name == "provider_specific_entry"}
 
 
-def cost(tag: PriceTag, reported: Any, *, service_tier: str | None = None) -> NanoUsd | None:
-    """The price of LiteLLM's `Usage`, with cached and reasoning tokens. None when nobody knows it.
-
-    LiteLLM calculates 0 for tokens that have no price, without a word: that is not a price.
-    """
-    import litellm  # noqa: PLC0415  # see library.py
-
-    try:
-        parts = litellm.cost_per_token(
-            model=tag.model, custom_llm_provider=tag.provider, usage_object=reported, service_tier=service_tier
-        )
-    except Exception:
-        log.exception("price_missing", extra={"model": tag.model})
-        return None
-    return said_cost(tag, sum(parts))
-
-
 def said_cost(tag: PriceTag, dollars: float) -> NanoUsd | None:
     """What LiteLLM said an answer costs, or None when its 0 only means that it knows no price."""
     return money(dollars) if dollars or tag.rate.is_known else None
@@ -118,9 +101,37 @@ def said_cost(tag: PriceTag, dollars: float) -> NanoUsd | None:
 
 def cost_of(tag: PriceTag, usage: Usage) -> NanoUsd | None:
     """The price of a usage, each kind of its tokens at its own, in the tier that served it. None when nobody knows it."""
+    plain = tag.plain.of(usage) if tag.plain else None
+    if plain is not None:
+        return plain
+    try:
+        return litellms_cost(tag, usage)
+    except Exception:
+        log.exception("price_missing", extra={"model": tag.model})
+        return None
+
+
+def litellms_cost(tag: PriceTag, usage: Usage) -> NanoUsd | None:
+    """The same, as LiteLLM calculates it. Raises: what LiteLLM does, of a model that it does not know.
+
+    LiteLLM calculates 0 for tokens that have no price, without a word: that is not a price.
+    """
     import litellm  # noqa: PLC0415  # see library.py
 
-    return cost(tag, litellm.Usage(**usage_json(usage)), service_tier=usage.service_tier)
+    parts = litellm.cost_per_token(
+        model=tag.model,
+        custom_llm_provider=tag.provider,
+        usage_object=litellm.Usage(**usage_json(usage)),
+        service_tier=usage.service_tier,
+    )
+    return said_cost(tag, sum(parts))
+
+
+def _tried(tag: PriceTag, usage: Usage) -> NanoUsd | None:
+    try:
+        return litellms_cost(tag, usage)
+    except Exception:  # noqa: BLE001  # a model that LiteLLM does not know is said where it is asked for
+        return None
 
 
 def usage_json(usage: Usage) -> dict[str, Any]:

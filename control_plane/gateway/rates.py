@@ -7,6 +7,7 @@ a call, so the rate of a direction is the dearest of them all.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from control_plane.chat import MILLION, Rate
@@ -91,21 +92,32 @@ def rate_of(
     return rate if tier is None else replace(at_tier(rate, str(tier)), tiers=rate.tiers)
 
 
+def tier_of(asked: str | None) -> str:
+    """The kind of tier that a request asks for: `standard`, `auto`, the ending of a tier's prices, or `unknown`."""
+    word = (asked or "auto").lower()
+    if word in ("default", "standard", "standard_only", "flex"):
+        return "standard"
+    return word if word == "auto" else names.TIERS.get(word, "unknown")
+
+
 def at_tier(rate: Rate, asked: str | None) -> Rate:
     """The rate at the service tier that a request asks for. Never below the standard one: a provider may serve it so.
 
     `auto`, which is what OpenAI understands when nothing is asked, may be served as priority, by the account's settings.
     A tier that LiteLLM does not price apart costs the standard price; what a word of no known tier costs is not known.
     """
-    word = (asked or "auto").lower()
-    if word in ("default", "standard", "standard_only", "flex"):
+    return _at_tier(rate, tier_of(asked))
+
+
+@lru_cache(maxsize=1_024)  # the same few for every call
+def _at_tier(rate: Rate, tier: str) -> Rate:
+    if tier == "standard":
         return rate
-    ending = names.TIERS.get(word)
-    chosen = ["priority"] if word == "auto" else [ending] if ending else list(rate.tiers)
+    chosen = ["priority"] if tier == "auto" else list(rate.tiers) if tier == "unknown" else [tier]
     tiers = [rate.tiers[each] for each in chosen if each in rate.tiers]
     if not tiers:
         return rate
-    likely = rate.likely_input if word == "auto" else max(each.likely_input or 0 for each in (rate, *tiers))
+    likely = rate.likely_input if tier == "auto" else max(each.likely_input or 0 for each in (rate, *tiers))
     return replace(
         rate,
         input=max(each.input for each in (rate, *tiers)),

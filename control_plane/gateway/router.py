@@ -32,7 +32,7 @@ from control_plane.gateway.endpoints import METHODS, MODES, cost_of, plain_answe
 from control_plane.gateway.errors import translate
 from control_plane.gateway.litellm_stream import LiteLlmStream
 from control_plane.gateway.reports import ATTEMPT, MARK, Attempt
-from control_plane.gateway.settling import said_cost, settle, text_of
+from control_plane.gateway.settling import said_cost, settle
 from control_plane.gateway.shutdown import close_clients, close_redis, last_reports, take_out
 from control_plane.gateway.streams import AnswerStream, Serving
 from control_plane.gateway.tap import Tap
@@ -215,8 +215,7 @@ class Gateway:
         serving = self._who(attempt, call)
         chunks, events = tap.answer_of(response)
         attempt.cost = said_cost(serving.tag, chunks.usage)
-        texts = [text_of(event) for event in events]
-        usage, cost = await settle(serving.tag, request, chunks.usage, texts, is_whole=True)
+        usage, cost = await settle(serving.tag, request, chunks.usage, events, is_whole=True)
         if cost is None:
             cost = cost_of(response, serving.tag)
         return Completion.of(events, Ending(chunks.finishes(), usage, cost), serving.served)

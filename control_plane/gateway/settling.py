@@ -33,18 +33,18 @@ def text_of(event: Content) -> str:
 
 
 async def settle(
-    tag: PriceTag, request: ChatRequest, reported: ReportedUsage, texts: Sequence[str], *, is_whole: bool
+    tag: PriceTag, request: ChatRequest, reported: ReportedUsage, events: Sequence[Content], *, is_whole: bool
 ) -> tuple[Usage, NanoUsd | None]:
-    """Usage and cost of an answer with these `texts`; the cost is None when nobody knows the price.
+    """Usage and cost of an answer of these events; the cost is None when nobody knows the price.
 
     A side that the provider did not count is counted here, and so is the output of an answer that was cut off, of which
     providers report what they had written when they last did.
     """
     prompt_tokens = reported.prompt_tokens()
-    completion_tokens = reported.completion_tokens(has_content=any(texts))
+    completion_tokens = reported.completion_tokens(has_content=any(map(text_of, events)))
     is_estimated = prompt_tokens is None or completion_tokens is None
     if is_estimated or not is_whole:
-        ours = await prices.estimate(tag, request, texts)
+        ours = await prices.estimate(tag, request, [text_of(event) for event in events])
         if prompt_tokens is None:
             prompt_tokens = ours.prompt_tokens
         if completion_tokens is None or (not is_whole and completion_tokens < ours.completion_tokens):

@@ -18,7 +18,7 @@ from control_plane.completion.usage import Usage
 from control_plane.gateway.errors import translate
 from control_plane.gateway.prices import PriceTag
 from control_plane.gateway.reading.chunks import ChunkReader
-from control_plane.gateway.settling import settle, text_of
+from control_plane.gateway.settling import settle
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class EventStream(ABC):
         The cost is None when nobody knows the price.
         """
         reported = self._reader().usage
-        return await settle(self._serving.tag, self._request, reported, self._texts(), is_whole=self._is_whole)
+        return await settle(self._serving.tag, self._request, reported, self._events(), is_whole=self._is_whole)
 
     async def aclose(self) -> None:
         """Closes the connection to the provider, at once, if it is still open. Any number of times.
@@ -142,9 +142,9 @@ class EventStream(ABC):
         self._is_closed = self._is_over = True
         await self._let_go()
 
-    def _texts(self) -> Sequence[str]:
-        """The texts of what came that cost tokens."""
-        return [text_of(event) for event in (*self._taken, *self._ready)]
+    def _events(self) -> Sequence[Content]:
+        """What came so far."""
+        return (*self._taken, *self._ready)
 
     async def _read_on(self) -> None:
         """As `_read`; what breaks off an answer is kept until the events before it are taken."""

@@ -27,6 +27,8 @@ Json = dict[str, Any]
 def message_of(message: Message) -> Json:
     """A whole message. What it does not have is left out, but for `content`."""
     text = message.text
+    if len(message.parts) == 1 and isinstance(message.parts[0], Text) and not message.reasoning_details:
+        return {"role": "assistant", "content": text}  # most are no more than that
     has_other = bool(message.tool_calls or message.refusal or message.pictures or message.audio)
     said: Json = {"role": "assistant", "content": text or (None if has_other else "")}
     more: Json = {

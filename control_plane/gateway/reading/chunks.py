@@ -11,7 +11,7 @@ from control_plane.completion.events import Broken, Event, ProviderFault
 from control_plane.completion.finish import Finish, finish_of, is_failure, said_of
 from control_plane.gateway.reading.faults import find_fault
 from control_plane.gateway.reading.json_text import whole_text
-from control_plane.gateway.reading.message import MessageReader
+from control_plane.gateway.reading.message import PLAIN, MessageReader
 from control_plane.gateway.reading.tool_calls import TooManyCalls
 from control_plane.gateway.reading.usage import ReportedUsage
 
@@ -19,6 +19,11 @@ Json = Mapping[str, Any]
 
 STOPS = ("stop_reason", "matched_stop", "stop_sequence")
 """Where servers report which stop sequence was met: vLLM, SGLang, others. A number there is a token, and no sequence."""
+
+ORDINARY_CHUNK = frozenset(
+    {"id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation", "choices", "usage"}
+)
+ORDINARY_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 
 NOT_A_CHUNK = ProviderFault(500, text="not a part of an answer")
 EMPTY = ProviderFault(500, "empty_answer", text="the provider's answer is empty")
@@ -60,11 +65,43 @@ class ChunkReader:
 
     def take(self, document: Any, *, is_error: bool = False) -> list[Event]:
         """A chunk, a whole answer, or a list of such. `is_error`: it comes under the name of an error."""
-        events: list[Event] = []
+        text = None if is_error else self._ordinary_text(document)
+        if text:
+            events = self._messages[document["choices"][0]["index"]].text(text)
+            self.has_content = self.has_content or bool(events)
+            return events
+        events = []
         for inner in document if isinstance(document, list) and document else [document]:
             if not self.is_broken:
                 events += self._take_document(inner, is_error=is_error)
         return events
+
+    def _ordinary_text(self, document: Any) -> str | None:  # noqa: PLR0911 - each ends where a chunk may be another
+        """The text of a chunk that adds nothing else to an answer that has begun; None of any other.
+
+        Nearly every chunk is one, and reading it as if it could be anything costs several times as much.
+        """
+        if not self.told_id or self.is_broken or type(document) is not dict:
+            return None
+        if not document.keys() <= ORDINARY_CHUNK or document.get("usage") is not None:
+            return None
+        choices = document.get("choices")
+        if type(choices) is not list or len(choices) != 1 or type(choice := choices[0]) is not dict:
+            return None
+        if not choice.keys() <= ORDINARY_CHOICE or choice.get("finish_reason") is not None:
+            return None
+        if choice.get("logprobs") is not None or document.get("service_tier") not in (None, self.usage.service_tier):
+            return None
+        delta, index = choice.get("delta"), choice.get("index")
+        if (
+            type(delta) is not dict
+            or not delta.keys() <= PLAIN
+            or type(index) is not int
+            or index not in self._messages
+        ):
+            return None
+        content = delta.get("content")
+        return content if type(content) is str else None
 
     def _take_document(self, document: Any, *, is_error: bool) -> list[Event]:
         if (fault := _fault(document, is_error=is_error)) is not None:

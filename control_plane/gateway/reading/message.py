@@ -67,6 +67,12 @@ class MessageReader:
             {name: value for name, value in said.items() if name not in known} if known else said, logprobs, events
         )
 
+    def text(self, text: str) -> list[Event]:
+        """A delta that is only text."""
+        self._in_deltas.add("content")
+        text = self._halves.join(text, "content")
+        return [Text(text, self._choice)] if text else []
+
     def add_text(self, text: str, logprobs: Json | None, events: list[Event]) -> None:
         """Some text."""
         text = self._halves.join(text, "content")

@@ -44,6 +44,9 @@ PLACES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 """Where providers report each count; the first place that holds one counts."""
 
+Places = dict[str, "tuple[str, int] | Places"]
+"""Places by their keys, a level for each: at the end the count's name, and how many places of it come first."""
+
 MOST_TIER = 40
 """Characters of a service tier's name."""
 
@@ -60,14 +63,13 @@ class ReportedUsage:
         """One `usage` of an answer or a chunk, whatever it is."""
         if not isinstance(reported, dict):
             return
-        for name, places in PLACES.items():
-            for place in places:
-                count = tokens_of(_at(reported, place))
-                if count is not None:
-                    self.counts[name] = max(count, self.counts.get(name, 0))
-                    break
+        found: dict[str, tuple[int, int]] = {}
+        _find_counts(reported, _BY_KEY, found)
+        for name, (_, count) in found.items():
+            self.counts[name] = max(count, self.counts.get(name, 0))
         self._take_anthropic(reported)
-        self._take_reasoning_beside(reported)
+        if "reasoning_tokens" in found:
+            self._take_reasoning_beside(reported, found["reasoning_tokens"][1])
         cost = _cost(reported)
         if cost is not None:
             self.cost = max(cost, self.cost or 0.0)
@@ -119,31 +121,55 @@ class ReportedUsage:
         ]
         self.counts["prompt_tokens"] = max(sum(parts), self.counts.get("prompt_tokens", 0))
 
-    def _take_reasoning_beside(self, reported: Json) -> None:
+    def _take_reasoning_beside(self, reported: Json, reasoning: int) -> None:
         """xAI and Gemini's OpenAI endpoint leave reasoning out of the output, and count it in the total."""
+        if not reasoning:
+            return
         names = ("total_tokens", "prompt_tokens", "completion_tokens")
         total, prompt, completion = (tokens_of(reported.get(name)) for name in names)
         if total is None or prompt is None or completion is None:
             return
-        places = PLACES["reasoning_tokens"]
-        reasoning = next((count for place in places if (count := tokens_of(_at(reported, place))) is not None), 0)
-        if reasoning and total == prompt + completion + reasoning:
+        if total == prompt + completion + reasoning:
             self.counts["completion_tokens"] = max(completion + reasoning, self.counts.get("completion_tokens", 0))
 
 
-def _at(reported: Json, place: tuple[str, ...]) -> Any:
-    value: Any = reported
-    for key in place:
-        if not isinstance(value, dict):
-            return None
-        value = value.get(key)
-    return value
+def _by_key() -> Places:
+    root: Places = {}
+    for name, places in PLACES.items():
+        for rank, (*above, key) in enumerate(places):
+            level = root
+            for each in above:
+                below = level.setdefault(each, {})
+                assert isinstance(below, dict), "no count has others in it"
+                level = below
+            level[key] = (name, rank)
+    return root
+
+
+_BY_KEY = _by_key()
+
+
+def _find_counts(reported: Json, places: Places, found: dict[str, tuple[int, int]]) -> None:
+    """Adds each count that stands at one of the places, with the place's rank: the first of its places counts."""
+    for key, value in reported.items():
+        place = places.get(key)
+        if place is None or value is None:
+            continue
+        if isinstance(place, dict):
+            if isinstance(value, dict):
+                _find_counts(value, place, found)
+            continue
+        name, rank = place
+        count = tokens_of(value)
+        if count is not None and (name not in found or rank < found[name][0]):
+            found[name] = (rank, count)
 
 
 def _cost(reported: Json) -> float | None:
     """What OpenRouter charges: its own price and, with a key of the operator's, what the provider behind it charges."""
     cost = dollars_of(reported.get("cost"))
-    upstream = dollars_of(_at(reported, ("cost_details", "upstream_inference_cost")))
+    details = reported.get("cost_details")
+    upstream = dollars_of(details.get("upstream_inference_cost")) if isinstance(details, dict) else None
     if reported.get("is_byok") is False or not upstream:
         return cost
     return (cost or 0.0) + upstream
