@@ -326,7 +326,7 @@ def test_a_model_that_litellm_would_bill_nothing_is_a_mistake(file: Path, inner:
     ],
 )
 def test_a_model_with_a_price_or_declared_free_is_accepted(file: Path, inner: str, info: str) -> None:
-    assert load(file, deployment(inner, info=info)).router.deployments
+    assert load(file, deployment(inner, info=info), AZURE_API_BASE="https://mine.example").router.deployments
 
 
 def test_prices_are_moved_to_where_litellm_does_not_read_them_on_every_call(file: Path) -> None:
