@@ -35,6 +35,7 @@ class Metrics:
         self._fallbacks = self._counter("limits_fallbacks", "Times Redis went away and limits were counted alone.")
         self._shared = self._gauge("limits_shared", "1 while limits are counted together in Redis.")
         self._config = Info("control_plane_config", "The version of the YAML in force here.", registry=self._registry)
+        self._refused = self._gauge("config_refused", "1 while the YAML as it stands could not be put in force here.")
         self._tasks = self._gauge("tasks", "Tasks in the event loop.")
         self._in_flight = self._gauge("calls_in_flight", "Calls that run in this process.")
         self._waiting = self._gauge("writes_waiting", "Intents and records that wait for the next group commit.")
@@ -60,6 +61,10 @@ class Metrics:
         """How many calls run, and how many writes wait, is asked when somebody wants to know."""
         self._in_flight.set_function(running)
         self._waiting.set_function(waiting)
+
+    def watch_config(self, *, is_refused: Callable[[], bool]) -> None:
+        """Whether the YAML as it stands was refused is asked when somebody wants to know."""
+        self._refused.set_function(is_refused)
 
     def call_opened(self, seconds: float) -> None:
         """A call's intent is durable, so long after it was asked for."""

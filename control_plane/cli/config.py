@@ -10,6 +10,7 @@ import typer
 
 from control_plane.cli import findings
 from control_plane.cli.applying import Change, put_in_force
+from control_plane.cli.importing import import_file
 from control_plane.cli.servers import Servers
 from control_plane.cli.trial import inspect_and_build
 from control_plane.errors import InvalidConfig
@@ -39,8 +40,8 @@ def check(
     path: Annotated[
         Path, typer.Argument(envvar="CONTROL_PLANE_CONFIG", help="The file to check.", show_default=True)
     ] = Path("litellm_config.yaml"),
-    no_env: NoEnv = False,  # noqa: FBT002 - typer makes an option of it
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,  # noqa: FBT002
+    no_env: NoEnv = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
     """Check the file, build what a server would build from it, and list every mistake by line. Exits with 1 if there is one."""
     inspection = _inspected(path, None if no_env else os.environ)
@@ -50,14 +51,14 @@ def check(
 
 
 @config_app.command()
-def diff(new: NewFile, no_env: NoEnv = False) -> None:  # noqa: FBT002
+def diff(new: NewFile, no_env: NoEnv = False) -> None:
     """Show what a new version would change of the file in use, after checking it. Shows no keys and addresses."""
     environ = None if no_env else os.environ
     _show_changes(Settings(), _checked(new, environ), environ)
 
 
 @config_app.command()
-def access(new: NewFile, url: Url = None, yes: Yes = False) -> None:  # noqa: FBT002
+def access(new: NewFile, url: Url = None, yes: Yes = False) -> None:
     """Name the teams of running servers that a new version takes model groups from. Asks whether it may, or needs --yes."""
     catalog = _catalog(new, inspect(new, os.environ))
     _require_consent(_lost(_servers(Settings(), url), catalog), yes=yes)
@@ -68,8 +69,8 @@ def apply(
     new: Annotated[Path | None, typer.Argument(help="The new version; none: the file was edited in its place.")] = None,
     url: Url = None,
     wait_s: WaitS = 40,
-    yes: Yes = False,  # noqa: FBT002
-    offline: Annotated[bool, typer.Option("--offline", help="No server runs: only put it in place.")] = False,  # noqa: FBT002
+    yes: Yes = False,
+    offline: Annotated[bool, typer.Option("--offline", help="No server runs: only put it in place.")] = False,
 ) -> None:
     """Check a new version, put it in the place of the file in use, and wait until every server has it in force.
 
@@ -112,6 +113,9 @@ def follow(file: NewFile, url: Url = None, wait_s: WaitS = 40) -> None:
     typer.echo(rollout.sentence, err=not rollout.is_good)
     if not rollout.is_good:
         raise typer.Exit(1)
+
+
+config_app.command("import")(import_file)
 
 
 @config_app.command()

@@ -78,8 +78,26 @@ def inspect(path: File, environ: Mapping[str, str] | None) -> Inspection:
 def _inspect(path: File, environ: Mapping[str, str] | None) -> Inspection:
     problems = Problems(str(path))
     text = _read(path, problems)
-    values = None if text is None else _values(text, environ, problems)
-    if text is None or values is None or report_unwritable(values, problems):
+    return Inspection(None, problems) if text is None else inspect_text(text, environ, problems)
+
+
+def read_file(path: File, problems: Problems) -> Mapping[str, Any] | None:
+    """The sections of a file as they stand there, whatever they mean; None when they cannot be read, which is reported."""
+    text = _read(path, problems)
+    document = None if text is None else read_yaml(text, problems)
+    if document is None or problems.findings("error"):
+        return None
+    problems.locate(document.lines)
+    if not isinstance(document.values, dict):
+        problems.add_at(1, "the file must be a mapping of sections, such as model_list")
+        return None
+    return document.values
+
+
+def inspect_text(text: str, environ: Mapping[str, str] | None, problems: Problems) -> Inspection:
+    """Everything that is found in the text of a file."""
+    values = _values(text, environ, problems)
+    if values is None or report_unwritable(values, problems):
         return Inspection(None, problems)  # pydantic could not say where a key with such characters is
     report_shape(values, problems)
     report_typos(values, problems)

@@ -139,6 +139,9 @@ REFUSED_MODULE_SETTINGS: Mapping[str, str] = {
     "model_fallbacks": _HOPS,
     "model_alias_map": "an alias can send a group's model to another one",
     "guardrails": _UNGUARDED,
+    **dict.fromkeys(
+        ("max_budget", "budget_duration", "max_user_budget", "max_internal_user_budget", "max_end_user_budget"), _BUDGET
+    ),
 }
 """Of `litellm_settings`, beyond what the gateway does not support at all."""
 
