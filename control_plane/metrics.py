@@ -57,14 +57,17 @@ class Metrics:
         )
         self._reconciled = self._gauge("reconciliation_timestamp_seconds", "When the last one was made.", "source")
 
-    def watch(self, *, running: Callable[[], float], waiting: Callable[[], float]) -> None:
-        """How many calls run, and how many writes wait, is asked when somebody wants to know."""
+    def watch(
+        self,
+        *,
+        running: Callable[[], float],
+        waiting: Callable[[], float],
+        is_config_refused: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """How many calls run, how many writes wait, and whether the YAML as it stands was refused: read at each scrape."""
         self._in_flight.set_function(running)
         self._waiting.set_function(waiting)
-
-    def watch_config(self, *, is_refused: Callable[[], bool]) -> None:
-        """Whether the YAML as it stands was refused is asked when somebody wants to know."""
-        self._refused.set_function(is_refused)
+        self._refused.set_function(is_config_refused)
 
     def call_opened(self, seconds: float) -> None:
         """A call's intent is durable, so long after it was asked for."""

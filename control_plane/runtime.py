@@ -13,7 +13,7 @@ from typing import Any
 from control_plane import clock as system_clock
 from control_plane.administration.service import AdministrationService
 from control_plane.cache.service import AnswerCache
-from control_plane.calls.configuration import Configuration, log_warnings
+from control_plane.calls.configuration import Configuration
 from control_plane.calls.lease import Lease
 from control_plane.calls.one_call import OneCallJobs
 from control_plane.calls.placed import PlacedCalls
@@ -124,12 +124,14 @@ async def open_house(
                 clock=clock,
                 refuses_unpriced=settings.refuse_unpriced,
             )
-            metrics.watch(running=lambda: len(calls.in_flight.calls), waiting=lambda: writer.waiting)
             configuration = Configuration(
                 settings.config, groups, calls, lease, next_gateway, environ, is_watched=settings.watch_config
             )
-            metrics.watch_config(is_refused=lambda: configuration.is_refused)
-            log_warnings(catalog)
+            metrics.watch(
+                running=lambda: len(calls.in_flight.calls),
+                waiting=lambda: writer.waiting,
+                is_config_refused=lambda: configuration.is_refused,
+            )
             one_call_jobs = OneCallJobs(jobs, calls)
             house = House(
                 settings=settings,

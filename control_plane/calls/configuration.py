@@ -107,6 +107,7 @@ class Configuration:
 
         Whatever else goes wrong is logged with its traceback, and the version in force stays: calls do not need the new.
         """
+        _log_warnings(self._groups.catalog)
         while True:
             try:
                 async with asyncio.timeout(LOOK_S):
@@ -155,7 +156,7 @@ class Configuration:
             if catalog.generation == before.generation:
                 return Reloaded(before.generation, before.generation, [])
         done = Reloaded(before.generation, catalog.generation, changes(before, catalog))
-        log_warnings(catalog)
+        _log_warnings(catalog)
         log.info("config_reloaded", extra={"generation": done.generation, "before": done.before})
         await self._lease.announce(done.generation)
         return done
@@ -200,7 +201,7 @@ class Configuration:
         return state == await asyncio.to_thread(_state_of, self._file)
 
 
-def log_warnings(catalog: Catalog) -> None:
+def _log_warnings(catalog: Catalog) -> None:
     """Writes down what a version says that has no effect here."""
     if catalog.warnings:
         log.warning("config_not_used", extra={"generation": catalog.generation, "warnings": list(catalog.warnings)})

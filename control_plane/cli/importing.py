@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -80,7 +81,7 @@ def _summary(report: Report) -> str:
     )
 
 
-def _json(made: Imported, mistakes: list[str], *, is_written: bool) -> str:
+def _json(made: Imported, mistakes: Sequence[str], *, is_written: bool) -> str:
     report = {
         "ok": not mistakes,
         "mistakes": list(mistakes),

@@ -51,8 +51,7 @@ async def _job(app: httpx.AsyncClient, group: str | None) -> None:
     job_id = (await answered(app.post("/api/jobs/create", json={"job_type": "smoke"})))["job_id"]
     try:
         called = await answered(app.post(f"/api/jobs/{job_id}/llm-call", json=body, headers=ANEW))
-        if called["metadata"]["cached"]:
-            raise GuestFailed(f"{group} answered from the response cache, so that no provider was asked.")
+        _require_anew(group, is_cached=called["metadata"]["cached"])
         model, ms = called["metadata"]["model"], called["metadata"]["latency_ms"]
         typer.echo(f"{group} answers: {model} was asked anew, past the response cache, and took {ms} ms.")
         pieces = await _streamed(app, job_id, body)
@@ -68,6 +67,11 @@ async def _job(app: httpx.AsyncClient, group: str | None) -> None:
     typer.echo(f"The job is billed: {costs['credits_charged']} credit(s), ${costs['total_cost_usd']:.6f}.")
 
 
+def _require_anew(who: str, *, is_cached: bool) -> None:
+    if is_cached:
+        raise GuestFailed(f"{who} answered from the response cache, so that no provider was asked.")
+
+
 async def _streamed(app: httpx.AsyncClient, job_id: str, body: dict[str, object]) -> int:
     """How many pieces came, up to the end that says all is recorded."""
     pieces = 0
@@ -81,7 +85,6 @@ async def _streamed(app: httpx.AsyncClient, job_id: str, body: dict[str, object]
             if line.startswith("data: "):
                 if "error" in (chunk := json.loads(line.removeprefix("data: "))):
                     raise GuestFailed(f"A stream failed: {chunk['error']['message']}")
-                if chunk.get("cached"):
-                    raise GuestFailed("A stream came from the response cache, so that no provider was asked.")
+                _require_anew("A stream", is_cached=chunk.get("cached", False))
                 pieces += 1
     raise GuestFailed("A stream ended without its [DONE].")

@@ -66,10 +66,8 @@ def import_models(items: Any, report: Reporting) -> Models:
             "litellm_params": _without_refused(params, (*path, "litellm_params"), report),
             "model_info": _info(info if isinstance(info, Mapping) else {}, path, report),
         }
-        if "*" in name or "*" in params["model"]:
-            made = _expanded(one, path, report)
-        else:
-            made = _priced(one, path, report)
+        is_wildcard = "*" in name or "*" in params["model"]
+        made = _expanded(one, path, report) if is_wildcard else _priced(one, path, report)
         models.sources.extend(index for _ in made)
         models.deployments.extend({key: value for key, value in each.items() if value} for each in made)
         if isinstance(info, Mapping) and any(info.get(key) for key in RESTRICTING):

@@ -199,9 +199,9 @@ def _cut(path: Path, file: Mapping[str, Any]) -> Path | None:
 
 def _has(value: Any, path: Path) -> bool:
     for step in path:
-        if (isinstance(value, list) and isinstance(step, int) and step < len(value)) or (isinstance(value, Mapping) and step in value):
+        try:
             value = value[step]
-        else:
+        except (LookupError, TypeError):
             return False
     return True
 
