@@ -195,7 +195,7 @@ async def test_what_cannot_serve_changes_nothing(host: Host, tmp_path: Path) -> 
         (lost := tmp_path / "lost.yaml").write_text(before.replace("teams:\n    - '*'", "teams: [other-*]"))
         taking = await host.run("deploy", CONFIG=str(lost))
         assert taking.code != 0
-        assert "Model group ok is lost by the team acme-corp." in taking.output
+        assert "Model group ok is lost by the teams acme-corp, demo-smoke." in taking.output
         assert in_force.read_text() == before
     assert "unchanged" in await host.succeeds("deploy", KEEP="1", REPLICAS="1")
     assert len(list((host.prefix / "deployments").iterdir())) == 1, "what is not gone back to does not stay"
