@@ -35,6 +35,7 @@ class Metrics:
         self._fallbacks = self._counter("limits_fallbacks", "Times Redis went away and limits were counted alone.")
         self._shared = self._gauge("limits_shared", "1 while limits are counted together in Redis.")
         self._config = Info("control_plane_config", "The version of the YAML in force here.", registry=self._registry)
+        self._refused = self._gauge("config_refused", "1 while the YAML as it stands could not be put in force here.")
         self._tasks = self._gauge("tasks", "Tasks in the event loop.")
         self._in_flight = self._gauge("calls_in_flight", "Calls that run in this process.")
         self._waiting = self._gauge("writes_waiting", "Intents and records that wait for the next group commit.")
@@ -56,10 +57,17 @@ class Metrics:
         )
         self._reconciled = self._gauge("reconciliation_timestamp_seconds", "When the last one was made.", "source")
 
-    def watch(self, *, running: Callable[[], float], waiting: Callable[[], float]) -> None:
-        """How many calls run, and how many writes wait, is asked when somebody wants to know."""
+    def watch(
+        self,
+        *,
+        running: Callable[[], float],
+        waiting: Callable[[], float],
+        is_config_refused: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """How many calls run, how many writes wait, and whether the YAML as it stands was refused: read at each scrape."""
         self._in_flight.set_function(running)
         self._waiting.set_function(waiting)
+        self._refused.set_function(is_config_refused)
 
     def call_opened(self, seconds: float) -> None:
         """A call's intent is durable, so long after it was asked for."""

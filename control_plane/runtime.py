@@ -124,9 +124,13 @@ async def open_house(
                 clock=clock,
                 refuses_unpriced=settings.refuse_unpriced,
             )
-            metrics.watch(running=lambda: len(calls.in_flight.calls), waiting=lambda: writer.waiting)
             configuration = Configuration(
                 settings.config, groups, calls, lease, next_gateway, environ, is_watched=settings.watch_config
+            )
+            metrics.watch(
+                running=lambda: len(calls.in_flight.calls),
+                waiting=lambda: writer.waiting,
+                is_config_refused=lambda: configuration.is_refused,
             )
             one_call_jobs = OneCallJobs(jobs, calls)
             house = House(

@@ -3,17 +3,45 @@ in `litellm_config.yaml` and nowhere else.
 """
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from control_plane.errors import InvalidConfig
 
 PREFIX = "CONTROL_PLANE_"
+
+
+LOCAL = ("unix", "postgresql", "postgres")
+"""Schemes of addresses that may name a socket of this machine instead of a host."""
+
+
+def _address(example: str, *schemes: str) -> Any:
+    """The check of an address, which is never repeated: it may hold a password."""
+    fault = f"must be an address such as {example}"
+
+    def check(value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if text is None:
+            return value
+        try:
+            parts = urlsplit(text)
+            has_place = bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is no number, half an IPv6 address
+            raise ValueError(fault) from None
+        may_be_local = parts.scheme in LOCAL and bool(parts.path)
+        is_numbered = not parts.scheme.startswith("redis") or re.fullmatch(r"/?\d*", parts.path) is not None
+        if parts.scheme not in schemes or not (has_place or may_be_local) or not is_numbered:
+            raise ValueError(fault)
+        return value
+
+    return AfterValidator(check)
 
 
 class FilesSource(PydanticBaseSettingsSource):
@@ -62,13 +90,12 @@ class Settings(BaseSettings):
     var: Path = Field(default=Path("var"), description="Where the generated master key is kept.")
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=8003, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
-    redis_url: SecretStr | None = Field(
+    redis_url: Annotated[SecretStr | None, _address("redis://host:6379/0", "redis", "rediss", "unix")] = Field(
         default=None,
         description="`redis://host:6379/0`: several servers count limits together, share what they know of deployments, and keep answers.",
     )
-    otlp_endpoint: str | None = Field(
+    otlp_endpoint: Annotated[str | None, _address("http://collector:4318", "http", "https")] = Field(
         default=None,
-        pattern=r"^https?://[^/]+",
         description="`http://collector:4318`: an OpenTelemetry collector that gets a trace of every call.",
     )
     database_pool_size: int = Field(default=10, ge=4, description="Postgres connections of one process, at most.")
@@ -111,11 +138,13 @@ class Settings(BaseSettings):
         default=False,
         description="Keep what providers say of failed calls, redacted, for administrators to read at `/costs`.",
     )
-    proxy_database_url: SecretStr | None = Field(
+    proxy_database_url: Annotated[
+        SecretStr | None, _address("postgresql://user@host/litellm", "postgresql", "postgres")
+    ] = Field(
         default=None,
         description="The Postgres of a LiteLLM proxy, whose spend logs `spend reconcile --source proxy` reads.",
     )
-    proxy_url: str | None = Field(
+    proxy_url: Annotated[str | None, _address("http://proxy:4000", "http", "https")] = Field(
         default=None, description="The address of a LiteLLM proxy, when its logs are read over its API instead."
     )
     proxy_key: SecretStr | None = Field(default=None, description="A key of that proxy which may read its spend logs.")

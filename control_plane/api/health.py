@@ -21,7 +21,11 @@ async def live() -> dict[str, str]:
 
 @router.get("/ready", summary="Readiness", responses={503: {"description": "do not send requests here now"}})
 async def ready(house: House) -> Response:
-    """200 when the database answers and the process is not stopping, else 503."""
+    """200 when the database answers and the process is not stopping, else 503.
+
+    `config` is `refused` while the YAML as it stands has mistakes: calls run on the version before, but a server that is
+    started again would not start.
+    """
     is_leaving = house.calls.is_draining or house.calls.is_stopping
     checks = {"database": "ok", "process": "stopping" if is_leaving else "ok"}
     try:
@@ -30,6 +34,7 @@ async def ready(house: House) -> Response:
         log.warning("not_ready", extra={"check": "database"})
         checks["database"] = "unavailable"
     is_ready = all(check == "ok" for check in checks.values())
+    checks["config"] = "refused" if house.configuration.is_refused else "ok"  # the version in force serves
     body = {"status": "ok" if is_ready else "unavailable", "checks": checks}
     return json_response(body, status=200 if is_ready else 503, headers=None if is_ready else {"Retry-After": "2"})
 

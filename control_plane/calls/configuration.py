@@ -80,6 +80,11 @@ class Configuration:
         """Which version of the file is in force in this process."""
         return self._groups.catalog.generation
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the file as it stands is not in force, for a fault of its own: no server would start with it."""
+        return bool(self.problems)
+
     async def list_replicas(self, who: Principal) -> Sequence[Worker]:
         """Every living process and its version of the file. Raises: AdminOnly."""
         who.may_administer()
@@ -102,6 +107,7 @@ class Configuration:
 
         Whatever else goes wrong is logged with its traceback, and the version in force stays: calls do not need the new.
         """
+        _log_warnings(self._groups.catalog)
         while True:
             try:
                 async with asyncio.timeout(LOOK_S):
@@ -150,6 +156,7 @@ class Configuration:
             if catalog.generation == before.generation:
                 return Reloaded(before.generation, before.generation, [])
         done = Reloaded(before.generation, catalog.generation, changes(before, catalog))
+        _log_warnings(catalog)
         log.info("config_reloaded", extra={"generation": done.generation, "before": done.before})
         await self._lease.announce(done.generation)
         return done
@@ -192,6 +199,12 @@ class Configuration:
             return False
         await asyncio.sleep(LOOK_S / 2)  # whoever writes it may not be at its end
         return state == await asyncio.to_thread(_state_of, self._file)
+
+
+def _log_warnings(catalog: Catalog) -> None:
+    """Writes down what a version says that has no effect here."""
+    if catalog.warnings:
+        log.warning("config_not_used", extra={"generation": catalog.generation, "warnings": list(catalog.warnings)})
 
 
 async def _close_behind_last_call(gateway: Gateway) -> None:

@@ -1,27 +1,16 @@
-"""Puts a new version of the configuration in the place of the old one, and sees that the running servers follow."""
+"""Puts a new version of the configuration in the place of the old one, and the old one back if servers refuse it."""
 
 import errno
 import os
 import shutil
 import tempfile
-import time
-from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
-import httpx
+from control_plane.cli.servers import Rollout, Servers
+from control_plane.model_groups.config import generation_of
 
-POLL_S = 0.5
-REQUEST_S = 60  # a large file takes seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """What became of it, in a sentence."""
-
-    is_good: bool
-    sentence: str
+BACKUP = ".previous"
+"""What the old version's name ends with."""
 
 
 def replace_file(file: Path, content: bytes) -> None:
@@ -45,47 +34,52 @@ def replace_file(file: Path, content: bytes) -> None:
         real.write_bytes(content)
 
 
-class Servers:
-    """The running servers, asked at one address."""
+class Change:
+    """One file, its old content kept beside it, so that it can be put back."""
 
-    def __init__(self, url: str, master_key: str) -> None:
-        self._url = url
-        self._headers = {"Authorization": f"Bearer {master_key}"}
+    def __init__(self, file: Path) -> None:
+        """Reads what is there. Raises: OSError."""
+        self._file = file
+        self._before = file.read_bytes() if file.exists() else None
+        self.backup = file.resolve().with_name(file.resolve().name + BACKUP)
 
-    def follow(self, generation: str, wait_s: float) -> Told:
-        """Asks for a reload, and waits until every server has this version in force."""
-        try:
-            with httpx.Client(base_url=self._url, headers=self._headers, timeout=REQUEST_S) as http:
-                return self._follow(http, generation, wait_s)
-        except httpx.TransportError:
-            return Told(
-                is_good=True,
-                sentence=f"No server answers at {self._url}; the next that starts has this version in force.",
-            )
+    def make(self, content: bytes) -> None:
+        """The new content, with the old one beside it. Raises: OSError; then nothing has changed."""
+        if self._before is not None:
+            replace_file(self.backup, self._before)
+            shutil.copymode(self._file, self.backup)
+        replace_file(self._file, content)
 
-    def _follow(self, http: httpx.Client, generation: str, wait_s: float) -> Told:
-        answer = http.post("/api/model-groups/reload")
-        if answer.status_code != HTTPStatus.OK:
-            return Told(is_good=False, sentence=f"The server at {self._url} refuses: {_detail(answer)}")
-        if answer.json()["generation"] != generation:
-            return Told(is_good=False, sentence=f"The server at {self._url} reads another file than this.")
-        until = time.monotonic() + wait_s
-        while True:
-            replicas = http.get("/api/model-groups").raise_for_status().json()["configuration"]["replicas"]
-            behind = [str(each["name"]) for each in replicas if each["generation"] != generation]
-            if not behind:
-                return Told(is_good=True, sentence=f"In force at {_servers(len(replicas))}.")
-            if time.monotonic() > until:
-                return Told(is_good=False, sentence=f"Not in force at {', '.join(behind)}: see the log there.")
-            time.sleep(POLL_S)
+    def undo(self) -> None:
+        """What was there before. Raises: OSError."""
+        if self._before is None:
+            self._file.unlink(missing_ok=True)
+        else:
+            replace_file(self._file, self._before)
+
+    @property
+    def generation_before(self) -> str | None:
+        """Which version was there; None: there was no file."""
+        return None if self._before is None else generation_of(self._before)
 
 
-def _servers(count: int) -> str:
-    return "1 server" if count == 1 else f"all {count} servers"
+def put_in_force(change: Change, content: bytes, servers: Servers, *, replicas: int, wait_s: float) -> Rollout:
+    """The new content in the file's place and in force at every server, or the old one in both.
 
-
-def _detail(answer: httpx.Response) -> Any:
+    Raises: OSError when the file cannot be written.
+    """
+    generation = generation_of(content)
     try:
-        return answer.json()["detail"]
-    except (ValueError, KeyError, TypeError):
-        return f"status {answer.status_code}"
+        change.make(content)
+        rollout = servers.follow(generation, wait_s, replicas=replicas)
+    except BaseException:  # Ctrl-C too: a version that nobody waited for is not left behind
+        change.undo()
+        raise
+    if rollout.is_good:
+        return rollout
+    change.undo()
+    if change.generation_before is None:
+        return Rollout(is_good=False, sentence=f"{rollout.sentence}\nThe file is removed again; there was none before.")
+    back = servers.follow(change.generation_before, wait_s)
+    told = f"{rollout.sentence}\nThe version before, {change.generation_before}, is in its place again. {back.sentence}"
+    return Rollout(is_good=False, sentence=told)

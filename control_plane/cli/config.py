@@ -1,18 +1,24 @@
 """`control-plane config`: check `litellm_config.yaml`, see what a new version would change, put it in force."""
 
 import os
-from collections.abc import Sized
+import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
-from control_plane.cli.applying import Servers, replace_file
+from control_plane.cli import findings
+from control_plane.cli.applying import Change, put_in_force
+from control_plane.cli.importing import import_file
+from control_plane.cli.servers import Servers
+from control_plane.cli.trial import inspect_and_build
 from control_plane.errors import InvalidConfig
 from control_plane.master_key import find_master_key
+from control_plane.model_groups import losses
 from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.changes import changes
-from control_plane.model_groups.config import load_catalog
+from control_plane.model_groups.config import Inspection, inspect
 from control_plane.model_groups.shape import json_schema
 from control_plane.settings import Settings
 
@@ -21,6 +27,12 @@ config_app = typer.Typer(
 )
 
 NewFile = Annotated[Path, typer.Argument(help="The new version of the file.", show_default=False)]
+Url = Annotated[str | None, typer.Option(help="Where a server answers; the settings' host and port.")]
+WaitS = Annotated[float, typer.Option(help="How long all servers may take to follow.", min=0, max=3600)]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it though teams lose access to model groups.")]
+NoEnv = Annotated[
+    bool, typer.Option("--no-env", help="Take every os.environ/NAME as present, so that no key has to be set.")
+]
 
 
 @config_app.command()
@@ -28,44 +40,82 @@ def check(
     path: Annotated[
         Path, typer.Argument(envvar="CONTROL_PLANE_CONFIG", help="The file to check.", show_default=True)
     ] = Path("litellm_config.yaml"),
+    no_env: NoEnv = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
-    """Check the file and list every mistake by line. Exits with 1 if there is one."""
-    catalog = _checked(path)
-    typer.echo(f"OK: {_count(catalog.router.deployments, 'deployment')}, {_count(catalog.groups, 'model group')}")
+    """Check the file, build what a server would build from it, and list every mistake by line. Exits with 1 if there is one."""
+    inspection = _inspected(path, None if no_env else os.environ)
+    findings.show(path, inspection, as_json=as_json)
+    if inspection.catalog is None:
+        raise typer.Exit(1)
 
 
 @config_app.command()
-def diff(new: NewFile) -> None:
+def diff(new: NewFile, no_env: NoEnv = False) -> None:
     """Show what a new version would change of the file in use, after checking it. Shows no keys and addresses."""
-    _show_changes(Settings(), _checked(new))
+    environ = None if no_env else os.environ
+    _show_changes(Settings(), _checked(new, environ), environ)
+
+
+@config_app.command()
+def access(new: NewFile, url: Url = None, yes: Yes = False) -> None:
+    """Name the teams of running servers that a new version takes model groups from. Asks whether it may, or needs --yes."""
+    catalog = _catalog(new, inspect(new, os.environ))
+    _require_consent(_lost(_servers(Settings(), url), catalog), yes=yes)
 
 
 @config_app.command()
 def apply(
     new: Annotated[Path | None, typer.Argument(help="The new version; none: the file was edited in its place.")] = None,
-    url: Annotated[str | None, typer.Option(help="Where a server answers; the settings' host and port.")] = None,
-    wait_s: Annotated[float, typer.Option(help="How long all servers may take to follow.", min=0)] = 40,
+    url: Url = None,
+    wait_s: WaitS = 40,
+    yes: Yes = False,
+    offline: Annotated[bool, typer.Option("--offline", help="No server runs: only put it in place.")] = False,
 ) -> None:
     """Check a new version, put it in the place of the file in use, and wait until every server has it in force.
 
-    A file with mistakes changes nothing. Exits with 1 if there is one, or if a server has not followed.
+    A file with mistakes changes nothing, nor does an address where no server answers. If a server refuses the version,
+    or does not follow, the one before is put back; it is kept beside the file, with .previous at its end. Exits with 1 then.
     """
     settings = Settings()
-    catalog = _checked(settings.config if new is None else new)
+    catalog = _checked(settings.config if new is None else new, os.environ)
     if new is not None:
-        _show_changes(settings, catalog)
+        _show_changes(settings, catalog, os.environ)
+    if offline:
+        if new is not None:
+            _write(Change(settings.config), new)
+        typer.echo(f"{settings.config} is version {catalog.generation}. The next server that starts has it in force.")
+        return
+    servers = _servers(settings, url)
+    replicas = servers.in_force().replicas
+    _require_consent(_lost(servers, catalog), yes=yes)
+    if new is None:
+        rollout = servers.follow(catalog.generation, wait_s, replicas=replicas)
+    else:
         try:
-            replace_file(settings.config, new.read_bytes())
+            change = Change(settings.config)
+            rollout = put_in_force(change, new.read_bytes(), servers, replicas=replicas, wait_s=wait_s)
         except OSError as error:
-            typer.echo(f"{settings.config} cannot be written: {error.strerror}", err=True)
-            raise typer.Exit(1) from None
+            _unwritable(settings.config, error)
+    if rollout.is_good:
         typer.echo(f"{settings.config} is version {catalog.generation}.")
-    key, _ = find_master_key(settings)
-    servers = Servers(url or f"http://{settings.host}:{settings.port}", key)
-    told = servers.follow(catalog.generation, wait_s)
-    typer.echo(told.sentence, err=not told.is_good)
-    if not told.is_good:
+    typer.echo(rollout.sentence, err=not rollout.is_good)
+    if not rollout.is_good:
         raise typer.Exit(1)
+
+
+@config_app.command()
+def follow(file: NewFile, url: Url = None, wait_s: WaitS = 40) -> None:
+    """Wait until every running server has this version of the file in force. Exits with 1 if one has not."""
+    catalog = _catalog(file, inspect(file, os.environ))
+    servers = _servers(Settings(), url)
+    rollout = servers.follow(catalog.generation, wait_s, is_same_file=False)
+    typer.echo(rollout.sentence, err=not rollout.is_good)
+    if not rollout.is_good:
+        raise typer.Exit(1)
+
+
+config_app.command("import")(import_file)
 
 
 @config_app.command()
@@ -74,23 +124,71 @@ def schema() -> None:
     typer.echo(json_schema(), nl=False)
 
 
-def _checked(path: Path) -> Catalog:
+def _inspected(path: Path, environ: Mapping[str, str] | None) -> Inspection:
     try:
-        return load_catalog(path, os.environ)
+        return inspect_and_build(path, environ)
     except InvalidConfig as mistakes:
         typer.echo(mistakes.message, err=True)
         raise typer.Exit(1) from None
 
 
-def _show_changes(settings: Settings, after: Catalog) -> None:
+def _checked(path: Path, environ: Mapping[str, str] | None) -> Catalog:
+    return _catalog(path, _inspected(path, environ))
+
+
+def _catalog(path: Path, inspection: Inspection) -> Catalog:
+    if inspection.catalog is None:
+        findings.show(path, inspection)
+        raise typer.Exit(1)
+    findings.show_warnings(inspection.warnings)
+    return inspection.catalog
+
+
+def _servers(settings: Settings, url: str | None) -> Servers:
+    key, _ = find_master_key(settings)
+    return Servers(url or f"http://{settings.host}:{settings.port}", key)
+
+
+def _lost(servers: Servers, after: Catalog) -> list[str]:
+    before = servers.in_force().admissions
+    if not losses.may_lose(before, after):
+        return []
+    return losses.sentences(losses.lost_access(before, after, servers.list_teams()))
+
+
+def _require_consent(lost: list[str], *, yes: bool) -> None:
+    for sentence in lost:
+        typer.echo(sentence, err=True)
+    if not lost or yes:
+        return
+    if not sys.stdin.isatty():
+        typer.echo("Nothing was changed: --yes is needed, since teams lose access.", err=True)
+        raise typer.Exit(1)
+    typer.confirm("Is that meant?", abort=True, err=True)
+
+
+def _write(change: Change, new: Path) -> None:
     try:
-        before = load_catalog(settings.config, os.environ)
+        change.make(new.read_bytes())
+    except OSError as error:
+        _unwritable(new, error)
+
+
+def _unwritable(file: Path, error: OSError) -> NoReturn:
+    typer.echo(f"{file} cannot be written: {error.strerror}", err=True)
+    raise typer.Exit(1) from None
+
+
+def _show_changes(settings: Settings, after: Catalog, environ: Mapping[str, str] | None) -> None:
+    try:
+        before = inspect(settings.config, environ).catalog
     except InvalidConfig:
         before = None
+    if before is None:
         typer.echo(f"{settings.config} itself has mistakes, or is not there; this is all that the new version says.")
+    else:
+        lost = losses.sentences(losses.lost_patterns(losses.admissions(before), after), what="pattern")
+        for sentence in lost:
+            typer.echo(sentence)
     for sentence in changes(before, after) or ["Nothing changes but comments or the order."]:
         typer.echo(sentence)
-
-
-def _count(things: Sized, name: str) -> str:
-    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

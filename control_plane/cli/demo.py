@@ -94,7 +94,7 @@ def _show_bill(bill: dict[str, Any]) -> None:
         table.add_row(call["purpose"], call["model_group"], str(call["tokens"]), str(call["latency_ms"]))
     table.add_section()
     total = f"${costs['total_cost_usd']:.6f} at the providers"
-    table.add_row("together", total, str(costs["total_tokens"]), str(costs["avg_latency_ms"]))
+    table.add_row("together", total, str(costs["total_tokens"]), f"average {costs['avg_latency_ms']}")
     console.print()
     console.print(table)
 

@@ -1,5 +1,6 @@
 """`doctor`: whether this machine could serve with these settings; what is wrong, and what to do about it."""
 
+import asyncio
 import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -12,10 +13,10 @@ from typing import Literal
 import httpx
 
 from control_plane import failpoints
+from control_plane.cli.trial import inspect_and_build
 from control_plane.errors import DatabaseUnavailable, InvalidConfig
 from control_plane.limits.shared import SharedLimits
 from control_plane.master_key import find_master_key
-from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.problems import did_you_mean
 from control_plane.settings import PREFIX, Settings
 from control_plane.storage.database import Database, parse_database_url
@@ -45,7 +46,8 @@ async def examine(settings: Settings, environ: Mapping[str, str]) -> AsyncIterat
         yield finding
     yield _library()
     yield _master_key(settings)
-    yield _model_groups(settings, environ)
+    async for finding in _model_groups(settings, environ):
+        yield finding
     async for finding in _database(settings):
         yield finding
     yield await _redis(settings)
@@ -53,10 +55,27 @@ async def examine(settings: Settings, environ: Mapping[str, str]) -> AsyncIterat
 
 
 def _variables(environ: Mapping[str, str]) -> Iterator[Finding]:
-    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | OTHERS
+    settings = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields}
+    known = settings | OTHERS
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known and name.removesuffix("_FILE") not in known:
-            yield Finding("wrong", "settings", f"{name} is no setting and does nothing{did_you_mean(name, known)}")
+        capitals = name.upper()
+        if not capitals.startswith(PREFIX) or name in known or name.removesuffix("_FILE") in known:
+            continue
+        if capitals not in settings:
+            yield Finding(
+                "wrong", "settings", f"{name} is no setting and does nothing{did_you_mean(name, _written(known))}"
+            )
+        elif capitals in environ:
+            yield Finding("wrong", "settings", f"{name} and {capitals} are both set; leave the first one out")
+        else:
+            yield Finding(
+                "warning", "settings", f"{name} is read as {capitals}; write it in capitals, as everything else"
+            )
+
+
+def _written(known: set[str]) -> list[str]:
+    """The names, with those of the files that may hold their values."""
+    return sorted(known | {f"{name}_FILE" for name in known})
 
 
 def _library() -> Finding:
@@ -80,13 +99,20 @@ def _master_key(settings: Settings) -> Finding:
     return Finding("ok", "master key", "given" if settings.master_key else f"in {file}")
 
 
-def _model_groups(settings: Settings, environ: Mapping[str, str]) -> Finding:
+async def _model_groups(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Finding]:
     try:
-        catalog = load_catalog(settings.config, environ)
+        inspection = await asyncio.to_thread(inspect_and_build, settings.config, environ)
     except InvalidConfig as mistakes:
-        return Finding("wrong", "model groups", mistakes.message)
-    deployments = len(catalog.router.deployments)
-    return Finding("ok", "model groups", f"{len(catalog.groups)} with {deployments} deployments, in {settings.config}")
+        yield Finding("wrong", "model groups", mistakes.message)
+        return
+    if inspection.catalog is None:
+        yield Finding("wrong", "model groups", "\n".join(finding.sentence for finding in inspection.errors))
+    for finding in inspection.warnings:
+        yield Finding("warning", "model groups", finding.sentence)
+    if inspection.catalog is not None:
+        groups, deployments = inspection.catalog.groups, inspection.catalog.router.deployments
+        built = f"{len(groups)} with {len(deployments)} deployments, in {settings.config}; LiteLLM takes them"
+        yield Finding("ok", "model groups", built)
 
 
 async def _database(settings: Settings) -> AsyncIterator[Finding]:
@@ -124,7 +150,10 @@ def _is_missing(file: str | None) -> bool:
 async def _redis(settings: Settings) -> Finding:
     if settings.redis_url is None:
         return Finding("ok", "redis", "none: each process counts limits alone")
-    limits = SharedLimits(settings.redis_url.get_secret_value())
+    try:
+        limits = SharedLimits(settings.redis_url.get_secret_value())
+    except ValueError:  # what the settings' own check lets pass
+        return Finding("wrong", "redis", "CONTROL_PLANE_REDIS_URL: it is no address, such as redis://host:6379/0")
     try:
         await limits.check()
         skew = (await limits.clock() - datetime.now(UTC)).total_seconds()

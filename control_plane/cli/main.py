@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import typer
@@ -73,7 +74,13 @@ def doctor() -> None:
 
     async def look() -> bool:
         is_well = True
-        async for finding in examine(Settings(), os.environ):
+        try:
+            settings = Settings()
+        except ValidationError as error:
+            for sentence in _sentences(error):
+                typer.echo(f"{'wrong':<8} {'settings':<13} {sentence}")
+            return False
+        async for finding in examine(settings, os.environ):
             typer.echo(f"{finding.level:<8} {finding.about:<13} {finding.says}")
             is_well = is_well and finding.level != "wrong"
         return is_well
@@ -90,7 +97,13 @@ def main() -> None:
         server.explain(error)
         sys.exit(1)
     except ValidationError as error:
-        for problem in error.errors():
-            name = "CONTROL_PLANE_" + "_".join(str(part) for part in problem["loc"]).upper()
-            typer.echo(f"control-plane: {name}: {problem['msg']}", err=True)
+        for sentence in _sentences(error):
+            typer.echo(f"control-plane: {sentence}", err=True)
         sys.exit(1)
+
+
+def _sentences(error: ValidationError) -> Iterator[str]:
+    """What is wrong with settings, without their values."""
+    for problem in error.errors(include_url=False, include_input=False):
+        name = "CONTROL_PLANE_" + "_".join(str(part) for part in problem["loc"]).upper()
+        yield f"{name}: {problem['msg'].removeprefix('Value error, ')}"

@@ -44,6 +44,9 @@ NOISE = (
 )
 """Beginnings of warnings that tell an operator nothing."""
 
+MUTE = "register_model: model=%s has custom pricing but not in built-in cost map"
+"""Of every deployment with a price of its own, at every start. The check of the YAML looks at prices, by line."""
+
 LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 
 CHATTY = ("openai", "anthropic", "httpx", "httpcore", "botocore")
@@ -58,7 +61,9 @@ class WithoutValues(logging.Filter):
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Always lets the line pass, with less in it."""
+        """Lets every line pass but those of MUTE, with less in it."""
+        if isinstance(record.msg, str) and record.msg.startswith(MUTE):
+            return False
         template = record.msg if record.args and isinstance(record.msg, str) else "message withheld"
         record.msg = f"litellm: {template} ({record.funcName}, {record.filename}:{record.lineno})"
         record.args = record.exc_info = record.exc_text = record.stack_info = None

@@ -69,9 +69,12 @@ def _build(
             **copy.deepcopy(dict(config.router_settings)),
             ignore_invalid_deployments=False,
         )
+        _require_all(config, router)
         if redis_url is not None:
             share_cooldowns(router, redis_url)
         targets = targets_of(replace(config, deployments=tuple(known.values())), servings, router, lanes)
+    except InvalidConfig:
+        raise
     except Exception as exc:  # noqa: BLE001  # LiteLLM raises ValueError, BadRequestError, pydantic's …
         raise InvalidConfig([f"LiteLLM refuses the configuration: {_without_secrets(exc, config)}"]) from None
     prices.warm_up(serving.tag for serving in servings.values())
@@ -90,6 +93,17 @@ def _build(
     litellm.logging_callback_manager.add_litellm_callback(reporter)
     relaying = Relaying(Relay(), targets, router, report, check_share=lanes.check_share)
     return Gateway(config, router, servings, primaries, rates, relaying, mark=mark, reporter=reporter)
+
+
+def _require_all(config: RouterConfig, router: Any) -> None:
+    """LiteLLM leaves deployments out that are for other environments (`supported_environments`).
+
+    Raises: InvalidConfig for names that no deployment is left of: each of their calls would fail.
+    """
+    there = {str(item["model_name"]) for item in router.model_list}
+    absent = sorted({deployment.model_name for deployment in config.deployments} - there)
+    if absent:
+        raise InvalidConfig([f"LiteLLM leaves out every deployment of {', '.join(absent)} in this environment."])
 
 
 def _internal_id(deployment: Deployment) -> str:

@@ -7,6 +7,7 @@ are compared with those of the YAML, never billed: money comes from LiteLLM itse
 
 import importlib.util
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -23,6 +24,7 @@ __all__ = [
     "is_listed",
     "is_listed_to_read_pdfs",
     "is_price",
+    "list_chat_models",
     "listed_as",
     "listed_under",
     "nearest_listed",
@@ -30,6 +32,9 @@ __all__ = [
 ]
 
 PRICE_LIST = "model_prices_and_context_window_backup.json"
+
+DATED = re.compile(r"-(?:20\d\d-?\d\d-?\d\d|\d{4}|\d{3}|latest|preview.*)$")
+"""How the name of a model ends that is a version of another one."""
 
 ROUTES = ("converse/", "invoke/", "responses/", "chat/")
 """What may stand between provider and model to choose a protocol (`bedrock/converse/…`); not part of the priced name."""
@@ -108,6 +113,23 @@ def listed_under(key: str) -> Listed | None:
     deployment of that model, also when the first is gone.
     """
     return _listed().get(key)
+
+
+def list_chat_models(provider: str) -> list[str]:
+    """The chat models of a provider that are priced by their tokens, as `provider/name`, without dated versions."""
+    found: set[str] = set()
+    for key, listed in _listed().items():
+        name = key.removeprefix(f"{provider}/")
+        if (
+            listed.provider == provider
+            and listed.mode == "chat"
+            and listed.is_priced
+            and "/" not in name
+            and ":" not in name
+        ):
+            found.add(name)
+    undated = {name for name in found if DATED.sub("", name) not in found - {name}}
+    return sorted(f"{provider}/{name}" for name in undated if has_price(f"{provider}/{name}", {}))
 
 
 def is_listed(model: str, *, base_model: str | None = None) -> bool:

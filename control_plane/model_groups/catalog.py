@@ -3,7 +3,7 @@
 A reload makes a new catalog and swaps it; nothing in here changes. `config.py` makes it, `access.py` decides with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,3 +68,5 @@ class Catalog:
     generation: str
     environment: Mapping[str, str] = field(default_factory=dict)
     cache: CachePolicy = CachePolicy()
+    warnings: Sequence[str] = ()
+    """What the file says that has no effect here, one sentence each, by line."""

@@ -10,6 +10,7 @@ from control_plane.gateway.deployments import Deployment
 from control_plane.gateway.price_list import is_listed, provider_of
 from control_plane.gateway.price_names import is_price
 from control_plane.model_groups import litellm_names as names
+from control_plane.model_groups.addresses import report_address
 from control_plane.model_groups.prices import move_prices, report_odd_prices, report_price
 from control_plane.model_groups.problems import Path, Problems, did_you_mean, nearest
 from control_plane.model_groups.shape import ModelListItem
@@ -19,8 +20,13 @@ NEARLY = 0.84
 Lower, and `top_n` or a provider's own key would be refused."""
 
 
-def make_deployments(values: Mapping[str, Any], problems: Problems) -> list[Deployment]:
-    """Every deployment that can be made; what hinders the others, or LiteLLM with them, is reported."""
+def make_deployments(
+    values: Mapping[str, Any], environ: Mapping[str, str] | None, problems: Problems
+) -> list[Deployment]:
+    """Every deployment that can be made; what hinders the others, or LiteLLM with them, is reported.
+
+    `environ`: what providers' libraries will read; None: not known.
+    """
     credentials = _credentials(values)
     taken: dict[str, str] = {}
     made = []
@@ -32,6 +38,7 @@ def make_deployments(values: Mapping[str, Any], problems: Problems) -> list[Depl
         _fill_in_credentials(params, credentials, (*path, "litellm_params"), problems)
         move_prices(params, info, path, problems)
         _report_model(name, params, info, path, problems)
+        report_address(name, params, environ, path, problems)
         # "#" keeps a derived id apart from every model's name: LiteLLM keeps prices by deployment id in the same table
         # as its price list, so an id such as gpt-4 would change the price of every other deployment of gpt-4. And it
         # looks for a provider before a "/": under meta/llama-3 it would find no price at all.

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path as File
 from typing import Any
 
+from control_plane.gateway.price_names import is_price
 from control_plane.model_groups.problems import Path, Problems, did_you_mean
 
 PREFIX = "os.environ/"
@@ -19,8 +20,20 @@ OTHER_SPELLINGS = re.compile(r"(?:os\.env\w*[./:]|env[/:]|\$env:|\$\{?)(?P<name>
 """How other tools write it. Here it would be sent to the provider as if it were the key."""
 
 
-def resolve(value: Any, environ: Mapping[str, str], path: Path, problems: Problems) -> Any:
-    """The value with every variable in it replaced, in mappings and lists too. What is missing stays, and is reported."""
+ASSUMED = {
+    "model": "openai/gpt-4o-mini",
+    "routing_strategy": "simple-shuffle",
+    **dict.fromkeys(("api_base", "base_url", "redis_url"), "https://assumed.invalid"),
+    **dict.fromkeys(("redis_host", "host"), "assumed.invalid"),
+}
+"""What a value of this key is taken for where variables are assumed; any other is 1, which is text, number and switch."""
+
+
+def resolve(value: Any, environ: Mapping[str, str] | None, path: Path, problems: Problems) -> Any:
+    """The value with every variable in it replaced, in mappings and lists too. What is missing stays, and is reported.
+
+    `environ` None: no variable is known and each is taken as present.
+    """
     if isinstance(value, dict):
         # a key that is not text was reported when the file was read; nothing behind it would know what to do with it
         return {
@@ -33,7 +46,7 @@ def resolve(value: Any, environ: Mapping[str, str], path: Path, problems: Proble
     return value
 
 
-def _resolve_text(text: str, environ: Mapping[str, str], path: Path, problems: Problems) -> str:
+def _resolve_text(text: str, environ: Mapping[str, str] | None, path: Path, problems: Problems) -> str:
     if not text.startswith(PREFIX):
         if foreign := OTHER_SPELLINGS.fullmatch(text):
             problems.add(path, f"environment variables are written {PREFIX}{foreign['name']} here")
@@ -42,6 +55,9 @@ def _resolve_text(text: str, environ: Mapping[str, str], path: Path, problems: P
     if not name:
         problems.add(path, f"{PREFIX} is not followed by the name of a variable")
         return text
+    if environ is None:
+        problems.assume(path)
+        return _assumed(path)
     if name not in environ and environ.get(f"{name}_FILE"):
         value = _read(f"{name}_FILE", environ, path, problems)
     else:
@@ -55,6 +71,11 @@ def _resolve_text(text: str, environ: Mapping[str, str], path: Path, problems: P
         return text
     problems.hide(value, text)
     return value
+
+
+def _assumed(path: Path) -> str:
+    key = next((step for step in reversed(path) if isinstance(step, str)), "")
+    return "0" if is_price(key) else ASSUMED.get(key, "1")
 
 
 def _read(variable: str, environ: Mapping[str, str], path: Path, problems: Problems) -> str | None:

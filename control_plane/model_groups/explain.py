@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from control_plane.gateway.settings import LITELLM_SETTINGS
 from control_plane.model_groups.litellm_names import OUR_SECTION
 from control_plane.model_groups.problems import Path, Problems, did_you_mean, nearest
 from control_plane.model_groups.shape import ConfigFile, keys_known_at
@@ -43,7 +44,10 @@ def _sentence(found: ErrorDetails, path: Path, values: Mapping[str, Any]) -> str
     key, where, kind = path[-1], place(path[:-1], values), found["type"]
     subject = f"{key!r} in {where}" if isinstance(key, str) else place(path, values)
     if kind == "extra_forbidden":
-        return f"unknown key {key!r} in {where}{did_you_mean(str(key), keys_known_at(path[:-1]))}"
+        hint = did_you_mean(str(key), keys_known_at(path[:-1]))
+        if not hint and path[:-1] == ("litellm_settings",):
+            hint = f"; of LiteLLM's settings only these have an effect here: {', '.join(sorted(LITELLM_SETTINGS))}"
+        return f"unknown key {key!r} in {where}{hint}"
     return f"{subject} {_fault(kind, found['msg'], found['input'], found.get('ctx', {}))}"
 
 

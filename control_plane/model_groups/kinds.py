@@ -87,7 +87,14 @@ def one_of(words: tuple[str, ...]) -> Any:
     return Literal[words]
 
 
-def list_of(words: tuple[str, ...]) -> Any:
-    """A list of some of these words."""
+def list_of(words: tuple[str, ...], refusals: Mapping[str, str]) -> Any:
+    """A list of some of these words, without those that are refused."""
     kind: Any = Literal[words]
-    return list[kind]
+
+    def check(word: Any) -> Any:
+        if word in refusals:
+            raise PydanticCustomError("refused", "{reason}", {"reason": refusals[word]})
+        return word
+
+    allowed = [word for word in words if word not in refusals]
+    return list[Annotated[kind, AfterValidator(check), WithJsonSchema({"enum": allowed, "type": "string"})]]

@@ -53,6 +53,48 @@ REFUSED_SECTIONS: Mapping[str, str] = {
     "policy_attachments": _UNGUARDED,
 }
 
+UNUSED_SECTIONS: Mapping[str, str] = {
+    "mcp_servers": "clients' tools never reach an MCP server here",
+    "mcp_tools": "clients' tools never reach an MCP server here",
+    "callback_settings": "calls are reported to the spend log only",
+    "vector_store_registry": "no vector store is asked here",
+    "prompts": "prompts come from clients only",
+}
+"""Of `PROXY_SECTIONS`, what else there is to say of them."""
+
+UNUSED_GENERAL_SETTINGS: Mapping[str, str] = {
+    "master_key": "the administrator's key is CONTROL_PLANE_MASTER_KEY",
+    "database_url": "the database is CONTROL_PLANE_DATABASE_URL",
+    "alerting": "alerts are rules for Prometheus: deploy/observability/rules.yaml",
+    "max_request_size_mb": "CONTROL_PLANE_MAX_BODY_BYTES is the most a request may take",
+    "max_parallel_requests": "teams, keys and model groups have limits of their own (max_parallel_calls)",
+    "global_max_parallel_requests": "teams, keys and model groups have limits of their own (max_parallel_calls)",
+    "store_model_in_db": "models stand in this file only",
+    "pass_through_endpoints": "there are no other endpoints than those of GET /openapi.json",
+    "enable_jwt_auth": "clients come with a team's virtual key",
+    "custom_auth": "clients come with a team's virtual key",
+    "key_management_system": "os.environ/NAME, or NAME_FILE, is where a secret comes from",
+    "background_health_checks": "deployments that fail are left alone for a while (router_settings.cooldown_time)",
+    "disable_spend_logs": "every call is recorded; CONTROL_PLANE_SPEND_LOG_RETENTION_DAYS drops old spend logs",
+    "maximum_spend_logs_retention_period": "CONTROL_PLANE_SPEND_LOG_RETENTION_DAYS drops old spend logs",
+}
+
+_UNHELD = "only LiteLLM's proxy applies it, so that what it forbids would be allowed here"
+REFUSED_GENERAL_SETTINGS: Mapping[str, str] = {
+    "allowed_ips": f"{_UNHELD}; let a firewall or the proxy in front do it, and origins at a team's publishable keys",
+    "enforced_params": _UNHELD,
+    "custom_key_policy": _UNHELD,
+    "blocked_file_extensions": _UNHELD,
+    "allowed_file_extensions": _UNHELD,
+    "control_plane_url": "it names a program of LiteLLM's that decides about calls, and is not asked here",
+}
+"""Of `general_settings`: protection that somebody relies on."""
+
+_BUDGET = (
+    "LiteLLM's budgets are not kept here, where calls are relayed past its counting, and a server does not start with "
+    "them; budgets are credits and at_risk_limit_usd of teams, and limits of model groups"
+)
+
 ROUTER_ARGUMENTS = tuple(
     """
     alerting_config allowed_fails allowed_fails_policy assistants_config auto_router_capability_limit
@@ -97,6 +139,9 @@ REFUSED_MODULE_SETTINGS: Mapping[str, str] = {
     "model_fallbacks": _HOPS,
     "model_alias_map": "an alias can send a group's model to another one",
     "guardrails": _UNGUARDED,
+    **dict.fromkeys(
+        ("max_budget", "budget_duration", "max_user_budget", "max_internal_user_budget", "max_end_user_budget"), _BUDGET
+    ),
 }
 """Of `litellm_settings`, beyond what the gateway does not support at all."""
 
@@ -114,10 +159,41 @@ REFUSED_PARAMETERS: Mapping[str, str] = {
     "context_window_fallback_dict": _HOPS,
     "model_list": "it stands at the top of the file",
     "silent_model": "its calls would cost money that no job shows",
+    "max_budget": _BUDGET,
+    "budget_duration": _BUDGET,
     "cache": _SHARED_CACHE,
     "caching": _SHARED_CACHE,
 }
 """Of `litellm_params`."""
+
+REFUSED_INFO: Mapping[str, str] = {
+    "team_id": (
+        "in LiteLLM's proxy the deployment is that team's alone, here every team may use it that a model group with it "
+        "admits; name the team there (model_groups: {…: {teams: [...]}})"
+    ),
+}
+"""Of `model_info`."""
+
+UNUSED_PARAMETERS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("tags", "tag_regex"), "calls are not routed by tags; give the deployments a model group of their own"
+    ),
+    **dict.fromkeys(("itpm", "otpm"), "a model group has an rpm and a tpm"),
+    "max_retries": "router_settings.num_retries, or num_retries here, says how often is tried again",
+    "use_in_pass_through": "there are no pass-through endpoints",
+    "max_file_size_mb": "CONTROL_PLANE_MAX_FILE_BYTES is the most the files of a request may take",
+}
+"""Of `litellm_params`."""
+
+UNUSED_INFO: Mapping[str, str] = {
+    "access_groups": "who may use a model is said by the teams of a model group",
+    "team_public_model_name": "clients ask for the names of model groups",
+    **dict.fromkeys(
+        ("health_check_model", "health_check_timeout", "health_check_max_tokens", "disable_background_health_check"),
+        "deployments are not called to see whether they work",
+    ),
+}
+"""Of `model_info`."""
 
 ROUTING_STRATEGIES = (
     "simple-shuffle",
@@ -128,6 +204,8 @@ ROUTING_STRATEGIES = (
     "cost-based-routing",
     "lar1",
 )
+
+REFUSED_PRE_CALL_CHECKS: Mapping[str, str] = {"router_budget_limiting": _BUDGET}
 
 PRE_CALL_CHECKS = (
     "prompt_caching",
@@ -178,6 +256,7 @@ INFO_NAMES = frozenset(
     """
     id base_model lane mode confirmed_price input_cost_per_token output_cost_per_token input_cost_per_second output_cost_per_second
     cache_read_input_token_cost cache_creation_input_token_cost max_tokens max_input_tokens max_output_tokens
+    team_id team_public_model_name health_check_timeout health_check_max_tokens disable_background_health_check
     supports_vision supports_function_calling supports_parallel_function_calling supports_response_schema access_groups health_check_model
     """.split()  # noqa: SIM905 - as above
 )

@@ -126,10 +126,12 @@ class LitellmParams(Parameters):  # type: ignore[misc,valid-type]  # made from t
     model: Name = Field(description="provider/model, such as openai/gpt-4o.")
 
 
-class ModelInfo(BaseModel):
+_INFO = optional_keys("Info", {}, names.REFUSED_INFO, extra="allow")
+
+
+class ModelInfo(_INFO):  # type: ignore[misc,valid-type]  # made from the lists of names
     """What is known about the deployment: its id, its price, its base model. Open-ended."""
 
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
     id: Name = Field(default="", description="Unique in the file and kept when keys rotate; in every record of a call.")
     base_model: str = Field(default="", description="The model of LiteLLM's price list to take the price from.")
     input_cost_per_token: Amount = 0
@@ -176,7 +178,7 @@ _ROUTER_TYPES: Mapping[str, Any] = {
     "retry_policy": RetryPolicy,
     "model_group_retry_policy": dict[str, RetryPolicy],
     "allowed_fails_policy": AllowedFailsPolicy,
-    "optional_pre_call_checks": list_of(names.PRE_CALL_CHECKS),
+    "optional_pre_call_checks": list_of(names.PRE_CALL_CHECKS, names.REFUSED_PRE_CALL_CHECKS),
     "routing_strategy": one_of(names.ROUTING_STRATEGIES),
     **dict.fromkeys(("timeout", "stream_timeout", "cooldown_time", "retry_after"), Amount),
     **dict.fromkeys(("num_retries", "max_fallbacks", "allowed_fails", "redis_port", "redis_db"), Count),
@@ -221,6 +223,9 @@ LitellmSettings = optional_keys(
 )
 
 
+GeneralSettings = optional_keys("GeneralSettings", {}, names.REFUSED_GENERAL_SETTINGS, extra="allow")
+
+
 def _sections() -> Any:
     kinds: dict[str, tuple[Any, Any]] = {
         "model_list": (list[ModelListItem], ...),
@@ -239,6 +244,7 @@ def _sections() -> Any:
     )
     for section in names.PROXY_SECTIONS:
         sections[section] = (Any, Field(None, description="Read by LiteLLM's proxy only."))
+    sections["general_settings"] = (GeneralSettings | None, Field(None, description="Read by LiteLLM's proxy only."))
     for section, reason in names.REFUSED_SECTIONS.items():
         sections[section] = (refused(reason), None)
     return create_model(

@@ -26,6 +26,16 @@ fail() {
   exit 1
 }
 
+# What customers would notice is said beforehand: asks whether it is meant, unless YES=1 says so.
+consent() {
+  say "$*"
+  [[ -z "${YES:-}" ]] || return 0
+  [[ -t 0 ]] || fail "nobody can be asked here; give YES=1 if that is meant. Nothing was changed."
+  local answer
+  read -r -p "Go on? [y/N] " answer
+  [[ "$answer" == [yY]* ]] || fail "it is not meant. Nothing was changed."
+}
+
 trap '((BASH_SUBSHELL)) || fail "a command failed (line $LINENO); its own words are above."' ERR
 
 compose() {
@@ -89,6 +99,7 @@ replace() {
   compose up --detach --no-deps --no-build "$replica"
   wait_healthy "$replica" && return 0
   if [[ -n "$before" && "$before" != "$IMAGE" ]]; then
+    ${undo:-true} # before it starts: the program before need not know what the new YAML says
     IMAGE="$before" compose up --detach --no-deps --no-build "$replica"
     wait_healthy "$replica" || true
     fail "$replica did not become ready on $IMAGE; it is back on $before."

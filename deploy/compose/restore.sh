@@ -18,6 +18,9 @@ sql "CREATE DATABASE control_plane_restored"
 compose exec -T postgres pg_restore --username=control_plane --dbname=control_plane_restored --exit-on-error --no-owner <"$file" ||
   fail "the backup cannot be read whole. Nothing was changed."
 
+step "Outage"
+consent "From here on customers are refused until the replicas run again, seconds to minutes. Jobs made after the backup are gone."
+
 step "Stop the replicas"
 start_replicas() { compose start "${REPLICAS[@]}"; }
 undo=start_replicas

@@ -4,6 +4,7 @@
 # SITE_ADDRESS  ":80", or your domain, for which the proxy gets a certificate (then set BIND=0.0.0.0 HTTP_PORT=80 HTTPS_PORT=443)
 # IMAGE  an image from your registry; without it, one is built from this clone
 # COMPOSE_PROFILES=observability  Prometheus and Grafana, too        FLEET=1  completions through LiteLLM proxies
+# YES=1  though teams lose access to model groups
 # CONFIG  the YAML, litellm_config.yaml of this clone if not given   STATE_DIR  where secrets and settings are kept
 set -Eeuo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -72,16 +73,40 @@ step "Doctor, with $CONFIG"
 compose run --rm --no-deps -T --volume "$CONFIG:/tmp/litellm_config.yaml:ro" -e CONTROL_PLANE_CONFIG=/tmp/litellm_config.yaml \
   migrate doctor || fail "what is wrong is said above; nothing was changed."
 
+if [[ "$(health_of "${REPLICAS[0]}")" == healthy ]]; then
+  step "Who loses access"
+  tty=()
+  [[ -t 0 ]] || tty=(-T)
+  compose run --rm --no-deps "${tty[@]}" --volume "$CONFIG:/tmp/litellm_config.yaml:ro" \
+    migrate config access /tmp/litellm_config.yaml --url "http://${REPLICAS[0]}:8003" ${YES:+--yes} ||
+    fail "teams would lose access, see above: YES=1 if that is meant. Nothing was changed."
+fi
+
 step "Migrate"
 compose run --rm --no-deps -T migrate
 
 step "The YAML"
-if cmp --silent "$CONFIG" "$STATE_DIR/config/litellm_config.yaml"; then
+yaml="$STATE_DIR/config/litellm_config.yaml"
+place_yaml() {
+  install -m 0644 "$1" "$STATE_DIR/config/.next.yaml"
+  mv "$STATE_DIR/config/.next.yaml" "$yaml"
+}
+# The version before, where this deployment has put another in its place.
+put_back_yaml() {
+  [[ -n "${has_previous:-}" ]] || return 0
+  place_yaml "$yaml.previous"
+  say "The YAML is the one before again."
+}
+if cmp --silent "$CONFIG" "$yaml"; then
   say "unchanged"
 else
-  install -m 0644 "$CONFIG" "$STATE_DIR/config/.next.yaml"
-  mv "$STATE_DIR/config/.next.yaml" "$STATE_DIR/config/litellm_config.yaml"
-  say "put in place; running replicas take it up by themselves"
+  if [[ -f "$yaml" ]]; then
+    install -m 0644 "$yaml" "$yaml.previous"
+    has_previous=1
+  fi
+  undo=put_back_yaml
+  place_yaml "$CONFIG"
+  say "put in place${has_previous:+; the one before is $yaml.previous}"
 fi
 
 if [[ -n "${FLEET:-}" ]]; then
@@ -98,6 +123,11 @@ for replica in "${REPLICAS[@]}"; do
   step "Replica $replica"
   replace "$replica"
 done
+
+step "The YAML is in force"
+compose exec -T "${REPLICAS[0]}" sh -c 'exec control-plane config follow "$CONTROL_PLANE_CONFIG" --url http://127.0.0.1:8003 --wait-s 120' ||
+  fail "not every replica takes the new YAML."
+undo=""
 
 step "Proxy"
 compose up --detach --no-deps proxy

@@ -20,6 +20,9 @@ in_backup migrate
 in_backup ledger verify ||
   fail "the ledger of the backup does not add up: see above. Nothing was changed."
 
+step "Outage"
+consent "From here on customers are refused until the replicas run again, seconds to minutes. Jobs made after the backup are gone."
+
 step "Stop the replicas"
 start_all() { for replica in $(replicas); do restart "$replica" && wait_ready "$replica"; done; }
 undo=start_all

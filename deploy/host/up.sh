@@ -6,6 +6,7 @@
 # DATABASE_URL, REDIS_URL  kept after the first time; without a database: SQLite under PREFIX, one replica
 # REPLICAS  2 if not given                                         CONFIG  the YAML, litellm_config.yaml of this clone
 # ENVIRONMENT  a virtual environment that holds the product, instead of one built from the lock     PYTHON  python3
+# YES=1  though teams lose access to model groups      KEEP  how many old releases stay, 3 if not given
 # INIT  systemd or supervisor: what keeps the replicas running, if not what this machine has
 set -Eeuo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -77,17 +78,38 @@ settings >"$next/settings"
 
 step "Preflight"
 with_settings "$next" CONTROL_PLANE_CONFIG="$CONFIG" doctor || fail "something is wrong above."
+for replica in $(replicas); do
+  [[ -L "$PREFIX/current" ]] && answers "$(url_of "$replica")" || continue
+  with_settings "$next" config access "$CONFIG" --url "$(url_of "$replica")" ${YES:+--yes} ||
+    fail "teams would lose access, see above: YES=1 if that is meant. Nothing was changed."
+  break
+done
 
 step "Migrate"
 with_settings "$next" migrate
 
 step "The YAML"
-if cmp --silent "$CONFIG" "$PREFIX/config/litellm_config.yaml"; then
+yaml="$PREFIX/config/litellm_config.yaml"
+place_yaml() {
+  install -m 0600 "$1" "$PREFIX/config/.next.yaml"
+  mv "$PREFIX/config/.next.yaml" "$yaml"
+}
+# The version before, where this deployment has put another in its place.
+put_back_yaml() {
+  [[ -n "${has_previous:-}" ]] || return 0
+  place_yaml "$yaml.previous"
+  say "The YAML is the one before again."
+}
+if cmp --silent "$CONFIG" "$yaml"; then
   say "unchanged"
 else
-  install -m 0600 "$CONFIG" "$PREFIX/config/.next.yaml"
-  mv "$PREFIX/config/.next.yaml" "$PREFIX/config/litellm_config.yaml"
-  say "put in place; running replicas take it up by themselves"
+  if [[ -f "$yaml" ]]; then
+    install -m 0600 "$yaml" "$yaml.previous"
+    has_previous=1
+  fi
+  undo=put_back_yaml
+  place_yaml "$CONFIG"
+  say "put in place${has_previous:+; the one before is $yaml.previous}"
 fi
 
 before="$(readlink -f "$PREFIX/current" || true)"
@@ -99,6 +121,7 @@ install_units
 
 # A replica that does not get ready goes back to what it was.
 go_back() {
+  put_back_yaml
   [[ -n "$before" && "$before" != "$next" ]] || return 1
   ln -sfn "$before" "$PREFIX/current"
   restart "$replica"
@@ -114,11 +137,36 @@ for replica in $(replicas); do
   restart "$replica"
   wait_ready "$replica" || fail "it did not become ready."
   say "$next" >"$PREFIX/run-$replica"
-  undo=""
 done
+
+step "The YAML is in force"
+undo=put_back_yaml
+with_settings "$next" config follow "$yaml" --url "$(url_of 1)" --wait-s "$WAIT_S" || fail "not every replica takes the new YAML."
+undo=""
 
 step "Smoke job"
 with_settings "$next" smoke --url "http://$BIND:$PORT" || fail "the service runs, but the job above did not work."
+
+step "Old releases"
+# Those of the last deployments stay to go back to, and what a replica still runs.
+deployments="$(readlink -f "$PREFIX/deployments")"
+keep="$({
+  readlink -f "$PREFIX/current"
+  say "$before"
+  cat "$PREFIX"/run-*
+  find "$deployments" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' | sort -rn | head -n "${KEEP:-3}" | cut -d ' ' -f 2-
+} | while IFS= read -r each; do [[ -z "$each" ]] || readlink -f "$each"; done)"
+for old in "$deployments"/*/; do
+  grep -qxF "${old%/}" <<<"$keep" || rm -rf "${old%/}"
+done
+used="$(for each in "$deployments"/*/; do readlink -f "$each/venv" || true; done)"
+for old in "$PREFIX"/releases/*/; do
+  [[ -d "$old" ]] || continue
+  old="$(readlink -f "$old")"
+  grep -qxF "$old" <<<"$used" && continue
+  rm -rf "$old"
+  say "removed $old"
+done
 
 step "Ready"
 say "API       http://$BIND:$PORT   (routes: http://$BIND:$PORT/docs)"

@@ -19,6 +19,9 @@ with_tools
     fail "the backup cannot be read whole. Nothing was changed."
 }
 
+step "Outage"
+consent "From here on customers are refused until the replicas run again, seconds to minutes. Jobs made after the backup are gone."
+
 step "Stop the replicas"
 replicas="$(kube get deployment control-plane --output 'jsonpath={.spec.replicas}')"
 start_replicas() { kube scale deployment control-plane --replicas="$replicas"; }

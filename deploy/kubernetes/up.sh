@@ -5,6 +5,7 @@
 # IMAGE     an image the cluster can pull; or REGISTRY, where one built from this clone is pushed to
 # HOST      a name for ingress-nginx to serve          OBSERVABILITY=1  for the Prometheus operator
 # FLEET=1   completions through LiteLLM proxies        KUBE_CONTEXT     which cluster, if not the current one
+# YES=1     though teams lose access to model groups
 # CONFIG    the YAML, litellm_config.yaml of this clone if not given     STATE_DIR  where secrets and patches are kept
 set -Eeuo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -154,7 +155,26 @@ if [[ -n "${FLEET:-}" ]]; then
   kube rollout status deployment/fleet --timeout="$WAIT" || fail "the proxies do not come up."
 fi
 
+site="http://control-plane.$NAMESPACE.svc"
+previous="$STATE_DIR/litellm_config.yaml.previous"
+kube get configmap control-plane-config --ignore-not-found --output 'jsonpath={.data.litellm_config\.yaml}' >"$previous"
+if [[ "$(kube get deployment control-plane --ignore-not-found --output 'jsonpath={.status.readyReplicas}')" =~ ^[1-9] ]]; then
+  step "Who loses access"
+  # 2: the program before does not have the command yet.
+  lost=0
+  kube exec --stdin deployment/control-plane -- control-plane config access /dev/stdin --url "$site" ${YES:+--yes} <"$CONFIG" || lost=$?
+  ((lost == 0 || lost == 2)) || fail "teams would lose access, see above: YES=1 if that is meant. Nothing was changed."
+fi
+
+put_back_yaml() {
+  [[ -s "$previous" ]] || return 0
+  kube create configmap control-plane-config --from-file="litellm_config.yaml=$previous" --dry-run=client --output yaml | kube replace --filename -
+  kube label --overwrite configmap control-plane-config app.kubernetes.io/component=server
+  say "The YAML is the one before again; replicas take it up within two minutes."
+}
+
 step "Replica by replica"
+undo=put_back_yaml
 apply app.kubernetes.io/component=server
 if ! server_is_ready; then
   kube get pods --selector app.kubernetes.io/component=server >&2 || true
@@ -163,8 +183,13 @@ if ! server_is_ready; then
   fail "the new version did not become ready; the one before was never stopped, and is in force again."
 fi
 
+step "The YAML is in force"
+kube exec --stdin deployment/control-plane -- control-plane config follow /dev/stdin --url "$site" --wait-s 240 <"$CONFIG" ||
+  fail "not every replica takes the new YAML."
+undo=""
+
 step "Smoke job"
-kube exec deployment/control-plane -- control-plane smoke --url "http://control-plane.$NAMESPACE.svc" ||
+kube exec deployment/control-plane -- control-plane smoke --url "$site" ||
   fail "the service runs, but the job above did not work."
 
 step "Ready"

@@ -108,9 +108,15 @@ async def test_a_wrong_file_changes_nothing_and_says_why(
     config["model_list"].append({"model_name": "odd", "litellm_params": {"model": "openai/odd", "order": "first"}})
     write_config(settings.config.parent, config)
     assert (await admin.post("/api/model-groups/reload")).status_code == 422
+    ready = await admin.get("/health/ready")
+    assert (ready.status_code, ready.json()["checks"]["config"]) == (200, "refused"), "customers are served"
+    assert "control_plane_config_refused 1.0" in (await admin.get("/metrics")).text
     settings.config.unlink()
     found = await until(admin, lambda found: "there is no such file" in str(found["problems"]))
     assert found["generation"] == before
+    write_config(settings.config.parent, config_for(provider))
+    await until(admin, lambda found: not found["problems"])
+    assert "control_plane_config_refused 0.0" in (await admin.get("/metrics")).text
     assert (await team.call(job_id)).status_code == 200
     assert (await team.http.post("/api/model-groups/reload")).json()["error"]["code"] == "admin_only"
     assert (await team.http.get("/api/model-groups")).json()["configuration"] is None

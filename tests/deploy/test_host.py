@@ -146,7 +146,11 @@ async def test_a_deployment_from_the_first_day_to_the_restore(host: Host, postgr
         async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as wiped:
             await wiped.execute("DROP SCHEMA public CASCADE")
             await wiped.execute("CREATE SCHEMA public")
-        restored = await host.succeeds("restore", FILE=str(host.prefix / "today.dump"))
+        outage = await host.run("restore", FILE=str(host.prefix / "today.dump"))
+        assert outage.code != 0
+        assert "customers are refused" in outage.output, "it is said beforehand"
+        assert "== Stop the replicas" not in outage.output
+        restored = await host.succeeds("restore", FILE=str(host.prefix / "today.dump"), YES="1")
         assert "fit together" in restored
         assert await Books.of_closed_jobs(team) == books
 
@@ -167,6 +171,7 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     assert (looked.returncode, looked.stdout + looked.stderr) == (0, "")
 
 
+@pytest.mark.timeout(1200)  # as above
 async def test_what_cannot_serve_changes_nothing(host: Host, tmp_path: Path) -> None:
     """A version that does not get ready is taken back; mistakes are found before anything is touched."""
     await host.succeeds("deploy", REPLICAS="1")
@@ -177,9 +182,23 @@ async def test_what_cannot_serve_changes_nothing(host: Host, tmp_path: Path) -> 
     )
     program.chmod(0o755)
     (broken / "python").symlink_to(sys.executable)
-    unready = await host.run("deploy", ENVIRONMENT=str(broken.parent))
+    in_force = host.prefix / "config/litellm_config.yaml"
+    before = in_force.read_text()
+    (other := tmp_path / "other.yaml").write_text(f"{before}# another version\n")
+    unready = await host.run("deploy", ENVIRONMENT=str(broken.parent), CONFIG=str(other))
     assert unready.code != 0
-    assert 'Stopped at "Replica 1": it did not become ready.\nWhat ran before still runs.' in unready.output
+    assert 'Stopped at "Replica 1": it did not become ready.\nThe YAML is the one before again.' in unready.output
+    assert "What ran before still runs." in unready.output
+    assert in_force.read_text() == before
+
+    async with host.team("acme-corp"):
+        (lost := tmp_path / "lost.yaml").write_text(before.replace("teams:\n    - '*'", "teams: [other-*]"))
+        taking = await host.run("deploy", CONFIG=str(lost))
+        assert taking.code != 0
+        assert "Model group ok is lost by the teams acme-corp, demo-smoke." in taking.output
+        assert in_force.read_text() == before
+    assert "unchanged" in await host.succeeds("deploy", KEEP="1", REPLICAS="1")
+    assert len(list((host.prefix / "deployments").iterdir())) == 1, "what is not gone back to does not stay"
 
     (wrong := tmp_path / "wrong.yaml").write_text("model_groups: {A: {models: [nowhere]}}\n")
     mistaken = await host.run("deploy", CONFIG=str(wrong))

@@ -1,5 +1,6 @@
 """A wrong configuration file stops the start with every mistake, by line and with what was probably meant."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from control_plane.cli.config import config_app
 from control_plane.errors import InvalidConfig
 from control_plane.gateway.settings import LITELLM_SETTINGS, ROUTER_SETTINGS
 from control_plane.model_groups.catalog import CachePolicy, Catalog
-from control_plane.model_groups.config import load_catalog
+from control_plane.model_groups.config import inspect, load_catalog
 from control_plane.model_groups.litellm_names import (
     REFUSED_MODULE_SETTINGS,
     REFUSED_ROUTER_ARGUMENTS,
@@ -326,7 +327,7 @@ def test_a_model_that_litellm_would_bill_nothing_is_a_mistake(file: Path, inner:
     ],
 )
 def test_a_model_with_a_price_or_declared_free_is_accepted(file: Path, inner: str, info: str) -> None:
-    assert load(file, deployment(inner, info=info)).router.deployments
+    assert load(file, deployment(inner, info=info), AZURE_API_BASE="https://mine.example").router.deployments
 
 
 def test_prices_are_moved_to_where_litellm_does_not_read_them_on_every_call(file: Path) -> None:
@@ -386,6 +387,91 @@ def test_defaults_are_among_the_parameters_a_client_may_set() -> None:
     assert set(Defaults.model_fields) <= CHAT_PARAMETERS
 
 
+UNUSED = """\
+model_list:
+  - model_name: m
+    litellm_params: {model: openai/gpt-4o, api_key: k, rpm: 5, tags: [a], max_retries: 2}
+    model_info: {access_groups: [a], health_check_model: x}
+model_groups: {G: {models: [m]}}
+general_settings:
+  master_key: sk-1
+  alerting: [slack]
+  some_new_setting: 1
+mcp_servers: {docs: {url: "http://x"}}
+"""
+
+
+def test_what_has_no_effect_here_is_named_and_keeps_nobody_from_serving(file: Path) -> None:
+    file.write_text(UNUSED, encoding="utf-8")
+    warned = {(found.line, found.path) for found in inspect(file, {}).warnings}
+    assert warned == {
+        (3, "model_list[0].litellm_params.rpm"),
+        (3, "model_list[0].litellm_params.tags"),
+        (3, "model_list[0].litellm_params.max_retries"),
+        (4, "model_list[0].model_info.access_groups"),
+        (4, "model_list[0].model_info.health_check_model"),
+        (7, "general_settings.master_key"),
+        (8, "general_settings.alerting"),
+        (9, "general_settings.some_new_setting"),
+        (10, "mcp_servers"),
+    }
+    assert load_catalog(file, {}).groups, "a warning is no mistake"
+    limited = UNUSED + "router_settings: {optional_pre_call_checks: [enforce_model_rate_limits]}\n"
+    file.write_text(limited, encoding="utf-8")
+    assert "rpm" not in str([found.path for found in inspect(file, {}).warnings]), "there it is a limit"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (deployment("model: openai/gpt-4o, max_budget: 1"), "3: 'max_budget' in litellm_params"),
+        (deployment("model: openai/gpt-4o", info="{team_id: t}"), "4: 'team_id' in model_info"),
+        (GOOD + "router_settings: {optional_pre_call_checks: [router_budget_limiting]}\n", "a server does not start"),
+        (GOOD + "litellm_settings: {max_budget: 100}\n", "LiteLLM's budgets are not kept here"),
+        (GOOD + "general_settings: {allowed_ips: [10.0.0.1]}\n", "what it forbids would be allowed here"),
+        (deployment("model: azure/gpt-4o"), "has no address: give the api_base of your azure endpoint"),
+        (deployment("model: litellm_proxy/gpt-4o"), "or set LITELLM_PROXY_API_BASE"),
+    ],
+)
+def test_what_would_not_hold_or_not_be_reached_is_a_mistake(file: Path, text: str, expected: str) -> None:
+    assert any(expected in problem for problem in mistakes(file, text))
+
+
+def test_without_an_environment_every_reference_is_taken_as_present(file: Path) -> None:
+    """The pipeline of the file's repository has no keys; what it cannot know it does not complain of."""
+    inner = (
+        "model: os.environ/MODEL, api_base: os.environ/BASE, timeout: os.environ/T, input_cost_per_token: os.environ/P"
+    )
+    settings = "router_settings: {num_retries: os.environ/N, redis_host: os.environ/H, redis_port: os.environ/R}\n"
+    file.write_text(deployment(inner, info="{id: os.environ/I}") + settings, encoding="utf-8")
+    assert inspect(file, None).errors == []
+    file.write_text(deployment(f"{inner}, drop_params: perhaps") + settings, encoding="utf-8")
+    assert [found.path for found in inspect(file, None).errors] == ["model_list[0].litellm_params.drop_params"]
+    assert inspect(file, {}).errors != []
+
+
+@pytest.mark.timeout(300)  # two processes that load LiteLLM
+def test_a_file_is_called_good_only_if_litellm_can_be_built_from_it(file: Path) -> None:
+    """What only LiteLLM knows is found in a process of its own, and where it stands."""
+    gone = "{supported_environments: [production]}"
+    file.write_text(deployment("model: openai/gpt-4o, api_key: os.environ/NOWHERE", info=gone), encoding="utf-8")
+    assert inspect(file, None).errors == []
+    run = CliRunner().invoke(config_app, ["check", str(file), "--no-env", "--json"])
+    assert run.exit_code == 1
+    found = json.loads(run.stdout)
+    assert (found["ok"], found["errors"], found["deployments"]) == (False, 1, None)
+    [finding] = found["findings"]
+    assert finding["message"].startswith("deployment 'm': LiteLLM refuses the configuration: ")
+    assert {**finding, "message": ""} == {
+        "severity": "error",
+        "file": str(file),
+        "line": 2,
+        "path": "model_list[0]",
+        "message": "",
+    }
+
+
+@pytest.mark.timeout(300)  # a process that loads LiteLLM
 def test_config_check_prints_what_it_found(file: Path) -> None:
     file.write_text(GOOD, encoding="utf-8")
     run = CliRunner().invoke(config_app, ["check", str(file)], env=KEY)

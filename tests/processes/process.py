@@ -15,6 +15,8 @@ import httpx
 from tests.house import MASTER_KEY, UNLIMITED, Team
 
 START_S = 60
+COMMAND_S = 240
+"""A command that loads LiteLLM in a process of its own, on a machine that does much else."""
 STOP_S = 20
 
 
@@ -52,7 +54,7 @@ async def run_arguments(arguments: Sequence[str], folder: Path, **settings: obje
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        async with asyncio.timeout(START_S):
+        async with asyncio.timeout(COMMAND_S):
             output, _ = await process.communicate()
     finally:
         if process.returncode is None:

@@ -3,11 +3,14 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.house import MASTER_KEY, config_for, serving, settings_for, write_config
 from tests.processes.process import run, run_arguments
 from tests.provider import Provider
 
 
+@pytest.mark.timeout(300)  # two commands that load LiteLLM
 async def test_a_machine_in_order_is_called_so_before_and_while_it_serves(
     provider: Provider, tmp_path: Path, postgres_url: str
 ) -> None:
@@ -51,3 +54,16 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
     looked = asyncio.run(run("doctor", tmp_path, database_url=f"sqlite:///{tmp_path}/new/it.db", config="nowhere.yaml"))
     assert "is not there yet: control-plane migrate" in looked.output
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_an_address_that_is_none_is_explained_and_small_letters_are_read(tmp_path: Path) -> None:
+    malformed = {"redis_url": "localhost:6379", "otlp_endpoint": "collector", "proxy_url": "http://:x"}
+    looked = await run_arguments(["doctor"], tmp_path, **malformed, proxy_database_url="secret-host:5432")
+    assert looked.code == 1
+    assert looked.output.count("must be an address such as") == 4
+    assert "Traceback" not in looked.output
+    assert "secret-host" not in looked.output
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("control_plane_log_level", "DEBUG")
+        looked = await run_arguments(["doctor"], tmp_path, config="nowhere.yaml")
+    assert "control_plane_log_level is read as CONTROL_PLANE_LOG_LEVEL" in looked.output

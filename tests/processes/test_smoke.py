@@ -7,16 +7,19 @@ from tests.processes.process import run_arguments
 from tests.provider import Provider
 
 
-async def test_a_service_that_works_passes_twice_and_keeps_no_key(
+async def test_a_service_that_works_passes_twice_asks_its_provider_each_time_and_keeps_no_key(
     provider: Provider, tmp_path: Path, sqlite_url: str
 ) -> None:
-    config = write_config(tmp_path, config_for(provider))
+    """An answer of the response cache would be green with a dead provider."""
+    config = write_config(tmp_path, config_for(provider, litellm_settings={"cache": True}))
     async with serving(settings_for(sqlite_url, config)) as running:
         for _ in range(2):
             smoke = ["smoke", "--url", running.url, "--group", "json"]
             ran = await run_arguments(smoke, tmp_path, master_key=MASTER_KEY)
             assert ran.code == 0, ran.output
+            assert "asked anew, past the response cache" in ran.output
             assert "The job is billed: 1 credit(s)" in ran.output
+        assert len(provider.requests) == 4
         async with running.client(MASTER_KEY) as admin:
             assert (await admin.get("/api/teams/demo-smoke/credits")).json()["credits_used"] == 2
             keys = (await admin.get("/api/teams/demo-smoke/keys")).json()["keys"]

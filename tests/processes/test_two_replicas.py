@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 
 from tests.calls.sse import streaming
@@ -45,6 +46,7 @@ class Replicas:
         return [each["generation"] for each in answer.json()["configuration"]["replicas"]]
 
 
+@pytest.mark.timeout(400)  # three commands that load LiteLLM
 async def test_what_changes_at_one_replica_holds_at_the_other(
     tmp_path: Path, postgres_url: str, provider: Provider
 ) -> None:

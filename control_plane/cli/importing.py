@@ -1,0 +1,92 @@
+"""`control-plane config import`: a file of LiteLLM's proxy becomes one of ours, with a report of what became of it."""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from control_plane.cli.findings import count
+from control_plane.cli.trial import inspect_and_build
+from control_plane.model_groups.config import read_file
+from control_plane.model_groups.importing import Imported, Report
+from control_plane.model_groups.importing import import_file as imported_from
+from control_plane.model_groups.problems import Problems
+
+
+def import_file(
+    file: Annotated[Path, typer.Argument(help="A configuration of LiteLLM's proxy.", show_default=False)],
+    output: Annotated[
+        Path | None, typer.Option(help="Where the new file is written.", show_default="standard output")
+    ] = None,
+    teams: Annotated[
+        list[str] | None, typer.Option(help="Who may use its models: patterns of team ids; all teams.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the report, and the file if it is not written, as JSON.")
+    ] = False,
+) -> None:
+    """Turn a configuration of LiteLLM's proxy into model groups, and report what was taken, changed and dropped, and why.
+
+    Exits with 1 if the result would not pass `config check --no-env`.
+    """
+    if output is not None and output.exists():
+        typer.echo(f"{output} is there already; give another name, or move it away.", err=True)
+        raise typer.Exit(1)
+    problems = Problems(str(file))
+    values = read_file(file, problems)
+    if values is None:
+        for finding in problems.findings("error"):
+            typer.echo(finding.sentence, err=True)
+        raise typer.Exit(1)
+    made = imported_from(values, teams or ["*"])
+    mistakes = made.mistakes or _mistakes(made.text)
+    if output is not None:
+        try:
+            output.write_text(made.text, encoding="utf-8")
+        except OSError as error:
+            typer.echo(f"{output} cannot be written: {error.strerror}", err=True)
+            raise typer.Exit(1) from None
+    if as_json:
+        typer.echo(_json(made, mistakes, is_written=output is not None))
+    else:
+        _show(made.report)
+        for mistake in mistakes:
+            typer.echo(f"mistake  {mistake}", err=True)
+        typer.echo(_summary(made.report), err=True)
+        if output is None:
+            typer.echo(made.text, nl=False)
+    if mistakes:
+        raise typer.Exit(1)
+
+
+def _mistakes(text: str) -> list[str]:
+    """What `config check --no-env` finds in the new file, LiteLLM's refusals included."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "litellm_config.yaml"
+        path.write_text(text, encoding="utf-8")
+        return [finding.message for finding in inspect_and_build(path, None).errors]
+
+
+def _show(report: Report) -> None:
+    for entry in report.entries:
+        typer.echo(f"{entry.action:<8} {entry.path}: {entry.why}", err=True)
+
+
+def _summary(report: Report) -> str:
+    return f"{count(len(report.entries), 'place')}: " + ", ".join(
+        f"{report.count(action)} {action}" for action in ("taken", "changed", "dropped")
+    )
+
+
+def _json(made: Imported, mistakes: Sequence[str], *, is_written: bool) -> str:
+    report = {
+        "ok": not mistakes,
+        "mistakes": list(mistakes),
+        **{action: made.report.count(action) for action in ("taken", "changed", "dropped")},
+        "report": made.report.as_json(),
+        **({} if is_written else {"yaml": made.text}),
+    }
+    return json.dumps(report, indent=2, ensure_ascii=False)
