@@ -27,7 +27,9 @@
     │   └── ProviderUnavailable  ModelTimeout                                 503
     │       └── ProviderOverloaded
     └── Unavailable                  we cannot serve now                      503
-        └── DatabaseUnavailable  ShuttingDown
+        ├── DatabaseUnavailable
+        │   └── DatabaseBusy         it answers, but what is asked for is locked
+        └── ShuttingDown
 
 The first sentence of a docstring is the default message. Messages say what was wrong and how to mend it; provider text,
 addresses and secrets stay out of them.
@@ -453,6 +455,12 @@ class DatabaseUnavailable(Unavailable):
     """The database cannot be reached right now. Try again."""
 
     code = "database_unavailable"
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    """The database answers, but rows that this needs were locked for too long. Nothing was done; try again."""
+
+    code = "database_busy"
 
 
 class ShuttingDown(Unavailable):

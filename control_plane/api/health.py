@@ -21,14 +21,17 @@ async def live() -> dict[str, str]:
 
 @router.get("/ready", summary="Readiness", responses={503: {"description": "do not send requests here now"}})
 async def ready(house: House) -> Response:
-    """200 when the database answers and the process is not stopping, else 503."""
+    """200 when the database takes a write of ours and the process is not stopping, else 503."""
     is_leaving = house.calls.is_draining or house.calls.is_stopping
     checks = {"database": "ok", "process": "stopping" if is_leaving else "ok"}
     try:
-        await house.db.check()
+        await house.lease.check()
     except DatabaseUnavailable:
-        log.warning("not_ready", extra={"check": "database"})
         checks["database"] = "unavailable"
+    if house.connections.is_full:
+        checks["database"] = "full"
+    if checks["database"] != "ok":
+        log.warning("not_ready", extra={"check": "database", "found": checks["database"]})
     is_ready = all(check == "ok" for check in checks.values())
     body = {"status": "ok" if is_ready else "unavailable", "checks": checks}
     return json_response(body, status=200 if is_ready else 503, headers=None if is_ready else {"Retry-After": "2"})
