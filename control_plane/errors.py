@@ -17,6 +17,7 @@
     │   ├── TooLarge                                                          413
     │   ├── Unprocessable                                                     422
     │   │   ├── ModelGroupMissing  EndpointUnsupported  InvalidConfig
+    │   │   ├── SchemaTooNew
     │   │   └── IdempotencyKeyReused  FileRefused
     │   └── RateLimited                                                       429
     ├── ProviderError                what a provider did, after retries and fallbacks, logged at WARNING
@@ -340,6 +341,19 @@ class InvalidConfig(Unprocessable):
     def __init__(self, problems: Sequence[str]) -> None:
         """`problems`: one sentence each, with file and line."""
         super().__init__("\n".join(problems), problems=list(problems))
+
+
+class SchemaTooNew(Unprocessable):
+    """The database was migrated by a newer release than this one."""
+
+    code = "schema_too_new"
+
+    def __init__(self, *, schema: str, newest: str) -> None:
+        """`schema`: the database's revision; `newest`: the last that this program knows."""
+        super().__init__(
+            f"The database has schema {schema}, which a newer release made; this one knows {newest} at most. Nothing was "
+            "changed. Use that release, or restore a backup from before it."
+        )
 
 
 class RateLimited(Refused):

@@ -4,6 +4,7 @@ The app, the CLI and the tests all open the house here.
 """
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
@@ -52,12 +53,14 @@ from control_plane.spend.standing import Standing
 from control_plane.spend.writer import SpendWriter
 from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
-from control_plane.storage.migrate import pending
+from control_plane.storage.migrate import newer_schema, pending
 from control_plane.storage.single_process import only_process
 from control_plane.sweeper import SWEEP_S, Chore, Sweeper
 from control_plane.tenants.service import KeyService
 from control_plane.traces import traces_to
 from control_plane.units import nano_usd
+
+log = logging.getLogger(__name__)
 
 PROXIED = "litellm_proxy/"
 """How the models of deployments begin that are LiteLLM proxies."""
@@ -269,6 +272,9 @@ async def _running(**coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[Non
 
 
 async def _check_schema(db: Database) -> None:
+    """Raises: InvalidConfig. A schema of a newer release will do: migrations run beside the release before them (D42)."""
+    if (newer := await newer_schema(db)) is not None:
+        log.warning("schema_newer", extra={"schema": newer})
     missing = await pending(db)
     if missing:
         raise InvalidConfig([f"The database lacks {len(missing)} migration(s); run `control-plane migrate` first."])
