@@ -109,7 +109,7 @@ async def open_house(
                 lease=timedelta(seconds=settings.lease_s),
             )
             os.environ.update(catalog.environment)
-            redis_url = settings.redis_url and settings.redis_url.get_secret_value()
+            redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
             limits = LimitService(redis_url=redis_url, processes=lambda: lease.processes, metrics=metrics)
             lanes = LanePolicy(settings.lane, check_share=settings.relay_check_share)
             gateway = await open_gateway(catalog.router, writer.report, lanes=lanes, redis_url=redis_url)

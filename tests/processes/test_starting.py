@@ -144,7 +144,7 @@ async def test_a_server_that_is_stopped_while_it_opens_ends_in_order(
     async with started("serve", tmp_path, **settings) as process:
         await until(Path(f"{sqlite_url.removeprefix('sqlite:///')}.lock").exists)
         process.send(signal.SIGTERM)
-        assert await process.ended(within_s=60) == 0
+        assert await process.ended(within_s=60) == 0, process.output
     assert "Traceback" not in process.output
 
 

@@ -3,11 +3,10 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import httpx
@@ -42,8 +41,11 @@ class Pair:
     """The same team as a client of the victim."""
 
 
+Pairing = Callable[..., AbstractAsyncContextManager[Pair]]
+
+
 @pytest.fixture
-def pair(tmp_path: Path, postgres_url: str, provider: Provider) -> Callable[..., Any]:
+def pair(tmp_path: Path, postgres_url: str, provider: Provider) -> Pairing:
     config = write_config(tmp_path, config_for(provider))
 
     @asynccontextmanager
@@ -67,7 +69,7 @@ async def until(claim: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_a_starved_replica_loses_none_of_its_streams(pair: Callable[..., Any], provider: Provider) -> None:
+async def test_a_starved_replica_loses_none_of_its_streams(pair: Pairing, provider: Provider) -> None:
     """Its heartbeat waited for a connection behind its customers, and the idle one declared all its calls lost."""
     async with pair() as both, AsyncExitStack() as stack:
         team = both.at_victim
@@ -105,7 +107,8 @@ async def oldest_heartbeat(db: Database) -> datetime:
     async with db.reader() as reader:
         rows = list(await reader.execute(text("SELECT seen_at, died_at FROM workers")))
     assert [row.died_at for row in rows] == [None, None]
-    return min(row.seen_at for row in rows)
+    oldest: datetime = min(row.seen_at for row in rows)
+    return oldest
 
 
 async def statuses(db: Database) -> dict[str, int]:
@@ -114,7 +117,7 @@ async def statuses(db: Database) -> dict[str, int]:
         return dict(tuple(row) for row in rows)
 
 
-async def test_a_replica_that_freezes_in_a_transaction_keeps_its_locks_for_seconds(pair: Callable[..., Any]) -> None:
+async def test_a_replica_that_freezes_in_a_transaction_keeps_its_locks_for_seconds(pair: Pairing) -> None:
     """The team whose balance it held was refused everywhere, until TCP would give up."""
     async with pair(failpoint="in_flush:1:freeze") as both:
         job_id, other_job = await both.team.create_job(), await both.team.create_job()
@@ -161,7 +164,7 @@ async def is_ready(process: Process) -> bool:
 
 
 async def test_a_replica_that_is_cut_off_in_a_transaction_admits_nothing_until_it_is_back(
-    pair: Callable[..., Any], postgres_url: str
+    pair: Pairing, postgres_url: str
 ) -> None:
     async with SilentProxy(postgres_url).running() as network, pair(victims_url=network.url) as both:
         job_id = await both.team.create_job()
