@@ -158,14 +158,14 @@ class Lease:
             self._metrics.config_is(generation)
 
     async def _renewed(self) -> bool:
-        was_overdue = self.is_overdue
+        age_s = round(self._heartbeat.age_s(time.monotonic()))
         try:
             await self._renew()
         except DatabaseUnavailable as error:
-            log.warning("heartbeat_failed", extra={"code": error.code})
-            if self.is_overdue and not was_overdue:
-                log.warning("lease_overdue", extra={"age_s": round(self._heartbeat.age_s(time.monotonic()))})
+            log.warning("heartbeat_failed", extra={"code": error.code, "lease_age_s": age_s})
             return False
+        if age_s > self._heartbeat.lease.total_seconds() / 2:
+            log.warning("lease_was_overdue", extra={"lease_age_s": age_s})
         return True
 
     async def _renew(self) -> None:

@@ -7,8 +7,10 @@ from sqlalchemy import exc
 
 from control_plane.errors import DatabaseBusy, DatabaseUnavailable
 
-BUSY = frozenset({"55P03", "57014", "40P01", "40001"})
-"""SQLSTATEs of a lock or statement that took too long, a deadlock, and a serialization failure. Nothing has happened."""
+BUSY = frozenset({"55P03", "57014", "40P01", "40001", "25P03", "25P04"})
+"""SQLSTATEs of a lock or statement that took too long, a deadlock, a serialization failure, and a transaction that was idle or
+open for too long. Nothing has happened.
+"""
 
 DISK_FULL = "53100"
 PRIMARY = 0xFF

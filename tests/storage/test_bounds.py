@@ -9,6 +9,7 @@ from sqlalchemy.exc import InternalError
 
 from control_plane.errors import DatabaseBusy
 from control_plane.storage.database import Database, Tx
+from control_plane.storage.faults import as_ours
 
 LOCK = "SELECT 1 FROM alembic_version FOR UPDATE"
 
@@ -47,8 +48,9 @@ async def test_a_transaction_whose_client_is_silent_is_ended_by_the_server(postg
             await other.at_once(locked)
             await tx.execute(text("SELECT 1"))
 
-    with pytest.raises(InternalError, match="idle-in-transaction timeout"):
+    with pytest.raises(InternalError, match="idle-in-transaction timeout") as ended:
         await lock_and_be_silent()
+    assert isinstance(as_ours(ended.value), DatabaseBusy)
     await frozen.check()
     await frozen.aclose()
     await other.aclose()
