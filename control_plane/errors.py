@@ -17,6 +17,7 @@
     │   ├── TooLarge                                                          413
     │   ├── Unprocessable                                                     422
     │   │   ├── ModelGroupMissing  EndpointUnsupported  InvalidConfig
+    │   │   ├── SchemaTooNew
     │   │   └── IdempotencyKeyReused  FileRefused
     │   └── RateLimited                                                       429
     ├── ProviderError                what a provider did, after retries and fallbacks, logged at WARNING
@@ -27,7 +28,9 @@
     │   └── ProviderUnavailable  ModelTimeout                                 503
     │       └── ProviderOverloaded
     └── Unavailable                  we cannot serve now                      503
-        └── DatabaseUnavailable  ShuttingDown
+        ├── DatabaseUnavailable
+        │   └── DatabaseBusy         it answers, but what is asked for is locked
+        └── ShuttingDown
 
 The first sentence of a docstring is the default message. Messages say what was wrong and how to mend it; provider text,
 addresses and secrets stay out of them.
@@ -340,6 +343,19 @@ class InvalidConfig(Unprocessable):
         super().__init__("\n".join(problems), problems=list(problems))
 
 
+class SchemaTooNew(Unprocessable):
+    """The database was migrated by a newer release than this one."""
+
+    code = "schema_too_new"
+
+    def __init__(self, *, schema: str, newest: str) -> None:
+        """`schema`: the database's revision; `newest`: the last that this program knows."""
+        super().__init__(
+            f"The database has schema {schema}, which a newer release made; this one knows {newest} at most. Nothing was "
+            "changed. Use that release, or restore a backup from before it."
+        )
+
+
 class RateLimited(Refused):
     """A rate limit is reached. Try again later."""
 
@@ -453,6 +469,12 @@ class DatabaseUnavailable(Unavailable):
     """The database cannot be reached right now. Try again."""
 
     code = "database_unavailable"
+
+
+class DatabaseBusy(DatabaseUnavailable):
+    """The database answers, but rows that this needs were locked for too long. Nothing was done; try again."""
+
+    code = "database_busy"
 
 
 class ShuttingDown(Unavailable):

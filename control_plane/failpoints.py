@@ -1,5 +1,5 @@
-"""Places at which a server can be told to die, for the tests that kill it: `CONTROL_PLANE_FAILPOINT=name` or `name:count`;
-and at which a test in the same process can make a step fail: `arm_failure`.
+"""Places at which a server can be told to die, for the tests that kill it: `CONTROL_PLANE_FAILPOINT=name` or `name:count`,
+or to freeze (`name:count:freeze`); and at which a test in the same process can make a step fail: `arm_failure`.
 
 Between two of them lies each promise that a crash could break. Nothing is armed unless the environment, or a test, says so.
 """
@@ -31,6 +31,7 @@ VARIABLE = "CONTROL_PLANE_FAILPOINT"
 
 _armed = ""
 _left = 0
+_signal = signal.SIGKILL
 _failing = ""
 
 
@@ -39,10 +40,14 @@ class InjectedFailure(Exception):
 
 
 def arm(spec: str) -> None:
-    """Makes this process die, as by `kill -9`, when it reaches a place for the nth time: `in_flush:3`."""
-    global _armed, _left  # noqa: PLW0603 - one process, one death
-    _armed, _, count = spec.partition(":")
+    """Makes this process die, as by `kill -9`, when it reaches a place for the nth time: `in_flush:3`. With `in_flush:3:freeze`
+    it stops there, as by `kill -STOP`.
+    """
+    global _armed, _left, _signal  # noqa: PLW0603 - one process, one death
+    _armed, _, rest = spec.partition(":")
+    count, _, how = rest.partition(":")
     _left = int(count or 1)
+    _signal = signal.SIGSTOP if how == "freeze" else signal.SIGKILL
 
 
 def arm_failure(name: Name | None) -> None:
@@ -58,5 +63,5 @@ def reach(name: Name) -> None:
         raise InjectedFailure(name)
     if name == _armed:
         _left -= 1
-        if _left <= 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if _left == 0:
+            os.kill(os.getpid(), _signal)

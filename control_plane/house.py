@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from control_plane.administration.service import AdministrationService
 from control_plane.calls.configuration import Configuration
+from control_plane.calls.lease import Lease
 from control_plane.calls.one_call import OneCallJobs
 from control_plane.calls.placed import PlacedCalls
 from control_plane.calls.recent_tools import RecentToolCalls
@@ -20,6 +21,7 @@ from control_plane.settings import Settings
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.service import SpendService
 from control_plane.spend.standing import Standing
+from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
 from control_plane.tenants.service import KeyService
 from control_plane.traces import Traces
@@ -34,6 +36,8 @@ class House:
     traces: Traces
     clock: Clock
     db: Database
+    connections: Connections
+    lease: Lease
     keys: KeyService
     groups: ModelGroupService
     credits: CreditService

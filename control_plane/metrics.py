@@ -36,6 +36,11 @@ class Metrics:
         self._shared = self._gauge("limits_shared", "1 while limits are counted together in Redis.")
         self._config = Info("control_plane_config", "The version of the YAML in force here.", registry=self._registry)
         self._refused = self._gauge("config_refused", "1 while the YAML as it stands could not be put in force here.")
+        self._lease_age = self._gauge(
+            "lease_age_ratio",
+            "Share of its lease that is over since this process last renewed it; at 1 it counts as dead.",
+        )
+        self._skew = self._gauge("clock_skew_seconds", "How far the database's clock is ahead of this process' own.")
         self._tasks = self._gauge("tasks", "Tasks in the event loop.")
         self._in_flight = self._gauge("calls_in_flight", "Calls that run in this process.")
         self._waiting = self._gauge("writes_waiting", "Intents and records that wait for the next group commit.")
@@ -68,6 +73,14 @@ class Metrics:
         self._in_flight.set_function(running)
         self._waiting.set_function(waiting)
         self._refused.set_function(is_config_refused)
+
+    def watch_lease(self, *, age: Callable[[], float]) -> None:
+        """The age of the lease is asked for when the metrics are."""
+        self._lease_age.set_function(age)
+
+    def clock_differs(self, seconds: float) -> None:
+        """The database's clock is so far ahead of ours."""
+        self._skew.set(seconds)
 
     def call_opened(self, seconds: float) -> None:
         """A call's intent is durable, so long after it was asked for."""

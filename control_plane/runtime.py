@@ -4,8 +4,9 @@ The app, the CLI and the tests all open the house here.
 """
 
 import asyncio
+import logging
 import os
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -14,6 +15,7 @@ from control_plane import clock as system_clock
 from control_plane.administration.service import AdministrationService
 from control_plane.cache.service import AnswerCache
 from control_plane.calls.configuration import Configuration
+from control_plane.calls.heartbeat import HEARTBEATS
 from control_plane.calls.lease import Lease
 from control_plane.calls.one_call import OneCallJobs
 from control_plane.calls.placed import PlacedCalls
@@ -49,13 +51,16 @@ from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.service import SpendService
 from control_plane.spend.standing import Standing
 from control_plane.spend.writer import SpendWriter
+from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
-from control_plane.storage.migrate import pending
+from control_plane.storage.migrate import newer_schema, pending
 from control_plane.storage.single_process import only_process
-from control_plane.sweeper import Chore, Sweeper
+from control_plane.sweeper import SWEEP_S, Chore, Sweeper
 from control_plane.tenants.service import KeyService
 from control_plane.traces import traces_to
 from control_plane.units import nano_usd
+
+log = logging.getLogger(__name__)
 
 PROXIED = "litellm_proxy/"
 """How the models of deployments begin that are LiteLLM proxies."""
@@ -76,7 +81,8 @@ async def open_house(
     key, _ = find_master_key(settings)
     environ = dict(os.environ)
     catalog = load_catalog(settings.config, environ)
-    db = Database(settings.database_url, pool_size=settings.database_pool_size)
+    connections = _connections(settings)
+    db, background = connections.customers, connections.background
     try:
         with only_process(db):
             await _check_schema(db)
@@ -88,13 +94,22 @@ async def open_house(
                 db,
                 worker_id,
                 clock=clock,
+                background=background,
                 metrics=metrics,
                 risk=risk,
                 keeps_provider_text=settings.keep_provider_error_text,
             )
-            lease = Lease(db, worker_id, clock=clock, metrics=metrics, policy=LostCallPolicy(settings.lost_calls))
+            lease = Lease(
+                connections.heartbeat,
+                worker_id,
+                clock=clock,
+                background=background,
+                metrics=metrics,
+                policy=LostCallPolicy(settings.lost_calls),
+                lease=timedelta(seconds=settings.lease_s),
+            )
             os.environ.update(catalog.environment)
-            redis_url = None if settings.redis_url is None else settings.redis_url.get_secret_value()
+            redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
             limits = LimitService(redis_url=redis_url, processes=lambda: lease.processes, metrics=metrics)
             lanes = LanePolicy(settings.lane, check_share=settings.relay_check_share)
             gateway = await open_gateway(catalog.router, writer.report, lanes=lanes, redis_url=redis_url)
@@ -132,7 +147,8 @@ async def open_house(
                 waiting=lambda: writer.waiting,
                 is_config_refused=lambda: configuration.is_refused,
             )
-            one_call_jobs = OneCallJobs(jobs, calls)
+            background_jobs = JobService(background, groups, clock=clock, metrics=metrics)
+            one_call_jobs = OneCallJobs(jobs, calls, background=background_jobs)
             house = House(
                 settings=settings,
                 metrics=metrics,
@@ -148,15 +164,19 @@ async def open_house(
                 spend=SpendService(db),
                 standing=Standing(db, metrics),
                 reconciliation=ReconcileService(
-                    db,
+                    background,
                     clock=clock,
                     kept_for=settings.spend_logs_kept_for,
                     price=calls.price,
                     proxy=lambda: proxy_of(settings, groups.catalog),
                 ),
+                lease=lease,
+                connections=connections,
                 calls=calls,
                 configuration=configuration,
-                idempotency=IdempotencyService(db, worker_id, clock=clock),
+                idempotency=IdempotencyService(
+                    db, worker_id, clock=clock, background=background, lease=timedelta(seconds=settings.lease_s)
+                ),
                 one_call_jobs=one_call_jobs,
                 placed_calls=PlacedCalls(calls, one_call_jobs),
                 recent_tools=RecentToolCalls(),
@@ -169,18 +189,6 @@ async def open_house(
                     max_chars=settings.max_prompt_chars,
                 ),
             )
-            due: dict[str, Chore] = {
-                "lost_calls": lease.give_up_dead,
-                "expired_jobs": jobs.expire_due,
-                "refills": house.credits.refills.refill_due,
-                "expired_credits": house.credits.expire_grants,
-                "expired_idempotency_keys": house.idempotency.purge,
-            }
-            slow: dict[str, Chore] = {
-                "reconciliation": house.reconciliation.reconcile_hourly,
-                "proxy_reconciliation": house.reconciliation.reconcile_proxy_hourly,
-                "old_spend_logs": house.reconciliation.drop_old_logs,
-            }
             await lease.start(catalog.generation)
             # The writer outlives the others: when one of them dies, the calls still running are recorded all the same.
             async with (
@@ -191,8 +199,7 @@ async def open_house(
                     lease=lease.run(),
                     configuration=configuration.run(),
                     limits=limits.run(),
-                    sweeper=Sweeper(db, "due", due).run(),
-                    slow_sweeper=Sweeper(db, "slow", slow).run(),
+                    **{f"sweeper_{name}": sweeper.run() for name, sweeper in _sweepers(house, background_jobs).items()},
                     kept_answers=house.idempotency.run(),
                 ),
             ):
@@ -209,7 +216,36 @@ async def open_house(
                     await traces.aclose()
             await lease.end()
     finally:
-        await db.aclose()
+        await connections.aclose()
+
+
+def _connections(settings: Settings) -> Connections:
+    return Connections.open(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        answer_timeout_s=settings.database_timeout_s,
+        heartbeat_timeout_s=settings.lease_s / HEARTBEATS,
+    )
+
+
+def _sweepers(house: House, jobs: JobService) -> Mapping[str, Sweeper]:
+    """What is due every few seconds, and what may take minutes. `jobs`: over background connections."""
+    credits_ = CreditService(house.connections.background, clock=house.clock)
+    due: dict[str, Chore] = {
+        "lost_calls": house.lease.give_up_dead,
+        "expired_jobs": jobs.expire_due,
+        "refills": credits_.refills.refill_due,
+        "expired_credits": credits_.expire_grants,
+        "expired_idempotency_keys": house.idempotency.purge,
+    }
+    slow: dict[str, Chore] = {
+        "reconciliation": house.reconciliation.reconcile_hourly,
+        "proxy_reconciliation": house.reconciliation.reconcile_proxy_hourly,
+        "old_spend_logs": house.reconciliation.drop_old_logs,
+    }
+    every_s = min(SWEEP_S, house.settings.lease_s / HEARTBEATS)
+    chores = {"due": due, "slow": slow}
+    return {name: Sweeper(name, each, house.lease.claim, every_s=every_s) for name, each in chores.items()}
 
 
 def proxy_of(settings: Settings, catalog: Catalog) -> Proxy | None:
@@ -240,6 +276,9 @@ async def _running(**coroutines: Coroutine[Any, Any, None]) -> AsyncIterator[Non
 
 
 async def _check_schema(db: Database) -> None:
+    """Raises: InvalidConfig. A schema of a newer release will do: migrations run beside the release before them (D42)."""
+    if (newer := await newer_schema(db)) is not None:
+        log.warning("schema_newer", extra={"schema": newer})
     missing = await pending(db)
     if missing:
         raise InvalidConfig([f"The database lacks {len(missing)} migration(s); run `control-plane migrate` first."])

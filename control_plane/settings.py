@@ -99,6 +99,16 @@ class Settings(BaseSettings):
         description="`http://collector:4318`: an OpenTelemetry collector that gets a trace of every call.",
     )
     database_pool_size: int = Field(default=10, ge=4, description="Postgres connections of one process, at most.")
+    database_timeout_s: float = Field(
+        default=10.0,
+        ge=0.5,
+        description="How long a transaction may take, and how long one of a server that froze keeps its locks, in seconds; a wait for a lock half of it.",
+    )
+    lease_s: float = Field(
+        default=30.0,
+        ge=1.5,
+        description="A server without a heartbeat for so long counts as dead, and its calls as lost; about the same at all servers. In seconds.",
+    )
     max_body_bytes: int = Field(default=20_000_000, gt=0, description="Larger request bodies get 413.")
     max_prompt_chars: int = Field(
         default=1_000_000, gt=0, description="Messages with more text than this get 413; files and images do not count."

@@ -4,8 +4,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from control_plane.errors import DatabaseUnavailable
-from control_plane.storage.database import Database
+from control_plane.errors import DatabaseBusy, DatabaseUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -14,6 +13,9 @@ SWEEP_S = 5.0
 Chore = Callable[[], Awaitable[object]]
 """Does what is due now, in transactions of its own, and may be repeated at any time."""
 
+Claim = Callable[[str], Awaitable[bool]]
+"""Whether this process may do the periodic tasks of a name now, and for a while (`Lease.claim`)."""
+
 
 class Sweeper:
     """Runs every chore in turn. Any number of processes may sweep; on Postgres one of them does it at a time.
@@ -21,15 +23,17 @@ class Sweeper:
     `name` tells sweepers apart: what takes minutes must not keep waiting what is due every few seconds.
     """
 
-    def __init__(self, db: Database, name: str, chores: Mapping[str, Chore]) -> None:
-        self._db = db
+    def __init__(self, name: str, chores: Mapping[str, Chore], claim: Claim, *, every_s: float = SWEEP_S) -> None:
+        """`every_s`: between two sweeps, and between two renewals of the claim; far below what a claim holds for."""
         self._name = name
         self._chores = chores
+        self._claim = claim
+        self._every_s = every_s
 
     async def run(self) -> None:
         """Sweeps until cancelled. Run it as a task of the runtime."""
         while True:
-            await asyncio.sleep(SWEEP_S)
+            await asyncio.sleep(self._every_s)
             try:
                 await self.sweep()
             except DatabaseUnavailable:
@@ -40,15 +44,30 @@ class Sweeper:
 
         A chore that fails is logged and does not keep the others from being done.
         """
-        async with self._db.alone(self._name) as is_mine:
-            if is_mine:
-                for name, chore in self._chores.items():
-                    await self._do(name, chore)
-        return is_mine
+        if not await self._claim(self._name):
+            return False
+        renewing = asyncio.create_task(self._renew(), name=f"claim of {self._name}")
+        try:
+            for name, chore in self._chores.items():
+                await self._do(name, chore)
+        finally:
+            renewing.cancel()
+        return True
+
+    async def _renew(self) -> None:
+        """Keeps the claim while chores run. When it fails another process may do the same meanwhile, which only costs."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                await self._claim(self._name)
+            except DatabaseUnavailable:
+                log.warning("claim_not_renewed", extra={"tasks": self._name})
 
     async def _do(self, name: str, chore: Chore) -> None:
         try:
             await chore()
+        except DatabaseBusy:
+            log.warning("chore_waits", extra={"chore": name})  # a lock that is held elsewhere: the next sweep does it
         except DatabaseUnavailable:
             raise
         except Exception:

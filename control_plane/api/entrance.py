@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from control_plane.api.errors import error_response
 from control_plane.api.failures import Failure
 from control_plane.api.leaving import ClientLeft
-from control_plane.errors import HouseError, ShuttingDown
+from control_plane.calls.lease import Lease
+from control_plane.errors import DatabaseUnavailable, HouseError, ShuttingDown
 from control_plane.ids import new_id
 from control_plane.logs import request_id
 from control_plane.schemas.base import ignored_fields
@@ -24,14 +25,21 @@ log = logging.getLogger(__name__)
 
 MAX_REQUEST_ID_CHARS = 128
 LAST_WORDS_S = 1.0  # how long a stopping server tries to tell a client that still waits
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+CUT_OFF = DatabaseUnavailable(
+    "This server could not write to the database for a while and takes nothing new until it can. Try again.",
+    retry_after_s=2,
+)
 CLIENT_LEFT = 499  # only in the log, where nginx made it a custom: nobody is there to get an answer
 
 
 class Entrance:
     """Wraps the whole application."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, lease: Lease) -> None:
+        """`lease`: of this process. While it is overdue nothing new is begun here."""
         self._app = app
+        self._lease = lease
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,7 +67,7 @@ class Entrance:
             await send(message)
 
         try:
-            await self._app(scope, self._limited(headers, receive), send_with_headers)
+            await self._serve(scope, self._limited(headers, receive), send_with_headers)
         except ClientLeft:
             status = CLIENT_LEFT
         except asyncio.CancelledError:  # the grace after SIGTERM is over
@@ -77,6 +85,12 @@ class Entrance:
             milliseconds = round((time.monotonic() - started) * 1000)
             fields = {"method": scope["method"], "path": scope["path"], "status": status, "duration_ms": milliseconds}
             log.info("request", extra=fields)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._lease.is_overdue and scope["method"] not in READING:
+            await error_response(scope["path"], Failure.of(CUT_OFF))(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
     def _limited(self, headers: Headers, receive: Receive) -> Receive:
         """`receive` that refuses a body over the limit: by its announced length at once, else when it gets there."""

@@ -21,7 +21,7 @@ async def live() -> dict[str, str]:
 
 @router.get("/ready", summary="Readiness", responses={503: {"description": "do not send requests here now"}})
 async def ready(house: House) -> Response:
-    """200 when the database answers and the process is not stopping, else 503.
+    """200 when the database takes a write of ours and the process is not stopping, else 503.
 
     `config` is `refused` while the YAML as it stands has mistakes: calls run on the version before, but a server that is
     started again would not start.
@@ -29,10 +29,13 @@ async def ready(house: House) -> Response:
     is_leaving = house.calls.is_draining or house.calls.is_stopping
     checks = {"database": "ok", "process": "stopping" if is_leaving else "ok"}
     try:
-        await house.db.check()
+        await house.lease.check()
     except DatabaseUnavailable:
-        log.warning("not_ready", extra={"check": "database"})
         checks["database"] = "unavailable"
+    if house.connections.is_full:
+        checks["database"] = "full"
+    if checks["database"] != "ok":
+        log.warning("not_ready", extra={"check": "database", "found": checks["database"]})
     is_ready = all(check == "ok" for check in checks.values())
     checks["config"] = "refused" if house.configuration.is_refused else "ok"  # the version in force serves
     body = {"status": "ok" if is_ready else "unavailable", "checks": checks}

@@ -41,7 +41,7 @@ AUTH_ERRORS = _described(
     (403, "this key may not do that"),
     (413, "`too_large`: the body is larger than the server takes"),
     (422, "`invalid_request`: the request does not fit the schema; `detail` lists where"),
-    (503, "overloaded or the database is down; `Retry-After` says when to come back"),
+    (503, "`overloaded`, `database_unavailable`, `database_busy`; `Retry-After` says when to come back"),
 )
 JOB_ERRORS = AUTH_ERRORS | _described(
     (429, "`rate_limited`: too many new jobs; `Retry-After` says when to come back"),

@@ -43,8 +43,10 @@ class OneCallJobs:
     task, and `drain()` before stopping it.
     """
 
-    def __init__(self, jobs: JobService, calls: CallService) -> None:
+    def __init__(self, jobs: JobService, calls: CallService, *, background: JobService | None = None) -> None:
+        """`background`: the same jobs, closed over connections that no customer waits for."""
         self._jobs = jobs
+        self._background = background or jobs
         self._calls = calls
         self._to_its_end = calls.in_flight.to_its_end
         self._kept: dict[JobId, tuple[Principal, Closing]] = {}
@@ -140,26 +142,26 @@ class OneCallJobs:
 
     async def _close_or_keep(self, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls | None:
         try:
-            return await self._close(who, job_id, closing)
+            return await self._close(self._jobs, who, job_id, closing)
         except (DatabaseUnavailable, CallsInFlight) as error:
             log.warning("job_closed_later", extra={"job_id": str(job_id), "reason": error.code})
             self._kept[job_id] = (who, closing)
         return None
 
-    async def _close(self, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls | None:
+    async def _close(self, jobs: JobService, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls | None:
         """A job whose client hears of a failure is not paid, also when its bill was written and nobody knew."""
         try:
-            return await self._jobs.complete(who, job_id, closing)
+            return await jobs.complete(who, job_id, closing)
         except JobClosed:
-            closed = await self._jobs.get(who, job_id)
+            closed = await jobs.get(who, job_id)
             if closing.status is JobStatus.FAILED:
-                await self._jobs.take_back_charge(closed, reason="its answer was never delivered")
+                await jobs.take_back_charge(closed, reason="its answer was never delivered")
         return None
 
     async def _retry(self) -> None:
         for job_id, (who, closing) in list(self._kept.items()):
             try:
-                await self._close(who, job_id, closing)
+                await self._close(self._background, who, job_id, closing)
             except (DatabaseUnavailable, CallsInFlight):
                 continue
             except HouseError as error:
@@ -174,7 +176,7 @@ class OneCallJobs:
         """
         while (job := await self._jobs.find(job_id)) is not None:
             if job.error_message != CLIENT_CLOSED:
-                await self._close(who, job_id, Closing(JobStatus.FAILED, error_message=CallLost.code))
+                await self._close(self._jobs, who, job_id, Closing(JobStatus.FAILED, error_message=CallLost.code))
             job_id = JobId(following_id(job.id))
         return job_id
 

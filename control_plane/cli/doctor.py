@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import requires, version
@@ -13,6 +13,7 @@ from typing import Literal
 import httpx
 
 from control_plane import failpoints
+from control_plane.calls.heartbeat import MOST_SKEW, least_skew
 from control_plane.cli.trial import inspect_and_build
 from control_plane.errors import DatabaseUnavailable, InvalidConfig
 from control_plane.limits.shared import SharedLimits
@@ -20,12 +21,12 @@ from control_plane.master_key import find_master_key
 from control_plane.model_groups.problems import did_you_mean
 from control_plane.settings import PREFIX, Settings
 from control_plane.storage.database import Database, parse_database_url
-from control_plane.storage.migrate import pending
+from control_plane.storage.migrate import newer_schema, pending
 from control_plane.storage.redis import RedisUnavailable
 
 Level = Literal["ok", "warning", "wrong"]
 
-MOST_SKEW_S = 1.0  # between two clocks: leases and limits bear it
+NOTED_SKEW_S = 1.0  # between two clocks: leases and limits bear it
 LEAST_FREE_BYTES = 1_000_000_000
 OTHERS = {f"{PREFIX}URL", failpoints.VARIABLE}
 """Variables of ours that are no settings of the server."""
@@ -127,14 +128,18 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
         return
     db = Database(settings.database_url)
     try:
-        skew = (await db.clock() - datetime.now(UTC)).total_seconds()
-        missing = await pending(db)
+        skew = await _skew(db.clock)
+        missing, newer = await pending(db), await newer_schema(db)
     except DatabaseUnavailable as unavailable:
         yield Finding("wrong", "database", f"{shown} cannot be reached: {unavailable.__cause__}".splitlines()[0])
         return
     finally:
         await db.aclose()
-    if missing:
+    if newer is not None:
+        yield Finding(
+            "warning", "database", f"{shown} has schema {newer}, which a newer release made; use that release"
+        )
+    elif missing:
         yield Finding("warning", "database", f"{shown} lacks {len(missing)} migrations: control-plane migrate")
     else:
         yield Finding("ok", "database", shown)
@@ -156,14 +161,14 @@ async def _redis(settings: Settings) -> Finding:
         return Finding("wrong", "redis", "CONTROL_PLANE_REDIS_URL: it is no address, such as redis://host:6379/0")
     try:
         await limits.check()
-        skew = (await limits.clock() - datetime.now(UTC)).total_seconds()
+        skew = await _skew(limits.clock)
     except (RedisUnavailable, ValueError):
         return Finding(
             "wrong", "redis", "CONTROL_PLANE_REDIS_URL: it does not answer, or does not take what it is told"
         )
     finally:
         await limits.aclose()
-    return Finding("ok", "redis", "answers") if abs(skew) <= MOST_SKEW_S else _clock("redis", skew)
+    return Finding("ok", "redis", "answers") if abs(skew) <= NOTED_SKEW_S else _clock("redis", skew)
 
 
 async def _address(settings: Settings) -> Finding:
@@ -190,13 +195,21 @@ async def _taken(settings: Settings, address: str, why: str) -> Finding:
     return Finding("wrong", "address", f"{address}: {why}; set CONTROL_PLANE_PORT or CONTROL_PLANE_HOST")
 
 
+async def _skew(clock: Callable[[], Awaitable[datetime]]) -> float:
+    """How many seconds another machine's clock is ahead of ours, at least."""
+    before = datetime.now(UTC)
+    there = await clock()
+    return least_skew(before, there, datetime.now(UTC)).total_seconds()
+
+
 def _clock(whose: str, skew_s: float) -> Finding:
-    if abs(skew_s) <= MOST_SKEW_S:
+    if abs(skew_s) <= NOTED_SKEW_S:
         return Finding("ok", "clock", f"that of the {whose} is the same")
     way = "ahead of" if skew_s > 0 else "behind"
-    return Finding(
-        "warning", "clock", f"that of the {whose} is {abs(skew_s):.0f} s {way} this machine's; let NTP set both"
-    )
+    says = f"that of the {whose} is {abs(skew_s):.0f} s {way} this machine's; let NTP set both"
+    if abs(skew_s) <= MOST_SKEW.total_seconds():
+        return Finding("warning", "clock", says)
+    return Finding("wrong", "clock", f"{says}. A server here would do no periodic tasks")
 
 
 def _disk(file: Path) -> Finding:

@@ -5,6 +5,7 @@ HTTP/1.1, as RFC 9110 asks: httptools stops at such a head, and uvicorn would ha
 client of HTTP/1.0 does not know chunks: what has no length ends where the connection does (RFC 9112, 6.3).
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -63,7 +64,20 @@ class HttpProtocol(HttpToolsProtocol):
         if cycle.scope["http_version"] == "1.0":
             cycle.waiting_for_100_continue = False  # it would take that for the answer
             app = _without_chunks(app, cycle)
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, _cancelled_in_order(app, cycle))
+
+
+def _cancelled_in_order(app: App, cycle: RequestResponseCycle) -> App:
+    """The application whose requests are cancelled when the grace of a stop is over, which uvicorn would log as its failure."""
+
+    async def serve(scope: Any, receive: Any, send: Send) -> None:
+        try:
+            await app(scope, receive, send)
+        except asyncio.CancelledError:
+            cycle.disconnected = True  # what there was to say has been sent
+            cycle.transport.close()
+
+    return serve
 
 
 def _without_chunks(app: App, cycle: RequestResponseCycle) -> App:

@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -34,6 +34,10 @@ GC_THRESHOLD = 50_000  # a call makes thousands of short-lived objects; the defa
 
 class CannotListen(HouseError):
     """The address to listen on cannot be used."""
+
+
+class StoppedWhileStarting(Exception):
+    """The process was asked to stop before it served."""
 
 
 class Signals:
@@ -108,8 +112,8 @@ def serve(settings: Settings, fd: int | None = None) -> None:
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Runs the program's main coroutine in the event loop the server wants."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    """Runs the program's main coroutine in the event loop the server wants. One that is stopped while it starts has ended well."""
+    with suppress(StoppedWhileStarting), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main)
 
 
@@ -118,13 +122,17 @@ async def serving(settings: Settings, fd: int | None = None) -> AsyncIterator[in
     """Opens the house and serves it; gives the port. Leaving the block waits for SIGTERM or Ctrl-C; an error ends it.
 
     The house is opened here and not by uvicorn, so that what is wrong with it is explained in a sentence.
+    Raises: StoppedWhileStarting.
     """
     from control_plane.app import create_app  # noqa: PLC0415 - seconds of imports that other commands need not pay
     from control_plane.runtime import open_house  # noqa: PLC0415 - as above
 
     signals = Signals()
     with signals.caught(), bound(settings) as listener, _handed_over(fd) as shared:
+        port: int = listener.getsockname()[1]
         async with open_house(settings) as house:
+            if signals.is_asked:
+                raise StoppedWhileStarting
             signals.reload(house.configuration.ask)
             _spare_the_collector()
             ports = frozenset(each.getsockname()[1] for each in shared)
@@ -143,7 +151,6 @@ async def serving(settings: Settings, fd: int | None = None) -> AsyncIterator[in
             task = asyncio.create_task(server.serve([listener, *shared]), name="server")
             try:
                 await _until_started(server, task, settings)
-                port: int = listener.getsockname()[1]
                 log.info("listening", extra={"host": settings.host, "port": port})
                 yield port
                 await task

@@ -21,6 +21,7 @@ from control_plane.idempotency.models import IdempotencyKey
 from control_plane.ids import new_id
 from control_plane.jobs import workers_store
 from control_plane.storage.database import Database
+from control_plane.storage.tx import database_now
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,19 @@ Outcome = KeptAnswer | Undone
 class IdempotencyService:
     """The keys of all teams. Run `run()` as a task: it keeps answers that the database would not take at once."""
 
-    def __init__(self, db: Database, worker_id: UUID, *, clock: Clock) -> None:
+    def __init__(
+        self,
+        db: Database,
+        worker_id: UUID,
+        *,
+        clock: Clock,
+        background: Database | None = None,
+        lease: timedelta = LEASE,
+    ) -> None:
+        """`background`: connections for what is written a second time. `lease`: how long a worker lives unheard."""
         self._db = db
+        self._background = background or db
+        self._lease = lease
         self._worker_id = worker_id
         self._clock = clock
         self._unkept: list[tuple[Claim, Outcome]] = []
@@ -105,7 +117,8 @@ class IdempotencyService:
                 raise IdempotencyKeyReused
             if row.status is not None:
                 return KeptAnswer(row.status, row.headers or {}, row.body)
-            is_running = await workers_store.is_alive(tx, row.worker_id, since=now - LEASE)
+            since = await database_now(tx, self._clock) - self._lease
+            is_running = await workers_store.is_alive(tx, row.worker_id, since=since)
             if is_running or not await store.take_over(tx, row, self._worker_id):
                 raise IdempotencyInFlight
             return Claim(row, is_retaken=True)
@@ -113,7 +126,7 @@ class IdempotencyService:
     async def settle(self, claim: Claim, outcome: Outcome) -> None:
         """Keeps the answer of a request that was done, or lets the next one with its key begin."""
         try:
-            await self._write(claim, outcome)
+            await self._write(self._db, claim, outcome)
         except DatabaseUnavailable:
             log.warning("idempotency_settled_later", extra={"subject_id": str(claim.subject_id)})
             self._unkept.append((claim, outcome))
@@ -124,7 +137,7 @@ class IdempotencyService:
             await asyncio.sleep(RETRY_S)
             for item in list(self._unkept):
                 try:
-                    await self._write(*item)
+                    await self._write(self._background, *item)
                 except DatabaseUnavailable:
                     break
                 self._unkept.remove(item)
@@ -132,12 +145,12 @@ class IdempotencyService:
     async def purge(self) -> None:
         """Forgets keys after a day; a chore of the sweeper."""
         while True:
-            async with self._db.transaction() as tx:
+            async with self._background.transaction() as tx:
                 if await store.purge(tx, self._clock(), limit=PURGED_AT_ONCE) < PURGED_AT_ONCE:
                     return
 
-    async def _write(self, claim: Claim, outcome: Outcome) -> None:
-        async with self._db.transaction() as tx:
+    async def _write(self, db: Database, claim: Claim, outcome: Outcome) -> None:
+        async with db.transaction() as tx:
             if outcome is Undone.NOTHING:
                 await store.release(tx, claim.row)
             elif outcome is Undone.UNKNOWN:

@@ -181,3 +181,13 @@ class Worker(SQLModel, table=True):
     name: str | None = None
     generation: str | None = None
     """Which version of the YAML is in force there."""
+
+
+class PeriodicTask(SQLModel, table=True):
+    """Which server does the periodic tasks of a kind. Another takes them over when the claim has run out."""
+
+    __tablename__ = "periodic_tasks"
+
+    name: str = Field(primary_key=True)
+    worker_id: UUID
+    claimed_until: datetime = Field(sa_type=UtcDateTime)

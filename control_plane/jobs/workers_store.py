@@ -1,15 +1,18 @@
-"""SQL of the workers: their signs of life, and the calls they left behind."""
+"""SQL of the workers: their heartbeats, the calls they left behind, and who does the periodic tasks.
+
+Every time here is the database's (`database_now`): the clocks of replicas differ.
+"""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlmodel import col
 
-from control_plane.ids import JobId
+from control_plane.ids import JobId, first_id_at
 from control_plane.jobs.calls_store import lock_jobs
-from control_plane.jobs.models import Call, Worker
+from control_plane.jobs.models import Call, PeriodicTask, Worker
 from control_plane.jobs.rules import CallStatus
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, values_of
@@ -59,6 +62,46 @@ async def list_silent(tx: Tx, asking: UUID, *, since: datetime) -> Sequence[UUID
         .distinct()
     )
     return list({*(await tx.execute(silent)).scalars(), *(await tx.execute(gone)).scalars()})
+
+
+async def list_writing(
+    tx: Tx, worker_ids: Sequence[UUID], *, since: datetime, until: datetime, reach: timedelta
+) -> Sequence[UUID]:
+    """Those of the workers that have opened or ended a call since then: they work, whatever became of their heartbeat.
+
+    Of calls that were opened `reach` before, at most: these are a range of the primary key. `until`: the times are those of
+    the workers, and one in the future is of a clock that is wrong.
+    """
+    if not worker_ids:
+        return []
+    statement = (
+        select(col(Call.worker_id))
+        .where(col(Call.id) >= first_id_at(since - reach), col(Call.worker_id).in_(worker_ids))
+        .where(col(Call.worker_id).in_(select(col(Worker.id))))  # who took its leave has no row, and writes no more
+        .where(col(Call.status) != CallStatus.LOST.value)
+        .where(or_(col(Call.created_at).between(since, until), col(Call.ended_at).between(since, until)))
+        .distinct()
+    )
+    return list((await tx.execute(statement)).scalars())
+
+
+async def claim_task(tx: Tx, name: str, worker_id: UUID, *, now: datetime, until: datetime) -> bool:
+    """Whether the worker may do the tasks of this name until then: nobody else has claimed them, or its claim ran out."""
+    claim = PeriodicTask(name=name, worker_id=worker_id, claimed_until=until)
+    is_free = or_(col(PeriodicTask.worker_id) == worker_id, col(PeriodicTask.claimed_until) <= now)
+    statement = (
+        upsert(tx.dialect.name, PeriodicTask)
+        .on_conflict_do_update(
+            index_elements=["name"], set_={"worker_id": worker_id, "claimed_until": until}, where=is_free
+        )
+        .returning(col(PeriodicTask.name))
+    )
+    return (await tx.execute(statement, values_of(claim))).first() is not None
+
+
+async def give_up_tasks(tx: Tx, worker_id: UUID) -> None:
+    """Another worker may do at once what this one did."""
+    await tx.execute(delete(PeriodicTask).where(col(PeriodicTask.worker_id) == worker_id))
 
 
 async def list_left_open(tx: Tx, worker_ids: Sequence[UUID]) -> Sequence[Call]:

@@ -16,7 +16,7 @@ from control_plane import failpoints
 from control_plane.chat import SpendReport
 from control_plane.clock import Clock
 from control_plane.credits import risk_store
-from control_plane.errors import DatabaseUnavailable, HouseError
+from control_plane.errors import DatabaseBusy, DatabaseUnavailable, HouseError
 from control_plane.ids import CallId, Subject
 from control_plane.jobs import admission, calls_store
 from control_plane.jobs.admission import Admitted, RiskPolicy
@@ -29,6 +29,7 @@ from control_plane.storage.database import Database, Tx
 log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
+MAX_BATCH = 256
 REPORT_PATIENCE_S = 0.1  # nobody waits for a report: it may ride along with the next call's write
 
 
@@ -61,15 +62,19 @@ class SpendWriter:
         worker_id: UUID,
         *,
         clock: Clock,
+        background: Database | None = None,
         metrics: Metrics | None = None,
         risk: RiskPolicy | None = None,
         keeps_provider_text: bool = False,
     ) -> None:
-        """`keeps_provider_text`: of a provider's fault; otherwise only its status and words are kept."""
+        """`keeps_provider_text`: of a provider's fault; otherwise only its status and words are kept. `background`:
+        connections for what could not be written the first time.
+        """
         self._keeps_provider_text = keeps_provider_text
         self.metrics = metrics or Metrics()
         self._risk = risk or RiskPolicy()
         self._db = db
+        self._background = background or db
         self._worker_id = worker_id
         self._clock = clock
         self._batcher: Batcher[Item, Written] = Batcher(self._write)
@@ -148,42 +153,72 @@ class SpendWriter:
             log.exception("spend_log_unwritten", extra={"call_id": str(report.call_id)})
 
     async def _retry(self) -> None:
+        """Writes what is kept, past the queue of customers' writes, and forgets what was written or never will be."""
         async with self._retrying:
             kept = list(self._kept)
-            results = await asyncio.gather(*(self._batcher.put(item) for item in kept), return_exceptions=True)
-            for item, result in zip(kept, results, strict=True):
-                if isinstance(result, DatabaseUnavailable):
-                    continue
-                if isinstance(result, BaseException):  # it will never be written, and must not stop the others
-                    log.error("record_unwritten", extra=_named(item), exc_info=result)
-                self._kept.remove(item)
+            for begin in range(0, len(kept), MAX_BATCH):
+                items = kept[begin : begin + MAX_BATCH]
+                try:
+                    results = await self._write_each(self._background, items)
+                except DatabaseUnavailable:
+                    return
+                except Exception as error:  # noqa: BLE001 - a single item that will never be written
+                    results = [error] * len(items)
+                for item, result in zip(items, results, strict=True):
+                    if isinstance(result, DatabaseUnavailable):
+                        continue
+                    if isinstance(result, Exception):  # it will never be written, and must not stop the others
+                        log.error("record_unwritten", extra=_named(item), exc_info=result)
+                    self._kept.remove(item)
 
     async def _write(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
         started = perf_counter()
         try:
-            return await self._write_each(items)
+            return await self._write_each(self._db, items)
         finally:
             self.metrics.flushed(perf_counter() - started)
 
-    async def _write_each(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
+    async def _write_each(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
+        """Together, or by team when a lock that one team's rows are under is held elsewhere, or one by one."""
         try:
-            return await self._write_together(items)
+            return await self._write_together(db, items)
+        except DatabaseBusy:
+            if len({_team_of(item) for item in items}) == 1:
+                raise
+            return await self._write_by_team(db, items)
         except DatabaseUnavailable:
             raise
         except Exception:
             if len(items) == 1:
                 raise
-        return [await self._write_alone(item) for item in items]  # one bad row must not fail its neighbours
+        return [await self._write_alone(db, item) for item in items]  # one bad row must not fail its neighbours
 
-    async def _write_alone(self, item: Item) -> Written | Exception:
+    async def _write_by_team(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
+        teams: dict[str | None, list[int]] = {}
+        for place, item in enumerate(items):
+            teams.setdefault(_team_of(item), []).append(place)
+        results: dict[int, Written | Exception] = {}
+
+        async def write(places: list[int]) -> None:
+            theirs = [items[place] for place in places]
+            try:
+                written = await self._write_each(db, theirs)
+            except Exception as error:  # noqa: BLE001 - handed to the items' own callers
+                written = [error] * len(theirs)
+            results.update(zip(places, written, strict=True))
+
+        await asyncio.gather(*(write(places) for places in teams.values()))
+        return [results[place] for place in range(len(items))]
+
+    async def _write_alone(self, db: Database, item: Item) -> Written | Exception:
         try:
-            return (await self._write_together([item]))[0]
+            return (await self._write_together(db, [item]))[0]
         except Exception as error:  # noqa: BLE001 - handed to the item's own caller
             return error
 
-    async def _write_together(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
+    async def _write_together(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
         batch = _Batch.of(items)
-        first, results = await self._db.at_once(lambda tx: self._write_batch(tx, batch))
+        first, results = await db.at_once(lambda tx: self._write_batch(tx, batch))
         for call_id in first:
             record = batch.records[call_id]
             self.metrics.call_ended(**counted(record))
@@ -252,6 +287,19 @@ class _Batch:
 
 def _written(result: Admitted | HouseError) -> Written | Exception:
     return result if isinstance(result, HouseError) else Written(opened=result)
+
+
+def _team_of(item: Item) -> str | None:
+    """Whose rows an item's transaction locks; those of a report are nobody's."""
+    match item:
+        case Intent():
+            return item.team_id
+        case Withdrawal(intent) | Record(intent=intent):
+            return intent.team_id
+        case SpendReport():
+            return None
+        case _:
+            assert_never(item)
 
 
 def _named(item: Withdrawal | Record | SpendReport) -> dict[str, object]:

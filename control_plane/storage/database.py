@@ -5,38 +5,29 @@ leaves it; a stream never holds one. Statements are Core: the tables are SQLMode
 """
 
 import asyncio
+import math
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from copy import copy
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import URL, Connection, Dialect, Executable, exc, make_url, text
+from sqlalchemy import URL, exc, make_url, text
 
-from control_plane.errors import DatabaseUnavailable, InvalidConfig
-from control_plane.storage.postgres import PostgresPool
+from control_plane import clock as system_clock
+from control_plane.errors import InvalidConfig
+from control_plane.storage.faults import as_ours, is_disk_full
+from control_plane.storage.postgres import PostgresPool, PostgresThreads
+from control_plane.storage.sessions import lift_bounds
 from control_plane.storage.sqlite import SqliteThreads
+from control_plane.storage.tx import Tx, database_now
+
+__all__ = ["ANSWER_TIMEOUT_S", "Database", "Reader", "Tx", "parse_database_url"]
 
 T = TypeVar("T")
-
-
-class Tx(Protocol):
-    """A connection inside a transaction that its opener commits."""
-
-    @property
-    def dialect(self) -> Dialect:
-        """The database's."""
-
-    async def execute(self, statement: Executable, parameters: Any = None, /) -> Any:
-        """Runs a statement; gives SQLAlchemy's result."""
-
-    async def scalar(self, statement: Executable, parameters: Any = None, /) -> Any:
-        """The first value of the first row."""
-
-    async def run_sync(self, work: Callable[[Connection], T], /) -> T:
-        """What `work` does with the connection."""
-
 
 Reader = Tx
 """A connection for reading only."""
@@ -45,6 +36,9 @@ ANSWER_TIMEOUT_S = 10.0
 """How long a transaction may take before the database counts as away: a machine that hangs refuses nobody, it is silent.
 Ten times what the largest flush needs.
 """
+
+FULL_S = 10.0
+"""How long a database whose disk was full counts as full: a heartbeat that updates a row in its place needs no room."""
 
 
 def parse_database_url(url: str) -> URL:
@@ -73,13 +67,33 @@ class Database:
     def __init__(self, url: str, *, pool_size: int = 10, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
         self.url = parse_database_url(url)
         self._answer_timeout_s = answer_timeout_s
+        self._full_at = -math.inf
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._machine: SqliteThreads | PostgresPool
+        self._machine: SqliteThreads | PostgresThreads | PostgresPool
         if self.is_sqlite:
             _make_file(self.url)
             self._machine = SqliteThreads(self.url)
         else:
-            self._machine = PostgresPool(self.url, pool_size)
+            self._machine = PostgresPool(self.url, pool_size, answer_timeout_s)
+
+    def beside(self, connections: int, *, is_urgent: bool = False, answer_timeout_s: float | None = None) -> "Database":
+        """The same database with so many connections of its own, which do not wait for those who use this object.
+
+        SQLite has one connection that writes: there an urgent user goes before those who wait for it, and others wait
+        with them. Closing this object closes SQLite's connections for both.
+        """
+        other = copy(self)
+        other._answer_timeout_s = min(answer_timeout_s or self._answer_timeout_s, self._answer_timeout_s)  # noqa: SLF001 - of our own class
+        if isinstance(self._machine, SqliteThreads):
+            other._machine = self._machine.urgent() if is_urgent else self._machine  # noqa: SLF001 - as above
+        else:
+            other._machine = PostgresThreads(self.url, connections, other._answer_timeout_s)  # noqa: SLF001 - as above
+        return other
+
+    @property
+    def is_full(self) -> bool:
+        """Whether a write found no room on the database's disk within the last seconds."""
+        return time.monotonic() - self._full_at < FULL_S
 
     @asynccontextmanager
     async def transaction(self, *, is_long: bool = False) -> AsyncIterator[Tx]:
@@ -87,8 +101,10 @@ class Database:
 
         On SQLite one writer at a time: the next waits for the connection. Raises: DatabaseUnavailable.
         """
-        with _unavailable():
+        with self._translated():
             async with self._in_time(is_long=is_long), self._machine.transaction() as tx:
+                if is_long and not self.is_sqlite:
+                    await lift_bounds(tx)
                 yield tx
 
     async def at_once(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
@@ -97,14 +113,16 @@ class Database:
         `work` waits for nothing but its statements. A caller that is cancelled meanwhile leaves it to be finished.
         Raises: DatabaseUnavailable.
         """
-        with _unavailable():
+        with self._translated():
             return await self._machine.at_once(work, self._answer_timeout_s)
 
     @asynccontextmanager
     async def reader(self, *, is_long: bool = False) -> AsyncIterator[Reader]:
         """A look that changes nothing. Raises: DatabaseUnavailable."""
-        with _unavailable():
+        with self._translated():
             async with self._in_time(is_long=is_long), self._machine.reader() as reader:
+                if is_long and not self.is_sqlite:
+                    await lift_bounds(reader)
                 yield reader
 
     @asynccontextmanager
@@ -118,20 +136,6 @@ class Database:
                 await reader.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
             yield reader
 
-    @asynccontextmanager
-    async def alone(self, work: str) -> AsyncIterator[bool]:
-        """Whether this process may do `work` now, because no other one is doing it. Raises: DatabaseUnavailable.
-
-        Postgres keeps the lock as long as a transaction is open, so a process that dies lets go of it. On SQLite there
-        is one process.
-        """
-        if self.is_sqlite:
-            yield True
-            return
-        async with self.transaction(is_long=True) as tx:
-            asked = await tx.execute(text("SELECT pg_try_advisory_xact_lock(hashtext(:work))"), {"work": work})
-            yield asked.scalar_one()
-
     def _in_time(self, *, is_long: bool) -> asyncio.Timeout:
         """Cancels what is inside when the time is over, which leaves it as a TimeoutError."""
         return asyncio.timeout(None if is_long else self._answer_timeout_s)
@@ -143,28 +147,26 @@ class Database:
 
     async def clock(self) -> datetime:
         """What time it is there. Raises: DatabaseUnavailable."""
-        if self.is_sqlite:
-            await self.check()
-            return datetime.now(UTC)
         async with self.reader() as reader:
-            now: datetime = await reader.scalar(text("SELECT clock_timestamp()"))
-        return now.astimezone(UTC)
+            await reader.execute(text("SELECT 1"))
+            return await database_now(reader, system_clock.now)
 
     async def aclose(self) -> None:
         """Closes every connection."""
         await self._machine.aclose()
 
-
-class _unavailable:  # noqa: N801 - reads as a word at its two uses
-    """Turns what drivers say when the database is away, locked or shutting down into our error."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        is_away = isinstance(error, (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, OSError))
-        if is_away or (isinstance(error, exc.DBAPIError) and error.connection_invalidated):
-            raise DatabaseUnavailable(retry_after_s=2) from error
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turns what drivers raise when the database is away, locked or shutting down into our errors."""
+        try:
+            yield
+        except Exception as error:
+            if is_disk_full(error):
+                self._full_at = time.monotonic()
+            ours = as_ours(error)
+            if ours is None:
+                raise
+            raise ours from error
 
 
 def _make_file(url: URL) -> None:

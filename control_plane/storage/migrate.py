@@ -9,28 +9,46 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
+from control_plane.errors import SchemaTooNew
 from control_plane.storage.database import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 async def migrate(db: Database) -> None:
-    """Brings the database to the newest schema; does nothing when it is there already. Raises: DatabaseUnavailable."""
+    """Brings the database to the newest schema; does nothing when it is there already.
+
+    Raises: DatabaseUnavailable, SchemaTooNew.
+    """
+    if (newer := await newer_schema(db)) is not None:
+        raise SchemaTooNew(schema=newer, newest=(await _revisions())[0])
     async with db.transaction(is_long=True) as tx:
         await tx.run_sync(_upgrade)
 
 
 async def pending(db: Database) -> list[str]:
-    """The migrations this database still lacks, oldest first."""
+    """The migrations this database still lacks, oldest first; none, if it has newer ones than this program knows."""
+    have, known = await _revision_of(db), await _revisions()
+    if have is None:
+        return known[::-1]
+    return known[: known.index(have)][::-1] if have in known else []
+
+
+async def newer_schema(db: Database) -> str | None:
+    """The revision of a database that a newer program has migrated, which this one does not know; else None."""
+    have = await _revision_of(db)
+    return have if have is not None and have not in await _revisions() else None
+
+
+async def _revision_of(db: Database) -> str | None:
     async with db.reader() as reader:
-        have = await reader.run_sync(lambda connection: MigrationContext.configure(connection).get_current_revision())
-    revisions = await asyncio.to_thread(lambda: list(ScriptDirectory(str(MIGRATIONS)).walk_revisions()))
-    missing = []
-    for revision in revisions:  # newest first
-        if revision.revision == have:
-            break
-        missing.append(revision.revision)
-    return missing[::-1]
+        return await reader.run_sync(lambda connection: MigrationContext.configure(connection).get_current_revision())
+
+
+async def _revisions() -> list[str]:
+    """Every revision that this program knows, newest first."""
+    scripts = await asyncio.to_thread(lambda: list(ScriptDirectory(str(MIGRATIONS)).walk_revisions()))
+    return [script.revision for script in scripts]
 
 
 def _upgrade(connection: Connection) -> None:

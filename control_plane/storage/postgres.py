@@ -1,4 +1,4 @@
-"""Postgres: a pool of connections for the event loop, and a few in threads for transactions that run in one go."""
+"""Postgres: connections in threads, for transactions that run in one go, and a pool of others for the event loop."""
 
 import asyncio
 import os
@@ -9,46 +9,85 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from psycopg import OperationalError
-from sqlalchemy import URL, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from control_plane.storage.threads import ConnectionThread, DirectTx
+from control_plane.storage.sessions import bound_session, connect_arguments
+from control_plane.storage.threads import ConnectionThread, DirectTx, HoppingTx
 
 T = TypeVar("T")
 
 THREADS = 3  # more hot transactions at a time would wait for each other's rows, or for the interpreter
 WAIT_S = 5  # longer than a flush ever takes; a client would rather hear 503 than wait
-CONNECT_TIMEOUT_S = 5
+
+
+class PostgresThreads:
+    """`number` connections to one database, each in a thread of its own. They do without the event loop's driver."""
+
+    def __init__(self, url: URL, number: int, answer_timeout_s: float) -> None:
+        self.engine = create_engine(url, poolclass=NullPool, **_common(url))
+        _bound_sessions(self.engine, answer_timeout_s)
+        self._threads: asyncio.LifoQueue[ConnectionThread] = asyncio.LifoQueue()
+        for count in range(number):
+            self._threads.put_nowait(ConnectionThread(self.engine, f"postgres-{count}", _hang_up))
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[HoppingTx]:
+        """A transaction, statement by statement. Raises: TimeoutError when all threads are busy for too long."""
+        async with self._thread() as thread:
+            try:
+                async with thread.transaction() as tx:
+                    yield tx
+            except asyncio.CancelledError:
+                thread.interrupt()  # it may wait for a server that says nothing
+                raise
+
+    reader = transaction
+
+    async def at_once(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
+        """A transaction in one go. Raises: TimeoutError when all threads are busy for too long, or it takes longer."""
+        async with self._thread() as thread:
+            return await thread.at_once(work, within_s)
+
+    @asynccontextmanager
+    async def _thread(self) -> AsyncIterator[ConnectionThread]:
+        async with asyncio.timeout(WAIT_S):
+            thread = await self._threads.get()
+        try:
+            yield thread
+        finally:
+            self._threads.put_nowait(thread)
+
+    async def aclose(self) -> None:
+        """Closes every connection."""
+        while not self._threads.empty():
+            await self._threads.get_nowait().aclose()
 
 
 class PostgresPool:
-    """At most `pool_size` connections to one database."""
+    """At most `pool_size` connections to one database, of which at least two: up to three in threads, the rest in a pool."""
 
-    def __init__(self, url: URL, pool_size: int) -> None:
-        common = {
-            "hide_parameters": True,  # errors are logged, and customers' metadata must not be
-            "connect_args": {"connect_timeout": CONNECT_TIMEOUT_S},
-        }
+    def __init__(self, url: URL, pool_size: int, answer_timeout_s: float) -> None:
+        threads = min(THREADS, max(1, pool_size // 2))
         self._engine = create_async_engine(
             url,
-            pool_size=max(1, pool_size - THREADS),
+            pool_size=max(1, pool_size - threads),
             max_overflow=0,
             pool_timeout=WAIT_S,
             pool_pre_ping=False,  # a round trip per use; a broken connection is a 503 and the pool recovers by itself
-            **common,
+            **_common(url),
         )
+        _bound_sessions(self._engine.sync_engine, answer_timeout_s)
         self._gone_at = 0.0
         event.listen(self._engine.sync_engine, "connect", _remember_when)
         event.listen(self._engine.sync_engine, "checkout", self._refuse_the_dead)
-        engine = create_engine(url, poolclass=NullPool, **common)
-        event.listen(engine, "handle_error", self._look_at)
-        self._threads: asyncio.LifoQueue[ConnectionThread] = asyncio.LifoQueue()
-        for number in range(THREADS):
-            self._threads.put_nowait(ConnectionThread(engine, f"postgres-{number}", _hang_up))
+        self._threads = PostgresThreads(url, threads, answer_timeout_s)
+        event.listen(self._threads.engine, "handle_error", self._look_at)
+        self.at_once = self._threads.at_once
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -57,15 +96,6 @@ class PostgresPool:
             yield connection
 
     reader = transaction
-
-    async def at_once(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
-        """A transaction in one go. Raises: TimeoutError when all threads are busy for too long, or it takes longer."""
-        async with asyncio.timeout(WAIT_S):
-            thread = await self._threads.get()
-        try:
-            return await thread.at_once(work, within_s)
-        finally:
-            self._threads.put_nowait(thread)
 
     def _look_at(self, context: ExceptionContext) -> None:
         if context.is_disconnect:
@@ -79,8 +109,21 @@ class PostgresPool:
     async def aclose(self) -> None:
         """Closes every connection."""
         await self._engine.dispose()
-        while not self._threads.empty():
-            await self._threads.get_nowait().aclose()
+        await self._threads.aclose()
+
+
+def _common(url: URL) -> dict[str, Any]:
+    return {
+        "hide_parameters": True,  # errors are logged, and customers' metadata must not be
+        "connect_args": connect_arguments(url),
+    }
+
+
+def _bound_sessions(engine: Engine, answer_timeout_s: float) -> None:
+    def bound(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+        bound_session(connection, answer_timeout_s)
+
+    event.listen(engine, "connect", bound)
 
 
 def _remember_when(_connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:

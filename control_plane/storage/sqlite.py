@@ -4,6 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from copy import copy
 from typing import Any, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -11,6 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from control_plane.storage.threads import ConnectionThread, DirectTx, HoppingTx
+from control_plane.storage.turns import Turns
 
 T = TypeVar("T")
 
@@ -23,31 +25,32 @@ class SqliteThreads:
 
     def __init__(self, url: URL) -> None:
         self._writer = ConnectionThread(_engine(url, begin="BEGIN IMMEDIATE"), "sqlite-writer", _interrupt)
-        self._writing = asyncio.Lock()
+        self._writing = Turns()
+        self._is_urgent = False
         engine = _engine(url, begin="BEGIN")
         self._readers: asyncio.LifoQueue[ConnectionThread] = asyncio.LifoQueue()
         for number in range(READERS):
             self._readers.put_nowait(ConnectionThread(engine, f"sqlite-reader-{number}", _interrupt))
 
+    def urgent(self) -> "SqliteThreads":
+        """The same connections, whose writes go before those that wait already."""
+        same = copy(self)
+        same._is_urgent = True  # noqa: SLF001 - of our own class
+        return same
+
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[HoppingTx]:
         """A transaction, statement by statement. Raises: TimeoutError when others write for too long."""
-        async with asyncio.timeout(WAIT_S):
-            await self._writing.acquire()
-        try:
-            async with self._writer.transaction() as tx:
-                yield tx
-        finally:
-            self._writing.release()
+        async with (
+            self._writing.held(is_urgent=self._is_urgent, within_s=WAIT_S),
+            self._writer.transaction() as tx,
+        ):
+            yield tx
 
     async def at_once(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
         """A transaction in one go. Raises: as `transaction`, and when it takes longer than `within_s`."""
-        async with asyncio.timeout(WAIT_S):
-            await self._writing.acquire()
-        try:
+        async with self._writing.held(is_urgent=self._is_urgent, within_s=WAIT_S):
             return await self._writer.at_once(work, within_s)
-        finally:
-            self._writing.release()
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[HoppingTx]:

@@ -9,13 +9,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, PendingRollbackError, ResourceClosedError
 
 T = TypeVar("T")
 
@@ -101,13 +101,18 @@ class ConnectionThread:
             async with asyncio.timeout(within_s):
                 return await self.run(_run_at_once, work, time.monotonic() + within_s)
         except TimeoutError:
-            if self._connection is not None and (driver := self._connection.connection.dbapi_connection) is not None:
-                self._interrupt(driver)
+            self.interrupt()
             raise
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
         """What `work` does with the connection, in its thread."""
         return await asyncio.wrap_future(self._submit(work, *arguments))
+
+    def interrupt(self) -> None:
+        """Makes what the connection is waiting for fail."""
+        with suppress(PendingRollbackError, ResourceClosedError):  # it has failed already
+            if self._connection is not None and (driver := self._connection.connection.dbapi_connection) is not None:
+                self._interrupt(driver)
 
     async def aclose(self) -> None:
         """Closes the connection and ends the thread."""

@@ -311,7 +311,9 @@ async def lost_call(server: Server, team: Team, job_id: str, *, is_found: bool) 
     )
     await SpendWriter(db, dead, clock=clock)._write([intent])
     if is_found:
-        await Lease(db, new_id(), clock=clock).give_up_dead()
+        judge = Lease(db, new_id(), clock=clock)
+        await judge.check()
+        await judge.give_up_dead()
         assert [call["cost_usd"] for call in (await team.costs(job_id))["breakdown"]] == [COST_USD, 12e-6]
     return intent.call_id
 

@@ -3,8 +3,11 @@
 import asyncio
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy import make_url
 
+from control_plane.cli.doctor import examine
 from tests.house import MASTER_KEY, config_for, serving, settings_for, write_config
 from tests.processes.process import run, run_arguments
 from tests.provider import Provider
@@ -24,6 +27,18 @@ async def test_a_machine_in_order_is_called_so_before_and_while_it_serves(
         assert "wrong" not in looked.output
         assert "clock         that of the database is the same" in looked.output
     assert f"127.0.0.1:{port} is where this service runs" in taken.output
+
+
+async def test_a_clock_that_differs_from_the_databases_by_a_minute_is_wrong(tmp_path: Path, postgres_url: str) -> None:
+    """A server there would do no periodic tasks."""
+    body = "$$SELECT pg_catalog.clock_timestamp() + interval '1 minute'$$"
+    async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as database:
+        await database.execute(f"CREATE FUNCTION public.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS {body}")
+        await database.execute(f"ALTER DATABASE {make_url(postgres_url).database} SET search_path = public, pg_catalog")
+    found = [each async for each in examine(settings_for(postgres_url, tmp_path / "nowhere.yaml"), {})]
+    [clock] = [each for each in found if each.about == "clock"]
+    assert clock.level == "wrong"
+    assert "s ahead of this machine's; let NTP set both" in clock.says
 
 
 async def test_every_fault_is_named_at_once_and_no_secret_with_it(tmp_path: Path) -> None:

@@ -1,14 +1,20 @@
 """Commands that cannot do what they were asked to say why in a sentence, and exit with 1."""
 
+import asyncio
+import re
 import shlex
 import signal
 import socket
+import sqlite3
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
+from control_plane.storage.database import Database
+from control_plane.storage.migrate import newer_schema
 from tests.house import MASTER_KEY, config_for, serving, settings_for, write_config
 from tests.processes.process import Run, run, started
 from tests.provider import Provider
@@ -118,3 +124,51 @@ async def test_the_demo_shows_a_bill_and_a_curl_that_works(tmp_path: Path) -> No
         assert await demo.ended() == 0
     assert "Stopped." in demo.output
     assert "Traceback" not in demo.output
+
+
+async def test_a_server_that_is_stopped_while_it_is_imported_ends_in_order(
+    tmp_path: Path, config: Path, sqlite_url: str
+) -> None:
+    settings = {"database_url": sqlite_url, "config": config, "master_key": MASTER_KEY}
+    async with started("serve", tmp_path, **settings) as process:
+        await until(lambda: catches(process.running.pid, signal.SIGINT))
+        process.send(signal.SIGINT)
+        assert await process.ended() == 0
+    assert process.output == ""
+
+
+async def test_a_server_that_is_stopped_while_it_opens_ends_in_order(
+    tmp_path: Path, config: Path, sqlite_url: str
+) -> None:
+    settings = {"database_url": sqlite_url, "config": config, "master_key": MASTER_KEY}
+    async with started("serve", tmp_path, **settings) as process:
+        await until(Path(f"{sqlite_url.removeprefix('sqlite:///')}.lock").exists)
+        process.send(signal.SIGTERM)
+        assert await process.ended(within_s=60) == 0, process.output
+    assert "Traceback" not in process.output
+
+
+async def until(claim: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not claim():  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.01)
+
+
+def catches(pid: int, number: signal.Signals) -> bool:
+    """Whether the process has a handler for the signal; Python has one for Ctrl-C before it runs any code of ours."""
+    [caught] = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    wanted = {number, signal.SIGTERM}
+    return all(int(caught, 16) >> (each - 1) & 1 for each in wanted)
+
+
+async def test_migrating_the_database_of_a_newer_release_says_so_and_changes_nothing(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    with sqlite3.connect(sqlite_url.removeprefix("sqlite:///")) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    said = explained(await run("migrate", tmp_path, database_url=sqlite_url))
+    assert "schema 9999, which a newer release made" in said
+    db = Database(sqlite_url)
+    assert await newer_schema(db) == "9999"
+    await db.aclose()

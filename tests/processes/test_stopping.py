@@ -129,6 +129,8 @@ async def test_a_stream_that_outlives_the_grace_is_ended_and_recorded(
                 endings = await asyncio.gather(stream.rest(), alone.rest())
         assert [[event["error"]["code"] for event in ending] for ending in endings] == [["shutting_down"]] * 2
         assert await process.ended(within_s=8) == 0
+    for alarm in ("Exception in ASGI application", "Traceback"):
+        assert alarm not in process.output, "an orderly stop is no failure"
     async with next_server(team, sqlite_url, config) as team:
         assert (await team.complete(job_id)).json()["costs"]["total_cost_usd"] > 3 * OUTPUT_PRICE
         books = await Books.of(team)

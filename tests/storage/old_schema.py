@@ -43,7 +43,7 @@ LEDGER = {
 
 async def make_first_schema(db: Database) -> None:
     """The schema of migration 0001, with LEDGER and the jobs, calls and balances it belongs to."""
-    async with db.transaction() as tx:
+    async with db.transaction(is_long=True) as tx:
         await tx.run_sync(_upgrade)
         await tx.run_sync(_fill)
 
