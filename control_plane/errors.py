@@ -25,7 +25,8 @@
     │   ├── LlmCallFailed                                                     500
     │   │   └── ProviderMisconfigured    the operator's key or account, logged at ERROR
     │   └── ProviderUnavailable  ModelTimeout                                 503
-    │       └── ProviderOverloaded
+    │       ├── ProviderOverloaded
+    │       └── CallTimedOut    of a model that goes on and on             504
     └── Unavailable                  we cannot serve now                      503
         └── DatabaseUnavailable  ShuttingDown
 
@@ -439,6 +440,13 @@ class ModelTimeout(ProviderError):
 
     code = "model_timeout"
     status = 503
+
+
+class CallTimedOut(ModelTimeout):
+    """The call took longer than a call may take here, all its attempts together."""
+
+    code = "call_timeout"
+    status = 504
 
 
 class Unavailable(HouseError):

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from control_plane import clock as system_clock
@@ -26,6 +27,7 @@ from control_plane.documents.service import DocumentService
 from control_plane.errors import InvalidConfig
 from control_plane.fetching.addresses import PrivateHosts
 from control_plane.fetching.fetcher import Fetcher, Resolve, look_up
+from control_plane.gateway.bounds import AnswerBounds
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.lanes import LanePolicy
 from control_plane.gateway.opening import open_gateway
@@ -96,11 +98,17 @@ async def open_house(
             os.environ.update(catalog.environment)
             redis_url = None if settings.redis_url is None else settings.redis_url.get_secret_value()
             limits = LimitService(redis_url=redis_url, processes=lambda: lease.processes, metrics=metrics)
-            lanes = LanePolicy(settings.lane, check_share=settings.relay_check_share)
-            gateway = await open_gateway(catalog.router, writer.report, lanes=lanes, redis_url=redis_url)
+            opened = partial(
+                open_gateway,
+                report=writer.report,
+                lanes=LanePolicy(settings.lane, check_share=settings.relay_check_share),
+                bounds=_bounds(settings),
+                redis_url=redis_url,
+            )
+            gateway = await opened(catalog.router)
 
             async def next_gateway(config: RouterConfig, before: Gateway) -> Gateway:
-                return await open_gateway(config, writer.report, lanes=lanes, redis_url=redis_url, before=before)
+                return await opened(config, before=before)
 
             keys = KeyService(db, master_key=key, clock=clock)
             groups = ModelGroupService(db, catalog)
@@ -206,6 +214,11 @@ async def open_house(
             await lease.end()
     finally:
         await db.aclose()
+
+
+def _bounds(settings: Settings) -> AnswerBounds:
+    """Of every call and answer."""
+    return AnswerBounds(settings.call_timeout_s, settings.stall_timeout_s, settings.max_answer_bytes)
 
 
 def proxy_of(settings: Settings, catalog: Catalog) -> Proxy | None:
