@@ -62,7 +62,8 @@ from control_plane.units import nano_usd
 PROXIED = "litellm_proxy/"
 """How the models of deployments begin that are LiteLLM proxies."""
 
-LANDING_S = 10.0  # calls still running when the house closes have this long to be recorded
+LANDING_S = 10.0  # calls still running when the house closes have this long to be recorded, each time that one was
+MOST_LANDING_S = 15.0  # and this long together; deploy/ kills nobody before that
 
 
 @asynccontextmanager
@@ -203,7 +204,7 @@ async def open_house(
                 try:
                     yield house
                 finally:
-                    await calls.land(LANDING_S)
+                    await calls.land(LANDING_S, most_s=MOST_LANDING_S)
                     await configuration.aclose()
                     await fetcher.aclose()
                     await writer.drain()

@@ -159,6 +159,16 @@ class Settings(BaseSettings):
         gt=0,
         description="A stream that is silent for so long gets a comment line, so that proxies keep it.",
     )
+    write_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="A client that reads nothing of its answer for so long is taken for one that left.",
+    )
+    idle_connection_s: int = Field(
+        default=75,
+        gt=0,
+        description="How long a connection without a request is kept; longer than a balancer in front keeps it.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least level logged."
     )
