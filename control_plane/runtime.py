@@ -27,6 +27,7 @@ from control_plane.documents.service import DocumentService
 from control_plane.errors import InvalidConfig
 from control_plane.fetching.addresses import PrivateHosts
 from control_plane.fetching.fetcher import Fetcher, Resolve, look_up
+from control_plane.garbage import GarbageByBytes
 from control_plane.gateway.bounds import AnswerBounds
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.lanes import LanePolicy
@@ -67,7 +68,7 @@ MOST_LANDING_S = 15.0  # and this long together; deploy/ kills nobody before tha
 
 
 @asynccontextmanager
-async def open_house(
+async def open_house(  # noqa: PLR0915 - builds everything, in order, once
     settings: Settings, *, clock: Clock = system_clock.now, resolve: Resolve = look_up
 ) -> AsyncIterator[House]:
     """The whole product, without a door. Raises: InvalidConfig, DatabaseUnavailable; then nothing stays open.
@@ -85,6 +86,7 @@ async def open_house(
             await _check_schema(db)
             worker_id = new_id()
             metrics = Metrics()
+            garbage = GarbageByBytes()
             traces = traces_to(settings.otlp_endpoint, worker_id=worker_id)
             risk = RiskPolicy(nano_usd(settings.at_risk_limit_usd), timedelta(hours=settings.at_risk_window_h))
             writer = SpendWriter(
@@ -119,6 +121,7 @@ async def open_house(
                 max_bytes=settings.max_file_bytes,
                 timeout_s=settings.file_timeout_s,
                 resolve=resolve,
+                handled=garbage.handled,
             )
             cache = AnswerCache(redis_url=redis_url, metrics=metrics)
             calls = CallService(
@@ -143,6 +146,7 @@ async def open_house(
                 metrics=metrics,
                 traces=traces,
                 clock=clock,
+                garbage=garbage,
                 db=db,
                 keys=keys,
                 groups=groups,

@@ -15,6 +15,7 @@ GROUND = (
         "allowance",
         "clock",
         "failpoints",
+        "garbage",
         "ids",
         "errors",
         "completion",

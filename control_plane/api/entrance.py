@@ -5,6 +5,8 @@ resort for what nobody caught. Plain ASGI: a framework middleware would buffer s
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import anyio
@@ -27,11 +29,20 @@ LAST_WORDS_S = 1.0  # how long a stopping server tries to tell a client that sti
 CLIENT_LEFT = 499  # only in the log, where nginx made it a custom: nobody is there to get an answer
 
 
+@dataclass(slots=True)
+class _Size:
+    """Of a request and its answer, as far as they have come."""
+
+    handled: int = 0
+
+
 class Entrance:
     """Wraps the whole application."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, handled: Callable[[int], None]) -> None:
+        """`handled`: is told how many bytes a request and its answer had."""
         self._app = app
+        self._handled = handled
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -46,6 +57,7 @@ class Entrance:
         ignored_fields.set(ignored)
         started = time.monotonic()
         status = 0
+        size = _Size()
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -56,10 +68,11 @@ class Entrance:
                 if ignored:
                     answer_headers["X-Ignored-Fields"] = _printable(ignored)
                 answer_headers["X-Content-Type-Options"] = "nosniff"
+            size.handled += len(message.get("body", b""))
             await send(message)
 
         try:
-            await self._app(scope, self._limited(headers, receive), send_with_headers)
+            await self._app(scope, self._limited(headers, receive, size), send_with_headers)
         except ClientLeft:
             status = CLIENT_LEFT
         except asyncio.CancelledError:  # the grace after SIGTERM is over
@@ -77,8 +90,9 @@ class Entrance:
             milliseconds = round((time.monotonic() - started) * 1000)
             fields = {"method": scope["method"], "path": scope["path"], "status": status, "duration_ms": milliseconds}
             log.info("request", extra=fields)
+            self._handled(size.handled)
 
-    def _limited(self, headers: Headers, receive: Receive) -> Receive:
+    def _limited(self, headers: Headers, receive: Receive, size: "_Size") -> Receive:
         """`receive` that refuses a body over the limit: by its announced length at once, else when it gets there."""
         announced = headers.get("content-length", "")
         is_too_large = announced.isdecimal() and int(announced) > self._max_body_bytes
@@ -90,6 +104,7 @@ class Entrance:
                 raise self._too_large()
             message = await receive()
             received += len(message.get("body", b""))
+            size.handled += len(message.get("body", b""))
             if received > self._max_body_bytes:
                 raise self._too_large()
             return message
