@@ -40,6 +40,7 @@ from control_plane.jobs.admission import RiskPolicy
 from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.service import JobService
 from control_plane.limits.service import LimitService
+from control_plane.logs import lines_dropped
 from control_plane.master_key import find_master_key
 from control_plane.metrics import Metrics
 from control_plane.model_groups.catalog import Catalog
@@ -136,7 +137,11 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
                 clock=clock,
                 refuses_unpriced=settings.refuse_unpriced,
             )
-            metrics.watch(running=lambda: len(calls.in_flight.calls), waiting=lambda: writer.waiting)
+            metrics.watch(
+                running=lambda: len(calls.in_flight.calls),
+                waiting=lambda: writer.waiting,
+                lines_dropped=lines_dropped,
+            )
             configuration = Configuration(
                 settings.config, groups, calls, lease, next_gateway, environ, is_watched=settings.watch_config
             )
