@@ -206,39 +206,32 @@ def _prompt_tokens(tag: PriceTag, request: ChatRequest) -> int:
         tools = unsampled // CHARACTERS_PER_TOKEN
         bare = [{**message, "tool_calls": None} for message in request.messages]
         return tools + _prompt_tokens(tag, ChatRequest(bare, {**request.parameters, "tools": None}))
+    texts = [text for message in request.messages for text in _texts_of(message)]
+    is_long = sum(map(len, texts)) > MOST_COUNTED
     try:
-        messages, scale = _sampled(request)
-        return round(
-            scale
-            * litellm.token_counter(
+        counted = int(
+            litellm.token_counter(
                 model=tag.tokenizer_model,
-                messages=messages,
+                messages=[_without_text(message) if is_long else dict(message) for message in request.messages],
                 tools=request.parameters.get("tools"),
                 tool_choice=request.parameters.get("tool_choice"),
                 use_default_image_token_count=True,  # else it fetches the picture to measure it
             )
         )
+        return counted + _text_tokens(tag, "".join(texts)) if is_long else counted
     except Exception:  # noqa: BLE001  # a count may be rough but must not fail a call that was answered
         log.warning("tokens_guessed", extra={"model": tag.tokenizer_model})
         return _length_of(request) // CHARACTERS_PER_TOKEN
 
 
-def _sampled(request: ChatRequest) -> tuple[list[dict[str, Any]], float]:
-    """The messages, their texts cut to samples where they are very long together, and how many times longer they are."""
-    texts = [text for message in request.messages for text in _texts_of(message)]
-    length = sum(map(len, texts))
-    if length <= MOST_COUNTED:
-        return [dict(message) for message in request.messages], 1.0
-    share = MOST_COUNTED / length
-    messages = []
-    for message in request.messages:
-        content = message.get("content")
-        if isinstance(content, str):
-            content = sample(content, round(len(content) * share))
-        elif isinstance(content, list):
-            content = [_sampled_part(part, share) for part in content]
-        messages.append({**message, "content": content})
-    return messages, length / sum(len(text) for message in messages for text in _texts_of(message))
+def _without_text(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What else costs tokens in a message: pictures, calls of tools, its role."""
+    content = message.get("content")
+    if isinstance(content, list):
+        content = [part for part in content if not (isinstance(part, dict) and isinstance(part.get("text"), str))]
+    elif isinstance(content, str):
+        content = ""
+    return {**message, "content": content}
 
 
 def _texts_of(message: Mapping[str, Any]) -> Iterable[str]:
@@ -247,12 +240,6 @@ def _texts_of(message: Mapping[str, Any]) -> Iterable[str]:
         return [content]
     parts = content if isinstance(content, list) else []
     return [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
-
-
-def _sampled_part(part: Any, share: float) -> Any:
-    if not isinstance(part, dict) or not isinstance(part.get("text"), str):
-        return part
-    return {**part, "text": sample(part["text"], round(len(part["text"]) * share))}
 
 
 def sample(text: str, length: int) -> str:

@@ -3,11 +3,13 @@
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from control_plane.chat import ChatRequest
+from control_plane.completion.usage import Usage
 from control_plane.gateway.prices import MOST_COUNTED, PriceTag, estimate
 from control_plane.settings import Settings
 from tests.books import Books
@@ -70,21 +72,31 @@ async def test_a_client_that_reads_nothing_is_one_that_left(
                 assert [call["status"] for call in books.calls] == ["succeeded"]
             connections = server.uvicorn.server_state.connections
             async with asyncio.timeout(5):
-                while any(each.transport.get_write_buffer_size() for each in connections):  # type: ignore[union-attr]  # noqa: ASYNC110
+                while any(each.transport.get_write_buffer_size() for each in connections):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             books.check()
             client.close()
 
 
 async def test_tokens_of_a_very_long_conversation_are_counted_by_samples() -> None:
-    """Counting all of it takes a second each, when a thousand clients leave at once."""
+    """Counting all of it takes a second each, when a thousand clients leave at once. Only its text: pictures and tools
+    are counted once.
+    """
     tag = PriceTag("gpt-4o", "openai", "gpt-4o")
-    text = "The quick brown fox jumps over the lazy dog. "
-    counted = await estimate(tag, ChatRequest([{"role": "user", "content": text * 1000}], {}), [text * 1000])
-    long = [text * 30_000]
-    parts = [{"type": "text", "text": text * 10_000}] * 2
-    messages = [{"role": "user", "content": text * 10_000}, {"role": "user", "content": parts}]
-    sampled = await estimate(tag, ChatRequest(messages, {}), long)
-    assert len(text * 1000) < MOST_COUNTED < len(text * 10_000)
-    assert sampled.completion_tokens == pytest.approx(30 * counted.completion_tokens, rel=0.02)
-    assert sampled.prompt_tokens == pytest.approx(30 * counted.prompt_tokens, rel=0.02)
+    sentence = "The quick brown fox jumps over the lazy dog. "
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    tool = {"type": "function", "function": {"name": "look_up", "description": sentence * 500, "parameters": {}}}
+
+    async def counted(times: int) -> Usage:
+        parts = [picture, {"type": "text", "text": sentence * times}]
+        messages: list[dict[str, Any]] = [
+            {"role": "user", "content": sentence * times},
+            {"role": "user", "content": parts},
+        ]
+        return await estimate(tag, ChatRequest(messages, {"tools": [tool]}), [sentence * times])
+
+    little, much = await counted(1_000), await counted(30_000)
+    assert len(sentence * 2_000) < MOST_COUNTED < len(sentence * 30_000)
+    assert much.completion_tokens == pytest.approx(30 * little.completion_tokens, rel=0.02)
+    texts = 2 * little.completion_tokens
+    assert much.prompt_tokens == pytest.approx(little.prompt_tokens + 29 * texts, rel=0.02)
