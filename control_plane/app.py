@@ -55,7 +55,8 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
     for door in ROUTERS:
         app.include_router(door.router)
     app.include_router(respond.preflights)
-    app.add_middleware(Entrance, max_body_bytes=house.settings.max_body_bytes, lease=house.lease)
+    size = house.settings.max_body_bytes
+    app.add_middleware(Entrance, max_body_bytes=size, lease=house.lease, handled=house.garbage.handled)
     app.add_middleware(ReadableByPages, house=house)
     app.add_middleware(AsRouted)
     app.state.house = house

@@ -26,7 +26,8 @@
     │   ├── LlmCallFailed                                                     500
     │   │   └── ProviderMisconfigured    the operator's key or account, logged at ERROR
     │   └── ProviderUnavailable  ModelTimeout                                 503
-    │       └── ProviderOverloaded
+    │       ├── ProviderOverloaded
+    │       └── CallTimedOut    of a model that goes on and on             504
     └── Unavailable                  we cannot serve now                      503
         ├── DatabaseUnavailable
         │   └── DatabaseBusy         it answers, but what is asked for is locked
@@ -455,6 +456,13 @@ class ModelTimeout(ProviderError):
 
     code = "model_timeout"
     status = 503
+
+
+class CallTimedOut(ModelTimeout):
+    """The call took longer than a call may take here, all its attempts together."""
+
+    code = "call_timeout"
+    status = 504
 
 
 class Unavailable(HouseError):

@@ -12,6 +12,7 @@ from control_plane.calls.service import CallService
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
+from control_plane.garbage import GarbageByBytes
 from control_plane.idempotency.service import IdempotencyService
 from control_plane.jobs.service import JobService
 from control_plane.limits.service import LimitService
@@ -35,6 +36,7 @@ class House:
     metrics: Metrics
     traces: Traces
     clock: Clock
+    garbage: GarbageByBytes
     db: Database
     connections: Connections
     lease: Lease

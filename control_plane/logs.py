@@ -3,13 +3,17 @@
 Never a prompt, an answer, a key or a header: log calls name their fields one by one.
 """
 
+import json
 import logging
 import sys
+from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Literal
+from typing import Any, Literal
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.orjson import OrjsonFormatter
+
+from control_plane.log_queue import QueuedStream
 
 NOISE = ("color_message", "litellm_redacted")
 """What libraries put beside their messages for handlers of their own."""
@@ -24,9 +28,43 @@ class _WithRequestId(logging.Filter):
         return True
 
 
+class _TextFormatter(logging.Formatter):
+    """A line for people: when, how bad, who, what, and every field as `key=value`."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s %(message)s")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        fields = (
+            f"{name}={_shown(value)}"
+            for name, value in record.__dict__.items()
+            if name not in HIDDEN and value is not None
+        )
+        return " ".join((super().formatMessage(record), *fields))
+
+
+HIDDEN = frozenset({*RESERVED_ATTRS, *NOISE, "message", "asctime"})
+
+
+def _shown(value: Any) -> str:
+    """On one line, and so that it can be told where it ends."""
+    text = str(value)
+    is_plain = text.isprintable() and not any(character in text for character in ' "=') and text != ""
+    return text if is_plain else json.dumps(text, ensure_ascii=False)
+
+
+def lines_dropped() -> Mapping[str, int]:
+    """How many lines of this process were not written because nobody read them, by level."""
+    queued = (handler for handler in logging.getLogger().handlers if isinstance(handler, QueuedStream))
+    return next((handler.dropped for handler in queued), {})
+
+
 def configure_logging(level: str, form: Literal["json", "text"]) -> None:
-    """Sends every logger to stderr in one form. uvicorn's access log is left out: `request` lines say more."""
-    handler = logging.StreamHandler(sys.stderr)
+    """Sends every logger, and Python's warnings, to stderr in one form, without waiting for it.
+
+    uvicorn's access log is left out: `request` lines say more.
+    """
+    handler = QueuedStream(sys.stderr)
     handler.setLevel(level)
     handler.addFilter(_WithRequestId())
     if form == "json":
@@ -39,8 +77,11 @@ def configure_logging(level: str, form: Literal["json", "text"]) -> None:
             )
         )
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s %(message)s"))
+        handler.setFormatter(_TextFormatter())
     root = logging.getLogger()
+    for before in root.handlers:
+        if isinstance(before, QueuedStream):
+            before.close()
     root.handlers[:] = [handler]
     root.setLevel(max(logging.getLevelNamesMapping()[level], logging.INFO))  # libraries' DEBUG shows rows and requests
     logging.getLogger("control_plane").setLevel(level)
@@ -48,5 +89,6 @@ def configure_logging(level: str, form: Literal["json", "text"]) -> None:
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = name != "uvicorn.access"
+    logging.captureWarnings(capture=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("httpx").setLevel(logging.WARNING)

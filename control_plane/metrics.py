@@ -4,7 +4,7 @@ Money is counted in nano-USD, so that the sums are those of the bills: a float i
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -43,6 +43,10 @@ class Metrics:
         self._skew = self._gauge("clock_skew_seconds", "How far the database's clock is ahead of this process' own.")
         self._tasks = self._gauge("tasks", "Tasks in the event loop.")
         self._in_flight = self._gauge("calls_in_flight", "Calls that run in this process.")
+        self._lines_dropped = self._gauge(
+            "log_lines_dropped", "Log lines that were not written, because nobody read them.", "level"
+        )
+        self._lines: Callable[[], Mapping[str, int]] = dict
         self._waiting = self._gauge("writes_waiting", "Intents and records that wait for the next group commit.")
         self._flush = self._histogram("flush_seconds", "One group commit.", OURS_S)
         self._open = self._histogram("open_seconds", "Ours before a call: group, limits, hold, durable intent.", OURS_S)
@@ -67,9 +71,13 @@ class Metrics:
         *,
         running: Callable[[], float],
         waiting: Callable[[], float],
-        is_config_refused: Callable[[], bool] = lambda: False,
+        lines_dropped: Callable[[], Mapping[str, int]],
+        is_config_refused: Callable[[], bool],
     ) -> None:
-        """How many calls run, how many writes wait, and whether the YAML as it stands was refused: read at each scrape."""
+        """How many calls run, how many writes wait, how many log lines were dropped, by level, and whether the YAML as it
+        stands was refused: read at each scrape.
+        """
+        self._lines = lines_dropped
         self._in_flight.set_function(running)
         self._waiting.set_function(waiting)
         self._refused.set_function(is_config_refused)
@@ -162,6 +170,8 @@ class Metrics:
     def exposed(self) -> bytes:
         """All of it, as Prometheus reads it."""
         self._tasks.set(len(asyncio.all_tasks()))
+        for level, lines in self._lines().items():
+            self._lines_dropped.labels(level).set(lines)
         return generate_latest(self._registry)
 
     def _counter(self, name: str, says: str, *labels: str) -> Counter:

@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from control_plane import clock as system_clock
@@ -28,6 +29,8 @@ from control_plane.documents.service import DocumentService
 from control_plane.errors import InvalidConfig
 from control_plane.fetching.addresses import PrivateHosts
 from control_plane.fetching.fetcher import Fetcher, Resolve, look_up
+from control_plane.garbage import GarbageByBytes
+from control_plane.gateway.bounds import AnswerBounds
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.lanes import LanePolicy
 from control_plane.gateway.opening import open_gateway
@@ -39,6 +42,7 @@ from control_plane.jobs.admission import RiskPolicy
 from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.service import JobService
 from control_plane.limits.service import LimitService
+from control_plane.logs import lines_dropped
 from control_plane.master_key import find_master_key
 from control_plane.metrics import Metrics
 from control_plane.model_groups.catalog import Catalog
@@ -65,11 +69,12 @@ log = logging.getLogger(__name__)
 PROXIED = "litellm_proxy/"
 """How the models of deployments begin that are LiteLLM proxies."""
 
-LANDING_S = 10.0  # calls still running when the house closes have this long to be recorded
+LANDING_S = 10.0  # calls still running when the house closes have this long to be recorded, each time that one was
+MOST_LANDING_S = 15.0  # and this long together; deploy/ kills nobody before that
 
 
 @asynccontextmanager
-async def open_house(
+async def open_house(  # noqa: PLR0915 - builds everything, in order, once
     settings: Settings, *, clock: Clock = system_clock.now, resolve: Resolve = look_up
 ) -> AsyncIterator[House]:
     """The whole product, without a door. Raises: InvalidConfig, DatabaseUnavailable; then nothing stays open.
@@ -88,6 +93,7 @@ async def open_house(
             await _check_schema(db)
             worker_id = new_id()
             metrics = Metrics()
+            garbage = GarbageByBytes()
             traces = traces_to(settings.otlp_endpoint, worker_id=worker_id)
             risk = RiskPolicy(nano_usd(settings.at_risk_limit_usd), timedelta(hours=settings.at_risk_window_h))
             writer = SpendWriter(
@@ -111,11 +117,17 @@ async def open_house(
             os.environ.update(catalog.environment)
             redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
             limits = LimitService(redis_url=redis_url, processes=lambda: lease.processes, metrics=metrics)
-            lanes = LanePolicy(settings.lane, check_share=settings.relay_check_share)
-            gateway = await open_gateway(catalog.router, writer.report, lanes=lanes, redis_url=redis_url)
+            opened = partial(
+                open_gateway,
+                report=writer.report,
+                lanes=LanePolicy(settings.lane, check_share=settings.relay_check_share),
+                bounds=_bounds(settings),
+                redis_url=redis_url,
+            )
+            gateway = await opened(catalog.router)
 
             async def next_gateway(config: RouterConfig, before: Gateway) -> Gateway:
-                return await open_gateway(config, writer.report, lanes=lanes, redis_url=redis_url, before=before)
+                return await opened(config, before=before)
 
             keys = KeyService(db, master_key=key, clock=clock)
             groups = ModelGroupService(db, catalog)
@@ -125,6 +137,7 @@ async def open_house(
                 max_bytes=settings.max_file_bytes,
                 timeout_s=settings.file_timeout_s,
                 resolve=resolve,
+                handled=garbage.handled,
             )
             cache = AnswerCache(redis_url=redis_url, metrics=metrics)
             calls = CallService(
@@ -145,6 +158,7 @@ async def open_house(
             metrics.watch(
                 running=lambda: len(calls.in_flight.calls),
                 waiting=lambda: writer.waiting,
+                lines_dropped=lines_dropped,
                 is_config_refused=lambda: configuration.is_refused,
             )
             background_jobs = JobService(background, groups, clock=clock, metrics=metrics)
@@ -154,6 +168,7 @@ async def open_house(
                 metrics=metrics,
                 traces=traces,
                 clock=clock,
+                garbage=garbage,
                 db=db,
                 keys=keys,
                 groups=groups,
@@ -206,7 +221,7 @@ async def open_house(
                 try:
                     yield house
                 finally:
-                    await calls.land(LANDING_S)
+                    await calls.land(LANDING_S, most_s=MOST_LANDING_S)
                     await configuration.aclose()
                     await fetcher.aclose()
                     await writer.drain()
@@ -246,6 +261,11 @@ def _sweepers(house: House, jobs: JobService) -> Mapping[str, Sweeper]:
     every_s = min(SWEEP_S, house.settings.lease_s / HEARTBEATS)
     chores = {"due": due, "slow": slow}
     return {name: Sweeper(name, each, house.lease.claim, every_s=every_s) for name, each in chores.items()}
+
+
+def _bounds(settings: Settings) -> AnswerBounds:
+    """Of every call and answer."""
+    return AnswerBounds(settings.call_timeout_s, settings.stall_timeout_s, settings.max_answer_bytes)
 
 
 def proxy_of(settings: Settings, catalog: Catalog) -> Proxy | None:

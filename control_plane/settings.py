@@ -158,6 +158,21 @@ class Settings(BaseSettings):
         default=None, description="The address of a LiteLLM proxy, when its logs are read over its API instead."
     )
     proxy_key: SecretStr | None = Field(default=None, description="A key of that proxy which may read its spend logs.")
+    call_timeout_s: float = Field(
+        default=1800.0,
+        gt=0,
+        description="How long one call may take, all its attempts together; what a stream delivered until then is billed.",
+    )
+    stall_timeout_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="How long an answer that has begun may go on without a piece of it; a buffered one is one piece.",
+    )
+    max_answer_bytes: int = Field(
+        default=64_000_000,
+        gt=0,
+        description="A provider's larger answer is a failed call; a stream may have four times as much.",
+    )
     lane: Literal["auto", "litellm"] = Field(
         default="auto",
         description="`auto` relays to providers of OpenAI's wire past LiteLLM's objects; `litellm` never does.",
@@ -182,6 +197,16 @@ class Settings(BaseSettings):
         default=15.0,
         gt=0,
         description="A stream that is silent for so long gets a comment line, so that proxies keep it.",
+    )
+    write_timeout_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="A client that reads nothing of its answer for so long is taken for one that left.",
+    )
+    idle_connection_s: int = Field(
+        default=75,
+        gt=0,
+        description="How long a connection without a request is kept; longer than a balancer in front keeps it.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         default="INFO", description="The least level logged."

@@ -156,7 +156,7 @@ async def serving(settings: Settings, *, resolve: Resolve = look_up) -> AsyncIte
             create_app(house),
             host="127.0.0.1",
             port=0,
-            http=HttpProtocol,
+            http=HttpProtocol.within(settings.write_timeout_s),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -15,6 +15,7 @@ GROUND = (
         "allowance",
         "clock",
         "failpoints",
+        "garbage",
         "ids",
         "errors",
         "completion",
@@ -25,7 +26,7 @@ GROUND = (
         "schemas",
     ),
 )
-MACHINES = ("logs", "metrics", "traces", "storage", "fetching", "pdf", "gateway")
+MACHINES = ("log_queue", "logs", "metrics", "traces", "storage", "fetching", "pdf", "gateway")
 ROOMS = (
     "tenants",
     "model_groups",

@@ -5,6 +5,8 @@ resort for what nobody caught. Plain ASGI: a framework middleware would buffer s
 import asyncio
 import logging
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import anyio
@@ -33,13 +35,23 @@ CUT_OFF = DatabaseUnavailable(
 CLIENT_LEFT = 499  # only in the log, where nginx made it a custom: nobody is there to get an answer
 
 
+@dataclass(slots=True)
+class _Size:
+    """Of a request and its answer, as far as they have come."""
+
+    handled: int = 0
+
+
 class Entrance:
     """Wraps the whole application."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, lease: Lease) -> None:
-        """`lease`: of this process. While it is overdue nothing new is begun here."""
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, lease: Lease, handled: Callable[[int], None]) -> None:
+        """`lease`: of this process. While it is overdue nothing new is begun here. `handled`: takes the bytes that a
+        request and its answer had.
+        """
         self._app = app
         self._lease = lease
+        self._handled = handled
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +66,7 @@ class Entrance:
         ignored_fields.set(ignored)
         started = time.monotonic()
         status = 0
+        size = _Size()
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -64,10 +77,11 @@ class Entrance:
                 if ignored:
                     answer_headers["X-Ignored-Fields"] = _printable(ignored)
                 answer_headers["X-Content-Type-Options"] = "nosniff"
+            size.handled += len(message.get("body", b""))
             await send(message)
 
         try:
-            await self._serve(scope, self._limited(headers, receive), send_with_headers)
+            await self._serve(scope, self._limited(headers, receive, size), send_with_headers)
         except ClientLeft:
             status = CLIENT_LEFT
         except asyncio.CancelledError:  # the grace after SIGTERM is over
@@ -85,6 +99,7 @@ class Entrance:
             milliseconds = round((time.monotonic() - started) * 1000)
             fields = {"method": scope["method"], "path": scope["path"], "status": status, "duration_ms": milliseconds}
             log.info("request", extra=fields)
+            self._handled(size.handled)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._lease.is_overdue and scope["method"] not in READING:
@@ -92,7 +107,7 @@ class Entrance:
         else:
             await self._app(scope, receive, send)
 
-    def _limited(self, headers: Headers, receive: Receive) -> Receive:
+    def _limited(self, headers: Headers, receive: Receive, size: "_Size") -> Receive:
         """`receive` that refuses a body over the limit: by its announced length at once, else when it gets there."""
         announced = headers.get("content-length", "")
         is_too_large = announced.isdecimal() and int(announced) > self._max_body_bytes
@@ -104,6 +119,7 @@ class Entrance:
                 raise self._too_large()
             message = await receive()
             received += len(message.get("body", b""))
+            size.handled += len(message.get("body", b""))
             if received > self._max_body_bytes:
                 raise self._too_large()
             return message

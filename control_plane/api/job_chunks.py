@@ -7,7 +7,7 @@ from control_plane.api.openai.messages import Deltas, finish_of
 from control_plane.api.sse import DONE, Frame, event
 from control_plane.chat import Ending
 from control_plane.completion.events import Content
-from control_plane.errors import HouseError
+from control_plane.errors import HouseError, ModelTimeout
 
 
 class JobChunks:
@@ -51,5 +51,5 @@ class JobChunks:
 
     def error(self, error: HouseError) -> bytes:
         """The failure as an event, then `[DONE]`."""
-        kind = "timeout_error" if error.code == "model_timeout" else "api_error"
+        kind = "timeout_error" if isinstance(error, ModelTimeout) else "api_error"
         return event({"error": {"message": error.message, "type": kind, "code": error.code}}) + DONE

@@ -59,6 +59,7 @@ CALL_ERRORS = _described(
         "`llm_call_failed`: no model of the group could answer, or the provider refuses the operator's account or key",
     ),
     (503, "`provider_unavailable`, `model_timeout`, `overloaded`"),
+    (504, "`call_timeout`: the call took longer than the server lets a call take, all its attempts together"),
 )
 SSE: dict[int | str, dict[str, Any]] = {
     200: {"description": "server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}

@@ -96,10 +96,18 @@ class InFlight:
             waiting.cancel(*interruption.args)
         return task.result()
 
-    async def wait_until_landed(self, timeout_s: float) -> None:
-        """Returns when nothing is in flight any more, or after `timeout_s`."""
-        with anyio.move_on_after(timeout_s):
-            await self._landed.wait()
+    async def wait_until_landed(self, timeout_s: float, *, most_s: float = 0.0) -> None:
+        """Returns when nothing is in flight any more; after `timeout_s`, unless something has landed within them; and after
+        `most_s`, if that is longer, in any case: who stops while a thousand streams end waits until they are settled.
+        """
+        ends_at = anyio.current_time() + max(timeout_s, most_s)
+        left = None
+        while not self._landed.is_set() and (left is None or len(self.calls) < left):
+            left = len(self.calls)
+            with anyio.move_on_at(min(ends_at, anyio.current_time() + timeout_s)):
+                await self._landed.wait()
+            if anyio.current_time() >= ends_at:
+                return
 
     def _worked(self, task: asyncio.Task[Any]) -> None:
         self._works.discard(task)

@@ -11,7 +11,15 @@ from control_plane.calls.rules import CLIENT_CLOSED
 from control_plane.calls.service import AnsweredCall, CallOrder, CallService
 from control_plane.calls.stream import JobStream
 from control_plane.chat import Completion, PlainAnswer
-from control_plane.errors import CallLost, CallsInFlight, DatabaseUnavailable, HouseError, JobClosed, error_code_of
+from control_plane.errors import (
+    CallLost,
+    CallsInFlight,
+    CallTimedOut,
+    DatabaseUnavailable,
+    HouseError,
+    JobClosed,
+    error_code_of,
+)
 from control_plane.ids import JobId, following_id
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.service import Closing, JobService, JobWithCalls, NewJob
@@ -102,7 +110,7 @@ class OneCallJobs:
             await self.bill(who, job_id)
 
         async def close(error_code: str) -> None:
-            if error_code == CLIENT_CLOSED:  # what was delivered is paid (D11)
+            if error_code in (CLIENT_CLOSED, CallTimedOut.code):  # what was delivered is paid (D11)
                 await self.complete(who, job_id, error_code=error_code)
             else:
                 await self.fail(who, job_id, error_code)

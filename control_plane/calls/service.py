@@ -216,10 +216,12 @@ class CallService:
         """This process will stop soon: it still takes calls, but nobody should send it more."""
         self.is_draining = True
 
-    async def land(self, timeout_s: float) -> None:
-        """Takes no new calls and waits for those in flight to be recorded; logs what is left to be found as lost."""
+    async def land(self, timeout_s: float, *, most_s: float = 0.0) -> None:
+        """Takes no new calls and waits for those in flight to be recorded, as `InFlight.wait_until_landed`; logs what is
+        left to be found as lost.
+        """
         self.is_stopping = True
-        await self.in_flight.wait_until_landed(timeout_s)
+        await self.in_flight.wait_until_landed(timeout_s, most_s=most_s)
         for call in self.in_flight.calls:
             log.error("call_left_open", extra={"call_id": str(call.intent.call_id)})
 

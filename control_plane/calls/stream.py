@@ -15,7 +15,7 @@ from control_plane.chat import Ending, Served
 from control_plane.completion.events import Content, ProviderFault
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
-from control_plane.errors import error_code_of, fault_of
+from control_plane.errors import CallTimedOut, error_code_of, fault_of
 from control_plane.gateway.streams import AnswerStream
 from control_plane.jobs.rules import CallStatus
 from control_plane.units import NanoUsd
@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 Render = Callable[[Ending], bytes]
 """Makes the last events of a stream, in the words of its API."""
 
-LEFT = frozenset({CLIENT_CLOSED, DRAINED})
-"""Why streams end that are nobody's failure: they are billed on what was delivered."""
+LEFT = frozenset({CLIENT_CLOSED, DRAINED, CallTimedOut.code})
+"""Why streams are cut off, which is not the provider's failure: they are billed on what was delivered."""
 
 
 class LiveStream:
@@ -63,7 +63,8 @@ class LiveStream:
                 self._record(event)
                 return event
         except Exception as error:
-            work = self._close_and_record(CallStatus.FAILED, error_code_of(error), fault_of(error))
+            status = CallStatus.CANCELLED if error_code_of(error) in LEFT else CallStatus.FAILED
+            work = self._close_and_record(status, error_code_of(error), fault_of(error))
             await self.call.in_flight.to_its_end(work)
             raise
         raise StopAsyncIteration

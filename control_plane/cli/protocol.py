@@ -3,14 +3,19 @@
 A client that offers to upgrade the connection (Java's HttpClient offers h2c with its first request) is served in plain
 HTTP/1.1, as RFC 9110 asks: httptools stops at such a head, and uvicorn would hand on the request without its body. And a
 client of HTTP/1.0 does not know chunks: what has no length ends where the connection does (RFC 9112, 6.3).
+
+uvicorn waits for ever for a client that reads nothing of its answer; here its connection is dropped.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Self
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+log = logging.getLogger(__name__)
 
 UPGRADING = frozenset({b"upgrade", b"http2-settings"})
 """Headers, and what `Connection` says of them, that only serve to change the protocol."""
@@ -20,7 +25,48 @@ App = Callable[[Any, Any, Any], Awaitable[Any]]
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One connection of a client."""
+    """One connection of a client. `write_timeout_s`: how long a client may read nothing of what waits for it."""
+
+    write_timeout_s = 60.0
+    _unread = 0
+    _reading: asyncio.TimerHandle | None = None
+
+    @classmethod
+    def within(cls, write_timeout_s: float) -> type[Self]:
+        """This protocol with another time."""
+        return type(cls.__name__, (cls,), {"write_timeout_s": write_timeout_s})
+
+    def pause_writing(self) -> None:
+        """More waits for the client than is kept for it."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def on_response_complete(self) -> None:
+        """The client may still have to read much of it."""
+        super().on_response_complete()
+        self._watch_reader()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """There is nobody to watch any more."""
+        if self._reading is not None:
+            self._reading.cancel()
+        super().connection_lost(exc)
+
+    def _watch_reader(self) -> None:
+        """Looks again in a while, as long as something waits to be read."""
+        self._unread = self.transport.get_write_buffer_size()
+        if self._reading is None and self._unread:
+            self._reading = self.loop.call_later(self.write_timeout_s, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        """Nothing is written while so much is unread, so what waits gets less, unless the client reads nothing."""
+        self._reading = None
+        before, unread = self._unread, self.transport.get_write_buffer_size()
+        if unread and unread >= before:
+            log.info("client_reads_nothing", extra={"unread_bytes": unread, "timeout_s": self.write_timeout_s})
+            self.transport.abort()
+        elif unread:
+            self._watch_reader()
 
     def _should_upgrade(self) -> bool:
         return True  # the head is parsed again without the offer, in `data_received`; until then nothing is served

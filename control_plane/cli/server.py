@@ -138,12 +138,13 @@ async def serving(settings: Settings, fd: int | None = None) -> AsyncIterator[in
             ports = frozenset(each.getsockname()[1] for each in shared)
             config = uvicorn.Config(
                 create_app(house, shared_ports=ports),
-                http=HttpProtocol,
+                http=HttpProtocol.within(settings.write_timeout_s),
                 ws="none",
                 lifespan="off",
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                timeout_keep_alive=settings.idle_connection_s,
                 timeout_graceful_shutdown=round(settings.shutdown_grace_s),
             )
             server = DrainingServer(config, drain_s=settings.drain_s, say_so=house.calls.drain)

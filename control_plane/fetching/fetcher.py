@@ -56,9 +56,16 @@ class Fetcher:
     """Fetches files of strangers. One for a process; close it."""
 
     def __init__(
-        self, *, private_hosts: PrivateHosts, max_bytes: int, timeout_s: float, resolve: Resolve = look_up
+        self,
+        *,
+        private_hosts: PrivateHosts,
+        max_bytes: int,
+        timeout_s: float,
+        resolve: Resolve = look_up,
+        handled: Callable[[int], None] = lambda _size: None,
     ) -> None:
-        """`timeout_s`: for the whole of a file, redirects included."""
+        """`timeout_s`: for the whole of a file, redirects included. `handled`: is told how many bytes each had."""
+        self._handled = handled
         self._private_hosts = private_hosts
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
@@ -169,6 +176,7 @@ class Fetcher:
             content += piece
             if len(content) > self._max_bytes:
                 raise self._too_large(url)
+        self._handled(len(content))
         return bytes(content)
 
     def _too_large(self, url: httpx.URL) -> TooLarge:

@@ -32,6 +32,6 @@ def chunk_reader(request: ChatRequest) -> ChunkReader:
     return ChunkReader(answers=answers_asked(request), tools=tool_names(request), may_be_empty=may_be_empty(request))
 
 
-def answer_reader(request: ChatRequest) -> AnswerReader:
-    """Reads the bytes of an answer to this request."""
-    return AnswerReader(chunk_reader(request))
+def answer_reader(request: ChatRequest, *, max_bytes: int) -> AnswerReader:
+    """Reads the bytes of an answer to this request, up to `max_bytes` of one document."""
+    return AnswerReader(chunk_reader(request), max_bytes=max_bytes)

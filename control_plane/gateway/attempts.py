@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from control_plane.chat import ChatRequest, Completion, Ending, ProviderCall, SpendReport
 from control_plane.completion.usage import Usage
+from control_plane.gateway.bounds import Timing
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.relay import Relay
 from control_plane.gateway.relay_checks import litellms_cost
@@ -61,19 +62,27 @@ class Relaying:
         self._targets = targets
         self._check_share = check_share
 
-    def attempt(self, chosen: Chosen, call: ProviderCall) -> "RelayedAttempt | None":
+    def attempt(self, chosen: Chosen, call: ProviderCall, timing: Timing) -> "RelayedAttempt | None":
         """An attempt at what the Router chose; None when it is LiteLLM's to make."""
         target = self._targets.get(chosen["model_info"]["id"])
         if target is None or not target.takes(_chat(call)):
             return None
-        return RelayedAttempt(self, target, chosen, call, is_checked=random.random() < self._check_share)  # noqa: S311
+        is_checked = random.random() < self._check_share  # noqa: S311
+        return RelayedAttempt(self, target, chosen, call, timing, is_checked=is_checked)
 
 
 class RelayedAttempt:
     """One attempt in the relay's lane, told to the Router and to the spend log."""
 
     def __init__(
-        self, relaying: Relaying, target: Target, chosen: Chosen, call: ProviderCall, *, is_checked: bool
+        self,
+        relaying: Relaying,
+        target: Target,
+        chosen: Chosen,
+        call: ProviderCall,
+        timing: Timing,
+        *,
+        is_checked: bool,
     ) -> None:
         """`is_checked`: LiteLLM's own logging prices it, too, and that is what the spend log says."""
         self._relay = relaying.relay
@@ -82,6 +91,7 @@ class RelayedAttempt:
         self._target = target
         self._chosen = chosen
         self._call = call
+        self._timing = timing
         self._request = _chat(call)
         self._is_checked = is_checked
         self._started_at = datetime.now(UTC)
@@ -90,7 +100,7 @@ class RelayedAttempt:
         """A whole answer. Raises: LiteLLM's exceptions."""
         serving = self._target.serving
         try:
-            events, chunks = await self._relay.complete(self._target, self._request)
+            events, chunks = await self._relay.complete(self._target, self._request, self._timing)
             usage, cost = await settle(serving.tag, self._request, chunks.usage, events, is_whole=True)
         except Exception as exc:
             self._failed(exc)
@@ -101,11 +111,12 @@ class RelayedAttempt:
     async def stream(self) -> RelayStream:
         """A stream whose first event is here. Raises: LiteLLM's exceptions."""
         try:
-            response = await self._relay.open(self._target, self._request)
+            response = await self._relay.open(self._target, self._request, self._timing)
             stream = RelayStream(
                 self._target,
                 self._request,
                 response,
+                self._timing,
                 release=self._relay.release,
                 on_failure=self._cool,
                 on_settled=self._settled,

@@ -25,11 +25,13 @@ from control_plane.units import NanoUsd
 class LiteLlmStream(EventStream):
     """Async iterator of events. It is read and closed by one task at a time, as a generator is."""
 
+    patience_s = 1.0  # LiteLLM reports an answer that the tap gives up, and none that is cancelled
+
     def __init__(
         self, source: Any, request: ChatRequest, tap: Tap, attempt: Attempt, serving: Callable[[], Serving]
     ) -> None:
         """`source`: the stream LiteLLM's Router returned. `serving`: who is answering at the moment."""
-        super().__init__(request, serving())
+        super().__init__(request, serving(), tap.timing)
         self._source = source
         self._tap = tap
         self._attempt = attempt

@@ -18,6 +18,7 @@ from control_plane.chat import Served, SpendReport
 from control_plane.errors import InvalidConfig
 from control_plane.gateway import library, prices
 from control_plane.gateway.attempts import Relaying
+from control_plane.gateway.bounds import AnswerBounds
 from control_plane.gateway.cooldowns import carry_over, share_cooldowns
 from control_plane.gateway.demands import dearest
 from control_plane.gateway.deployments import Deployment, RouterConfig
@@ -36,18 +37,21 @@ async def open_gateway(
     report: Callable[[SpendReport], None],
     *,
     lanes: LanePolicy | None = None,
+    bounds: AnswerBounds | None = None,
     redis_url: str | None = None,
     before: Gateway | None = None,
 ) -> Gateway:
     """A gateway over the deployments of `config`; `report` gets one SpendReport per attempt, in the event loop.
 
-    `lanes`: whether deployments that can be relayed are. Through Redis it shares with other processes what it knows of failing deployments. It begins with what `before` knows
+    `lanes`: whether deployments that can be relayed are. `bounds`: how long calls may take, how large answers may be. Through Redis it shares with other processes what it knows of failing deployments. It begins with what `before` knows
     of them, which is left as it was when the new one cannot be built. Takes seconds in a new process, in a thread.
     Raises: InvalidConfig for settings that are not supported and for deployments LiteLLM cannot use.
     """
     check_settings(config.router_settings, config.litellm_settings)
     try:
-        gateway = await asyncio.to_thread(_build, config, report, lanes or LanePolicy(), redis_url)
+        gateway = await asyncio.to_thread(
+            _build, config, report, lanes or LanePolicy(), bounds or AnswerBounds(), redis_url
+        )
     except BaseException:
         if before is not None:
             library.load(_module_settings(before.config))
@@ -58,7 +62,11 @@ async def open_gateway(
 
 
 def _build(
-    config: RouterConfig, report: Callable[[SpendReport], None], lanes: LanePolicy, redis_url: str | None
+    config: RouterConfig,
+    report: Callable[[SpendReport], None],
+    lanes: LanePolicy,
+    bounds: AnswerBounds,
+    redis_url: str | None,
 ) -> Gateway:
     litellm = library.load(_module_settings(config))
     known = {deployment.id: replace(deployment, id=_internal_id(deployment)) for deployment in config.deployments}
@@ -92,7 +100,7 @@ def _build(
     reporter = spend_reporter(mark, report, ids, dialects)
     litellm.logging_callback_manager.add_litellm_callback(reporter)
     relaying = Relaying(Relay(), targets, router, report, check_share=lanes.check_share)
-    return Gateway(config, router, servings, primaries, rates, relaying, mark=mark, reporter=reporter)
+    return Gateway(config, router, servings, primaries, rates, relaying, mark=mark, reporter=reporter, bounds=bounds)
 
 
 def _require_all(config: RouterConfig, router: Any) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+import orjson
+
 from control_plane.chat import CallRequest, ChatRequest, PlainRequest, Rate
 from control_plane.completion.usage import Usage
 from control_plane.gateway.deployments import Deployment
@@ -24,8 +26,14 @@ __all__ = ["PriceTag", "cost_of", "estimate", "litellms_cost", "money", "price_t
 
 log = logging.getLogger(__name__)
 
-LONG_TEXT = 20_000
-"""Characters from which the tokenizer runs in a thread: about 2 ms, counted at 10 characters per microsecond."""
+LONG_TEXT = 5_000
+"""Characters from which the tokenizer runs in a thread: 0.5 to 5 ms, at 1 to 10 characters per microsecond."""
+
+MOST_COUNTED = 100_000
+"""Characters of the prompt, and of the answer, that are counted. Of more, samples are: who leaves with a thousand streams of a
+million characters each would keep the processors for minutes."""
+
+SAMPLES = 20
 
 CHARACTERS_PER_TOKEN = 4
 """For text the tokenizer refuses."""
@@ -181,15 +189,21 @@ async def estimate(tag: PriceTag, request: CallRequest, texts: Sequence[str]) ->
 def _length_of(request: CallRequest) -> int:
     if isinstance(request, PlainRequest):
         return sum(len(text) for text in request.texts)
-    return sum(len(str(message.get("content"))) for message in request.messages)
+    texts = sum(len(text) for message in request.messages for text in _texts_of(message))
+    return texts + _unsampled_length(request)
+
+
+def _unsampled_length(request: ChatRequest) -> int:
+    """Characters of what is counted beside texts: arguments of tool calls, and the tools."""
+    calls = [message["tool_calls"] for message in request.messages if message.get("tool_calls")]
+    tools = request.parameters.get("tools")
+    return sum(len(orjson.dumps(each)) for each in (*calls, tools) if each)
 
 
 def _estimate(tag: PriceTag, request: CallRequest, answered: str) -> Usage:
     return Usage(
         prompt_tokens=(
-            sum(_text_tokens(tag, text) for text in request.texts)
-            if isinstance(request, PlainRequest)
-            else _prompt_tokens(tag, request)
+            _texts_tokens(tag, request.texts) if isinstance(request, PlainRequest) else _prompt_tokens(tag, request)
         ),
         completion_tokens=_text_tokens(tag, answered),
         is_estimated=True,
@@ -199,26 +213,70 @@ def _estimate(tag: PriceTag, request: CallRequest, answered: str) -> Usage:
 def _prompt_tokens(tag: PriceTag, request: ChatRequest) -> int:
     import litellm  # noqa: PLC0415  # see library.py
 
+    if (unsampled := _unsampled_length(request)) > MOST_COUNTED:
+        tools = unsampled // CHARACTERS_PER_TOKEN
+        bare = [{**message, "tool_calls": None} for message in request.messages]
+        return tools + _prompt_tokens(tag, ChatRequest(bare, {**request.parameters, "tools": None}))
+    texts = [text for message in request.messages for text in _texts_of(message)]
+    is_long = sum(map(len, texts)) > MOST_COUNTED
     try:
-        return int(
+        counted = int(
             litellm.token_counter(
                 model=tag.tokenizer_model,
-                messages=[dict(message) for message in request.messages],
+                messages=[_without_text(message) if is_long else dict(message) for message in request.messages],
                 tools=request.parameters.get("tools"),
                 tool_choice=request.parameters.get("tool_choice"),
                 use_default_image_token_count=True,  # else it fetches the picture to measure it
             )
         )
+        return counted + _text_tokens(tag, "".join(texts)) if is_long else counted
     except Exception:  # noqa: BLE001  # a count may be rough but must not fail a call that was answered
         log.warning("tokens_guessed", extra={"model": tag.tokenizer_model})
         return _length_of(request) // CHARACTERS_PER_TOKEN
 
 
+def _without_text(message: Mapping[str, Any]) -> dict[str, Any]:
+    """What else costs tokens in a message: pictures, calls of tools, its role."""
+    content = message.get("content")
+    if isinstance(content, list):
+        content = [part for part in content if not (isinstance(part, dict) and isinstance(part.get("text"), str))]
+    elif isinstance(content, str):
+        content = ""
+    return {**message, "content": content}
+
+
+def _texts_of(message: Mapping[str, Any]) -> Iterable[str]:
+    content = message.get("content")
+    if isinstance(content, str):
+        return [content]
+    parts = content if isinstance(content, list) else []
+    return [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
+
+
+def sample(text: str, length: int) -> str:
+    """So many characters of a text, from all over it."""
+    if length >= len(text):
+        return text
+    size = max(1, length // SAMPLES)
+    count = max(1, length // size)
+    return "".join(text[start : start + size] for start in (len(text) * n // count for n in range(count)))
+
+
+def _texts_tokens(tag: PriceTag, texts: Sequence[str]) -> int:
+    """Of very many, as of one text."""
+    is_long = sum(map(len, texts)) > MOST_COUNTED
+    return _text_tokens(tag, "".join(texts)) if is_long else sum(_text_tokens(tag, text) for text in texts)
+
+
 def _text_tokens(tag: PriceTag, text: str) -> int:
+    """Of a very long text, those of samples of it, times as many as it is longer."""
     import litellm  # noqa: PLC0415  # see library.py
 
     if not text:
         return 0
+    if len(text) > MOST_COUNTED:
+        sampled = sample(text, MOST_COUNTED)
+        return -(-_text_tokens(tag, sampled) * len(text) // len(sampled))
     try:
         return int(litellm.token_counter(model=tag.tokenizer_model, text=text, count_response_tokens=True))
     except Exception:  # noqa: BLE001  # as above

@@ -15,6 +15,7 @@ import orjson
 from control_plane.chat import CHAT_PARAMETERS, ChatRequest, Message
 from control_plane.completion.events import Broken, Content, Event, ProviderFault
 from control_plane.gateway.asked import answer_reader
+from control_plane.gateway.bounds import Overdue, Timing
 from control_plane.gateway.errors import failed_with
 from control_plane.gateway.history import prepare_messages, prepare_parameters
 from control_plane.gateway.reading.chunks import ChunkReader
@@ -34,20 +35,19 @@ class Relay:
         self._session: aiohttp.ClientSession | None = None
         self._ending: set[asyncio.Task[None]] = set()
 
-    async def complete(self, target: Target, request: ChatRequest) -> tuple[list[Content], ChunkReader]:
+    async def complete(self, target: Target, request: ChatRequest, timing: Timing) -> tuple[list[Content], ChunkReader]:
         """A whole answer, and what read it. Raises: LiteLLM's exceptions."""
         body = _body(target, request, is_stream=False)
-        reader = answer_reader(request)
+        reader = answer_reader(request, max_bytes=timing.bounds.answer_bytes)
         events: list[Event] = []
         try:
-            async with self._post(target, body, target.timeout_s) as response:
-                if response.status not in OK:
-                    raise await refusal(target, response)
+            response = await self._answer(target, body, target.timeout_s, timing)
+            async with response, timing.limit():
                 async for received in response.content.iter_any():
                     events += reader.feed(received)
                     if reader.is_over:
                         break
-        except (aiohttp.ClientError, OSError) as exc:
+        except (aiohttp.ClientError, OSError, Overdue) as exc:
             raise failure(target, exc) from exc
         events += reader.end()
         contents = [event for event in events if not isinstance(event, Broken)]
@@ -55,17 +55,24 @@ class Relay:
             raise failed(target, broken.fault)
         return contents, reader.chunks
 
-    async def open(self, target: Target, request: ChatRequest) -> aiohttp.ClientResponse:
+    async def open(self, target: Target, request: ChatRequest, timing: Timing) -> aiohttp.ClientResponse:
         """A stream whose status is good; whoever gets it closes it. Raises: LiteLLM's exceptions."""
         body = _body(target, request, is_stream=True)
         try:
-            response: aiohttp.ClientResponse = await self._post(target, body, target.stream_timeout_s)
-            if response.status in OK:
-                return response
-            async with response:
-                refused = await refusal(target, response)
-        except (aiohttp.ClientError, OSError) as exc:
+            return await self._answer(target, body, target.stream_timeout_s, timing)
+        except (aiohttp.ClientError, OSError, Overdue) as exc:
             raise failure(target, exc) from exc
+
+    async def _answer(self, target: Target, body: bytes, timeout_s: float, timing: Timing) -> aiohttp.ClientResponse:
+        """An answer that has begun, whose status is good. Raises: LiteLLM's exceptions for another, aiohttp's, Overdue."""
+        timing.attempt(timeout_s)
+        async with timing.limit():
+            response: aiohttp.ClientResponse = await self._post(target, body, timeout_s)
+        timing.piece()
+        if response.status in OK:
+            return response
+        async with response, timing.limit():
+            refused = await refusal(target, response)
         raise refused
 
     def release(self, response: aiohttp.ClientResponse) -> None:
@@ -137,6 +144,9 @@ def failure(target: Target, exc: Exception) -> Exception:
     """What LiteLLM raises when there is no answer at all."""
     import litellm  # noqa: PLC0415  # see library.py
 
+    if isinstance(exc, Overdue):
+        overdue = litellm.Timeout(message=str(exc), model=target.model, llm_provider=target.provider)
+        return failed_with(overdue, exc.fault)
     if isinstance(exc, TimeoutError):
         said = f"no answer within {target.timeout_s} s"
         timeout: Exception = litellm.Timeout(message=said, model=target.model, llm_provider=target.provider)

@@ -9,6 +9,7 @@ from control_plane.chat import ChatRequest
 from control_plane.completion.events import Broken
 from control_plane.completion.usage import Usage
 from control_plane.gateway.asked import answer_reader
+from control_plane.gateway.bounds import Timing
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.relay import failed, failure
 from control_plane.gateway.relay_targets import Target
@@ -26,6 +27,7 @@ class RelayStream(EventStream):
         target: Target,
         request: ChatRequest,
         response: aiohttp.ClientResponse,
+        timing: Timing,
         *,
         release: Callable[[aiohttp.ClientResponse], None],
         on_failure: Callable[[Exception], None],
@@ -34,13 +36,13 @@ class RelayStream(EventStream):
         """`release`: takes a response that has been read; `on_failure`: called with what broke an answer that had begun;
         `on_settled`: called once with what an answer that came to its end, or broke, used and cost.
         """
-        super().__init__(request, target.serving)
+        super().__init__(request, target.serving, timing)
         self._target = target
         self._response = response
         self._release = release
         self._on_failure = on_failure
         self._on_settled = on_settled
-        self._answer = answer_reader(request)
+        self._answer = answer_reader(request, max_bytes=timing.bounds.answer_bytes)
         self._is_primed = False
         self._is_reported = False
 
@@ -67,7 +69,7 @@ class RelayStream(EventStream):
             received = await self._response.content.readany()
         except (aiohttp.ClientError, OSError) as exc:
             if not self._answer.chunks.has_finish:
-                raise self._failed(failure(self._target, exc)) from exc
+                raise failure(self._target, exc) from exc
             log.warning("stream_tail_lost", extra={"error_class": type(exc).__name__})
             received = b""  # the answer is whole; only what comes behind it is missing
         events = self._answer.feed(received)
@@ -75,15 +77,14 @@ class RelayStream(EventStream):
             events += self._answer.end()
         for event in events:
             if isinstance(event, Broken):
-                raise self._failed(failed(self._target, event.fault))
+                raise failed(self._target, event.fault)
             self._ready.append(event)
         if self._answer.is_done or not received:
             self._end()
 
-    def _failed(self, exc: Exception) -> Exception:
+    def _broke(self, exc: Exception) -> None:
         if self._is_primed:
             self._on_failure(exc)
-        return exc
 
     async def _let_go(self) -> None:
         """At once, unless the answer is whole: then its connection can serve again."""

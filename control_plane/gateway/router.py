@@ -23,9 +23,10 @@ from control_plane.chat import (
     Rate,
 )
 from control_plane.completion.usage import Usage
-from control_plane.errors import LlmCallFailed
+from control_plane.errors import LlmCallFailed, ProviderError
 from control_plane.gateway import prices
 from control_plane.gateway.attempts import Chosen, RelayedAttempt, Relaying, routed
+from control_plane.gateway.bounds import AnswerBounds, Timing
 from control_plane.gateway.demands import dearest, demand
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.endpoints import METHODS, MODES, cost_of, plain_answer, usage_of
@@ -34,7 +35,7 @@ from control_plane.gateway.litellm_stream import LiteLlmStream
 from control_plane.gateway.reports import ATTEMPT, MARK, Attempt
 from control_plane.gateway.settling import said_cost, settle
 from control_plane.gateway.shutdown import close_clients, close_redis, last_reports, take_out
-from control_plane.gateway.streams import AnswerStream, Serving
+from control_plane.gateway.streams import AnswerStream, Serving, call_timed_out
 from control_plane.gateway.tap import Tap
 from control_plane.units import NanoUsd
 
@@ -57,7 +58,7 @@ class Gateway:
     Whoever makes a call with it enters before and leaves after, so that it is not closed in between.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that was built of one version of the YAML
         self,
         config: RouterConfig,
         router: Any,
@@ -68,6 +69,7 @@ class Gateway:
         *,
         mark: str,
         reporter: Any,
+        bounds: AnswerBounds,
     ) -> None:
         """`servings` by LiteLLM's id; `primaries`, the first deployment, and `rates`, the dearest, by `model_name`."""
         self.config = config
@@ -80,6 +82,7 @@ class Gateway:
         self._rates: dict[tuple[str, ...], Rate] = {}
         self._mark = mark
         self._reporter = reporter
+        self._bounds = bounds
         self._is_closed = False
         self._calls = 0
         self._is_unused = asyncio.Event()
@@ -128,14 +131,17 @@ class Gateway:
         """What an endpoint beside chat completions answers. Raises: as `complete`."""
         assert isinstance(call.request, PlainRequest), "chat calls are completed or streamed"
         attempt = Attempt()
+        timing = Timing(self._bounds)
         arguments = {**call.request.arguments, **self._control(call, attempt)}
         try:
-            response = await getattr(self.router, METHODS[call.request.endpoint])(**arguments)
+            with timing.current():
+                async with asyncio.timeout_at(timing.ends_at):
+                    response = await getattr(self.router, METHODS[call.request.endpoint])(**arguments)
             serving = self._who(attempt, call)
             usage = await usage_of(serving.tag, call.request, response)
             return plain_answer(call.request, response, served=serving.served, usage=usage, tag=serving.tag)
         except Exception as exc:  # noqa: BLE001  # as in complete
-            raise translate(exc) from None  # as in complete
+            raise _failed(exc, timing) from None  # as in complete
 
     def demand(self, models: Sequence[str], request: CallRequest) -> Demand:
         """What a call may use at most, at the dearest deployment of these models. No tokenizer: microseconds."""
@@ -189,27 +195,31 @@ class Gateway:
     async def _routed(
         self,
         call: ProviderCall,
-        through_litellm: Callable[[Complete, ProviderCall, Attempt], Awaitable[L]],
+        through_litellm: Callable[[Complete, ProviderCall, Attempt, Timing], Awaitable[L]],
         relayed: Callable[[RelayedAttempt], Awaitable[R]],
     ) -> L | R:
         """The result of the first attempt that succeeds, each in the lane of its deployment."""
         attempt = Attempt()
+        timing = Timing(self._bounds)
         control = self._control(call, attempt)
 
         async def run(chosen: Chosen) -> L | R:
-            relaying = self._relaying.attempt(chosen, call)
-            return await (relayed(relaying) if relaying else through_litellm(directly(chosen), call, attempt))
+            relaying = self._relaying.attempt(chosen, call, timing)
+            return await (relayed(relaying) if relaying else through_litellm(directly(chosen), call, attempt, timing))
 
         try:
-            if self._relaying.models.intersection(call.models):
-                return await routed(self.router, run, control)
-            return await through_litellm(partial(self.router.acompletion, **control), call, attempt)
+            async with asyncio.timeout_at(timing.ends_at):
+                if self._relaying.models.intersection(call.models):
+                    return await routed(self.router, run, control)
+                return await through_litellm(partial(self.router.acompletion, **control), call, attempt, timing)
         except Exception as exc:  # noqa: BLE001  # LiteLLM raises its own classes, ValueError, AttributeError …
-            raise translate(exc) from None  # the provider's text stays out of tracebacks
+            raise _failed(exc, timing) from None  # the provider's text stays out of tracebacks
 
-    async def _complete(self, acompletion: Complete, call: ProviderCall, attempt: Attempt) -> Completion:
+    async def _complete(
+        self, acompletion: Complete, call: ProviderCall, attempt: Attempt, timing: Timing
+    ) -> Completion:
         request = chat_request(call)
-        tap = Tap(request)
+        tap = Tap(request, timing)
         async with tap.open():
             response = await acompletion(**chat_arguments(call))
         serving = self._who(attempt, call)
@@ -220,9 +230,11 @@ class Gateway:
             cost = cost_of(response, serving.tag)
         return Completion.of(events, Ending(chunks.finishes(), usage, cost), serving.served)
 
-    async def _stream(self, acompletion: Complete, call: ProviderCall, attempt: Attempt) -> LiteLlmStream:
+    async def _stream(
+        self, acompletion: Complete, call: ProviderCall, attempt: Attempt, timing: Timing
+    ) -> LiteLlmStream:
         request = chat_request(call)
-        tap = Tap(request)
+        tap = Tap(request, timing)
         async with tap.open():
             source = await acompletion(**chat_arguments(call), stream=True, stream_options={"include_usage": True})
         if source is None:  # LiteLLM's answer to a 422, if an operator turned its HTTP handler off
@@ -248,6 +260,11 @@ class Gateway:
         if others:
             control["fallbacks"] = others
         return control
+
+
+def _failed(exc: Exception, timing: Timing) -> ProviderError:
+    """What the failure of a call is, however that came about: a call that had all its time is over."""
+    return call_timed_out(timing) if timing.is_over else translate(exc)
 
 
 def chat_request(call: ProviderCall) -> ChatRequest:

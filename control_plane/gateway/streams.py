@@ -13,9 +13,12 @@ from typing import Protocol, Self
 
 from control_plane.chat import ChatRequest, Served
 from control_plane.completion.events import Content
+from control_plane.completion.faults import log_fields
 from control_plane.completion.finish import Finish
 from control_plane.completion.usage import Usage
-from control_plane.gateway.errors import translate
+from control_plane.errors import CallTimedOut
+from control_plane.gateway.bounds import Overdue, Timing
+from control_plane.gateway.errors import failed_with, translate
 from control_plane.gateway.prices import PriceTag
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.settling import settle
@@ -30,6 +33,15 @@ class Serving:
 
     served: Served
     tag: PriceTag
+
+
+def call_timed_out(timing: Timing) -> CallTimedOut:
+    """The error of a call that has had all its time."""
+    error = CallTimedOut(f"The call was given up after {timing.bounds.call_s:g} s, all its attempts together.")
+    error.fault = timing.fault()
+    error.provider_status = None
+    log.log(error.level, "call_timed_out", extra={"code": error.code, **log_fields(error.fault)})
+    return error
 
 
 class AnswerStream(Protocol):
@@ -59,11 +71,18 @@ class AnswerStream(Protocol):
 
 
 class EventStream(ABC):
-    """What both lanes' streams have in common. Subclasses fetch (`_read`) and close (`_let_go`)."""
+    """What both lanes' streams have in common. Subclasses fetch (`_read`) and close (`_let_go`).
 
-    def __init__(self, request: ChatRequest, serving: Serving) -> None:
+    `patience_s`: how much later than due an answer is given up here, where something below does that in time.
+    """
+
+    patience_s = 0.0
+
+    def __init__(self, request: ChatRequest, serving: Serving, timing: Timing) -> None:
+        """`timing`: of the call."""
         self._request = request
         self._serving = serving
+        self._timing = timing
         self._ready: deque[Content] = deque()
         self._taken: list[Content] = []
         self._failure: Exception | None = None
@@ -110,6 +129,8 @@ class EventStream(ABC):
         while not self._ready:
             if self._unraised is not None:
                 failure, self._unraised = self._unraised, None
+                if self._timing.is_over:
+                    raise call_timed_out(self._timing) from None
                 raise translate(failure) from None  # the provider's text stays out of tracebacks
             if self._is_over:
                 raise StopAsyncIteration
@@ -149,19 +170,29 @@ class EventStream(ABC):
     async def _read_on(self) -> None:
         """As `_read`; what breaks off an answer is kept until the events before it are taken."""
         self._is_reading = True
+        self._timing.resume()
         try:
-            await self._read()
+            async with self._timing.limit(self.patience_s):
+                await self._read()
+            if self._ready:
+                self._timing.piece()
         except Exception as exc:  # noqa: BLE001  # a stream's end: every failure of a provider arrives here
-            self._failure = self._unraised = exc
+            failure = failed_with(None, exc.fault) if isinstance(exc, Overdue) else exc
+            self._failure = self._unraised = failure
             self._is_over = True
             self._is_reading = False
             await self.aclose()
+            self._broke(failure)
         finally:
+            self._timing.pause()
             self._is_reading = False
 
     def _end(self) -> None:
         """The answer is whole."""
         self._is_whole = self._is_over = True
+
+    def _broke(self, exc: Exception) -> None:  # noqa: B027 - for whoever wants to know
+        """The answer broke off."""
 
     @abstractmethod
     def _reader(self) -> ChunkReader:

@@ -17,6 +17,7 @@ import anyio
 from control_plane.chat import ChatRequest
 from control_plane.completion.events import Broken, Content, ProviderFault
 from control_plane.gateway.asked import answers_asked, chunk_reader, may_be_empty, tool_names
+from control_plane.gateway.bounds import Timing
 from control_plane.gateway.documents_of import whole_document
 from control_plane.gateway.errors import failed_with, fault_of
 from control_plane.gateway.reading.answer import AnswerReader
@@ -40,8 +41,10 @@ class Tap:
     `chunks` and `events`: of an answer that is read here; `chunks` is None for one that LiteLLM translates.
     """
 
-    def __init__(self, request: ChatRequest) -> None:
+    def __init__(self, request: ChatRequest, timing: Timing) -> None:
+        """`timing`: of the call."""
         self._request = request
+        self.timing = timing
         self._body: Body | None = None
         self.faults: list[ProviderFault] = []
         self.responses = 0
@@ -72,7 +75,7 @@ class Tap:
                 may_be_empty=may_be_empty(self._request),
             )
         )
-        return AnswerReader(self.chunks)
+        return AnswerReader(self.chunks, max_bytes=self.timing.bounds.answer_bytes)
 
     def _fault_behind(self, status: int | None) -> ProviderFault | None:
         """What LiteLLM's exception of that status stands for: the first answer of it that was wrong, else the first one.

@@ -6,9 +6,10 @@ from contextlib import suppress
 import httpx
 
 from control_plane.completion.events import Broken, ProviderFault
-from control_plane.gateway.errors import FAULT
+from control_plane.gateway.bounds import Overdue
+from control_plane.gateway.errors import FAULT, failed_with
 from control_plane.gateway.plain_answers import PlainAnswer
-from control_plane.gateway.reading.answer import AnswerReader
+from control_plane.gateway.reading.answer import STREAMED, TOO_LARGE, AnswerReader
 from control_plane.gateway.reading.json_text import parse
 from control_plane.gateway.reading.native import NativeEnd, Wire, wire_of
 from control_plane.gateway.reading.passing import FramePassing, LinePassing, Passing, SsePassing
@@ -43,6 +44,7 @@ class TappedBody(httpx.AsyncByteStream):
         self._plain: PlainAnswer | None = None
         self._passing: Passing | None = None
         self._is_over = False
+        self._length = 0
 
     async def prime(self) -> ProviderFault | None:
         """Waits until LiteLLM has something to read. Returns: why there is nothing."""
@@ -74,7 +76,10 @@ class TappedBody(httpx.AsyncByteStream):
     async def _advance(self) -> None:
         """Takes what the provider sends next."""
         try:
-            received = await anext(self._received, b"")
+            async with self._tap.timing.limit():
+                received = await anext(self._received, b"")
+        except Overdue as overdue:
+            raise failed_with(httpx.ReadTimeout(str(overdue), request=self._response.request), overdue.fault) from None
         except httpx.HTTPError:
             if not self._has_finish():
                 raise
@@ -84,10 +89,15 @@ class TappedBody(httpx.AsyncByteStream):
             self._head += received
             self._decide()
             received, self._head = (self._head, b"") if self._is_decided() else (b"", self._head)
-        if self._answer is not None:
+        self._length += len(received)
+        if self._answer is None and self._length > self._tap.timing.bounds.answer_bytes * STREAMED:
+            self._fault, self._is_over = TOO_LARGE, True
+        elif self._answer is not None:
             self._take(self._answer, received)
         elif self._passing is not None:
             self._pass(self._passing, received)
+        if self._ready:
+            self._tap.timing.piece()
 
     def _is_decided(self) -> bool:
         return self._answer is not None or self._passing is not None

@@ -13,9 +13,10 @@ import httpx
 import orjson
 
 from control_plane.completion.events import Broken, ProviderFault
-from control_plane.gateway.errors import FAULT
+from control_plane.gateway.bounds import Overdue, Timing, current_timing
+from control_plane.gateway.errors import FAULT, failed_with
 from control_plane.gateway.plain_answers import PlainAnswer
-from control_plane.gateway.reading.answer import MAX_BODY_BYTES, TOO_LARGE
+from control_plane.gateway.reading.answer import TOO_LARGE
 from control_plane.gateway.reading.faults import MAX_ERROR_BYTES, fault_of_text
 from control_plane.gateway.reading.json_text import parse
 from control_plane.gateway.reading.native import first_document, wire_of
@@ -57,17 +58,37 @@ def install() -> None:
 
 
 async def _handle(ask: Callable[[httpx.Request], Awaitable[httpx.Response]], request: httpx.Request) -> httpx.Response:
-    """The answer, in the form that LiteLLM understands."""
-    response = await ask(request)
+    """The answer, in the form that LiteLLM understands. Raises: httpx.ReadTimeout for one that is given up."""
     tap = current_tap()
-    if tap is None:
-        return response
-    response.request = request
+    timing = current_timing() if tap is None else tap.timing
+    if timing is None:
+        return await ask(request)
+    timing.attempt((request.extensions.get("timeout") or {}).get("read") or 0.0)
     try:
-        return await _tapped(tap, response)
-    except BaseException:
-        await response.aclose()
-        raise
+        async with timing.limit():
+            response = await ask(request)
+        timing.piece()
+        response.request = request
+        try:
+            return await (_whole(timing, response) if tap is None else _tapped(tap, response))
+        except BaseException:
+            await response.aclose()
+            raise
+    except Overdue as overdue:
+        raise given_up(overdue, request) from None
+
+
+def given_up(overdue: Overdue, request: httpx.Request) -> Exception:
+    """What LiteLLM is told of an answer that is given up."""
+    return failed_with(httpx.ReadTimeout(str(overdue), request=request), overdue.fault)
+
+
+async def _whole(timing: Timing, response: httpx.Response) -> httpx.Response:
+    """An answer that no tap reads, as it came."""
+    is_good = response.status_code in OK
+    most = timing.bounds.answer_bytes if is_good else MAX_ERROR_BYTES
+    body = await _read(timing, response, most, is_cut=not is_good)
+    return _failed(None, response, TOO_LARGE) if body is None else _again(response, content=body)
 
 
 async def _tapped(tap: Tap, response: httpx.Response) -> httpx.Response:
@@ -104,14 +125,14 @@ def _asked(request: httpx.Request) -> tuple[str, bool]:
 
 async def _refused(tap: Tap, response: httpx.Response) -> httpx.Response:
     """An error status, with what it says."""
-    text = await _read(response, MAX_ERROR_BYTES, is_cut=True)
+    text = await _read(tap.timing, response, MAX_ERROR_BYTES, is_cut=True)
     fault = fault_of_text(response.status_code, text or b"", response.headers)
     tap.faults.append(fault)
     return _again(response, content=text, extensions={FAULT: fault})
 
 
 async def _buffered(tap: Tap, response: httpx.Response, model: str) -> httpx.Response:
-    body = await _read(response, MAX_BODY_BYTES)
+    body = await _read(tap.timing, response, tap.timing.bounds.answer_bytes)
     if body is None:
         return _failed(tap, response, TOO_LARGE)
     document = _document(body)
@@ -143,8 +164,13 @@ def _document(body: bytes) -> Any:
         return None
 
 
-async def _read(response: httpx.Response, most: int, *, is_cut: bool = False) -> bytes | None:
-    """The whole body; None when it has more bytes than `most`, or as many of them where it may be cut."""
+async def _read(timing: Timing, response: httpx.Response, most: int, *, is_cut: bool = False) -> bytes | None:
+    """The whole body; None when it has more bytes than `most`, or as many of them where it may be cut. Raises: Overdue."""
+    async with timing.limit():
+        return await _read_on(response, most, is_cut=is_cut)
+
+
+async def _read_on(response: httpx.Response, most: int, *, is_cut: bool) -> bytes | None:
     parts: list[bytes] = []
     length = 0
     async for part in response.aiter_bytes():
@@ -157,9 +183,10 @@ async def _read(response: httpx.Response, most: int, *, is_cut: bool = False) ->
     return b"".join(parts)
 
 
-def _failed(tap: Tap, response: httpx.Response, fault: ProviderFault) -> httpx.Response:
+def _failed(tap: Tap | None, response: httpx.Response, fault: ProviderFault) -> httpx.Response:
     """An error status in the place of what is no answer."""
-    tap.faults.append(fault)
+    if tap is not None:
+        tap.faults.append(fault)
     error = {"message": fault.text or "not an answer", "type": fault.type, "code": fault.code, "param": fault.param}
     content = orjson.dumps({"error": error})
     return _again(response, content=content, status=fault.status, content_type=JSON, extensions={FAULT: fault})

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from control_plane.chat import ChatRequest, Lane, ProviderCall, SpendReport
+from control_plane.gateway.bounds import AnswerBounds
 from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.lanes import LanePolicy
 from control_plane.gateway.opening import open_gateway
@@ -76,7 +77,11 @@ async def gateway_for(deploy: Deploy, reports: list[SpendReport], lane: Lane) ->
     async with AsyncExitStack() as stack:
 
         async def make(
-            *served: str | Deployment, settings: dict[str, Any] | None = None, redis: str | None = None, **router: Any
+            *served: str | Deployment,
+            settings: dict[str, Any] | None = None,
+            redis: str | None = None,
+            bounds: AnswerBounds | None = None,
+            **router: Any,
         ) -> Gateway:
             config = RouterConfig(
                 deployments=[deploy(item) if isinstance(item, str) else item for item in served],
@@ -84,7 +89,7 @@ async def gateway_for(deploy: Deploy, reports: list[SpendReport], lane: Lane) ->
                 litellm_settings=settings or {},
             )
             policy = LanePolicy("auto" if lane == "relay" else "litellm")
-            gateway = await open_gateway(config, reports.append, lanes=policy, redis_url=redis)
+            gateway = await open_gateway(config, reports.append, lanes=policy, bounds=bounds, redis_url=redis)
             stack.push_async_callback(gateway.aclose)
             return gateway
 

@@ -1,21 +1,28 @@
 """A provider that answers with the bytes it is given, cut as it is told."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 from aiohttp import web
 
+TRICKLE_S = 0.01
+
 
 @dataclass
 class RawProvider:
-    """Set `pieces` before each request. `is_dropped`: the connection breaks behind them."""
+    """Set `pieces` before each request. `is_dropped`: the connection breaks behind them; `trickle`: that is sent behind
+    them again and again, until the connection is closed, which `left` says.
+    """
 
     port: int = 0
     pieces: Sequence[bytes] = ()
     content_type: str = "text/event-stream"
     is_dropped: bool = False
+    trickle: bytes = b""
+    left: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
@@ -42,6 +49,13 @@ class RawProvider:
         await response.prepare(request)
         for piece in self.pieces:
             await response.write(piece)
+        while self.trickle:
+            try:
+                await response.write(self.trickle)
+            except ConnectionError:
+                self.left.set()
+                raise
+            await asyncio.sleep(TRICKLE_S)
         if self.is_dropped:
             assert request.transport is not None
             request.transport.close()

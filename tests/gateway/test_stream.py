@@ -318,7 +318,7 @@ async def test_a_long_prompt_is_counted_off_the_loop(gateway_for: Opener, provid
     async def watch() -> None:
         nonlocal turns
         while True:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
             turns += 1
 
     watcher = asyncio.create_task(watch())

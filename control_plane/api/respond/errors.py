@@ -5,11 +5,12 @@ from http import HTTPStatus
 from typing import Any
 
 from control_plane.api.failures import Failure, precise_message
-from control_plane.errors import InsufficientCredits, ModelTimeout, OriginRefused, ProviderError
+from control_plane.errors import CallTimedOut, InsufficientCredits, ModelTimeout, OriginRefused, ProviderError
 
 TYPES_BY_CODE: Mapping[str, str] = {
     InsufficientCredits.code: "insufficient_credits",
     ModelTimeout.code: "timeout",
+    CallTimedOut.code: "timeout",
     OriginRefused.code: "auth",  # S4: "auth: check API key and domain registration"
 }
 TYPES_BY_STATUS: Mapping[int, str] = {

@@ -11,7 +11,10 @@ from control_plane.gateway.reading.json_text import parse
 from control_plane.gateway.reading.sse import BOM, DONE, EventTooLong, SseReader
 
 MAX_BODY_BYTES = 64_000_000
-"""Of one document. Larger answers are refused."""
+"""Of one document, unless a setting says otherwise. Larger answers are refused."""
+
+STREAMED = 4
+"""How many times as much a stream may have: most of it is said again with every piece."""
 
 BROKEN_OFF = ProviderFault(500, text="the stream ended before the provider said that the answer is whole")
 NO_ANSWER = ProviderFault(500, text="not an answer")
@@ -23,9 +26,10 @@ BLANK = b" \t\r\n"
 class AnswerReader:
     """Feed it the bytes of an answer whose status is good, then `end()` it. Nothing follows a Broken."""
 
-    def __init__(self, chunks: ChunkReader) -> None:
-        """`chunks`: takes the documents of the answer."""
+    def __init__(self, chunks: ChunkReader, *, max_bytes: int = MAX_BODY_BYTES) -> None:
+        """`chunks`: takes the documents of the answer. `max_bytes`: of one document; of a stream, `STREAMED` times that."""
         self.chunks = chunks
+        self._max_bytes = max_bytes
         self._sse: SseReader | None = None
         self._body: list[bytes] | None = None
         self._head = b""
@@ -41,6 +45,9 @@ class AnswerReader:
         """The events that have become whole."""
         if self.is_over or not received:
             return []
+        self._length += len(received)
+        if self._length > self._max_bytes * (1 if self._body is not None else STREAMED):
+            return [self.chunks.broken(TOO_LARGE)]
         if self._sse is not None:
             return self._take(self._sse, received)
         if self._body is None:
@@ -54,8 +61,7 @@ class AnswerReader:
                 return self._take(self._sse, received)
             self._body = []
         self._body.append(received)
-        self._length += len(received)
-        return [self.chunks.broken(TOO_LARGE)] if self._length > MAX_BODY_BYTES else []
+        return [self.chunks.broken(TOO_LARGE)] if self._length > self._max_bytes else []
 
     def end(self) -> list[Event]:
         """What is left at the end of the bytes. Broken, where the answer is not whole."""

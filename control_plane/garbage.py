@@ -1,0 +1,43 @@
+"""Collects garbage by how many bytes were handled, beside Python's own count of objects.
+
+The objects of a call refer to each other in circles (LiteLLM's do, and so does any exception), so they live until the
+collector comes by; and it is asked to come rarely (`cli/server.py`). A few objects may hold a picture of 4 MB.
+"""
+
+import asyncio
+import gc
+import time
+
+COLLECT_BYTES = 32_000_000
+"""So much may be garbage, and is as little as the bodies of ten pictures."""
+
+REST = 20
+"""How many times as long as a collection took nothing is collected: at most a twentieth of the time goes into it."""
+
+SOON_S = 0.05
+"""How long after the bytes were handled: whoever handled them has let go of them."""
+
+
+class GarbageByBytes:
+    """Is told how many bytes were handled; collects between two turns of the event loop."""
+
+    def __init__(self, *, collect_bytes: int = COLLECT_BYTES) -> None:
+        self._collect_bytes = collect_bytes
+        self._handled = 0
+        self._may_collect_at = 0.0
+        self._is_due = False
+
+    def handled(self, size: int) -> None:
+        """So many bytes were read or written for somebody. In the event loop."""
+        self._handled += size
+        if self._handled >= self._collect_bytes and not self._is_due:
+            self._is_due = True
+            wait_s = max(SOON_S, self._may_collect_at - time.monotonic())
+            asyncio.get_running_loop().call_later(wait_s, self._collect)
+
+    def _collect(self) -> None:
+        self._is_due, self._handled = False, 0
+        started = time.monotonic()
+        gc.collect()
+        ended = time.monotonic()
+        self._may_collect_at = ended + REST * (ended - started)

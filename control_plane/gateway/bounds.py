@@ -1,0 +1,109 @@
+"""How long a call may take, how long a provider may send nothing of its answer, and how large that may be.
+
+What a provider sends byte by byte passes every limit of a single read, so these limits count pieces of the answer.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from control_plane.completion.events import ProviderFault
+from control_plane.gateway.reading.answer import MAX_BODY_BYTES
+
+GATEWAY_TIMEOUT = 504
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerBounds:
+    """`call_s`: a call with all its attempts. `stall_s`: the time without a piece of an answer that has begun; a buffered
+    answer is one piece. `answer_bytes`: of a buffered answer.
+    """
+
+    call_s: float = 1800.0
+    stall_s: float = 600.0
+    answer_bytes: int = MAX_BODY_BYTES
+
+
+class Overdue(Exception):
+    """The provider sent nothing of its answer for too long, or the call is over. `fault` says which."""
+
+    def __init__(self, fault: ProviderFault) -> None:
+        super().__init__(fault.text)
+        self.fault = fault
+
+
+class Timing:
+    """The time of one call. Made when it begins, in the event loop."""
+
+    def __init__(self, bounds: AnswerBounds) -> None:
+        self.bounds = bounds
+        self._now = asyncio.get_running_loop().time
+        self.ends_at = self._now() + bounds.call_s
+        self._piece_due_at = self.ends_at
+        self._paused_at: float | None = None
+
+    @property
+    def due_at(self) -> float:
+        """When whoever reads an answer gives it up, by the clock of the event loop."""
+        return min(self.ends_at, self._piece_due_at)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the call has had all its time."""
+        return self._now() >= self.ends_at
+
+    def attempt(self, timeout_s: float) -> None:
+        """A provider is asked. `timeout_s`: what the YAML gives it until its answer begins, which may be more."""
+        self._piece_due_at = self._now() + max(self.bounds.stall_s, timeout_s)
+
+    def piece(self) -> None:
+        """The answer has begun, or a piece of it has come."""
+        self._piece_due_at = self._now() + self.bounds.stall_s
+
+    def pause(self) -> None:
+        """Nobody waits for the provider: the time that the reader of a stream takes is not the provider's."""
+        self._paused_at = self._now()
+
+    def resume(self) -> None:
+        """The provider is waited for again."""
+        if self._paused_at is not None:
+            self._piece_due_at += self._now() - self._paused_at
+            self._paused_at = None
+
+    def fault(self) -> ProviderFault:
+        """What is said of an answer that is given up now."""
+        if self.is_over:
+            text = f"the call was given up after {self.bounds.call_s:g} s (CONTROL_PLANE_CALL_TIMEOUT_S)"
+            return ProviderFault(GATEWAY_TIMEOUT, code="call_timeout", type="timeout", text=text)
+        text = f"nothing of the answer came for {self.bounds.stall_s:g} s (CONTROL_PLANE_STALL_TIMEOUT_S)"
+        return ProviderFault(GATEWAY_TIMEOUT, code="stalled", type="timeout", text=text)
+
+    @asynccontextmanager
+    async def limit(self, later_s: float = 0.0) -> AsyncIterator[None]:
+        """While something of the answer is waited for. Raises: Overdue; `later_s` after it was due."""
+        try:
+            async with asyncio.timeout_at(self.due_at + later_s) as timeout:
+                yield
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            raise Overdue(self.fault()) from None
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """While LiteLLM makes a call that no tap reads."""
+        token = _TIMING.set(self)
+        try:
+            yield
+        finally:
+            _TIMING.reset(token)
+
+
+_TIMING: ContextVar[Timing | None] = ContextVar("timing", default=None)
+
+
+def current_timing() -> Timing | None:
+    """Of the call that is made at the moment, where no tap reads it."""
+    return _TIMING.get()
