@@ -16,7 +16,7 @@ from control_plane.completion.events import Broken, ProviderFault
 from control_plane.gateway.errors import FAULT
 from control_plane.gateway.plain_answers import PlainAnswer
 from control_plane.gateway.reading.answer import MAX_BODY_BYTES, TOO_LARGE
-from control_plane.gateway.reading.faults import MAX_ERROR_BYTES, fault_of_text
+from control_plane.gateway.reading.faults import MAX_ERROR_BYTES, REDIRECTED, fault_of_text, is_redirect
 from control_plane.gateway.reading.json_text import parse
 from control_plane.gateway.reading.native import first_document, wire_of
 from control_plane.gateway.reading.passing import dumped, for_litellm
@@ -28,7 +28,7 @@ OK = range(200, 300)
 
 JSON = "application/json"
 
-REWRITTEN = frozenset({"content-encoding", "content-length", "transfer-encoding", "content-type"})
+REWRITTEN = frozenset({"content-encoding", "content-length", "transfer-encoding", "content-type", "location"})
 
 MODEL = re.compile(r"/models?/([^/:]+)")
 """Google and Bedrock are asked for a model by the address."""
@@ -60,6 +60,9 @@ async def _handle(ask: Callable[[httpx.Request], Awaitable[httpx.Response]], req
     """The answer, in the form that LiteLLM understands."""
     response = await ask(request)
     tap = current_tap()
+    if is_redirect(response.status_code):  # before LiteLLM's client could follow it
+        await response.aclose()
+        return _failed(tap, response, REDIRECTED)
     if tap is None:
         return response
     response.request = request
@@ -157,9 +160,10 @@ async def _read(response: httpx.Response, most: int, *, is_cut: bool = False) ->
     return b"".join(parts)
 
 
-def _failed(tap: Tap, response: httpx.Response, fault: ProviderFault) -> httpx.Response:
+def _failed(tap: Tap | None, response: httpx.Response, fault: ProviderFault) -> httpx.Response:
     """An error status in the place of what is no answer."""
-    tap.faults.append(fault)
+    if tap is not None:
+        tap.faults.append(fault)
     error = {"message": fault.text or "not an answer", "type": fault.type, "code": fault.code, "param": fault.param}
     content = orjson.dumps({"error": error})
     return _again(response, content=content, status=fault.status, content_type=JSON, extensions={FAULT: fault})
@@ -182,6 +186,6 @@ def _again(
         headers=[*headers, *([("content-type", kind)] if kind else [])],
         content=content,
         stream=stream,
-        request=response.request,
+        request=response._request,  # noqa: SLF001  # None where the client has not set it yet
         extensions={**response.extensions, **(extensions or {})},
     )
