@@ -36,6 +36,7 @@ from control_plane.ids import new_id
 from control_plane.jobs.admission import RiskPolicy
 from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.service import JobService
+from control_plane.jobs.tokens import JobTokenService
 from control_plane.limits.service import LimitService
 from control_plane.master_key import find_master_key
 from control_plane.metrics import Metrics
@@ -139,6 +140,7 @@ async def open_house(
                 groups=groups,
                 credits=CreditService(db, clock=clock),
                 jobs=jobs,
+                job_tokens=JobTokenService(db, keys, jobs, clock=clock),
                 limits=limits,
                 administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
                 spend=SpendService(db),
@@ -171,6 +173,7 @@ async def open_house(
                 "refills": house.credits.refills.refill_due,
                 "expired_credits": house.credits.expire_grants,
                 "expired_idempotency_keys": house.idempotency.purge,
+                "expired_job_tokens": house.job_tokens.purge,
             }
             slow: dict[str, Chore] = {
                 "reconciliation": house.reconciliation.reconcile_hourly,

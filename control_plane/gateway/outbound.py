@@ -82,9 +82,10 @@ def _replace(owner: Any, name: str, value: Any) -> None:
 def _error() -> Exception:
     import litellm  # noqa: PLC0415  # see library.py
 
-    return litellm.ImageFetchError(
+    error: Exception = litellm.ImageFetchError(
         "A link in the request was not replaced by its file. Links are fetched by this server, never by LiteLLM."
     )
+    return error
 
 
 def _refusing(error: Callable[[], Exception]) -> Callable[..., Any]:
