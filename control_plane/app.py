@@ -7,6 +7,8 @@ from fastapi import FastAPI
 from control_plane.api import (
     credit_sources,
     health,
+    job_calls,
+    job_tokens,
     jobs,
     keys,
     metrics,
@@ -29,7 +31,7 @@ from control_plane.api.respond.browsers import ReadableByPages
 from control_plane.house import House
 
 ROUTERS = (
-    *(jobs, team_jobs, organizations, teams, keys, credit_accounts, credit_sources),
+    *(jobs, job_calls, job_tokens, team_jobs, organizations, teams, keys, credit_accounts, credit_sources),
     *(respond, openai, openai_models, openai_responses, anthropic, model_groups, spend, metrics, health),
 )
 
@@ -54,13 +56,14 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
     add_error_handlers(app)
     for door in ROUTERS:
         app.include_router(door.router)
-    app.include_router(respond.preflights)
+    for each in (respond.preflights, job_calls.preflights):
+        app.include_router(each)
     size = house.settings.max_body_bytes
     app.add_middleware(Entrance, max_body_bytes=size, lease=house.lease, handled=house.garbage.handled)
     app.add_middleware(ReadableByPages, house=house)
     app.add_middleware(AsRouted)
     app.state.house = house
-    routers = (*(door.router for door in ROUTERS), respond.preflights)
+    routers = (*(door.router for door in ROUTERS), respond.preflights, job_calls.preflights)
     app.state.methods = Methods(
         route for routes in (app.routes, *(each.routes for each in routers)) for route in routes
     )

@@ -122,6 +122,12 @@ class PublishableKey(Forbidden):
     code = "publishable_key"
 
 
+class JobTokenRefused(Forbidden):
+    """This token is for calls of one job only, by the pages it was made for; use a secret key (sk-…) here."""
+
+    code = "job_token"
+
+
 class OriginRefused(Forbidden):
     """This key may not be used by pages of this origin; an administrator can register it."""
 

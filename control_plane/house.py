@@ -15,6 +15,7 @@ from control_plane.documents.service import DocumentService
 from control_plane.garbage import GarbageByBytes
 from control_plane.idempotency.service import IdempotencyService
 from control_plane.jobs.service import JobService
+from control_plane.jobs.tokens import JobTokenService
 from control_plane.limits.service import LimitService
 from control_plane.metrics import Metrics
 from control_plane.model_groups.service import ModelGroupService
@@ -44,6 +45,7 @@ class House:
     groups: ModelGroupService
     credits: CreditService
     jobs: JobService
+    job_tokens: JobTokenService
     limits: LimitService
     administration: AdministrationService
     spend: SpendService

@@ -41,6 +41,7 @@ from control_plane.ids import new_id
 from control_plane.jobs.admission import RiskPolicy
 from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.service import JobService
+from control_plane.jobs.tokens import JobTokenService
 from control_plane.limits.service import LimitService
 from control_plane.logs import lines_dropped
 from control_plane.master_key import find_master_key
@@ -174,6 +175,7 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
                 groups=groups,
                 credits=CreditService(db, clock=clock),
                 jobs=jobs,
+                job_tokens=JobTokenService(db, keys, jobs, clock=clock, background=background),
                 limits=limits,
                 administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
                 spend=SpendService(db),
@@ -252,6 +254,7 @@ def _sweepers(house: House, jobs: JobService) -> Mapping[str, Sweeper]:
         "refills": credits_.refills.refill_due,
         "expired_credits": credits_.expire_grants,
         "expired_idempotency_keys": house.idempotency.purge,
+        "expired_job_tokens": house.job_tokens.purge,
     }
     slow: dict[str, Chore] = {
         "reconciliation": house.reconciliation.reconcile_hourly,

@@ -85,6 +85,7 @@ class KeyAdministration:
                 origins=origins,
                 model_groups=old.model_groups,
                 allowance=Allowance(old.rpm, old.tpm, old.max_parallel_calls, old.jobs_per_minute),
+                job_type=old.job_type,
             )
             issued = await add_key(tx, team_id, terms, now=now)
         self._principals.forget()
@@ -103,8 +104,15 @@ class KeyAdministration:
 
 
 async def add_key(tx: Tx, team_id: TeamId, terms: KeyTerms, *, now: datetime) -> IssuedKey:
-    """Makes and stores a key of a team that exists. Raises: Unprocessable for a publishable key without an origin."""
+    """Makes and stores a key of a team that exists.
+
+    Raises: Unprocessable for a publishable key without an origin, and for a secret key with a job type.
+    """
     check_origins(terms.kind, terms.origins)
+    if terms.job_type is not None and terms.kind is not KeyKind.PUBLISHABLE:
+        raise Unprocessable(
+            "job_type is for publishable keys; requests with a secret key name their job type themselves."
+        )
     made = make_key(terms.kind)
     key = VirtualKey(
         id=new_id(),
@@ -114,6 +122,7 @@ async def add_key(tx: Tx, team_id: TeamId, terms: KeyTerms, *, now: datetime) ->
         secret_hash=made.secret_hash,
         kind=terms.kind,
         default_model_group=terms.default_model_group,
+        job_type=terms.job_type,
         model_groups=None if terms.model_groups is None else list(terms.model_groups),
         rpm=terms.allowance.rpm,
         tpm=terms.allowance.tpm,

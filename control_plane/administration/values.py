@@ -25,7 +25,7 @@ class KeyTerms:
     """What a key is made with. `expires_at`: from then on it is refused; None: it never expires.
 
     `origins`: the web pages that may use it, as `origin_of` writes them.
-    `model_groups` and `allowance` narrow what the team may do.
+    `model_groups` and `allowance` narrow what the team may do. `job_type`: of the jobs of a publishable key.
     """
 
     name: str | None = None
@@ -35,6 +35,7 @@ class KeyTerms:
     origins: Sequence[str] = ()
     model_groups: Sequence[str] | None = None
     allowance: Allowance = UNLIMITED
+    job_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,6 +159,7 @@ def _key_fields(row: VirtualKey, origins: Sequence[str], now: datetime) -> dict[
         "kind": row.kind,
         "origins": origins,
         "default_model_group": row.default_model_group,
+        "job_type": row.job_type,
         "model_groups": row.model_groups,
         "rpm": row.rpm,
         "tpm": row.tpm,

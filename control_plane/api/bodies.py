@@ -15,6 +15,8 @@ from control_plane.schemas.base import ignored_fields
 from control_plane.tenants.principal import Principal
 
 CONTENT_TYPE = b"content-type"
+SECRETS = frozenset({"virtual_key", "token"})
+"""Fields of answers that are shown once: such an answer is not kept."""
 
 
 class StrictRequest(Request):
@@ -38,18 +40,22 @@ class StrictRoute(APIRoute):
         """Who asks. Raises: InvalidKey, Forbidden."""
         return await principal(request)
 
+    def allowed(self, scope: Scope, _who: Principal) -> Scope:
+        """The request as far as this caller may say it."""
+        return scope
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's handler, given our request."""
         handle = super().get_route_handler()
 
-        has_secret = "virtual_key" in getattr(self.response_model, "model_fields", ())
+        has_secret = not SECRETS.isdisjoint(getattr(self.response_model, "model_fields", ()))
         known = {field.alias for field in get_flat_params(self.dependant)}
 
         async def handle_strictly(request: Request) -> Response:
             who = await self.identify(request)  # a stranger's body is not even read
             _report_unknown(request, known)
-            strict = StrictRequest(_as_json(request.scope), request.receive)
-            if request.method == "POST" and HEADER in request.headers:
+            strict = StrictRequest(_as_json(self.allowed(request.scope, who)), request.receive)
+            if strict.method == "POST" and HEADER in strict.headers:
                 response = await answer_once(strict, who, handle, has_secret=has_secret)
             else:
                 response = await handle(strict)

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from control_plane.errors import InvalidKey, PublishableKey
+from control_plane.errors import InvalidKey, JobTokenRefused, PublishableKey
 from control_plane.house import House as HouseType
+from control_plane.jobs.tokens import is_job_token
 from control_plane.tenants.principal import Principal
 
 
@@ -26,26 +27,36 @@ House = Annotated[HouseType, Depends(running_house)]
 async def principal(request: Request) -> Principal:
     """Who holds the key in `Authorization: Bearer …` or `x-api-key`. Asked once per request.
 
-    Raises: InvalidKey, PublishableKey: what such a key may do has its own way in (`respond/browsers.py`).
+    Raises: InvalidKey, PublishableKey, JobTokenRefused: what those may do has its own way in (`respond/browsers.py`,
+    `job_calls.py`).
     """
     known: Principal | None = getattr(request.state, "principal", None)
     if known is not None:
         return known
     found = await holder_of_key(request)
-    if found.is_publishable:
-        raise PublishableKey
+    refuse_pages(found)
     request.state.principal = found
     return found
 
 
+def refuse_pages(who: Principal) -> None:
+    """Raises: JobTokenRefused, PublishableKey for what stands in web pages."""
+    if who.grant is not None:
+        raise JobTokenRefused
+    if who.is_publishable:
+        raise PublishableKey
+
+
 async def holder_of_key(request: Request) -> Principal:
-    """Who holds the key of a request, of whatever kind it is. Raises: InvalidKey."""
+    """Who holds the key of a request, of whatever kind it is, or the token of a job. Raises: InvalidKey."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
         secret = request.headers.get("x-api-key", "")
     if not secret.strip():
         raise InvalidKey
-    return await house_of(request).keys.principal(secret.strip())
+    house = house_of(request)
+    secret = secret.strip()
+    return await (house.job_tokens if is_job_token(secret) else house.keys).principal(secret)
 
 
 Caller = Annotated[Principal, Depends(principal)]

@@ -1,4 +1,4 @@
-"""The Job API (documents S0 and S1): create a job, call, complete, look."""
+"""The Job API (documents S0 and S1): create a job, look at it, jobs of one call. `job_calls.py`: calls in a job, and its end."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -12,18 +12,14 @@ from control_plane.api.call_orders import from_wire
 from control_plane.api.deps import Caller, House
 from control_plane.api.freshness import Fresh
 from control_plane.api.idempotency import NewSubject
-from control_plane.api.job_chunks import JobChunks
+from control_plane.api.job_chunks import streamed
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.places import ONE_CALL_TTL, job_id_of
 from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
-from control_plane.api.sse import SseResponse, Stream
-from control_plane.calls.live import LiveCall
 from control_plane.credits.reservations import Caps
 from control_plane.errors import TeamNotOwned
-from control_plane.house import House as HouseType
 from control_plane.ids import JobId, Subject
-from control_plane.jobs.rules import JobStatus
-from control_plane.jobs.service import Closing, NewJob
+from control_plane.jobs.service import NewJob
 from control_plane.schemas import jobs as wire
 from control_plane.tenants.principal import Principal
 from control_plane.units import nano_usd
@@ -68,44 +64,6 @@ async def patch_metadata(job_id: JobPath, body: wire.MetadataPatch, who: Caller,
     """Adds and replaces top-level keys; at most 10 KB altogether."""
     job = await house.jobs.merge_metadata(who, job_id_of(job_id), body.metadata)
     return rendered(wire.MetadataView(job_id=str(job.id), metadata=job.metadata_, updated_at=house.clock()))
-
-
-@router.post("/{job_id}/llm-call", response_model=wire.CallResult, responses=CALL_ERRORS, summary="Make an LLM call")
-async def llm_call(
-    job_id: JobPath, body: wire.CallBody, who: Caller, house: House, subject: NewSubject, fresh: Fresh
-) -> Response:
-    """One buffered call. A failed call costs nothing, so retrying is safe."""
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh, subject=subject)
-    answered = await house.calls.call(who, job_id_of(job_id), order)
-    result = wire.CallResult(
-        call_id=str(answered.call.intent.call_id),
-        response=answered.rendered,
-        metadata=views.call_metadata(answered),
-    )
-    return rendered(result, headers=call_headers(answered.call))
-
-
-@router.post("/{job_id}/llm-call-stream", responses={**CALL_ERRORS, **SSE}, summary="Make a streaming LLM call")
-async def llm_call_stream(
-    job_id: JobPath, body: wire.CallBody, who: Caller, house: House, request: Request, subject: NewSubject, fresh: Fresh
-) -> Response:
-    """OpenAI chunks as server-sent events; the last one carries the usage, then `[DONE]`.
-
-    A failure before the first piece is an HTTP status, after it an `error` event.
-    """
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh, subject=subject)
-    stream = await unless_client_leaves(request, house.calls.stream(who, job_id_of(job_id), order))
-    return _streamed(stream, stream.call, house)
-
-
-@router.post("/{job_id}/complete", response_model=wire.JobCompleted, summary="Complete a job")
-async def complete(job_id: JobPath, body: wire.CompleteJob, who: Caller, house: House) -> Response:
-    """Closes the job and bills it once; repeating it gives the same answer and charges nothing.
-
-    `completed` costs credits if a call succeeded; `failed` and `cancelled` cost none. Waits up to 5 s for running calls.
-    """
-    closing = Closing(JobStatus(body.status), metadata=body.metadata, error_message=body.error_message)
-    return rendered(views.completed(await house.jobs.complete(who, job_id_of(job_id), closing)))
 
 
 @router.get("/{job_id}/costs", response_model=wire.JobCostsView, summary="Costs of a job, call by call")
@@ -153,7 +111,7 @@ async def create_and_call_stream(
     order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh)
     new = _new_one_call_job(body, who, subject)
     stream = await unless_client_leaves(request, house.one_call_jobs.stream(who, new, order))
-    return _streamed(stream, stream.call, house)
+    return streamed(stream, stream.call, keep_alive_s=house.settings.keep_alive_s)
 
 
 def own_team(who: Principal, team_id: str | None) -> None:
@@ -182,8 +140,3 @@ def _caps(body: wire.CreateJob | wire.CreateAndCall) -> Caps:
         max_cost=None if body.max_cost_usd is None else nano_usd(body.max_cost_usd),
         is_clamped=body.on_cap == "clamp",
     )
-
-
-def _streamed(stream: Stream, call: LiveCall, house: HouseType) -> Response:
-    chunks = JobChunks(str(call.intent.call_id), stream.served.model, is_cached=call.is_cached)
-    return SseResponse(stream, chunks, headers=call_headers(call), keep_alive_s=house.settings.keep_alive_s)

@@ -79,6 +79,7 @@ def _terms(body: wire.CreateKey, house: HouseType) -> KeyTerms:
         kind=KeyKind(body.kind),
         origins=body.origins,
         model_groups=body.model_groups,
+        job_type=body.job_type,
         allowance=Allowance(body.rpm, body.tpm, body.max_parallel_calls, body.jobs_per_minute),
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from cachetools import TTLCache
 
-from control_plane.ids import TeamId
+from control_plane.ids import KeyId, TeamId
 
 KEPT_S = 600
 KEPT_CHARS = 20_000_000
@@ -22,21 +22,34 @@ class ToolCallSaid:
     arguments: str
 
 
+@dataclass(frozen=True, slots=True)
+class CallOwner:
+    """Whose conversation a tool call belongs to. Ids of tool calls can be guessed where a model counts them.
+
+    `is_anonymous`: a key that many share without saying who they are; then nothing is remembered.
+    """
+
+    team_id: TeamId
+    key_id: KeyId | None
+    user_id: str | None
+    is_anonymous: bool = False
+
+
 class RecentToolCalls:
-    """The tool calls of the last minutes, by team and id."""
+    """The tool calls of the last minutes, by owner and id."""
 
     def __init__(self) -> None:
-        self._said: TTLCache[tuple[TeamId, str], ToolCallSaid] = TTLCache(KEPT_CHARS, KEPT_S, getsizeof=_size)
+        self._said: TTLCache[tuple[CallOwner, str], ToolCallSaid] = TTLCache(KEPT_CHARS, KEPT_S, getsizeof=_size)
 
-    def remember(self, team_id: TeamId, call_id: str, said: ToolCallSaid) -> None:
+    def remember(self, owner: CallOwner, call_id: str, said: ToolCallSaid) -> None:
         """A model made this call. One that is too large to keep is not kept."""
-        if call_id and _size(said) <= KEPT_CHARS // 100:
-            self._said[team_id, call_id] = said
+        if call_id and not owner.is_anonymous and _size(said) <= KEPT_CHARS // 100:
+            self._said[owner, call_id] = said
 
-    def recall(self, team_id: TeamId, call_id: str) -> ToolCallSaid | None:
-        """What that call was, if it was made here lately."""
-        return self._said.get((team_id, call_id))
+    def recall(self, owner: CallOwner, call_id: str) -> ToolCallSaid | None:
+        """What that call was, if it was made here lately for the same owner."""
+        return self._said.get((owner, call_id))
 
 
 def _size(said: ToolCallSaid) -> int:
-    return 200 + len(said.name) + len(said.arguments)
+    return 300 + len(said.name) + len(said.arguments)

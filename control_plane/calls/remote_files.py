@@ -1,10 +1,12 @@
 """Files that messages link to: fetched by us, safely, before a provider's code could fetch them in our network.
 
-Every call passes here, whatever its door. A link that stays one goes to a vendor that fetches from its own network.
+Every call passes here, whatever its API. A link stays one only in an `image_url`, for a vendor that fetches it from its
+own network: of all other links LiteLLM fetches some itself, and vendors take none.
 """
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +21,8 @@ from control_plane.model_groups.service import ModelGroupService
 
 FILE_KEYS = ("file_data", "file_id")
 WEB = ("http://", "https://")
+UPLOADED = re.compile(r"(?!www\.)[A-Za-z0-9][A-Za-z0-9._/-]{0,511}")
+"""The `file_id` of a file that a provider keeps. LiteLLM takes what begins with `www.` for a link."""
 
 
 class RemoteFiles:
@@ -36,15 +40,18 @@ class RemoteFiles:
         """
         if not isinstance(request, ChatRequest):
             return request
-        links = set(_links(request.messages))
+        pictures, files = set(_picture_links(request.messages)), set(_file_links(request.messages))
         request = await _with_plain_data_urls(request)
-        if links and fetches_itself(self._groups.catalog.router, models):
-            links = {link for link in links if not self._looks_public(link)}
+        if pictures and fetches_itself(self._groups.catalog.router, models):
+            pictures = {link for link in pictures if not self._looks_public(link)}
+        links = pictures | files
         if not links:
             return request
         contents = await self._fetcher.fetch_all(links, team=team)
         found = {link: _as_data(content) for link, content in contents.items()}
-        return ChatRequest([_with_files(message, found) for message in request.messages], request.parameters)
+        return ChatRequest(
+            [_with_files(message, found, pictures=pictures) for message in request.messages], request.parameters
+        )
 
     def _looks_public(self, link: str) -> bool:
         """A name of the public internet, by its look: whoever fetches it does so from there."""
@@ -60,7 +67,9 @@ async def _with_plain_data_urls(request: ChatRequest) -> ChatRequest:
     plain = await asyncio.to_thread(_rewritten, given) if given else {}
     if not plain:
         return request
-    return ChatRequest([_with_files(message, plain) for message in request.messages], request.parameters)
+    return ChatRequest(
+        [_with_files(message, plain, pictures=plain) for message in request.messages], request.parameters
+    )
 
 
 def _rewritten(urls: Collection[str]) -> dict[str, str]:
@@ -81,16 +90,29 @@ def _as_data(content: bytes) -> str:
     return data_url(kind, content)
 
 
-def _links(messages: Sequence[Message]) -> Iterator[str]:
+def _picture_links(messages: Sequence[Message]) -> Iterator[str]:
     """Raises: FileRefused for what would make a provider's code read files or buckets of ours."""
     for part in _parts(messages):
         url = image_url_of(part)
         if url is not None and not is_data_url(url):
             yield _web(url, "An image_url")
+
+
+def _file_links(messages: Sequence[Message]) -> Iterator[str]:
+    """Raises: FileRefused as `_picture_links`, and for what is neither a file, nor a link, nor the id of a file."""
+    for part in _parts(messages):
         for key in FILE_KEYS:
             given = _file_of(part).get(key)
-            if isinstance(given, str) and not is_data_url(given) and "://" in given:
+            if not isinstance(given, str) or is_data_url(given):
+                continue
+            if "://" in given:
                 yield _web(given, f"A file's {key}")
+            elif key == "file_id" and not UPLOADED.fullmatch(given):
+                raise FileRefused("A file's file_id must be the id of a file that the provider keeps, or a link.")
+        sound = part.get("input_audio")
+        data = sound.get("data") if isinstance(sound, Mapping) else None
+        if isinstance(data, str) and not is_data_url(data) and (":" in data or data.startswith("www.")):
+            raise FileRefused("The data of an input_audio must be base64.")
 
 
 def _web(url: str, what: str) -> str:
@@ -120,18 +142,19 @@ def _file_of(part: Mapping[str, Any]) -> Mapping[str, Any]:
     return file if isinstance(file, Mapping) else {}
 
 
-def _with_files(message: Message, files: Mapping[str, str]) -> Message:
+def _with_files(message: Message, files: Mapping[str, str], *, pictures: Container[str]) -> Message:
+    """`pictures`: of the files those that also replace links in an `image_url`."""
     content = message.get("content")
     if not isinstance(content, list):
         return message
-    return {**message, "content": [_with_file(part, files) for part in content]}
+    return {**message, "content": [_with_file(part, files, pictures) for part in content]}
 
 
-def _with_file(part: Any, files: Mapping[str, str]) -> Any:
+def _with_file(part: Any, files: Mapping[str, str], pictures: Container[str]) -> Any:
     if not isinstance(part, Mapping):
         return part
     url = image_url_of(part)
-    if url is not None and url in files:
+    if url is not None and url in files and url in pictures:
         given = part["image_url"]
         inlined = {**given, "url": files[url]} if isinstance(given, Mapping) else files[url]
         return {**part, "image_url": inlined}

@@ -11,12 +11,16 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from control_plane.gateway import tapped_transport
+from control_plane.gateway import outbound, tapped_transport
 from control_plane.gateway.settings import LITELLM_SETTINGS
 
-ENVIRONMENT = {
+OFFLINE = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it fetches price lists from the network
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
+}
+"""Read by litellm at import. Nobody's to change: it connects to providers only (`outbound.py`)."""
+
+ENVIRONMENT = {
     "LITELLM_LOG": "ERROR",
     "LITELLM_MAX_CALLBACKS": "1000",  # each version of the YAML that still has calls takes a place in every list
     "REPEATED_STREAMING_CHUNK_LIMIT": "1000000000",  # a text that repeats itself is the model's, not a failure
@@ -72,6 +76,7 @@ class WithoutValues(logging.Filter):
 
 def load(settings: Mapping[str, Any]) -> Any:
     """The litellm module, with `settings` (its `litellm_settings`, already checked) applied. Blocks: call in a thread."""
+    os.environ.update(OFFLINE)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     for text in NOISE:
@@ -83,6 +88,7 @@ def load(settings: Mapping[str, Any]) -> Any:
     _quieten()
     _leave_out_mcp()
     tapped_transport.install()
+    outbound.install()
     return litellm
 
 

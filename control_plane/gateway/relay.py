@@ -19,7 +19,7 @@ from control_plane.gateway.bounds import Overdue, Timing
 from control_plane.gateway.errors import failed_with
 from control_plane.gateway.history import prepare_messages, prepare_parameters
 from control_plane.gateway.reading.chunks import ChunkReader
-from control_plane.gateway.reading.faults import MAX_ERROR_BYTES, fault_of_text
+from control_plane.gateway.reading.faults import MAX_ERROR_BYTES, REDIRECTED, fault_of_text, is_redirect
 from control_plane.gateway.relay_targets import Target
 
 CONNECTIONS_PER_HOST = 1000
@@ -96,7 +96,14 @@ class Relay:
     def _post(self, target: Target, body: bytes, timeout_s: float) -> Any:
         """One request; the time is that until the answer begins, and for each pause in it."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s)
-        return self._http().post(target.url, data=body, headers=target.headers, timeout=timeout, proxy=target.proxy)
+        return self._http().post(
+            target.url,
+            data=body,
+            headers=target.headers,
+            timeout=timeout,
+            proxy=target.proxy,
+            allow_redirects=False,  # the prompt and the key are for the provider only
+        )
 
     def _http(self) -> aiohttp.ClientSession:
         """Made at the first call, in the event loop that calls."""
@@ -125,7 +132,9 @@ async def _until_ended(response: aiohttp.ClientResponse) -> None:
 
 
 async def refusal(target: Target, response: aiohttp.ClientResponse) -> Exception:
-    """What LiteLLM raises for an answer with an error status."""
+    """What LiteLLM raises for an answer with an error status, or one that leads elsewhere."""
+    if is_redirect(response.status):
+        return failed(target, REDIRECTED)
     text = await response.content.read(MAX_ERROR_BYTES)
     while (more := await response.content.read(MAX_ERROR_BYTES - len(text))) if len(text) < MAX_ERROR_BYTES else b"":
         text += more

@@ -17,7 +17,7 @@ from control_plane.gateway.bounds import Overdue, Timing, current_timing
 from control_plane.gateway.errors import FAULT, failed_with
 from control_plane.gateway.plain_answers import PlainAnswer
 from control_plane.gateway.reading.answer import TOO_LARGE
-from control_plane.gateway.reading.faults import MAX_ERROR_BYTES, fault_of_text
+from control_plane.gateway.reading.faults import MAX_ERROR_BYTES, REDIRECTED, fault_of_text, is_redirect
 from control_plane.gateway.reading.json_text import parse
 from control_plane.gateway.reading.native import first_document, wire_of
 from control_plane.gateway.reading.passing import dumped, for_litellm
@@ -29,7 +29,7 @@ OK = range(200, 300)
 
 JSON = "application/json"
 
-REWRITTEN = frozenset({"content-encoding", "content-length", "transfer-encoding", "content-type"})
+REWRITTEN = frozenset({"content-encoding", "content-length", "transfer-encoding", "content-type", "location"})
 
 MODEL = re.compile(r"/models?/([^/:]+)")
 """Google and Bedrock are asked for a model by the address."""
@@ -62,13 +62,16 @@ async def _handle(ask: Callable[[httpx.Request], Awaitable[httpx.Response]], req
     tap = current_tap()
     timing = current_timing() if tap is None else tap.timing
     if timing is None:
-        return await ask(request)
+        response = await ask(request)
+        return await _not_followed(tap, response) if is_redirect(response.status_code) else response
     timing.attempt((request.extensions.get("timeout") or {}).get("read") or 0.0)
     try:
         async with timing.limit():
             response = await ask(request)
         timing.piece()
         response.request = request
+        if is_redirect(response.status_code):
+            return await _not_followed(tap, response)
         try:
             return await (_whole(timing, response) if tap is None else _tapped(tap, response))
         except BaseException:
@@ -76,6 +79,12 @@ async def _handle(ask: Callable[[httpx.Request], Awaitable[httpx.Response]], req
             raise
     except Overdue as overdue:
         raise given_up(overdue, request) from None
+
+
+async def _not_followed(tap: Tap | None, response: httpx.Response) -> httpx.Response:
+    """A failure in place of a redirect, which LiteLLM's client would follow, with the prompt."""
+    await response.aclose()
+    return _failed(tap, response, REDIRECTED)
 
 
 def given_up(overdue: Overdue, request: httpx.Request) -> Exception:
@@ -209,6 +218,6 @@ def _again(
         headers=[*headers, *([("content-type", kind)] if kind else [])],
         content=content,
         stream=stream,
-        request=response.request,
+        request=response._request,  # noqa: SLF001  # None where the client has not set it yet
         extensions={**response.extensions, **(extensions or {})},
     )

@@ -191,3 +191,22 @@ class PeriodicTask(SQLModel, table=True):
     name: str = Field(primary_key=True)
     worker_id: UUID
     claimed_until: datetime = Field(sa_type=UtcDateTime)
+
+
+class JobToken(SQLModel, table=True):
+    """A token with which web pages use one job. Only the hash of its secret is kept.
+
+    `key_id`: the key that made it, whose end, limits and model groups are the token's, too. `model_groups` narrows them.
+    """
+
+    __tablename__ = "job_tokens"
+
+    id: UUID = Field(primary_key=True)
+    job_id: UUID = Field(foreign_key="jobs.id", index=True)
+    key_id: UUID = Field(foreign_key="virtual_keys.id")
+    secret_hash: str = Field(unique=True)
+    origins: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    model_groups: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
+    may_complete: bool
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)

@@ -208,7 +208,8 @@ Origins = Annotated[
 class CreateKey(Body):
     """Makes a key that never expires, or at `expires_at`, or after `ttl_seconds`.
 
-    A `publishable` key (`pk-…`) may stand in web pages: it works from its `origins` only, and only to respond.
+    A `publishable` key (`pk-…`) may stand in web pages: it works from its `origins` only, and only to respond. Headers that
+    name a job, its type, a user or a repetition are ignored with it and named in `X-Ignored-Fields`.
     Its limits and model groups narrow those of its team; left out, only the team's count.
     """
 
@@ -216,6 +217,10 @@ class CreateKey(Body):
     kind: KeyKindName = "secret"
     origins: Origins = ()
     default_model_group: Text | None = Field(default=None, description="what its calls use when they name none")
+    job_type: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(
+        default=None,
+        description="of a publishable key: what the jobs of its calls are called, and so what they cost; left out: `respond`",
+    )
     model_groups: Annotated[GroupNames, Field(min_length=1)] | None = Field(
         default=None, description="the only ones it may use"
     )
@@ -256,6 +261,7 @@ class KeyAnswer(Answer):
     kind: KeyKindName
     origins: Sequence[str]
     default_model_group: str | None
+    job_type: str | None
     model_groups: Sequence[str] | None
     rpm: int | None
     tpm: int | None

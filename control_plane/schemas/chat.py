@@ -21,13 +21,35 @@ class TextPart(Body):
     cache_control: GivenJson | None = None
 
 
+class GivenPicture(Body):
+    """An image by its URL or as a data URL, and how closely to look at it."""
+
+    url: str
+    detail: Annotated[str, Field(max_length=50)] | None = None
+
+
+class GivenSound(Body):
+    """A sound in base64."""
+
+    data: str
+    format: Annotated[str, Field(max_length=50)] | None = None
+
+
+class GivenFile(Body):
+    """A file as a data URL or a link (`file_data`), or the id of one that the provider keeps (`file_id`)."""
+
+    file_data: str | None = None
+    file_id: str | None = None
+    filename: Annotated[str, Field(max_length=1000)] | None = None
+
+
 class MediaPart(Body):
     """An image, a sound or a file, in OpenAI's form."""
 
     type: Literal["image_url", "input_audio", "file"]
-    image_url: str | GivenJson | None = None
-    input_audio: GivenJson | None = None
-    file: GivenJson | None = None
+    image_url: str | GivenPicture | None = None
+    input_audio: GivenSound | None = None
+    file: GivenFile | None = None
     cache_control: GivenJson | None = None
 
     @model_validator(mode="after")

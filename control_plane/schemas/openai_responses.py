@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from control_plane.schemas.base import Body, GivenJson, Text
-from control_plane.schemas.chat import FunctionType, ServiceTier, arguments_text
+from control_plane.schemas.chat import FunctionType, GivenSound, ServiceTier, arguments_text
 from control_plane.schemas.history import MAX_PIECES
 from control_plane.schemas.metadata import Metadata
 
@@ -45,7 +45,7 @@ class InputPart(Body):
     file_data: str | None = None
     file_url: str | None = None
     filename: str | None = None
-    input_audio: GivenJson | None = None
+    input_audio: GivenSound | None = None
 
     @model_validator(mode="after")
     def _has_its_content(self) -> "InputPart":

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from control_plane.schemas.base import Answer, Body, GivenJson, GivenValue, Json, Text
-from control_plane.schemas.chat import ChatParameters, FunctionCall, FunctionType, TextPart, ToolDefinition
+from control_plane.schemas.chat import ChatParameters, FunctionCall, FunctionType, GivenSound, TextPart, ToolDefinition
 from control_plane.schemas.history import SentBack
 
 
@@ -53,7 +53,7 @@ class AudioPart(Body):
     """A sound, for models that listen: `{data, format}`, as OpenAI has it."""
 
     type: Literal["input_audio"]
-    input_audio: GivenJson
+    input_audio: GivenSound
 
 
 class PdfOptions(Body):

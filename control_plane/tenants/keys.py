@@ -33,6 +33,17 @@ def make_key(kind: KeyKind = KeyKind.SECRET) -> NewKey:
     return NewKey(secret, prefix, hash_key(secret))
 
 
+JOB_TOKEN = "jt"  # noqa: S105 - how they begin
+"""How tokens begin with which web pages use one job."""
+
+
+def make_job_token() -> NewKey:
+    """`jt-<12 public>-<48 secret>`, made as keys are."""
+    prefix = f"{JOB_TOKEN}-{secrets.token_hex(6)}"
+    secret = f"{prefix}-{secrets.token_hex(24)}"
+    return NewKey(secret, prefix, hash_key(secret))
+
+
 def hash_key(secret: str) -> str:
     """The hash a key is stored and looked up by, in hex."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -55,7 +55,8 @@ class Team(SQLModel, table=True):
 class VirtualKey(SQLModel, table=True):
     """A team's key. Only the hash of the secret is kept; `prefix` is what people recognise it by.
 
-    Its own limits and model groups narrow those of its team; None: they do not.
+    Its own limits and model groups narrow those of its team; None: they do not. `job_type`: of a publishable key, what the
+    jobs of its calls are called, and so what they cost; None: `respond`.
     """
 
     __tablename__ = "virtual_keys"
@@ -67,6 +68,7 @@ class VirtualKey(SQLModel, table=True):
     secret_hash: str = Field(unique=True)
     kind: str = Field(default=KeyKind.SECRET, sa_column_kwargs={"server_default": KeyKind.SECRET.value})
     default_model_group: str | None
+    job_type: str | None = None
     model_groups: list[str] | None = Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=True))
     rpm: int | None = None
     tpm: int | None = None

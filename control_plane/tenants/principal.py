@@ -5,7 +5,18 @@ from datetime import datetime
 
 from control_plane.allowance import UNLIMITED, Allowance
 from control_plane.errors import AdminOnly, Forbidden, InvalidKey, OriginRefused, TeamNotOwned, TeamSuspended
-from control_plane.ids import KeyId, TeamId
+from control_plane.ids import JobId, KeyId, TeamId
+
+
+@dataclass(frozen=True, slots=True)
+class JobGrant:
+    """What a token may do: call in this one job, and complete it if `may_complete`. `closed_as`: the job's status, once it
+    is closed.
+    """
+
+    job_id: JobId
+    may_complete: bool
+    closed_as: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +24,8 @@ class Principal:
     """A team through one of its keys, or the administrator (then `team_id` and `key_id` are None).
 
     `is_publishable`: the key stands in web pages; `origins`: those whose pages may use it.
+    `job_type`: what the jobs of a publishable key are called, whatever a request says; None: what the API calls them.
+    `grant`: of a token, which stands in a web page as a publishable key does, and is for one job; None: of a key.
     `key_groups`: the only model groups the key may use of those its team may; None: all of them.
     """
 
@@ -27,6 +40,8 @@ class Principal:
     team_allowance: Allowance = UNLIMITED
     key_allowance: Allowance = UNLIMITED
     key_groups: frozenset[str] | None = None
+    job_type: str | None = None
+    grant: JobGrant | None = None
 
     @property
     def is_admin(self) -> bool:

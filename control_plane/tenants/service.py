@@ -4,6 +4,7 @@ from cachetools import TTLCache
 
 from control_plane.clock import Clock
 from control_plane.errors import InvalidKey
+from control_plane.ids import KeyId
 from control_plane.storage.database import Database
 from control_plane.tenants import store
 from control_plane.tenants.keys import hash_key, is_same
@@ -22,6 +23,7 @@ class KeyService:
         self._clock = clock
         self._master_hash = hash_key(master_key)
         self._principals: TTLCache[str, Principal | None] = TTLCache(PRINCIPALS_KEPT, PRINCIPAL_TTL_S)
+        self._by_id: TTLCache[KeyId, Principal | None] = TTLCache(PRINCIPALS_KEPT, PRINCIPAL_TTL_S)
         self._origins: TTLCache[str, bool] = TTLCache(ORIGINS_KEPT, PRINCIPAL_TTL_S)
 
     async def principal(self, secret: str) -> Principal:
@@ -40,6 +42,19 @@ class KeyService:
         principal.is_valid(self._clock())
         return principal
 
+    async def principal_of(self, key_id: KeyId) -> Principal:
+        """Who asks with what was made with this key. Raises: InvalidKey when the key is gone, expired or revoked."""
+        try:
+            principal = self._by_id[key_id]
+        except KeyError:
+            async with self._db.reader() as reader:
+                principal = await store.find_principal_of(reader, key_id)
+            self._by_id[key_id] = principal
+        if principal is None:
+            raise InvalidKey
+        principal.is_valid(self._clock())
+        return principal
+
     async def is_registered(self, origin: str) -> bool:
         """Whether pages of this origin may use some key; remembered as long as what a key stands for."""
         try:
@@ -53,4 +68,5 @@ class KeyService:
     def forget(self) -> None:
         """Looks every key up again: something about a key or its team has just changed in this process."""
         self._principals.clear()
+        self._by_id.clear()
         self._origins.clear()

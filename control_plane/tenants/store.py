@@ -143,6 +143,15 @@ async def is_registered(reader: Reader, origin: str, at: datetime) -> bool:
 
 async def find_principal(reader: Reader, secret_hash: str) -> Principal | None:
     """What a key stands for. `expires_at` is the earlier of its expiry and its revocation."""
+    return await _find_principal(reader, col(VirtualKey.secret_hash) == secret_hash)
+
+
+async def find_principal_of(reader: Reader, key_id: KeyId) -> Principal | None:
+    """As `find_principal`, by the key's id: for what was made with the key."""
+    return await _find_principal(reader, col(VirtualKey.id) == key_id)
+
+
+async def _find_principal(reader: Reader, is_the_key: ColumnElement[bool]) -> Principal | None:
     statement: Select[*tuple[Any, ...]] = (
         select(
             col(VirtualKey.id),
@@ -152,13 +161,14 @@ async def find_principal(reader: Reader, secret_hash: str) -> Principal | None:
             col(VirtualKey.expires_at),
             col(VirtualKey.revoked_at),
             col(VirtualKey.model_groups),
+            col(VirtualKey.job_type),
             *(column.label(f"key_{column.key}") for column in _limits_of(VirtualKey)),
             col(Team.default_model_group).label("team_model_group"),
             col(Team.suspended_at),
             *(column.label(f"team_{column.key}") for column in _limits_of(Team)),
         )
         .join(Team, col(Team.id) == col(VirtualKey.team_id))
-        .where(col(VirtualKey.secret_hash) == secret_hash)
+        .where(is_the_key)
     )
     row = (await reader.execute(statement)).one_or_none()
     if row is None:
@@ -176,6 +186,7 @@ async def find_principal(reader: Reader, secret_hash: str) -> Principal | None:
         team_allowance=Allowance(row.team_rpm, row.team_tpm, row.team_max_parallel_calls, row.team_jobs_per_minute),
         key_allowance=Allowance(row.key_rpm, row.key_tpm, row.key_max_parallel_calls, row.key_jobs_per_minute),
         key_groups=None if row.model_groups is None else frozenset(row.model_groups),
+        job_type=row.job_type,
     )
 
 

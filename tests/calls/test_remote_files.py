@@ -67,6 +67,8 @@ async def test_a_link_of_the_job_api_reaches_the_provider_as_the_file(
             (file(file_data=document, filename="b.pdf"), file(file_data=document_data, filename="b.pdf")),
             (file(file_data=document_data, filename="c.pdf"), file(file_data=document_data, filename="c.pdf")),
             (file(file_id="file-abc"), file(file_id="file-abc")),
+            (image({"url": IMAGE, "x": [photo]}), image({"url": IMAGE})),
+            (file(file_id="file-abc", y={"url": photo}), file(file_id="file-abc")),
         ):
             answer = await team.http.post(f"/api/jobs/{job_id}/llm-call", json=body(given))
             assert answer.status_code == 200, answer.text
@@ -142,7 +144,7 @@ def test_a_model_reads_pdfs_when_its_list_or_our_file_says_so_of_all_its_deploym
 
 async def test_a_link_stays_one_only_where_it_is_a_vendors_to_fetch(db: Database, files: Files) -> None:
     hosts = PrivateHosts.listed(f"{files.host}, files.example.com")
-    fetcher = Fetcher(private_hosts=hosts, max_bytes=1000, timeout_s=1)
+    fetcher = Fetcher(private_hosts=hosts, max_bytes=10_000, timeout_s=1)
     remote = RemoteFiles(fetcher, ModelGroupService(db, Catalog({}, ROUTER, "1")))
 
     async def brought(url: str, *models: str) -> str:
@@ -161,6 +163,14 @@ async def test_a_link_stays_one_only_where_it_is_a_vendors_to_fetch(db: Database
     for models in (["llama"], ["gpt", "llama"], ["compatible"], ["gemini"], ["gateway"]):
         with pytest.raises(FileRefused):
             await brought("https://example.invalid/photo.png", *models)
+    for part in (file(file_id=public), file(file_data=public), file(file_id="www.example.com/a.pdf")):
+        request = ChatRequest([{"role": "tool", "tool_call_id": "c", "content": [image({"url": public}), part]}])
+        with pytest.raises(FileRefused):  # LiteLLM would fetch it for the vendor, here
+            await remote.inlined(request, ["gpt"], team=TeamId("acme"))
+    both = ChatRequest([{"role": "user", "content": [image(public), file(file_id=files.url("files/a.pdf"))]}])
+    made = await remote.inlined(both, ["gpt"], team=TeamId("acme"))
+    assert isinstance(made, ChatRequest)
+    assert made.messages[0]["content"] == [image(public), file(file_data=data_url("application/pdf", pdf("Hello")))]
     plain = PlainRequest("embeddings", {"input": [public]}, [public])
     assert await remote.inlined(plain, ["gpt"], team=TeamId("acme")) is plain
     await fetcher.aclose()

@@ -9,7 +9,8 @@ import pytest
 from tests.databases import Postgres
 from tests.house import MASTER_KEY, new_team
 from tests.outage import outage
-from tests.respond.house import RESPOND, App, hello
+from tests.provider import Provider
+from tests.respond.house import GPT_4O, RESPOND, App, StartApp, config_of_s4, hello
 
 SITE, OTHER_SITE, STRANGER = "https://app.example.com", "https://shop.example.com", "https://evil.example.com"
 
@@ -114,9 +115,56 @@ async def test_a_key_of_another_team_does_not_work_from_here(app: App) -> None:
         made = await other.admin.post(path, json={"kind": "publishable", "origins": [OTHER_SITE]})
         refused(await ask(app, made.json()["virtual_key"], SITE))
         refused(await ask(app, key, OTHER_SITE))
-        # and neither may join a job of the other
-        answer = await ask(app, key, SITE, **{"X-Job-Id": await other.create_job()})
-        assert (answer.status_code, answer.json()["error"]["code"]) == (403, "job_not_owned")
+
+
+async def test_no_header_of_a_page_chooses_a_price_a_job_or_a_repetition(app: App) -> None:
+    team = app.team
+    changed = await team.admin.put(f"/api/teams/{team.id}", json={"job_type_prices": {"cheap": 0, "page": 3}})
+    assert changed.status_code == 200, changed.text
+    key = (await make_key(app, kind="publishable", origins=[SITE], job_type="page"))["virtual_key"]
+    job_id = await team.create_job()
+    headers = {
+        "X-Job-Type": "cheap",
+        "X-Job-Id": job_id,
+        "X-Job-Complete": "true",
+        "X-User-Id": "admin",
+        "Idempotency-Key": "order-1",
+        "X-Stainless-Retry-Count": "1",
+        "Cache-Control": "no-cache",
+    }
+    first, second = await ask(app, key, SITE, **headers), await ask(app, key, SITE, **headers)
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert set(first.headers["x-ignored-fields"].split(", ")) == set(headers)
+    assert "x-ignored-fields" not in (await ask(app, key, SITE, **{"X-Forwarded-For": "1.2.3.4"})).headers
+    assert first.headers["x-job-id"] not in (second.headers["x-job-id"], job_id)
+    assert "idempotency-replayed" not in second.headers
+    own = (await team.http.get(f"/api/jobs/{first.headers['x-job-id']}")).json()
+    assert (own["job_type"], own["user_id"], own["credits_charged"]) == ("page", None, 3), "a retry un-bills nothing"
+    assert (await team.http.get(f"/api/jobs/{job_id}")).json()["status"] == "pending"
+    async with app.server.client(team.key) as server:  # and the customer's server still has its key for itself
+        answer = await server.post(RESPOND, json=hello(), headers={"Idempotency-Key": "order-1"})
+        assert "idempotency-replayed" not in answer.headers
+    refused = await team.admin.post(f"/api/teams/{team.id}/keys", json={"job_type": "page"})
+    assert refused.status_code == 422
+
+
+@ONE_DATABASE
+async def test_a_page_does_not_learn_what_others_asked(start_app: StartApp, provider: Provider) -> None:
+    config = config_of_s4(provider, {GPT_4O: "tool-then-text"})
+    config["litellm_settings"] |= {"cache": True}
+    app = await start_app(config=config)
+    key = await publishable(app)
+    body = hello(temperature=0)
+    async with app.server.client(app.team.key) as server, app.server.client(key) as page:
+        page.headers["Origin"] = SITE
+        await server.post(RESPOND, json=body)
+        assert (await server.post(RESPOND, json=body)).headers.get("x-cached") == "true"
+        assert "x-cached" not in (await page.post(RESPOND, json=body)).headers
+        result = {"role": "tool", "content": "72°F", "tool_call_id": "call_123"}
+        await page.post(RESPOND, json=hello(model=GPT_4O))
+        await page.post(RESPOND, json=hello(model=GPT_4O, messages=[*hello()["messages"], result]))
+        [call] = app.asked("tool-then-text")["messages"][1]["tool_calls"]
+        assert call["function"]["arguments"] == "{}", "the arguments of another visitor"
 
 
 async def test_a_preflight_is_answered_by_the_origins_of_all_keys(app: App) -> None:

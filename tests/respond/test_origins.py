@@ -17,6 +17,8 @@ from control_plane.schemas.origins import origin_of
         ("http://[::1]:3000", "http://[::1]:3000"),
         ("http://127.0.0.1:080", "http://127.0.0.1"),
         (" https://xn--bcher-kva.example ", "https://xn--bcher-kva.example"),
+        ("http://[0:0:0:0:0:0:0:1]:3000", "http://[::1]:3000"),
+        ("https://app.example.com.", "https://app.example.com."),
     ],
 )
 def test_an_origin_is_written_as_browsers_write_it(written: str, origin: str) -> None:
@@ -28,6 +30,20 @@ def test_an_origin_is_written_as_browsers_write_it(written: str, origin: str) ->
     [
         *("", "*", "null", "app.example.com", "https://", "https://*.example.com", "https://app.example.com/path"),
         *("https://user@app.example.com", "ftp://app.example.com", "https://bücher.example", "https://a b.example"),
+        *(
+            "https://a..example.com",
+            "https://.example.com",
+            "http://localhost:0",
+            "http://localhost:65536",
+            "http://127.1",
+        ),
+        *(
+            "http://0x7f.0.0.1",
+            "http://[:::1]",
+            f"https://{'a' * 64}.example",
+            "https://xn--app-.example",
+            "https://-.-.1",
+        ),
         *("https://app.example.com?x", "https://app.example.com:port", "https://app.example.com\r\nX: y", "file:///x"),
     ],
 )

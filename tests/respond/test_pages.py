@@ -1,7 +1,10 @@
 """Document S4's browser examples in a real browser: from a registered origin they work, from any other they do not."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import reduce
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,8 @@ from tests.respond.house import LLAMA, App, StartApp, addressed
 from tests.seed_runner import SEEDS, TEXT
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+ROOT = Path(__file__).parents[2]
 
 USAGE = '{"prompt_tokens":11,"completion_tokens":10,"total_tokens":21}'
 
@@ -53,6 +58,19 @@ async def test_a_loop_of_tools_in_a_page(start_app: StartApp) -> None:
     assert page.said == [("log", "Assistant: "), ("log", f"Assistant: {TEXT}"), ("log", "5 messages")]
     last = app.provider.requests[-1].body["messages"][-1]
     assert last["content"] == "The weather in San Francisco, CA is 72°F and sunny."
+
+
+async def test_the_guides_page_calls_in_a_job_with_a_token(app: App) -> None:
+    printed = re.search(r"```js\n(// In the page.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert printed is not None
+    job_id = await app.team.create_job()
+    async with site() as page:
+        made = await app.team.http.post(f"/api/jobs/{job_id}/tokens", json={"origins": [page.origin]})
+        here = {"http://localhost:8003": app.server.url, "JOB_ID": job_id, "JOB_TOKEN": made.json()["token"]}
+        page.program = reduce(lambda text, put: text.replace(*put), here.items(), printed[1])
+        async with browsing(page.origin):
+            await page.until(lambda: bool(page.said))
+    assert page.said == [("log", TEXT)]
 
 
 async def test_a_page_of_a_foreign_origin_gets_nothing(app: App) -> None:

@@ -137,6 +137,9 @@ async def test_results_sent_alone_find_their_calls_again(start_app: StartApp, is
     assert "was put back from what was answered before" in answer["warnings"][0]
     [call] = app.asked("tool-then-text")["messages"][1]["tool_calls"]
     assert call["function"] == {"name": "get_weather", "arguments": '{"location": "San Francisco, CA"}'}
+    await app.respond(messages=messages, headers={"X-User-Id": "another"})
+    [call] = app.asked("tool-then-text")["messages"][1]["tool_calls"]
+    assert call["function"]["arguments"] == "{}", "another user's are nobody's business"
     async with new_team(app.server, default_model_group="Respond") as other:
         await other.http.post(RESPOND, json=hello(messages=messages))
     [call] = app.asked("tool-then-text")["messages"][1]["tool_calls"]

@@ -139,7 +139,7 @@ def _part(part: wire.InputPart) -> Json:
             file = {"filename": part.filename or "document.pdf", "file_data": part.file_data or part.file_url}
             return {"type": "file", "file": file}
         case "input_audio":
-            return {"type": "input_audio", "input_audio": part.input_audio}
+            return {"type": "input_audio", "input_audio": plain(part.input_audio)}
         case _:
             return {"type": "text", "text": part.refusal if part.type == "refusal" else part.text}
 

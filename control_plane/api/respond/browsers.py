@@ -13,20 +13,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import House, holder_of_key
-from control_plane.errors import HouseError, OriginRefused
+from control_plane.api.page_headers import LIMITS, shown, with_allowed_headers
+from control_plane.errors import HouseError, JobTokenRefused, OriginRefused
 from control_plane.house import House as HouseType
+from control_plane.ids import JobId, parse_id
 from control_plane.tenants.principal import Principal
 
 PATH = "/api/v1/llm/respond"
 
 EXPOSED = (
     *("X-Request-Id", "X-Call-Id", "X-Job-Id", "X-Cached", "X-Ignored-Fields", "Idempotency-Replayed", "Retry-After"),
-    *(f"X-RateLimit-{what}-{of}" for what in ("Limit", "Remaining", "Reset") for of in ("Requests", "Tokens")),
+    *LIMITS,
 )
 """The headers of answers that pages may read."""
 
-MONEY = frozenset({"X-Credits-Remaining", "X-Credits-Charged", "X-Call-Cost-Usd"})
-"""The headers that are not for everybody who opens a page."""
+JOB_CALL = re.compile(r"/api/jobs/(?P<job_id>[^/]{1,100})/(llm-call|llm-call-stream|complete)")
+"""The routes of a job that its tokens are for (`api/job_calls.py`)."""
 
 PREFLIGHT_S = 600
 MAX_ORIGIN_CHARS = 300
@@ -37,23 +39,31 @@ class BrowserRoute(StrictRoute):
     """A route that publishable keys may take, from the pages they are for."""
 
     async def identify(self, request: Request) -> Principal:
-        """Who asks, from where. Raises: InvalidKey, OriginRefused."""
+        """Who asks, from where. Raises: InvalidKey, JobTokenRefused, OriginRefused."""
         found = await holder_of_key(request)
+        if found.grant is not None:
+            raise JobTokenRefused
         found.may_be_used_from(request.headers.get("origin"))
         request.state.principal = found
         return found
 
+    def allowed(self, scope: Scope, who: Principal) -> Scope:
+        """Of a request with a key that everybody can read, only the headers that pages may send count."""
+        return with_allowed_headers(scope) if who.is_publishable else scope
+
 
 def headers_for(who: Principal, headers: Mapping[str, str]) -> Mapping[str, str]:
     """The headers of a call's answer, as far as whoever has the key may see them."""
-    return {name: value for name, value in headers.items() if not (who.is_publishable and name in MONEY)}
+    return shown(headers) if who.is_publishable else headers
 
 
 async def preflight(request: Request, house: House) -> Response:
     """What a browser asks before it sends a page's request. Raises: OriginRefused."""
     origin = request.headers.get("origin", "")
-    if not await _is_registered(house, origin):
-        raise OriginRefused(f"The origin '{origin[:MAX_ORIGIN_CHARS]}' is not registered for any key.")
+    if not await _is_registered(house, request.url.path, origin):
+        raise OriginRefused(
+            f"The origin '{origin[:MAX_ORIGIN_CHARS]}' is not registered for any key, or token of the job."
+        )
     asked = request.headers.get("access-control-request-headers", "")
     headers = {
         "Access-Control-Allow-Methods": "POST",
@@ -64,7 +74,9 @@ async def preflight(request: Request, house: House) -> Response:
 
 
 class ReadableByPages:
-    """Lets pages of registered origins read the answers of the respond API. Plain ASGI, around the whole application."""
+    """Lets pages of registered origins read the answers of the respond API, and those to calls of a job that their tokens
+    are for. Plain ASGI, around the whole application.
+    """
 
     def __init__(self, app: ASGIApp, *, house: HouseType) -> None:
         self._app = app
@@ -72,11 +84,11 @@ class ReadableByPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] != "http" or scope["path"] != PATH:
+        if scope["type"] != "http" or not _is_for_pages(scope["path"]):
             await self._app(scope, receive, send)
             return
         origin = Headers(scope=scope).get("origin")
-        is_readable = origin is not None and await self._is_readable(origin)
+        is_readable = origin is not None and await self._is_readable(scope["path"], origin)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -89,12 +101,23 @@ class ReadableByPages:
 
         await self._app(scope, receive, send_with_headers)
 
-    async def _is_readable(self, origin: str) -> bool:
+    async def _is_readable(self, path: str, origin: str) -> bool:
         try:
-            return await _is_registered(self._house, origin)
+            return await _is_registered(self._house, path, origin)
         except HouseError:  # the database is away: the request itself will say so, unread by the page
             return False
 
 
-async def _is_registered(house: HouseType, origin: str) -> bool:
-    return 0 < len(origin) <= MAX_ORIGIN_CHARS and await house.keys.is_registered(origin)
+def _is_for_pages(path: str) -> bool:
+    return path == PATH or JOB_CALL.fullmatch(path) is not None
+
+
+async def _is_registered(house: HouseType, path: str, origin: str) -> bool:
+    """Whether pages of this origin may ask at this path, with some key or, in a job, with some token of the job."""
+    if not 0 < len(origin) <= MAX_ORIGIN_CHARS:
+        return False
+    if path == PATH:
+        return await house.keys.is_registered(origin)
+    found = JOB_CALL.fullmatch(path)
+    job_id = None if found is None else parse_id(found["job_id"])
+    return job_id is not None and await house.job_tokens.is_registered(JobId(job_id), origin)

@@ -18,7 +18,7 @@ from control_plane.api.respond.events import RespondEvents
 from control_plane.api.sse import SseResponse
 from control_plane.calls.live import LiveCall
 from control_plane.calls.placed import Place
-from control_plane.calls.recent_tools import ToolCallSaid
+from control_plane.calls.recent_tools import CallOwner, ToolCallSaid
 from control_plane.calls.service import CallOrder
 from control_plane.calls.stream import JobStream, LiveStream
 from control_plane.chat import ChatRequest, Completion
@@ -27,7 +27,6 @@ from control_plane.documents.parts import text_length
 from control_plane.documents.service import Engine
 from control_plane.errors import TooLarge
 from control_plane.house import House as HouseType
-from control_plane.ids import TeamId
 from control_plane.schemas import respond as wire
 from control_plane.schemas.respond import RespondBody
 from control_plane.tenants.principal import Principal
@@ -74,10 +73,11 @@ async def respond(
 
     Each request is a job of its own, or a call of the job named by `X-Job-Id`. A failed call costs nothing.
     """
-    place = placing.place(job_type=JOB_TYPE)
+    place = placing.place(job_type=who.job_type or JOB_TYPE)
+    owner = CallOwner(who.team(), who.key_id, placing.user_id, is_anonymous=who.is_publishable)
     parameters = body.given_parameters()
     talk = conversation(
-        body.messages, recall=partial(house.recent_tools.recall, who.team()), tools=tool_names(parameters.get("tools"))
+        body.messages, recall=partial(house.recent_tools.recall, owner), tools=tool_names(parameters.get("tools"))
     )
     _bound(talk, house.settings.max_prompt_chars)
     order = CallOrder(
@@ -89,14 +89,14 @@ async def respond(
     engine, warnings = _engine(body.plugins or ())
     if body.stream:
         stream, warned = await unless_client_leaves(request, _stream(who, house, place, order, engine))
-        remember = partial(_remember, house, who.team())
+        remember = partial(_remember, house, owner)
         events = RespondEvents(stream.served, [*talk.warnings, *warnings, *warned], remember)
         headers = headers_for(who, call_headers(stream.call))
         return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
     ready = await house.documents.ready(who, place, order, engine)
     reading = house.documents.reading(who, ready)
     done = await house.placed_calls.call(who, place, ready.order, reading)
-    _remember(house, who.team(), done.call.answer.message.tool_calls)
+    _remember(house, owner, done.call.answer.message.tool_calls)
     answer: wire.RespondAnswer = done.call.rendered
     all_warnings = [*talk.warnings, *warnings, *ready.warnings, *answer.warnings]
     return rendered(
@@ -119,11 +119,11 @@ async def _stream(
     return stream, ready.warnings
 
 
-def _remember(house: HouseType, team_id: TeamId, calls: Sequence[ToolCall]) -> None:
+def _remember(house: HouseType, owner: CallOwner, calls: Sequence[ToolCall]) -> None:
     """Tool calls that a client may answer without repeating them."""
     for call in calls:
         said = ToolCallSaid(call.name, call.arguments or "{}")
-        house.recent_tools.remember(team_id, call.id, said)
+        house.recent_tools.remember(owner, call.id, said)
 
 
 def _engine(plugins: Sequence[wire.Plugin]) -> tuple[Engine | None, list[str]]:

@@ -18,6 +18,7 @@ Part = dict[str, Any]
 DATA_URL = re.compile(r"data:image/[a-z0-9.+-]+;base64,([A-Za-z0-9+/]+={0,2})", re.IGNORECASE)
 MEDIA_TYPES = ("mimeType", "mime_type", "media_type")
 CONTENTS = ("data", "blob")
+FILE_FIELDS = ("filename", "fileData", "file_data")
 BEGINNING = 32
 """Characters of base64 that are enough to recognise a picture."""
 
@@ -98,7 +99,10 @@ def _media_part(given: Mapping[str, Any]) -> Part | None:
             url = link if isinstance(link, str) else _url_of(holder)
             return None if url is None else _picture(url)
         case "file" if isinstance(given.get("file"), Mapping):
-            return {"type": "file", "file": dict(given["file"])}
+            return {
+                "type": "file",
+                "file": {name: given["file"][name] for name in FILE_FIELDS if name in given["file"]},
+            }
         case _:
             return None
 

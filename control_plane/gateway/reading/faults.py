@@ -22,6 +22,9 @@ MAX_ERROR_BYTES = 1_000_000
 
 LOWEST_ERROR, HIGHEST_ERROR = 400, 600
 
+REDIRECTED = ProviderFault(502, "redirected", text="the provider redirects to another address, which is not followed")
+"""The prompt and the key are for the address in the configuration, and for no other."""
+
 MESSAGES = ("message", "detail", "msg", "error_message", "error_msg")
 
 HARMLESS = (None, "", 0, "0", "success", "ok", 200, "200")
@@ -56,6 +59,11 @@ MINIMAX: Mapping[int, tuple[int, str]] = {
     2056: (429, "insufficient_quota"),
 }
 """The status that a code stands for, and a name for it."""
+
+
+def is_redirect(status: int) -> bool:
+    """Whether an answer leads to another address, or is none: HTTP's 3xx."""
+    return status // 100 == 3  # noqa: PLR2004 - HTTP
 
 
 def fault_of_text(status: int, text: bytes, headers: Mapping[str, str] | None = None) -> ProviderFault:

@@ -1,0 +1,38 @@
+"""`POST /api/jobs/{id}/tokens`: the customer's server lets its page use one job."""
+
+from datetime import timedelta
+
+from fastapi import APIRouter, Response
+
+from control_plane.api.answers import rendered
+from control_plane.api.bodies import StrictRoute
+from control_plane.api.deps import Caller, House
+from control_plane.api.jobs import JobPath
+from control_plane.api.places import job_id_of
+from control_plane.api.responses import JOB_ERRORS
+from control_plane.jobs.tokens import TokenTerms
+from control_plane.schemas import job_tokens as wire
+
+router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=StrictRoute)
+
+
+@router.post("/{job_id}/tokens", response_model=wire.JobTokenCreated, summary="Make a token of a job for a web page")
+async def create(job_id: JobPath, who: Caller, house: House, body: wire.CreateJobToken | None = None) -> Response:
+    """Makes a token (`jt-…`) with which pages of `origins` call in this one job: `llm-call` and `llm-call-stream`, and
+    `complete` if `may_complete`. It ends after `ttl_seconds`, with the job, and with the key that made it; it is shown once.
+    """
+    given = body or wire.CreateJobToken()
+    terms = TokenTerms(
+        timedelta(seconds=given.ttl_seconds), given.origins, given.model_groups, may_complete=given.may_complete
+    )
+    issued = await house.job_tokens.create(who, job_id_of(job_id), terms)
+    made = issued.token
+    answer = wire.JobTokenCreated(
+        token=issued.secret,
+        job_id=str(made.job_id),
+        origins=made.origins,
+        model_groups=made.model_groups,
+        may_complete=made.may_complete,
+        expires_at=made.expires_at,
+    )
+    return rendered(answer)

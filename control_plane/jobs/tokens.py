@@ -1,0 +1,148 @@
+"""Short-lived tokens with which a web page uses one job of its team.
+
+The customer's server makes one with its secret key and hands it to its page. It is a row with a hash, as keys are: it ends
+with its time, with its job, with the key that made it and with its team, and a preflight can be answered by its origins.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from cachetools import TTLCache
+
+from control_plane.clock import Clock
+from control_plane.errors import Conflict, Forbidden, InvalidKey, JobClosed, Unprocessable
+from control_plane.ids import JobId, KeyId, new_id
+from control_plane.jobs import tokens_store as store
+from control_plane.jobs.models import JobToken
+from control_plane.jobs.rules import OPEN_JOB
+from control_plane.jobs.service import JobService
+from control_plane.storage.database import Database
+from control_plane.tenants.keys import JOB_TOKEN, hash_key, make_job_token
+from control_plane.tenants.principal import JobGrant, Principal
+from control_plane.tenants.service import KeyService
+
+REMEMBERED_S = 4
+"""As keys are. A job that is closed takes no call at once, whatever is remembered of its tokens."""
+REMEMBERED = 100_000
+MAX_TOKENS = 100
+"""Of one job, that work at the same time."""
+KEPT = timedelta(days=1)
+"""How long an expired token's row is kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTerms:
+    """What a token is made with. No origins: those of the key that makes it. `model_groups`: the only ones it may use."""
+
+    ttl: timedelta
+    origins: Sequence[str] = ()
+    model_groups: Sequence[str] | None = None
+    may_complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedToken:
+    """A token just made; the only time it is seen."""
+
+    secret: str
+    token: JobToken
+
+
+def is_job_token(secret: str) -> bool:
+    """Whether a secret is a token of a job, by its look."""
+    return secret.startswith(f"{JOB_TOKEN}-")
+
+
+class JobTokenService:
+    """The tokens of all jobs."""
+
+    def __init__(self, db: Database, keys: KeyService, jobs: JobService, *, clock: Clock, background: Database) -> None:
+        """`background`: what customers do not wait for is done over it."""
+        self._db = db
+        self._background = background
+        self._keys = keys
+        self._jobs = jobs
+        self._clock = clock
+        self._tokens: TTLCache[str, tuple[JobToken, str] | None] = TTLCache(REMEMBERED, REMEMBERED_S)
+
+    async def create(self, who: Principal, job_id: JobId, terms: TokenTerms) -> IssuedToken:
+        """Makes a token for one of the team's open jobs. It does not outlive its job.
+
+        Raises: Forbidden for what is no secret key of a team, JobNotFound, JobNotOwned, JobClosed, Unprocessable without an
+        origin, Conflict for too many.
+        """
+        who.active_team()
+        if who.key_id is None or who.is_publishable:
+            raise Forbidden("Tokens of a job are made with a secret key of its team.")
+        job = await self._jobs.get(who, job_id)
+        if job.status not in OPEN_JOB:
+            raise JobClosed(status=job.status)
+        origins = sorted({*terms.origins} or who.origins)
+        if not origins:
+            raise Unprocessable(
+                "A token needs the origins of the pages that may use it: `origins`, or those registered for the key."
+            )
+        now = self._clock()
+        made = make_job_token()
+        token = JobToken(
+            id=new_id(),
+            job_id=job_id,
+            key_id=who.key_id,
+            secret_hash=made.secret_hash,
+            origins=origins,
+            model_groups=None if terms.model_groups is None else sorted(set(terms.model_groups)),
+            may_complete=terms.may_complete,
+            created_at=now,
+            expires_at=_end(now + terms.ttl, job.expires_at, who.expires_at),
+        )
+        async with self._db.transaction() as tx:
+            if await store.count(tx, job_id, now) >= MAX_TOKENS:
+                raise Conflict(f"The job has {MAX_TOKENS} tokens that work; wait until some have expired.")
+            await store.add(tx, token)
+        return IssuedToken(made.secret, token)
+
+    async def principal(self, secret: str) -> Principal:
+        """Who asks with this token. Raises: InvalidKey when it is unknown or expired, or its key has ended."""
+        secret_hash = hash_key(secret)
+        try:
+            found = self._tokens[secret_hash]
+        except KeyError:
+            async with self._db.reader() as reader:
+                found = self._tokens[secret_hash] = await store.find(reader, secret_hash)
+        if found is None:
+            raise InvalidKey
+        token, status = found
+        principal = _narrowed(await self._keys.principal_of(KeyId(token.key_id)), token, status)
+        principal.is_valid(self._clock())
+        return principal
+
+    async def is_registered(self, job_id: JobId, origin: str) -> bool:
+        """Whether pages of this origin may use the job."""
+        async with self._db.reader() as reader:
+            tokens = await store.list_working(reader, job_id, self._clock())
+        return any(origin in token.origins for token in tokens)
+
+    async def purge(self) -> int:
+        """Removes the rows of tokens that expired long ago."""
+        async with self._background.transaction() as tx:
+            return await store.purge(tx, self._clock() - KEPT)
+
+
+def _narrowed(key: Principal, token: JobToken, job_status: str) -> Principal:
+    """What the key may do, as far as the token goes."""
+    groups = key.key_groups
+    if token.model_groups is not None:
+        groups = frozenset(token.model_groups) if groups is None else groups.intersection(token.model_groups)
+    return replace(
+        key,
+        expires_at=_end(token.expires_at, key.expires_at),
+        is_publishable=True,
+        origins=frozenset(token.origins),
+        key_groups=groups,
+        grant=JobGrant(JobId(token.job_id), token.may_complete, None if job_status in OPEN_JOB else job_status),
+    )
+
+
+def _end(first: datetime, *others: datetime | None) -> datetime:
+    return min([first, *(other for other in others if other is not None)])

@@ -1,0 +1,39 @@
+"""The wire of the tokens of jobs."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from control_plane.schemas.base import Answer, Body, Moment, Text
+from control_plane.schemas.origins import MAX_ORIGINS, origin_of
+
+DEFAULT_TTL_S, MAX_TTL_S = 900, 86_400
+
+
+class CreateJobToken(Body):
+    """Lets a web page use one job for a while."""
+
+    ttl_seconds: Annotated[int, Field(strict=True, ge=1, le=MAX_TTL_S)] = DEFAULT_TTL_S
+    origins: Annotated[
+        Sequence[Annotated[str, AfterValidator(origin_of)]],
+        Field(
+            max_length=MAX_ORIGINS,
+            description="web origins whose pages may use it: `https://app.example.com`; left out, those of the key",
+        ),
+    ] = ()
+    model_groups: Annotated[Sequence[Text], Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="the only ones it may use, of those that the key may"
+    )
+    may_complete: bool = Field(default=False, description="whether the page may complete the job")
+
+
+class JobTokenCreated(Answer):
+    """A new token. It is shown this once."""
+
+    token: str
+    job_id: str
+    origins: Sequence[str]
+    model_groups: Sequence[str] | None
+    may_complete: bool
+    expires_at: Moment

@@ -1,0 +1,167 @@
+"""Tokens of one job for web pages: what they let a browser do, and that they let it do nothing else."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from control_plane.errors import InvalidKey
+from control_plane.ids import JobId
+from control_plane.jobs.service import NewJob
+from control_plane.jobs.tokens import JobTokenService, TokenTerms
+from control_plane.storage.database import Database
+from tests.house import Server, Team, call_body
+from tests.rooms import Rooms
+
+Json = dict[str, Any]
+
+SITE, STRANGER = "https://app.example.com", "https://evil.example.com"
+
+ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+async def make(team: Team, job_id: str, **terms: Any) -> Json:
+    answer = await team.http.post(f"/api/jobs/{job_id}/tokens", json={"origins": [SITE], **terms})
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["cache-control"] == "no-store"
+    made: Json = answer.json()
+    return made
+
+
+@asynccontextmanager
+async def page(server: Server, token: str, origin: str | None = SITE) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser on a page."""
+    async with server.client(token) as client:
+        if origin is not None:
+            client.headers["Origin"] = origin
+        yield client
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def readable_by(headers: Mapping[str, str]) -> str | None:
+    return headers.get("access-control-allow-origin")
+
+
+async def test_a_page_calls_in_the_job_of_its_token(server: Server, team: Team) -> None:
+    job_id = await team.create_job()
+    made = await make(team, job_id, may_complete=True)
+    assert (made["token"][:3], made["job_id"], made["origins"]) == ("jt-", job_id, [SITE])
+    async with page(server, made["token"]) as browser:
+        asked = {
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "content-type,authorization",
+        }
+        for name in ("llm-call", "llm-call-stream", "complete"):
+            path = f"/api/jobs/{job_id}/{name}"
+            preflight = await browser.options(path, headers=asked)
+            assert (preflight.status_code, readable_by(preflight.headers)) == (204, SITE)
+            assert preflight.headers["access-control-allow-headers"] == "content-type,authorization"
+            stranger = await browser.options(path, headers={**asked, "Origin": STRANGER})
+            assert (*refusal(stranger), readable_by(stranger.headers)) == (403, "origin_not_registered", None)
+        answer = await browser.post(f"/api/jobs/{job_id}/llm-call", json=call_body())
+        assert answer.status_code == 200, answer.text
+        assert readable_by(answer.headers) == SITE
+        assert answer.json()["response"]["content"]
+        assert {"cost_usd", "cached"}.isdisjoint(answer.json()["metadata"]), "what it costs is the team's affair"
+        stream = await browser.post(f"/api/jobs/{job_id}/llm-call-stream", json=call_body())
+        assert stream.text.endswith("data: [DONE]\n\n")
+        for given in (answer, stream):
+            assert not [name for name in given.headers if "credits" in name or "cost" in name or name == "x-cached"]
+        failed = await browser.post(f"/api/jobs/{job_id}/complete", json={"status": "failed"})
+        assert refusal(failed) == (403, "job_token"), "a page could un-bill what it was given"
+        for _ in range(2):
+            done = await browser.post(f"/api/jobs/{job_id}/complete", json={"status": "completed"})
+            assert done.json().keys() == {"job_id", "status", "completed_at"}
+        closed = await browser.post(f"/api/jobs/{job_id}/llm-call", json=call_body())
+        assert (*refusal(closed), readable_by(closed.headers)) == (409, "job_closed", SITE)
+    assert refusal(await team.http.post(f"/api/jobs/{job_id}/tokens", json={"origins": [SITE]})) == (409, "job_closed")
+    assert (await team.http.get(f"/api/jobs/{job_id}")).json()["status"] == "completed"
+
+
+@ONE_DATABASE
+async def test_a_token_is_good_for_nothing_else(server: Server, team: Team, other_team: Team) -> None:
+    job_id, second, foreign = await team.create_job(), await team.create_job(), await other_team.create_job()
+    token = (await make(team, job_id))["token"]
+    call = f"/api/jobs/{job_id}/llm-call"
+    async with page(server, token) as browser:
+        for path, body in (
+            (f"/api/jobs/{second}/llm-call", call_body()),
+            (f"/api/jobs/{foreign}/llm-call-stream", call_body()),
+            (f"/api/jobs/{job_id}/complete", {"status": "completed"}),
+            (f"/api/jobs/{job_id}/tokens", {"origins": [SITE]}),
+            ("/api/jobs/create", {"job_type": "x"}),
+            ("/api/v1/llm/respond", {"messages": [{"role": "user", "content": "hi"}]}),
+        ):
+            assert refusal(await browser.post(path, json=body)) == (403, "job_token"), path
+        openai = await browser.post("/v1/chat/completions", json={"messages": [{"role": "user", "content": "hi"}]})
+        assert (openai.status_code, openai.json()["error"]["code"]) == (403, "job_token")
+        for path in (f"/api/jobs/{job_id}", f"/api/jobs/{job_id}/costs", f"/api/teams/{team.id}/credits"):
+            assert refusal(await browser.get(path)) == (403, "job_token"), path
+        smuggled = {"Idempotency-Key": "k", "X-Job-Id": second, "X-Job-Type": "free", "X-Job-Complete": "true"}
+        for _ in range(2):
+            answer = await browser.post(call, json=call_body(), headers=smuggled)
+            assert (answer.status_code, answer.headers["x-job-id"]) == (200, job_id)
+            assert "idempotency-replayed" not in answer.headers
+            assert set(answer.headers["x-ignored-fields"].split(", ")) == set(smuggled)
+    for origin in (STRANGER, None):
+        async with page(server, token, origin) as browser:
+            answer = await browser.post(call, json=call_body())
+            assert (*refusal(answer), readable_by(answer.headers)) == (403, "origin_not_registered", None)
+    async with page(server, f"{token}x") as browser:
+        assert refusal(await browser.post(call, json=call_body())) == (401, "invalid_key")
+    assert refusal(await other_team.http.post(f"/api/jobs/{job_id}/tokens", json={"origins": [SITE]})) == (
+        *(403, "job_not_owned"),
+    )
+    for terms in ({"ttl_seconds": 0}, {"ttl_seconds": 86_401}, {"origins": ["*"]}, {}):
+        assert (await team.http.post(f"/api/jobs/{job_id}/tokens", json=terms)).status_code == 422, terms
+    assert (await team.http.get(f"/api/jobs/{second}")).json()["status"] == "pending"
+
+
+@ONE_DATABASE
+async def test_a_token_ends_with_its_time_its_key_and_what_the_key_may(server: Server, team: Team) -> None:
+    job_id = await team.create_job()
+    call = f"/api/jobs/{job_id}/llm-call"
+    key = (await team.admin.post(f"/api/teams/{team.id}/keys", json={"origins": [SITE], "model_groups": ["ok"]})).json()
+    async with server.client(key["virtual_key"]) as http:
+        made = (await http.post(f"/api/jobs/{job_id}/tokens", json={})).json()
+        narrow = (await http.post(f"/api/jobs/{job_id}/tokens", json={"model_groups": ["slow"]})).json()
+    assert made["origins"] == [SITE], "those of the key"
+    async with page(server, made["token"]) as browser:
+        assert (await browser.post(call, json={**call_body(), "model_group": "ok"})).status_code == 200
+        other = await browser.post(call, json={**call_body(), "model_group": "slow"})
+        assert refusal(other) == (403, "model_group_not_allowed"), "what the key that made it may not"
+    async with page(server, narrow["token"]) as browser:
+        for group in ("ok", "slow"):
+            answer = await browser.post(call, json={**call_body(), "model_group": group})
+            assert refusal(answer) == (403, "model_group_not_allowed"), group
+    await team.admin.delete(f"/api/teams/{team.id}/keys/{key['key_id']}")
+    async with page(server, made["token"]) as browser:
+        assert refusal(await browser.post(call, json={**call_body(), "model_group": "ok"})) == (401, "invalid_key")
+
+
+async def test_a_token_ends_with_its_time_and_never_after_its_job(db: Database) -> None:
+    rooms = Rooms.on(db)
+    who = await rooms.who(await rooms.team())
+    job = await rooms.jobs.create(who, NewJob("test", ttl=timedelta(minutes=30)))
+    tokens = JobTokenService(rooms.db, rooms.keys, rooms.jobs, clock=rooms.clock, background=rooms.db)
+    short, long = [
+        await tokens.create(who, JobId(job.id), TokenTerms(timedelta(minutes=minutes), [SITE])) for minutes in (5, 60)
+    ]
+    assert long.token.expires_at == job.expires_at
+    assert (await tokens.principal(short.secret)).team_id == who.team_id
+    rooms.clock.move(timedelta(minutes=5))
+    with pytest.raises(InvalidKey):
+        await tokens.principal(short.secret)
+    assert await tokens.is_registered(JobId(job.id), SITE)
+    rooms.clock.move(timedelta(minutes=25))
+    with pytest.raises(InvalidKey):
+        await tokens.principal(long.secret)
+    assert not await tokens.is_registered(JobId(job.id), SITE)
+    rooms.clock.move(timedelta(days=2))
+    assert (await tokens.purge(), await tokens.purge()) == (2, 0)
