@@ -157,15 +157,17 @@ class JobCapReached(Forbidden):
 
 
 class AtRiskLimit(Forbidden):
-    """Too much was spent on open, failed, cancelled and expired jobs; complete jobs, or wait."""
+    """Too much is spent on open, failed, cancelled and expired jobs; complete jobs, or wait."""
 
     code = "at_risk_limit"
 
-    def __init__(self, *, at_risk_usd: float, limit_usd: float) -> None:
+    def __init__(self, *, at_risk_usd: float, running_usd: float, limit_usd: float) -> None:
         super().__init__(
-            f"The team's open and unbilled jobs have cost {at_risk_usd:.4f} USD of provider spend; its limit is "
-            f"{limit_usd:.4f} USD. Complete open jobs, or wait until failed ones are older.",
+            f"The team's open and unbilled jobs put {at_risk_usd:.4f} USD of provider spend at risk, {running_usd:.4f} USD "
+            f"of it the worst case of running calls; its limit is {limit_usd:.4f} USD. Complete open jobs, wait for running "
+            "calls, or wait until failed jobs are older.",
             at_risk_usd=at_risk_usd,
+            running_usd=running_usd,
             at_risk_limit_usd=limit_usd,
         )
 

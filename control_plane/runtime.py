@@ -83,7 +83,8 @@ async def open_house(
             worker_id = new_id()
             metrics = Metrics()
             traces = traces_to(settings.otlp_endpoint, worker_id=worker_id)
-            risk = RiskPolicy(nano_usd(settings.at_risk_limit_usd), timedelta(hours=settings.at_risk_window_h))
+            limit = None if settings.at_risk_limit_usd is None else nano_usd(settings.at_risk_limit_usd)
+            risk = RiskPolicy(limit, timedelta(hours=settings.at_risk_window_h))
             writer = SpendWriter(
                 db,
                 worker_id,

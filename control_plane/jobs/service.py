@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -56,7 +57,7 @@ class NewJob:
 
     `is_retaken`: a request that failed or whose process died may have made it; `is_unheard`: its process died.
     `fingerprint`: of the request, when its client may repeat it by itself; `is_repeated`: it does, since it did not hear the
-    answer of the job before.
+    answer of the job before. `is_repetition`: a job of the same request was taken off the bill, so the cache is not read.
     """
 
     job_type: str
@@ -70,6 +71,7 @@ class NewJob:
     is_unheard: bool = False
     fingerprint: str | None = None
     is_repeated: bool = False
+    is_repetition: bool = False
 
     @property
     def subject(self) -> Subject | None:
@@ -117,6 +119,8 @@ class JobService:
     async def create(self, who: Principal, new: NewJob) -> Job:
         """Opens a job and holds what it needs, in one transaction. The second time with the same id, it is the first.
 
+        A job that its client repeats makes the one before it free in that transaction: both happen, once, or neither.
+
         Raises: InsufficientCredits, JobCapReached, TeamSuspended; ModelGroupNotAllowed and ModelGroupNotFound for its default group.
         """
         team_id = who.active_team()
@@ -133,8 +137,12 @@ class JobService:
         now = self._clock()
 
         async def create(tx: Tx) -> Job:
+            is_repetition = new.is_repetition
+            if new.is_repeated and new.fingerprint is not None:
+                is_repetition = await self._give_up_unheard(tx, team_id, new.fingerprint, now) or is_repetition
             plan = plan_of(await tenants_store.get_team(tx, team_id), new.job_type)
             job = _new_job(new, team_id, plan, now=now, held=billing.needed_hold(plan, billing.JobUsage()))
+            job.is_repetition = is_repetition
             if new.caps.max_credits is not None and job.credits_held > new.caps.max_credits:
                 raise JobCapReached(affordable_max_tokens=0, credits_needed=job.credits_held)
             if job.credits_held:
@@ -175,36 +183,39 @@ class JobService:
         async with self._db.reader() as reader:
             return await store.find(reader, job_id)
 
-    async def give_up_unheard(self, who: Principal, fingerprint: str) -> None:
+    async def take_back_charge(self, job: Job, *, reason: str) -> None:
+        """Refunds all that a job was charged, once. What it has cost is at risk then."""
+        if not job.credits_charged:
+            return
+        try:
+            async with self._db.transaction() as tx:
+                await self._take_back(tx, job, reason, now=self._clock())
+        except Conflict:
+            return  # refunded before
+
+    async def _give_up_unheard(self, tx: Tx, team_id: TeamId, fingerprint: str, now: datetime) -> bool:
         """Makes the latest job of a request free, whose client repeats it because it did not hear the answer.
 
         What was charged is refunded; a job whose call still runs will be charged nothing. Its cost counts as at risk.
+        Returns whether any job of the request was made free that cost something, or may still.
         """
-        team_id, now = who.team(), self._clock()
-        try:
-            async with self._db.transaction() as tx:
-                job = await store.claim_unheard(tx, team_id, fingerprint, since=now - REPEATED_WITHIN)
-                if job is None or not job.credits_charged:
-                    return
-                refund = Movement(EntryKind.REFUND, available=job.credits_charged)
-                await credits_store.post(tx, team_id, refund, ref=str(job.id), now=now, actor="server", reason=UNHEARD)
-                await risk_store.add_unbilled_cost(tx, team_id, job.cost_nano_usd + job.unbilled_nano_usd, at=now)
-        except Conflict:
-            return  # an administrator has refunded it
+        since = now - REPEATED_WITHIN
+        job = await store.claim_unheard(tx, team_id, fingerprint, since=since)
+        if job is not None and job.credits_charged:
+            await credits_store.lock_balance(tx, team_id)
+            if not await credits_store.has_entry(
+                tx, EntryKind.REFUND, str(job.id)
+            ):  # else an administrator refunded it
+                with suppress(Conflict):
+                    await self._take_back(tx, job, UNHEARD, now=now)
+        return await store.has_unheard(tx, team_id, fingerprint, since=since)
 
-    async def take_back_charge(self, job: Job, *, reason: str) -> None:
-        """Refunds all that a job was charged, once."""
-        if not job.credits_charged:
-            return
-        movement = Movement(EntryKind.REFUND, available=job.credits_charged)
-        try:
-            async with self._db.transaction() as tx:
-                team_id = TeamId(job.team_id)
-                await credits_store.post(
-                    tx, team_id, movement, ref=str(job.id), now=self._clock(), actor="server", reason=reason
-                )
-        except AlreadyExists:
-            return
+    async def _take_back(self, tx: Tx, job: Job, reason: str, *, now: datetime) -> None:
+        """Raises: Conflict when the team has used less; AlreadyExists for a job that was refunded."""
+        refund = Movement(EntryKind.REFUND, available=job.credits_charged or 0)
+        team_id = TeamId(job.team_id)
+        await credits_store.post(tx, team_id, refund, ref=str(job.id), now=now, actor="server", reason=reason)
+        await risk_store.add_unbilled_cost(tx, team_id, job.cost_nano_usd, at=now)
 
     async def expire_due(self) -> int:
         """Closes jobs that nobody closed in time and releases their holds; returns how many. Costs them nothing.
@@ -335,8 +346,8 @@ class JobService:
             else await credits_store.find_balance(tx, team_id)  # a job of a free type holds nothing
         )
         assert balance is not None, "a team with jobs has a balance"
-        total_cost = job.cost_nano_usd + job.unbilled_nano_usd
-        await risk_store.close_costs(tx, team_id, total_cost, unbilled_at=None if charged else now)
+        unbilled = job.unbilled_nano_usd + (0 if charged else job.cost_nano_usd)
+        await risk_store.close_costs(tx, team_id, job.cost_nano_usd + job.unbilled_nano_usd, unbilled=unbilled, at=now)
         await days_store.count_closed(tx, job, closing.status, charged)
         job.credits_charged = charged
         job.credits_remaining = balance.remaining

@@ -19,7 +19,7 @@ from control_plane.credits import risk_store
 from control_plane.errors import DatabaseUnavailable, HouseError
 from control_plane.ids import CallId, Subject
 from control_plane.jobs import admission, calls_store
-from control_plane.jobs.admission import Admitted, RiskPolicy
+from control_plane.jobs.admission import Admitted, Repetition, RiskPolicy
 from control_plane.jobs.rules import Intent, Record, counted, not_made
 from control_plane.metrics import Metrics
 from control_plane.spend import store as spend_store
@@ -97,10 +97,10 @@ class SpendWriter:
         assert written.opened is not None, "an intent is opened or refused"
         return written.opened
 
-    async def id_for_repetition(self, subject: Subject) -> CallId:
-        """The id of a call that is asked for again: see `admission`. Raises: DatabaseUnavailable."""
+    async def repetition(self, subject: Subject) -> Repetition:
+        """A call that is asked for again: see `admission`. Raises: DatabaseUnavailable."""
         async with self._db.transaction() as tx:
-            return await admission.id_for_repetition(tx, subject, self._worker_id, now=self._clock())
+            return await admission.repetition(tx, subject, self._worker_id, now=self._clock())
 
     async def finish(self, record: Record) -> Written:
         """Makes the record durable. A caller cancelled while it waits leaves it to be written.
@@ -200,7 +200,8 @@ class SpendWriter:
         Gives the calls that ended now, and what became of the intents.
         """
         await calls_store.lock_jobs(tx, {intent.job_id for intent in batch.touched})
-        await risk_store.lock_balances(tx, {intent.team_id for intent in batch.touched})
+        teams = {intent.team_id for intent in batch.touched}
+        await risk_store.lock_balances(tx, teams, even_one=bool(batch.intents))
         now = self._clock()
         first: set[CallId] = set()
         results: dict[int, Written | Exception] = {}
