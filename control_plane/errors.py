@@ -27,7 +27,9 @@
     │   └── ProviderUnavailable  ModelTimeout                                 503
     │       └── ProviderOverloaded
     └── Unavailable                  we cannot serve now                      503
-        └── DatabaseUnavailable  ShuttingDown
+        ├── ShuttingDown
+        └── DatabaseUnavailable
+            └── OutcomeUnknown       the answer to a COMMIT was lost
 
 The first sentence of a docstring is the default message. Messages say what was wrong and how to mend it; provider text,
 addresses and secrets stay out of them.
@@ -273,12 +275,12 @@ class TeamHasHistory(Conflict):
 
 
 class IdempotencyInFlight(Conflict):
-    """The first request with this Idempotency-Key is still running. Ask again in a moment."""
+    """The first request with this Idempotency-Key is still running. Ask again when Retry-After says."""
 
     code = "idempotency_in_flight"
 
-    def __init__(self) -> None:
-        super().__init__(retry_after_s=1)
+    def __init__(self, *, retry_after_s: float) -> None:
+        super().__init__(retry_after_s=retry_after_s)
 
 
 class IdempotencyAnswerSecret(Conflict):
@@ -455,6 +457,13 @@ class DatabaseUnavailable(Unavailable):
     """The database cannot be reached right now. Try again."""
 
     code = "database_unavailable"
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The database cannot be reached right now. Try again.
+
+    It went away while a transaction was committed: it may have happened. What is written again must find out.
+    """
 
 
 class ShuttingDown(Unavailable):

@@ -83,8 +83,7 @@ async def open_house(
             worker_id = new_id()
             metrics = Metrics()
             traces = traces_to(settings.otlp_endpoint, worker_id=worker_id)
-            limit = None if settings.at_risk_limit_usd is None else nano_usd(settings.at_risk_limit_usd)
-            risk = RiskPolicy(limit, timedelta(hours=settings.at_risk_window_h))
+            risk = _risk_policy(settings)
             writer = SpendWriter(
                 db,
                 worker_id,
@@ -207,6 +206,11 @@ async def open_house(
             await lease.end()
     finally:
         await db.aclose()
+
+
+def _risk_policy(settings: Settings) -> RiskPolicy:
+    limit = None if settings.at_risk_limit_usd is None else nano_usd(settings.at_risk_limit_usd)
+    return RiskPolicy(limit, timedelta(hours=settings.at_risk_window_h))
 
 
 def proxy_of(settings: Settings, catalog: Catalog) -> Proxy | None:

@@ -36,7 +36,7 @@ from control_plane.jobs.days_store import UsageOfType
 from control_plane.model_groups import store as groups_store
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.names import is_name
-from control_plane.storage.database import Database, Reader, Tx
+from control_plane.storage.database import Database, Reader, Tx, again_if_unknown
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.models import Organization, Team
 from control_plane.tenants.principal import Principal
@@ -219,17 +219,33 @@ class AdministrationService:
         ref: UUID | None = None,
     ) -> Balance:
         """Gives back what a job was charged (None: all that is left), or part of it: once, or with `force` again, never
-        more than it was charged. The same `ref` refunds once.
+        more than it was charged. The same `ref` refunds once, also when the answer to its commit is lost.
 
         Raises: JobNotFound (also another team's job), Conflict above what is left of the charge, AlreadyExists.
         """
         who.may_administer()
+        known = ref or new_id()
+        return await again_if_unknown(
+            lambda: self._refund_job(who, team_id, job_id, credits_, reason=reason, force=force, ref=known)
+        )
+
+    async def _refund_job(
+        self,
+        who: Principal,
+        team_id: TeamId,
+        job_id: JobId,
+        credits_: int | None,
+        *,
+        reason: str,
+        force: bool,
+        ref: UUID,
+    ) -> Balance:
         async with self._db.transaction() as tx:
             job = await jobs_store.find(tx, job_id)
             if job is None or job.team_id != team_id:
                 raise JobNotFound
             balance = await credits_store.lock_balance(tx, team_id)
-            if ref is not None and balance is not None and await credits_store.has_entry_with_id(tx, ref):
+            if balance is not None and await credits_store.has_entry_with_id(tx, ref):
                 return balance
             before = await credits_store.list_refunds(tx, str(job_id))
             if before and not force:

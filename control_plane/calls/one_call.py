@@ -131,10 +131,12 @@ class OneCallJobs:
         while True:
             await asyncio.sleep(RETRY_S)
             await self._retry()
+            await self._jobs.withdraw()
 
     async def drain(self) -> None:
         """Tries what is left a last time."""
         await self._retry()
+        await self._jobs.withdraw()
         for job_id in self._kept:
             log.error("job_left_open", extra={"job_id": str(job_id)})
 

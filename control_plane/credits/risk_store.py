@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import BigInteger, ColumnElement, Executable, bindparam, func, select, update
+from sqlalchemy import BigInteger, Executable, bindparam, func, select, update
 from sqlmodel import col
 
 from control_plane.credits.models import CreditBalance, UnbilledCost
@@ -110,7 +110,7 @@ def _add_open() -> Executable:
 
 @cache
 def _find_risks() -> Executable:
-    team: ColumnElement[str] = col(CreditBalance.team_id)
+    team = col(CreditBalance.team_id)
     unbilled = select(func.coalesce(func.sum(col(UnbilledCost.cost_nano_usd)), 0)).where(
         col(UnbilledCost.team_id) == team, col(UnbilledCost.hour) > bindparam("since", type_=UtcDateTime)
     )

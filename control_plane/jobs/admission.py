@@ -26,7 +26,6 @@ from control_plane.jobs.unheard import record_of, taken_back
 from control_plane.storage.database import Tx
 from control_plane.units import NANO_PER_USD, NanoUsd, usd
 
-
 LEAST_LIMIT = NanoUsd(5 * NANO_PER_USD)
 """What every team may have at risk, however few credits it has left: a call or two of the dearest models."""
 

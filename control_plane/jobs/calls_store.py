@@ -12,11 +12,9 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     Integer,
-    ScalarSelect,
     bindparam,
     func,
     insert,
-    literal_column,
     select,
     tuple_,
     update,
@@ -26,7 +24,6 @@ from sqlmodel import col
 from control_plane.completion.events import ProviderFault
 from control_plane.completion.faults import shown
 from control_plane.credits import risk_store
-from control_plane.credits.models import CreditBalance, UnbilledCost
 from control_plane.credits.reservations import Standing
 from control_plane.errors import HouseError, JobClosed, JobNotFound, JobNotOwned
 from control_plane.ids import CallId, JobId, TeamId
@@ -39,7 +36,6 @@ from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, one, one_or_many
 from control_plane.storage.upsert import upsert
 from control_plane.storage.usage_columns import USAGE_COLUMNS, usage_values
-from control_plane.tenants.models import Team
 from control_plane.units import marked_up
 
 
@@ -51,12 +47,12 @@ class EnteredJob:
     is_repetition: bool = False
 
 
-async def lock_jobs(tx: Tx, job_ids: Collection[JobId]) -> None:
+async def lock_jobs(tx: Tx, job_ids: Collection[JobId], *, even_one: bool = False) -> None:
     """Takes the jobs' rows in the order of their ids, as every server does, so that no two wait for each other (D16).
 
-    One job needs no order, and on SQLite there is one writer.
+    One job needs no order (`even_one`: but waits for a transaction that has it), and on SQLite there is one writer.
     """
-    if len(job_ids) > 1 and tx.dialect.name != "sqlite":
+    if (len(job_ids) > 1 or even_one) and tx.dialect.name != "sqlite":
         await tx.execute(_lock(), {"jobs": list(job_ids)})
 
 

@@ -98,6 +98,7 @@ class Record:
     """How a call ended: what we saw and keep, and what is billed (D3). `cost` is what the provider charges.
 
     `is_unpriced`: nobody knows what it charges; the cost is 0 then. `fault`: what the provider reported as wrong.
+    `may_be_written`: it is written again, because nobody knows whether the first time took.
     """
 
     intent: Intent
@@ -113,6 +114,7 @@ class Record:
     is_cached: bool = False
     is_unpriced: bool = False
     fault: ProviderFault | None = None
+    may_be_written: bool = False
 
     @property
     def price(self) -> NanoUsd:

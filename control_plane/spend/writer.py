@@ -16,9 +16,9 @@ from control_plane import failpoints
 from control_plane.chat import SpendReport
 from control_plane.clock import Clock
 from control_plane.credits import risk_store
-from control_plane.errors import DatabaseUnavailable, HouseError
+from control_plane.errors import DatabaseUnavailable, HouseError, OutcomeUnknown
 from control_plane.ids import CallId, Subject
-from control_plane.jobs import admission, calls_store
+from control_plane.jobs import admission, calls_store, correction
 from control_plane.jobs.admission import Admitted, Repetition, RiskPolicy
 from control_plane.jobs.rules import Intent, Record, counted, not_made
 from control_plane.metrics import Metrics
@@ -105,18 +105,28 @@ class SpendWriter:
     async def finish(self, record: Record) -> Written:
         """Makes the record durable. A caller cancelled while it waits leaves it to be written.
 
-        Raises: DatabaseUnavailable; the record is kept then, and written when the database is back.
+        When the answer to its commit is lost it is written again at once, and finds itself: then the call has ended as it
+        says. Raises: DatabaseUnavailable; the record is kept then, and written when the database is back.
         """
         started = perf_counter()
         if record.fault is not None and not self._keeps_provider_text:
             record = replace(record, fault=replace(record.fault, text=""))
         try:
-            written = await self._batcher.put(record)
-        except DatabaseUnavailable:
-            self._kept.append(record.to_be_kept())
+            written = await self._put(record)
+        except DatabaseUnavailable as error:
+            self._kept.append(replace(record.to_be_kept(), may_be_written=isinstance(error, OutcomeUnknown)))
             raise
         self.metrics.call_recorded(perf_counter() - started)
         return written
+
+    async def _put(self, record: Record) -> Written:
+        try:
+            return await self._batcher.put(record)
+        except OutcomeUnknown as unknown:
+            try:
+                return await self._batcher.put(replace(record, may_be_written=True))
+            except DatabaseUnavailable:
+                raise unknown from None
 
     def report(self, report: SpendReport) -> None:
         """Keeps what LiteLLM said about an attempt. Nobody waits for it, so it is written in a task of its own."""
@@ -153,6 +163,8 @@ class SpendWriter:
             results = await asyncio.gather(*(self._batcher.put(item) for item in kept), return_exceptions=True)
             for item, result in zip(kept, results, strict=True):
                 if isinstance(result, DatabaseUnavailable):
+                    if isinstance(result, OutcomeUnknown) and isinstance(item, Record):
+                        self._kept[self._kept.index(item)] = replace(item, may_be_written=True)
                     continue
                 if isinstance(result, BaseException):  # it will never be written, and must not stop the others
                     log.error("record_unwritten", extra=_named(item), exc_info=result)
@@ -199,7 +211,8 @@ class SpendWriter:
 
         Gives the calls that ended now, and what became of the intents.
         """
-        await calls_store.lock_jobs(tx, {intent.job_id for intent in batch.touched})
+        jobs = {intent.job_id for intent in batch.touched}
+        await calls_store.lock_jobs(tx, jobs, even_one=batch.is_repeated)
         teams = {intent.team_id for intent in batch.touched}
         await risk_store.lock_balances(tx, teams, even_one=bool(batch.intents))
         now = self._clock()
@@ -210,6 +223,9 @@ class SpendWriter:
             batch.records.update({CallId(call.id): not_made(calls_store.intent_of(call), now) for call in open_calls})
         if batch.records:
             first = await admission.end_calls(tx, list(batch.records.values()), self._worker_id, now=now)
+            again = [each for call_id, each in batch.records.items() if each.may_be_written and call_id not in first]
+            if again:
+                first |= await correction.settle(tx, again, now=now)
         if batch.reports:
             await spend_store.add_reports(tx, batch.reports)
         if batch.intents:
@@ -244,6 +260,11 @@ class _Batch:
                 case _:
                     assert_never(item)
         return batch
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether something in it may have been written before, by a transaction that is not over yet."""
+        return bool(self.withdrawn) or any(record.may_be_written for record in self.records.values())
 
     @property
     def touched(self) -> Sequence[Intent]:

@@ -6,15 +6,15 @@ leaves it; a stream never holds one. Statements are Core: the tables are SQLMode
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from sqlalchemy import URL, Connection, Dialect, Executable, exc, make_url, text
 
-from control_plane.errors import DatabaseUnavailable, InvalidConfig
+from control_plane.errors import DatabaseUnavailable, InvalidConfig, OutcomeUnknown
 from control_plane.storage.postgres import PostgresPool
 from control_plane.storage.sqlite import SqliteThreads
 
@@ -85,20 +85,29 @@ class Database:
     async def transaction(self, *, is_long: bool = False) -> AsyncIterator[Tx]:
         """Everything inside happens, or nothing does: commits on leaving, rolls back on any exception.
 
-        On SQLite one writer at a time: the next waits for the connection. Raises: DatabaseUnavailable.
+        On SQLite one writer at a time: the next waits for the connection. Raises: DatabaseUnavailable; OutcomeUnknown
+        when it went away while committing.
         """
-        with _unavailable():
+        with _unavailable() as progress:
             async with self._in_time(is_long=is_long), self._machine.transaction() as tx:
                 yield tx
+                progress.is_committing = True
 
     async def at_once(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
         """The result of `work`, a whole transaction, run in a thread without coming back in between: for the hot paths.
 
         `work` waits for nothing but its statements. A caller that is cancelled meanwhile leaves it to be finished.
-        Raises: DatabaseUnavailable.
+        Raises: DatabaseUnavailable; OutcomeUnknown when it went away while committing.
         """
-        with _unavailable():
-            return await self._machine.at_once(work, self._answer_timeout_s)
+        with _unavailable() as progress:
+
+            async def noted(tx: Tx) -> T:
+                progress.has_begun = True
+                result = await work(tx)
+                progress.is_committing = True
+                return result
+
+            return await self._machine.at_once(noted, self._answer_timeout_s)
 
     @asynccontextmanager
     async def reader(self, *, is_long: bool = False) -> AsyncIterator[Reader]:
@@ -155,16 +164,39 @@ class Database:
         await self._machine.aclose()
 
 
-class _unavailable:  # noqa: N801 - reads as a word at its two uses
-    """Turns what drivers say when the database is away, locked or shutting down into our error."""
+class _unavailable:  # noqa: N801 - reads as a word at its uses
+    """Turns what drivers say when the database is away, locked or shutting down into our error.
 
-    def __enter__(self) -> None:
-        return None
+    `has_begun`: a thread has the transaction, and may go on with it when its caller waits no longer. `is_committing`: all
+    of it was done but the commit.
+    """
+
+    def __init__(self) -> None:
+        self.has_begun = False
+        self.is_committing = False
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         is_away = isinstance(error, (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, OSError))
         if is_away or (isinstance(error, exc.DBAPIError) and error.connection_invalidated):
-            raise DatabaseUnavailable(retry_after_s=2) from error
+            is_unknown = self.is_committing or (self.has_begun and isinstance(error, TimeoutError))
+            raise (OutcomeUnknown if is_unknown else DatabaseUnavailable)(retry_after_s=2) from error
+
+
+async def again_if_unknown(work: Callable[[], Awaitable[T]]) -> T:
+    """The result of `work`, asked for once more when its first outcome is unknown: it must find what it did then.
+
+    Raises: what `work` raises; OutcomeUnknown, too, when the second try found no database at all.
+    """
+    try:
+        return await work()
+    except OutcomeUnknown as unknown:
+        try:
+            return await work()
+        except DatabaseUnavailable:
+            raise unknown from None
 
 
 def _make_file(url: URL) -> None:
