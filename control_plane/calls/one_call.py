@@ -178,7 +178,7 @@ class OneCallJobs:
         while (job := await self._jobs.find(job_id)) is not None:
             if job.error_message != CLIENT_CLOSED:
                 await self._close(who, job_id, Closing(JobStatus.FAILED, error_message=CallLost.code))
-                is_repetition = is_repetition or job.calls_total > 0
+                is_repetition = is_repetition or job.cost_nano_usd + job.unbilled_nano_usd > 0
             job_id = JobId(following_id(job.id))
         return replace(new, id=job_id, is_repetition=is_repetition)
 

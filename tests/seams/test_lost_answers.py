@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
+from control_plane import failpoints
 from control_plane.ids import CallId, new_id
 from control_plane.jobs import calls_store
 from control_plane.jobs.rules import CallStatus
@@ -16,7 +17,7 @@ from control_plane.jobs.unheard import record_of
 from control_plane.spend.writer import SpendWriter
 from tests.books import Books
 from tests.chaos.checks import rows, wrong
-from tests.house import Server, Team, call_body, config_for, serving, settings_for, write_config
+from tests.house import COST_USD, Server, Team, call_body, config_for, serving, settings_for, write_config
 from tests.provider import Provider
 from tests.seams.accounts import Accounts, metered
 from tests.seams.lossy import Lossy, lossy
@@ -73,6 +74,28 @@ async def test_whatever_is_lost_happens_once_and_is_answered(
         assert (first.status_code, again.headers["Idempotency-Replayed"]) == (200, "true")
         assert network.lost == 5
         assert await Accounts.of(team, provider) == Accounts(given=2, charged=2, at_risk=0)
+        # a job that an SDK repeats: the one before it is free, and no other
+        body = {"model": "ok", "messages": [{"role": "user", "content": "Third"}]}
+        for tries in (0, 0, 1):
+            if tries:
+                network.lose(JOB)
+            headers = {"X-Stainless-Retry-Count": str(tries), "Cache-Control": "no-store"}
+            assert (await team.http.post("/v1/chat/completions", json=body, headers=headers)).status_code == 200
+        assert await Accounts.of(team, provider) == Accounts(given=5, charged=4, at_risk=1)
+        # calls that are cut to fit a cap, and one whose answer cannot be rendered
+        job_id = await team.create_job(max_cost_usd=2 * COST_USD, on_cap="clamp")
+        for text, status in (("Fourth", 200), ("Fifth", 200)):
+            network.lose(RECORD)
+            assert (await team.call(job_id, text=text, max_tokens=1000)).status_code == status
+        await team.complete(job_id)
+        network.lose(RECORD)
+        failpoints.arm_failure("rendering")
+        try:
+            assert (await team.call(await team.create_job(), text="Sixth")).status_code == 500
+        finally:
+            failpoints.arm_failure(None)
+        assert network.lost == 9
+        assert await Accounts.of(team, provider) == Accounts(given=8, charged=6, at_risk=2)
         assert await wrong(behind.house.db) == []
     assert await rows(behind.house.db, "SELECT call_id FROM spend_logs GROUP BY call_id HAVING count(*) > 1") == []
 
@@ -101,7 +124,9 @@ async def test_who_is_told_that_nothing_was_billed_is_not_billed(
         assert (await team.http.post("/api/jobs/create", json=body, headers=headers)).status_code == 503
         network.come_back()
         async with asyncio.timeout(10):
-            while (await team.http.post("/api/jobs/create", json=body, headers=headers)).status_code != 200:
+            while (  # noqa: ASYNC110 - the server lets go of it by itself
+                await team.http.post("/api/jobs/create", json=body, headers=headers)
+            ).status_code != 200:
                 await asyncio.sleep(0.05)
         assert await wrong(behind.house.db) == []
 
