@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -75,12 +76,12 @@ async def test_whatever_is_lost_happens_once_and_is_answered(
         assert network.lost == 5
         assert await Accounts.of(team, provider) == Accounts(given=2, charged=2, at_risk=0)
         # a job that an SDK repeats: the one before it is free, and no other
-        body = {"model": "ok", "messages": [{"role": "user", "content": "Third"}]}
+        chat: Any = {"model": "ok", "messages": [{"role": "user", "content": "Third"}]}
         for tries in (0, 0, 1):
             if tries:
                 network.lose(JOB)
             headers = {"X-Stainless-Retry-Count": str(tries), "Cache-Control": "no-store"}
-            assert (await team.http.post("/v1/chat/completions", json=body, headers=headers)).status_code == 200
+            assert (await team.http.post("/v1/chat/completions", json=chat, headers=headers)).status_code == 200
         assert await Accounts.of(team, provider) == Accounts(given=5, charged=4, at_risk=1)
         # calls that are cut to fit a cap, and one whose answer cannot be rendered
         job_id = await team.create_job(max_cost_usd=2 * COST_USD, on_cap="clamp")
