@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, Self
+from uuid import UUID
 
 from control_plane.completion.events import Content
 from control_plane.completion.finish import Finish
 from control_plane.completion.fold import Message as CompletionMessage
 from control_plane.completion.fold import fold
 from control_plane.completion.usage import Usage
-from control_plane.ids import CallId, JobId, TeamId
+from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.units import NanoUsd, divide_up
 
 MILLION = 1_000_000
@@ -246,7 +247,8 @@ class PlainAnswer:
 class SpendReport:
     """What LiteLLM's callback said about one attempt at one deployment: a row of its spend log, in its words.
 
-    `request_id` is the provider's response id on success, our call id on failure, and not unique by itself.
+    `request_id` is the provider's response id on success, our call id on failure, and not unique by itself; `id` is ours,
+    made before the report is first written.
     """
 
     call_id: CallId
@@ -263,6 +265,7 @@ class SpendReport:
     is_cached: bool
     error_class: str | None
     lane: Lane = "litellm"
+    id: UUID = field(default_factory=new_id)
 
     @property
     def prompt_tokens(self) -> int:

@@ -29,9 +29,10 @@
     │       ├── ProviderOverloaded
     │       └── CallTimedOut    of a model that goes on and on             504
     └── Unavailable                  we cannot serve now                      503
-        ├── DatabaseUnavailable
-        │   └── DatabaseBusy         it answers, but what is asked for is locked
-        └── ShuttingDown
+        ├── ShuttingDown
+        └── DatabaseUnavailable
+            ├── DatabaseBusy         it answers, but what is asked for is locked
+            └── OutcomeUnknown       the answer to a COMMIT was lost
 
 The first sentence of a docstring is the default message. Messages say what was wrong and how to mend it; provider text,
 addresses and secrets stay out of them.
@@ -167,15 +168,17 @@ class JobCapReached(Forbidden):
 
 
 class AtRiskLimit(Forbidden):
-    """Too much was spent on open, failed, cancelled and expired jobs; complete jobs, or wait."""
+    """Too much is spent on open, failed, cancelled and expired jobs; complete jobs, or wait."""
 
     code = "at_risk_limit"
 
-    def __init__(self, *, at_risk_usd: float, limit_usd: float) -> None:
+    def __init__(self, *, at_risk_usd: float, running_usd: float, limit_usd: float) -> None:
         super().__init__(
-            f"The team's open and unbilled jobs have cost {at_risk_usd:.4f} USD of provider spend; its limit is "
-            f"{limit_usd:.4f} USD. Complete open jobs, or wait until failed ones are older.",
+            f"The team's open and unbilled jobs put {at_risk_usd:.4f} USD of provider spend at risk, {running_usd:.4f} USD "
+            f"of it the worst case of running calls; its limit is {limit_usd:.4f} USD. Complete open jobs, wait for running "
+            "calls, or wait until failed jobs are older.",
             at_risk_usd=at_risk_usd,
+            running_usd=running_usd,
             at_risk_limit_usd=limit_usd,
         )
 
@@ -281,12 +284,12 @@ class TeamHasHistory(Conflict):
 
 
 class IdempotencyInFlight(Conflict):
-    """The first request with this Idempotency-Key is still running. Ask again in a moment."""
+    """The first request with this Idempotency-Key is still running. Ask again when Retry-After says."""
 
     code = "idempotency_in_flight"
 
-    def __init__(self) -> None:
-        super().__init__(retry_after_s=1)
+    def __init__(self, *, retry_after_s: float) -> None:
+        super().__init__(retry_after_s=retry_after_s)
 
 
 class IdempotencyAnswerSecret(Conflict):
@@ -489,6 +492,13 @@ class DatabaseBusy(DatabaseUnavailable):
     """The database answers, but rows that this needs were locked for too long. Nothing was done; try again."""
 
     code = "database_busy"
+
+
+class OutcomeUnknown(DatabaseUnavailable):
+    """The database cannot be reached right now. Try again.
+
+    It went away while a transaction was committed: it may have happened. What is written again must find out.
+    """
 
 
 class ShuttingDown(Unavailable):

@@ -38,16 +38,17 @@ def _derived(before: UUID, what: bytes) -> UUID:
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What a request makes, by the id it will have. `is_retaken`: it may exist already, made by a request that failed or
-    whose process died; `is_unheard`: it died, and its client heard no answer.
+    whose process died; `is_unheard`: it died, and its client heard no answer. `is_claimed`: it has an idempotency key.
     """
 
     id: UUID
     is_retaken: bool = False
     is_unheard: bool = False
+    is_claimed: bool = False
 
     def part(self, number: int) -> "Subject":
         """Something the request makes beside it, such as an earlier call in the same job."""
-        return Subject(_derived(self.id, number.to_bytes(4)), self.is_retaken, self.is_unheard)
+        return Subject(_derived(self.id, number.to_bytes(4)), self.is_retaken, self.is_unheard, self.is_claimed)
 
 
 def new_id() -> UUID:

@@ -96,7 +96,7 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
             metrics = Metrics()
             garbage = GarbageByBytes()
             traces = traces_to(settings.otlp_endpoint, worker_id=worker_id)
-            risk = RiskPolicy(nano_usd(settings.at_risk_limit_usd), timedelta(hours=settings.at_risk_window_h))
+            risk = _risk_policy(settings)
             writer = SpendWriter(
                 db,
                 worker_id,
@@ -269,6 +269,11 @@ def _sweepers(house: House, jobs: JobService) -> Mapping[str, Sweeper]:
 def _bounds(settings: Settings) -> AnswerBounds:
     """Of every call and answer."""
     return AnswerBounds(settings.call_timeout_s, settings.stall_timeout_s, settings.max_answer_bytes)
+
+
+def _risk_policy(settings: Settings) -> RiskPolicy:
+    limit = None if settings.at_risk_limit_usd is None else nano_usd(settings.at_risk_limit_usd)
+    return RiskPolicy(limit, timedelta(hours=settings.at_risk_window_h))
 
 
 def proxy_of(settings: Settings, catalog: Catalog) -> Proxy | None:

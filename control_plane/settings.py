@@ -135,10 +135,11 @@ class Settings(BaseSettings):
         default=False,
         description="Refuse model groups with a model whose price nobody knows, instead of marking calls.",
     )
-    at_risk_limit_usd: float = Field(
-        default=100.0,
+    at_risk_limit_usd: float | None = Field(
+        default=None,
         gt=0,
-        description="Provider cost of open and unbilled jobs at which a team's calls are refused; a team may differ.",
+        description="Provider cost of running calls, open and unbilled jobs at which a team's calls are refused; a team may "
+        "differ. Unset: what its remaining credits are worth (credits_per_dollar), and 5 at least.",
     )
     at_risk_window_h: int = Field(default=24, gt=0, description="How long an unbilled job counts as at risk, in hours.")
     spend_log_retention_days: int = Field(

@@ -1,6 +1,6 @@
 """What the administrator does with organizations and teams; `keys` and `access` hold the rest. One transaction each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -36,7 +36,7 @@ from control_plane.jobs.days_store import UsageOfType
 from control_plane.model_groups import store as groups_store
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.names import is_name
-from control_plane.storage.database import Database, Reader, Tx
+from control_plane.storage.database import Database, Reader, Tx, again_if_unknown
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.models import Organization, Team
 from control_plane.tenants.principal import Principal
@@ -115,8 +115,9 @@ class AdministrationService:
                 balance = await self._post(tx, who, new.team_id, grant, reason="allocated when the team was created")
             await groups_store.replace_grants(tx, new.team_id, new.model_groups, team.created_at)
             issued = await add_key(tx, new.team_id, new.key, now=team.created_at)
+            risk = (await self._risks(tx, [new.team_id]))[new.team_id]
         self._groups.forget()
-        return NewTeamView(view_of(catalog, team, balance, grants, self._risk_of(team, 0)), issued)
+        return NewTeamView(view_of(catalog, team, balance, grants, risk), issued)
 
     async def list_teams(
         self,
@@ -218,17 +219,33 @@ class AdministrationService:
         ref: UUID | None = None,
     ) -> Balance:
         """Gives back what a job was charged (None: all that is left), or part of it: once, or with `force` again, never
-        more than it was charged. The same `ref` refunds once.
+        more than it was charged. The same `ref` refunds once, also when the answer to its commit is lost.
 
         Raises: JobNotFound (also another team's job), Conflict above what is left of the charge, AlreadyExists.
         """
         who.may_administer()
+        known = ref or new_id()
+        return await again_if_unknown(
+            lambda: self._refund_job(who, team_id, job_id, credits_, reason=reason, force=force, ref=known)
+        )
+
+    async def _refund_job(
+        self,
+        who: Principal,
+        team_id: TeamId,
+        job_id: JobId,
+        credits_: int | None,
+        *,
+        reason: str,
+        force: bool,
+        ref: UUID,
+    ) -> Balance:
         async with self._db.transaction() as tx:
             job = await jobs_store.find(tx, job_id)
             if job is None or job.team_id != team_id:
                 raise JobNotFound
             balance = await credits_store.lock_balance(tx, team_id)
-            if ref is not None and balance is not None and await credits_store.has_entry_with_id(tx, ref):
+            if balance is not None and await credits_store.has_entry_with_id(tx, ref):
                 return balance
             before = await credits_store.list_refunds(tx, str(job_id))
             if before and not force:
@@ -264,10 +281,6 @@ class AdministrationService:
             tx, team_id, movement, ref=ref, now=self._clock(), actor=who.actor, reason=reason
         )
 
-    def _risk_of(self, team: Team, cost: int) -> Risk:
-        own = team.at_risk_limit_nano_usd
-        return Risk(cost, self._risk.limit if own is None else own)
-
     async def _lock(self, tx: Tx, who: Principal, team_id: TeamId) -> Team:
         who.may_administer()
         team = await store.lock_team(tx, team_id) if is_name(team_id) else None
@@ -284,12 +297,15 @@ class AdministrationService:
         team_ids = [TeamId(team.id) for team in teams]
         balances = await credits_store.find_balances(reader, team_ids)
         grants = await store.find_grants(reader, team_ids)
-        at_risk = await risk_store.at_risk(reader, team_ids, since=self._risk.since(self._clock()))
+        risks = await self._risks(reader, team_ids)
         views = []
         for team, team_id in zip(teams, team_ids, strict=True):
-            risk = self._risk_of(team, at_risk[team_id])
-            views.append(view_of(self._groups.catalog, team, balances[team_id], grants[team_id], risk))
+            views.append(view_of(self._groups.catalog, team, balances[team_id], grants[team_id], risks[team_id]))
         return views
+
+    async def _risks(self, reader: Reader, team_ids: Sequence[TeamId]) -> Mapping[TeamId, Risk]:
+        found = await risk_store.find_risks(reader, team_ids, since=self._risk.since(self._clock()))
+        return {team_id: Risk(risk.total, self._risk.limit_of(risk)) for team_id, risk in found.items()}
 
 
 async def _organization(reader: Reader, organization_id: OrganizationId) -> Organization:

@@ -14,7 +14,7 @@ from control_plane.api.sse import KEEP_ALIVE, SseResponse
 from control_plane.errors import IdempotencyAnswerSecret, Refused, Unprocessable
 from control_plane.house import House
 from control_plane.idempotency.service import Claim, KeptAnswer, Undone
-from control_plane.ids import Subject, new_id
+from control_plane.ids import CallId, Subject, new_id, parse_id
 from control_plane.tenants.principal import Principal
 
 HEADER = "idempotency-key"
@@ -30,22 +30,25 @@ Handler = Callable[[Request], Awaitable[Response]]
 async def subject(request: Request) -> Subject:
     """A new id, or that of the request's idempotency key."""
     claim: Claim | None = getattr(request.state, "claim", None)
-    return Subject(new_id()) if claim is None else Subject(claim.subject_id, claim.is_retaken, claim.is_unheard)
+    if claim is None:
+        return Subject(new_id())
+    return Subject(claim.subject_id, claim.is_retaken, claim.is_unheard, is_claimed=True)
 
 
 NewSubject = Annotated[Subject, Depends(subject)]
 
 
 async def answer_once(request: Request, who: Principal, handle: Handler, *, has_secret: bool) -> Response:
-    """The answer to a POST with a key: that of the first request, if there was one.
+    """The answer to a POST with an idempotency key: that of the first request of the same virtual key, if there was one.
 
     `has_secret`: the answer shows something that is shown once, and is not kept.
-    Raises: IdempotencyInFlight, IdempotencyKeyReused, IdempotencyAnswerSecret, Unprocessable; what the handler raises.
+    Raises: IdempotencyInFlight, IdempotencyKeyReused, IdempotencyAnswerSecret, Unprocessable; ModelGroupNotAllowed and
+    TeamSuspended, when what was answered is not the key's to use any more; what the handler raises.
     """
     house = house_of(request)
-    scope = "admin" if who.team_id is None else f"team:{who.team_id}"
-    found = await house.idempotency.claim(scope, _key(request), _fingerprint(request, await request.body()))
+    found = await house.idempotency.claim(_scope(who), _key(request), _fingerprint(request, await request.body()))
     if isinstance(found, KeptAnswer):
+        await _check_still_allowed(house, who, found)
         return _again(found)
     request.state.claim = found
     pending = _Pending(house, found, has_secret=has_secret)
@@ -61,6 +64,21 @@ async def answer_once(request: Request, who: Principal, handle: Handler, *, has_
         return _KeptStream(response, pending)
     await pending.keep(response, response.body)
     return response
+
+
+def _scope(who: Principal) -> str:
+    """Whose idempotency keys these are: another virtual key of the team may be allowed less."""
+    return "admin" if who.team_id is None else f"team:{who.team_id}:{who.key_id}"
+
+
+async def _check_still_allowed(house: House, who: Principal, kept: KeptAnswer) -> None:
+    """An answer of a model is given again to who may use its model group, as an answer that is made. Raises: Forbidden."""
+    call_id = parse_id(kept.headers.get("x-call-id", ""))
+    if who.team_id is None or call_id is None:
+        return
+    group = await house.jobs.find_model_group(CallId(call_id))
+    if group is not None and group in house.groups.catalog.groups:
+        await house.groups.choose(who, group, ())
 
 
 def _key(request: Request) -> str:

@@ -45,6 +45,7 @@ async def create(body: wire.CreateJob, who: Caller, house: House, subject: NewSu
         ttl=timedelta(seconds=body.ttl_seconds or house.settings.job_ttl_s),
         caps=_caps(body),
         id=JobId(subject.id),
+        is_claimed=subject.is_claimed,
     )
     job = await house.jobs.create(who, new)
     return rendered(
@@ -131,6 +132,7 @@ def _new_one_call_job(body: wire.CreateAndCall, who: Principal, subject: Subject
         id=JobId(subject.id),
         is_retaken=subject.is_retaken,
         is_unheard=subject.is_unheard,
+        is_claimed=subject.is_claimed,
     )
 
 

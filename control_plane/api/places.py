@@ -72,6 +72,7 @@ class JobHeaders:
             id=JobId(self.subject.id),
             is_retaken=self.subject.is_retaken,
             is_unheard=self.subject.is_unheard,
+            is_claimed=self.subject.is_claimed,
             fingerprint=self.fingerprint,
             is_repeated=self.is_repeated,
         )

@@ -120,7 +120,7 @@ class InFlight:
 
 class LiveCall:
     """One call in flight. `latency_ms` runs from the intent to the record; `permit` is settled with it, and
-    `gateway` left. `is_cached`: its answer is one that was given before.
+    `gateway` left. `is_cached`: its answer is one that was given before; `takes_kept`: whether it may be.
     """
 
     def __init__(  # noqa: PLR0913 - all that has to be done when it ends
@@ -135,7 +135,9 @@ class LiveCall:
         clock: Clock,
         traces: Traces,
         in_flight: "InFlight",
+        takes_kept: bool = True,
     ) -> None:
+        self.takes_kept = takes_kept
         self.is_cached = False
         self.intent = intent
         self.to_provider = to_provider

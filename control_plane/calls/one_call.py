@@ -141,10 +141,12 @@ class OneCallJobs:
         while True:
             await asyncio.sleep(RETRY_S)
             await self._retry()
+            await self._jobs.withdraw()
 
     async def drain(self) -> None:
         """Tries what is left a last time."""
         await self._retry()
+        await self._jobs.withdraw()
         for job_id in self._kept:
             log.error("job_left_open", extra={"job_id": str(job_id)})
 
@@ -176,17 +178,19 @@ class OneCallJobs:
                 log.warning("job_not_closed", extra={"job_id": str(job_id), "reason": error.code})
             self._kept.pop(job_id, None)
 
-    async def _unused(self, who: Principal, job_id: JobId) -> JobId:
-        """An id for a job that is made again, because the first failed or its answer was lost with its server.
+    async def _made_again(self, who: Principal, new: NewJob, job_id: JobId) -> NewJob:
+        """The job under an id of its own, because the first failed or its answer was lost with its server.
 
         What the first was charged is refunded: its client never heard the answer, and pays for the one it hears. Only who
         left a stream has heard some of it, and pays for that, too (D11).
         """
+        is_repetition = False
         while (job := await self._jobs.find(job_id)) is not None:
             if job.error_message != CLIENT_CLOSED:
                 await self._close(self._jobs, who, job_id, Closing(JobStatus.FAILED, error_message=CallLost.code))
+                is_repetition = is_repetition or job.cost_nano_usd + job.unbilled_nano_usd > 0
             job_id = JobId(following_id(job.id))
-        return job_id
+        return replace(new, id=job_id, is_repetition=is_repetition)
 
     async def _create(self, who: Principal, new: NewJob, order: CallOrder) -> tuple[JobId, CallOrder]:
         """A job whose id we know: a client that leaves between the two would leave it open. And the order as admitted.
@@ -197,9 +201,7 @@ class OneCallJobs:
         order = await self._calls.admit(who, order)
         try:
             if new.is_retaken and new.id is not None:
-                new = replace(new, id=await self._unused(who, new.id))
-            if new.is_repeated and new.fingerprint is not None:
-                await self._to_its_end(self._jobs.give_up_unheard(who, new.fingerprint))
+                new = await self._made_again(who, new, new.id)
             return JobId((await self._to_its_end(self._jobs.create(who, new))).id), order
         except BaseException:
             await self._give_back(order)

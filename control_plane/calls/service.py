@@ -26,6 +26,7 @@ from control_plane.errors import EndpointUnsupported, ShuttingDown, UnpricedRefu
 from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream
 from control_plane.ids import CallId, JobId, Subject, new_id
+from control_plane.jobs.admission import Repetition
 from control_plane.jobs.rules import CallStatus, Intent
 from control_plane.jobs.service import JobService
 from control_plane.limits.rules import likely_tokens
@@ -245,7 +246,8 @@ class CallService:
             permit = permit or await self._permit(who, decided)
             with self._traces.room("files", job_id=job_id):
                 request = await self._files.inlined(decided.request, decided.target.models, team=who.team())
-            call_id = await self._id_of(order)
+            repetition = await self._repetition(order)
+            call_id = repetition.call_id
             intent = Intent(
                 call_id=call_id,
                 job_id=job_id,
@@ -260,6 +262,7 @@ class CallService:
             )
             to_provider = ProviderCall(call_id, job_id, who.team(), decided.target.models, request)
             live = await self.in_flight.to_its_end(self._admit(decided, intent, to_provider, permit))
+            live.takes_kept = live.takes_kept and repetition.takes_kept
         except BaseException:
             if gateway is not None:
                 gateway.leave()
@@ -288,12 +291,12 @@ class CallService:
             raise UnpricedRefused
         return _Decided(target, gateway, request, demand)
 
-    async def _id_of(self, order: CallOrder) -> CallId:
+    async def _repetition(self, order: CallOrder) -> Repetition:
         if order.subject is None:
-            return CallId(new_id())
+            return Repetition(CallId(new_id()), takes_kept=True)
         if not order.subject.is_retaken:
-            return CallId(order.subject.id)
-        return await self.in_flight.to_its_end(self._writer.id_for_repetition(order.subject))
+            return Repetition(CallId(order.subject.id), takes_kept=True)
+        return await self.in_flight.to_its_end(self._writer.repetition(order.subject))
 
     async def _permit(self, who: Principal, decided: _Decided) -> Permit:
         asked = decided.request.parameters if isinstance(decided.request, ChatRequest) else {}
@@ -318,11 +321,16 @@ class CallService:
             clock=self._clock,
             traces=self._traces,
             in_flight=self.in_flight,
+            takes_kept=opened.takes_kept,
         )
 
     def _slot(self, form: Form[K], live: LiveCall, policy: CachePolicy, order: CallOrder) -> Slot[K]:
-        group = live.intent.model_group
-        return self._cache.slot(form, live.to_provider, group=group, policy=policy, freshness=order.freshness)
+        freshness = order.freshness
+        if not live.takes_kept:
+            freshness = replace(freshness, takes_kept=False)
+        return self._cache.slot(
+            form, live.to_provider, group=live.intent.model_group, policy=policy, freshness=freshness
+        )
 
     async def _kept_or_new(
         self,

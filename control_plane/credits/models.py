@@ -16,7 +16,7 @@ class CreditBalance(SQLModel, table=True):
 
     `available` may fall below zero only when a finished job cost more than was held for it (D6); then nothing more
     can be held. `entries` numbers the team's ledger without gaps. `open_cost_nano_usd` is what the calls of open jobs
-    have cost so far: a part of what is at risk. Crossing `low_balance_threshold` downwards writes an event.
+    have cost so far and `open_worst_nano_usd` what running calls may cost at most: parts of what is at risk. Crossing `low_balance_threshold` downwards writes an event.
     """
 
     __tablename__ = "credit_balances"
@@ -32,6 +32,7 @@ class CreditBalance(SQLModel, table=True):
     held: int = Field(sa_type=BigInteger)
     entries: int = Field(sa_type=BigInteger)
     open_cost_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
+    open_worst_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
     low_balance_threshold: int | None = Field(default=None, sa_type=BigInteger)
 
 

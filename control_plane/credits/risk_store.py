@@ -1,44 +1,71 @@
-"""SQL of what is at risk: the provider cost of open jobs, and of jobs that were closed and charged nothing (D11)."""
+"""SQL of what is at risk: the provider cost of open jobs, the worst case of running calls, and what closed jobs have cost
+without a charge (D11, D55).
+"""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
-from sqlalchemy import Executable, bindparam, func, select, update
+from sqlalchemy import BigInteger, Executable, bindparam, func, select, update
 from sqlmodel import col
 
 from control_plane.credits.models import CreditBalance, UnbilledCost
 from control_plane.ids import TeamId
+from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import one_or_many
 from control_plane.storage.upsert import upsert
+from control_plane.tenants.models import Team
 
 
-async def lock_balances(tx: Tx, team_ids: Collection[TeamId]) -> None:
-    """Takes the balances' rows in the order of their teams, as every server does, so that no two wait for each other
-    (D16). One team needs no order, and on SQLite there is one writer.
+@dataclass(frozen=True, slots=True)
+class TeamRisk:
+    """What a team has at risk, in nano-USD, and what its limit follows from. `own_limit`: None where it has none.
+
+    `cost`: of open jobs and of closed ones that were not charged for it; `worst`: what running calls may cost at most.
+    `credits_remaining`: what the team has not used.
     """
-    if len(team_ids) > 1 and tx.dialect.name != "sqlite":
+
+    cost: int
+    worst: int
+    own_limit: int | None
+    credits_remaining: int
+    credits_per_dollar: int
+
+    @property
+    def total(self) -> int:
+        """All that is at risk."""
+        return self.cost + self.worst
+
+
+async def lock_balances(tx: Tx, team_ids: Collection[TeamId], *, even_one: bool = False) -> None:
+    """Takes the balances' rows in the order of their teams, as every server does, so that no two wait for each other
+    (D16). One team needs no order (`even_one`: but is to be read before it is written), and on SQLite there is one writer.
+    """
+    if (len(team_ids) > 1 or (even_one and team_ids)) and tx.dialect.name != "sqlite":
         await tx.execute(_lock(), {"teams": list(team_ids)})
 
 
-async def add_open_costs(tx: Tx, costs: Mapping[TeamId, int]) -> None:
-    """Adds what calls of open jobs have cost (nano-USD). From here on the teams' balances are locked."""
-    rows = [{"team": team_id, "cost": costs[team_id]} for team_id in sorted(costs)]
+async def add_open_costs(tx: Tx, costs: Mapping[TeamId, int], worst: Mapping[TeamId, int] | None = None) -> None:
+    """Adds what calls of open jobs have cost, and what running calls may cost (nano-USD). From here on the teams' balances
+    are locked.
+    """
+    rows = [{"team": team, "cost": costs[team], "worst": (worst or {}).get(team, 0)} for team in sorted(costs)]
     await tx.execute(_add_open(), one_or_many(rows))
 
 
-async def close_costs(tx: Tx, team_id: TeamId, cost: int, *, unbilled_at: datetime | None) -> None:
-    """A job was closed: its cost is no longer that of an open job. `unbilled_at`: when it was closed for nothing."""
-    if not cost:
-        return
-    await tx.execute(_add_open(), {"team": team_id, "cost": -cost})
-    if unbilled_at is not None:
-        await add_unbilled_cost(tx, team_id, cost, at=unbilled_at)
+async def close_costs(tx: Tx, team_id: TeamId, cost: int, *, unbilled: int, at: datetime) -> None:
+    """A job was closed: its cost is no longer that of an open job. `unbilled`: as much of it as is not paid by a charge."""
+    if cost:
+        await tx.execute(_add_open(), {"team": team_id, "cost": -cost, "worst": 0})
+        await add_unbilled_cost(tx, team_id, unbilled, at=at)
 
 
 async def add_unbilled_cost(tx: Tx, team_id: TeamId, cost: int, *, at: datetime) -> None:
-    """What a job has cost that is charged nothing, or not any more. The team's balance is locked."""
+    """What calls have cost that are not paid by a charge, or not any more. The team's balance is locked."""
+    if not cost:
+        return
     hour = at.replace(minute=0, second=0, microsecond=0)
     added = upsert(tx.dialect.name, UnbilledCost)
     statement = added.on_conflict_do_update(
@@ -48,20 +75,19 @@ async def add_unbilled_cost(tx: Tx, team_id: TeamId, cost: int, *, at: datetime)
     await tx.execute(statement, {"team_id": team_id, "hour": hour, "cost_nano_usd": cost})
 
 
-async def at_risk(reader: Reader, team_ids: Collection[TeamId], *, since: datetime) -> Mapping[TeamId, int]:
-    """What each team has at risk, in nano-USD; hours from `since` on count."""
-    open_costs = select(col(CreditBalance.team_id), col(CreditBalance.open_cost_nano_usd)).where(
-        col(CreditBalance.team_id).in_(team_ids)
-    )
-    unbilled = (
-        select(col(UnbilledCost.team_id), func.sum(col(UnbilledCost.cost_nano_usd)).label("cost"))
-        .where(col(UnbilledCost.team_id).in_(team_ids), col(UnbilledCost.hour) > since)
-        .group_by(col(UnbilledCost.team_id))
-    )
-    risks = {TeamId(row.team_id): int(row.open_cost_nano_usd) for row in await reader.execute(open_costs)}
-    for row in await reader.execute(unbilled):
-        risks[TeamId(row.team_id)] += int(row.cost)
-    return risks
+async def find_risks(reader: Reader, team_ids: Collection[TeamId], *, since: datetime) -> Mapping[TeamId, TeamRisk]:
+    """What each team has at risk; unbilled cost of hours from `since` on counts. Exact where the balances are locked."""
+    rows = await reader.execute(_find_risks(), {"teams": list(team_ids), "since": since})
+    return {
+        TeamId(row.team_id): TeamRisk(
+            cost=row.open_cost_nano_usd + int(row.unbilled),
+            worst=row.open_worst_nano_usd,
+            own_limit=row.at_risk_limit_nano_usd,
+            credits_remaining=row.available + row.held,
+            credits_per_dollar=row.credits_per_dollar,
+        )
+        for row in rows
+    }
 
 
 @cache
@@ -75,5 +101,30 @@ def _add_open() -> Executable:
     return (
         update(CreditBalance)
         .where(col(CreditBalance.team_id) == bindparam("team"))
-        .values(open_cost_nano_usd=CreditBalance.open_cost_nano_usd + bindparam("cost"))
+        .values(
+            open_cost_nano_usd=CreditBalance.open_cost_nano_usd + bindparam("cost", type_=BigInteger()),
+            open_worst_nano_usd=CreditBalance.open_worst_nano_usd + bindparam("worst", type_=BigInteger()),
+        )
+    )
+
+
+@cache
+def _find_risks() -> Executable:
+    team = col(CreditBalance.team_id)
+    unbilled = select(func.coalesce(func.sum(col(UnbilledCost.cost_nano_usd)), 0)).where(
+        col(UnbilledCost.team_id) == team, col(UnbilledCost.hour) > bindparam("since", type_=UtcDateTime)
+    )
+    return (
+        select(
+            team,
+            col(CreditBalance.available),
+            col(CreditBalance.held),
+            col(CreditBalance.open_cost_nano_usd),
+            col(CreditBalance.open_worst_nano_usd),
+            col(Team.at_risk_limit_nano_usd),
+            col(Team.credits_per_dollar),
+            unbilled.correlate(CreditBalance).scalar_subquery().label("unbilled"),
+        )
+        .join(Team, col(Team.id) == team)
+        .where(team.in_(bindparam("teams", expanding=True)))
     )

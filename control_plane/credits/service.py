@@ -13,7 +13,7 @@ from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.store import Balance
 from control_plane.errors import DatabaseUnavailable, TeamNotFound, Unprocessable
 from control_plane.ids import TeamId, new_id
-from control_plane.storage.database import Database
+from control_plane.storage.database import Database, again_if_unknown
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
 
@@ -166,20 +166,20 @@ class CreditService:
         ref: UUID | None,
         terms: Terms = store.FOREVER,
     ) -> Balance:
+        """Once, also when the answer to its commit is lost: the movement has its id before the first try."""
         who.may_administer()
-        async with self._db.transaction() as tx:
-            await tenants_store.get_team(tx, team_id)
-            balance = await store.lock_balance(tx, team_id)
-            await tenants_store.get_team(tx, team_id)  # that of a team deleted a moment ago is still there
-            if ref is not None and balance is not None and await store.has_entry(tx, movement.kind, str(ref)):
-                return balance
-            return await store.post(
-                tx,
-                team_id,
-                movement,
-                ref=str(ref or new_id()),
-                now=self._clock(),
-                actor=who.actor,
-                reason=reason,
-                terms=terms,
-            )
+        known = str(ref or new_id())
+
+        async def write() -> Balance:
+            async with self._db.transaction() as tx:
+                await tenants_store.get_team(tx, team_id)
+                balance = await store.lock_balance(tx, team_id)
+                await tenants_store.get_team(tx, team_id)  # that of a team deleted a moment ago is still there
+                if balance is not None and await store.has_entry(tx, movement.kind, known):
+                    return balance
+                now = self._clock()
+                return await store.post(
+                    tx, team_id, movement, ref=known, now=now, actor=who.actor, reason=reason, terms=terms
+                )
+
+        return await again_if_unknown(write)

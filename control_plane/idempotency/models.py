@@ -11,10 +11,11 @@ from control_plane.storage.columns import UtcDateTime
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """A key a client sent along. `scope` is its team, or the administrator. Without a `status` the first is running.
+    """A key a client sent along. `scope` is its virtual key, or the administrator. Without a `status` the first is running.
 
     `fingerprint` is the hash of route and body: the same key with another is a mistake. `subject_id` is the id that
-    what the request makes will have, so that a request taken up again after a crash makes nothing twice.
+    what the request makes will have, so that a request taken up again after a crash makes nothing twice. `claim_id`: of the
+    one that does it now; who had it before changes nothing any more.
     """
 
     __tablename__ = "idempotency_keys"
@@ -24,6 +25,7 @@ class IdempotencyKey(SQLModel, table=True):
     fingerprint: str
     subject_id: UUID
     worker_id: UUID
+    claim_id: UUID | None = None
     status: int | None
     headers: dict[str, Any] | None = Field(sa_column=Column(JSON, nullable=True))
     body: bytes | None

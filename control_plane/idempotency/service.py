@@ -13,15 +13,16 @@ from datetime import timedelta
 from enum import Enum
 from uuid import UUID
 
+from control_plane.calls.heartbeat import HEARTBEATS
 from control_plane.calls.lease import LEASE
 from control_plane.clock import Clock
-from control_plane.errors import DatabaseUnavailable, IdempotencyInFlight, IdempotencyKeyReused
+from control_plane.errors import DatabaseUnavailable, IdempotencyInFlight, IdempotencyKeyReused, OutcomeUnknown
 from control_plane.idempotency import store
 from control_plane.idempotency.models import IdempotencyKey
 from control_plane.ids import new_id
 from control_plane.jobs import workers_store
-from control_plane.storage.database import Database
-from control_plane.storage.tx import database_now
+from control_plane.storage.database import Database, again_if_unknown
+from control_plane.storage.tx import Tx, database_now
 
 log = logging.getLogger(__name__)
 
@@ -32,15 +33,22 @@ RETRY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A request to be done now. `row` is the key as it was found. `is_retaken`: some of it may have been done before."""
+    """A request to be done now. `row`: the key as it stands while it is done; `before`: as it was found, where some of the
+    request may have been done before.
+    """
 
     row: IdempotencyKey
-    is_retaken: bool = False
+    before: IdempotencyKey | None = None
+
+    @property
+    def is_retaken(self) -> bool:
+        """Whether some of it may have been done before."""
+        return self.before is not None
 
     @property
     def is_unheard(self) -> bool:
         """Whether the process died that did it before: its client heard nothing."""
-        return self.is_retaken and self.row.worker_id != store.NOBODY
+        return self.before is not None and self.before.worker_id != store.NOBODY
 
     @property
     def subject_id(self) -> UUID:
@@ -61,7 +69,7 @@ class Undone(Enum):
     """How a request ended that has no answer to keep."""
 
     NOTHING = "nothing"
-    """It was refused: nothing was done, and the key is as if it had never been used."""
+    """It was refused: nothing was done, and the key is as it was before."""
     UNKNOWN = "unknown"
     """It failed: some of it may have been done. The next with its key takes it up, as one that a dead process left."""
 
@@ -92,7 +100,8 @@ class IdempotencyService:
     async def claim(self, scope: str, key: str, fingerprint: str) -> Claim | KeptAnswer:
         """The request is the caller's to do, or was done before.
 
-        Raises: IdempotencyInFlight while the first is running, IdempotencyKeyReused for another request with this key.
+        Raises: IdempotencyInFlight while the first is running, IdempotencyKeyReused for another request with this key;
+        DatabaseUnavailable, and then, should it be the caller's all the same, it is let go when the database is back.
         """
         now = self._clock()
         new = IdempotencyKey(
@@ -101,27 +110,50 @@ class IdempotencyService:
             fingerprint=fingerprint,
             subject_id=new_id(),
             worker_id=self._worker_id,
+            claim_id=new_id(),
             status=None,
             headers=None,
             body=None,
             created_at=now,
             expires_at=now + KEPT_FOR,
         )
+        tried = [Claim(new)]
+        try:
+            return await again_if_unknown(lambda: self._claim(new, tried))
+        except OutcomeUnknown:
+            self._unkept.extend((claim, Undone.NOTHING) for claim in tried)
+            raise
+
+    async def _claim(self, new: IdempotencyKey, tried: list[Claim]) -> Claim | KeptAnswer:
+        """`tried`: the claims whose outcome is unknown, if this one's becomes so."""
         async with self._db.transaction() as tx:
             if await store.claim(tx, new):
                 return Claim(new)
-            row = await store.find(tx, scope, key)
+            row = await store.find(tx, new.scope, new.key)
             if row is None:  # released this moment
-                raise IdempotencyInFlight
-            if row.fingerprint != fingerprint:
+                raise IdempotencyInFlight(retry_after_s=1)
+            if row.fingerprint != new.fingerprint:
                 raise IdempotencyKeyReused
             if row.status is not None:
                 return KeptAnswer(row.status, row.headers or {}, row.body)
-            since = await database_now(tx, self._clock) - self._lease
-            is_running = await workers_store.is_alive(tx, row.worker_id, since=since)
-            if is_running or not await store.take_over(tx, row, self._worker_id):
-                raise IdempotencyInFlight
-            return Claim(row, is_retaken=True)
+            if row.claim_id == new.claim_id:  # ours, and the answer to its commit was lost
+                return next(claim for claim in tried if claim.subject_id == row.subject_id)
+            await self._check_is_left(tx, row)
+            taken = IdempotencyKey(**{**row.model_dump(), "worker_id": new.worker_id, "claim_id": new.claim_id})
+            tried.append(Claim(taken, before=row))
+            if not await store.take_over(tx, row, new.worker_id, taken.claim_id or new_id()):
+                raise IdempotencyInFlight(retry_after_s=1)
+            return tried[-1]
+
+    async def _check_is_left(self, tx: Tx, row: IdempotencyKey) -> None:
+        """Raises: IdempotencyInFlight while the process that does the request lives, as far as it has said; with when to
+        ask again: in a moment, or when its lease is over.
+        """
+        seen_at = await workers_store.last_seen(tx, row.worker_id)
+        now = await database_now(tx, self._clock)
+        if seen_at is not None and seen_at + self._lease > now:
+            is_silent = seen_at + 2 * self._lease / HEARTBEATS < now
+            raise IdempotencyInFlight(retry_after_s=(seen_at + self._lease - now).total_seconds() if is_silent else 1)
 
     async def settle(self, claim: Claim, outcome: Outcome) -> None:
         """Keeps the answer of a request that was done, or lets the next one with its key begin."""
@@ -150,10 +182,15 @@ class IdempotencyService:
                     return
 
     async def _write(self, db: Database, claim: Claim, outcome: Outcome) -> None:
+        row, before = claim.row, claim.before
         async with db.transaction() as tx:
-            if outcome is Undone.NOTHING:
-                await store.release(tx, claim.row)
-            elif outcome is Undone.UNKNOWN:
-                await store.let_go(tx, claim.row)
+            if isinstance(outcome, KeptAnswer):
+                kept = outcome
+                if not await store.keep(tx, row, status=kept.status, headers=dict(kept.headers), body=kept.body):
+                    log.warning("idempotency_claim_lost", extra={"subject_id": str(claim.subject_id)})
+            elif before is not None and (outcome is Undone.NOTHING or claim.is_unheard):
+                await store.let_go(tx, row, before.worker_id, before.claim_id)  # what was done before is still there
+            elif outcome is Undone.NOTHING:
+                await store.release(tx, row)
             else:
-                await store.keep(tx, claim.row, status=outcome.status, headers=dict(outcome.headers), body=outcome.body)
+                await store.let_go(tx, row, store.NOBODY, None)

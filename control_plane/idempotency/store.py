@@ -32,33 +32,32 @@ async def find(reader: Reader, scope: str, key: str) -> IdempotencyKey | None:
     return one(IdempotencyKey, await reader.execute(statement))
 
 
-async def take_over(tx: Tx, row: IdempotencyKey, worker_id: UUID) -> bool:
+async def take_over(tx: Tx, row: IdempotencyKey, worker_id: UUID, claim_id: UUID) -> bool:
     """Whether this process goes on with a request that a dead one left; of several one does."""
     statement = (
         update(IdempotencyKey)
-        .where(*_is(row), col(IdempotencyKey.worker_id) == row.worker_id, col(IdempotencyKey.status).is_(None))
-        .values(worker_id=worker_id)
+        .where(*_is(row))
+        .values(worker_id=worker_id, claim_id=claim_id)
         .returning(col(IdempotencyKey.key))
     )
     return (await tx.execute(statement)).first() is not None
 
 
-async def keep(tx: Tx, row: IdempotencyKey, *, status: int, headers: dict[str, str], body: bytes | None) -> None:
-    """Keeps the answer to a claimed request."""
+async def keep(tx: Tx, row: IdempotencyKey, *, status: int, headers: dict[str, str], body: bytes | None) -> bool:
+    """Keeps the answer to a claimed request; False: it is another's by now."""
     values: dict[str, Any] = {"status": status, "headers": headers, "body": body}
-    await tx.execute(update(IdempotencyKey).where(*_is(row)).values(values))
+    statement = update(IdempotencyKey).where(*_is(row)).values(values).returning(col(IdempotencyKey.key))
+    return (await tx.execute(statement)).first() is not None
 
 
 async def release(tx: Tx, row: IdempotencyKey) -> None:
     """Forgets a claimed request that came to nothing."""
-    await tx.execute(delete(IdempotencyKey).where(*_is(row), col(IdempotencyKey.status).is_(None)))
+    await tx.execute(delete(IdempotencyKey).where(*_is(row)))
 
 
-async def let_go(tx: Tx, row: IdempotencyKey) -> None:
-    """Leaves a claimed request, some of which may have been done, to the next with its key."""
-    await tx.execute(
-        update(IdempotencyKey).where(*_is(row), col(IdempotencyKey.status).is_(None)).values(worker_id=NOBODY)
-    )
+async def let_go(tx: Tx, row: IdempotencyKey, worker_id: UUID, claim_id: UUID | None) -> None:
+    """Leaves a claimed request, some of which may have been done, to the next with its key, as that one's."""
+    await tx.execute(update(IdempotencyKey).where(*_is(row)).values(worker_id=worker_id, claim_id=claim_id))
 
 
 async def purge(tx: Tx, now: datetime, *, limit: int) -> int:
@@ -71,9 +70,14 @@ async def purge(tx: Tx, now: datetime, *, limit: int) -> int:
 
 
 def _is(row: IdempotencyKey) -> "list[Any]":
-    """This claim of the key, and no later one."""
+    """This claim of the key while its request runs, and no later one: a process that was cut off for so long that another
+    went on in its place must not write over what that one has done.
+    """
     return [
         col(IdempotencyKey.scope) == row.scope,
         col(IdempotencyKey.key) == row.key,
         col(IdempotencyKey.subject_id) == row.subject_id,
+        col(IdempotencyKey.worker_id) == row.worker_id,
+        col(IdempotencyKey.claim_id).is_not_distinct_from(row.claim_id),
+        col(IdempotencyKey.status).is_(None),
     ]

@@ -4,16 +4,19 @@ A call that may be made holds its worst case, where its job's price depends on i
 holds what its calls have cost and the worst case of those still open (D6).
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from control_plane.chat import Demand
+from control_plane.credits import risk_store
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.reservations import Standing, affordable_max_tokens
-from control_plane.errors import AtRiskLimit, HouseError, InsufficientCredits, JobCapReached
+from control_plane.credits.risk_store import TeamRisk
+from control_plane.errors import AtRiskLimit, CallLost, HouseError, InsufficientCredits, JobCapReached
 from control_plane.ids import CallId, JobId, Subject, TeamId, following_id
 from control_plane.jobs import calls_store, store
 from control_plane.jobs.lost import LostCallPolicy, lost_record
@@ -23,25 +26,47 @@ from control_plane.jobs.unheard import record_of, taken_back
 from control_plane.storage.database import Tx
 from control_plane.units import NANO_PER_USD, NanoUsd, usd
 
+LEAST_LIMIT = NanoUsd(5 * NANO_PER_USD)
+"""What every team may have at risk, however few credits it has left: a call or two of the dearest models."""
+
+MOST_WORST = 10**18
+"""What a call counts as at most while it runs (nano-USD): no sum of a team's overflows its column."""
+
 
 @dataclass(frozen=True, slots=True)
 class RiskPolicy:
-    """How much provider cost a team may have open or unbilled (nano-USD), and for how long unbilled jobs count."""
+    """How much provider cost a team may have open or unbilled (nano-USD), and for how long unbilled cost counts.
 
-    limit: NanoUsd = NanoUsd(100 * NANO_PER_USD)  # noqa: RUF009 - an int
+    `limit`: of every team without its own; None: what its remaining credits are worth, and never less than LEAST_LIMIT.
+    """
+
+    limit: NanoUsd | None = None
     window: timedelta = timedelta(hours=24)
 
     def since(self, now: datetime) -> datetime:
         """Unbilled cost counts of hours that began after this: each job's for the window, and for an hour more at most."""
         return now - self.window - timedelta(hours=1)
 
+    def limit_of(self, risk: TeamRisk) -> NanoUsd:
+        """A team's limit: its own, else that of all, else from its credits."""
+        if risk.own_limit is not None:
+            return NanoUsd(risk.own_limit)
+        if self.limit is not None:
+            return self.limit
+        worth = max(0, risk.credits_remaining) * NANO_PER_USD // risk.credits_per_dollar
+        return NanoUsd(max(LEAST_LIMIT, worth))
+
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A call that may be made: its intent as written, with what its job filled in."""
+    """A call that may be made: its intent as written, with what its job filled in.
+
+    `takes_kept`: whether an answer that was kept will do: not in the place of one that was taken off the bill (D54).
+    """
 
     intent: Intent
     credits_remaining: int
+    takes_kept: bool = True
 
 
 async def open_calls(
@@ -49,9 +74,10 @@ async def open_calls(
 ) -> Mapping[CallId, Admitted | HouseError]:
     """Lets the calls into their jobs, holds what they need, and writes them as open; or says why not, call by call.
 
-    The jobs' rows are locked, and the balances' when they are of several teams.
+    The jobs' rows are locked, and the balances'.
     """
-    entered = await calls_store.enter_jobs(tx, intents, now=now, risk_since=risk.since(now))
+    entered = await calls_store.enter_jobs(tx, intents, now=now)
+    risks = dict(await risk_store.find_risks(tx, {intent.team_id for intent in intents}, since=risk.since(now)))
     standings = {job_id: job.standing for job_id, job in entered.items()}
     results: dict[CallId, Admitted | HouseError] = {}
     opened: list[Intent] = []
@@ -61,16 +87,23 @@ async def open_calls(
             results[intent.call_id] = await calls_store.why_not(tx, intent)
             continue
         try:
-            _check_risk(job, risk)
+            at_risk = risks[intent.team_id]
+            _check_risk(at_risk, risk.limit_of(at_risk))
             let_in = await _reserve(tx, _completed(intent, job.standing), standings, now)
         except HouseError as refusal:
             await calls_store.leave_job(tx, intent.job_id)
             results[intent.call_id] = refusal
         else:
+            let_in = replace(let_in, worst=min(let_in.demand.cost, MOST_WORST))
             opened.append(let_in)
-            results[intent.call_id] = Admitted(let_in, job.credits_remaining)
+            risks[intent.team_id] = replace(at_risk, worst=at_risk.worst + let_in.worst)
+            results[intent.call_id] = Admitted(let_in, at_risk.credits_remaining, takes_kept=not job.is_repetition)
     if opened:
         await calls_store.add_intents(tx, opened, worker_id)
+        worst: Counter[TeamId] = Counter()
+        for intent in opened:
+            worst[intent.team_id] += intent.worst
+        await risk_store.add_open_costs(tx, dict.fromkeys(worst, 0), worst)
     return results
 
 
@@ -92,16 +125,25 @@ async def end_calls(tx: Tx, records: Sequence[Record], worker_id: UUID, *, now: 
     return finished
 
 
-async def id_for_repetition(tx: Tx, subject: Subject, worker_id: UUID, *, now: datetime) -> CallId:
-    """The id of a call that is asked for again. Those before it whose answer their client never heard are taken out of the
-    bill of their job.
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """The id of a call that is asked for again. `takes_kept`: as of `Admitted`."""
+
+    call_id: CallId
+    takes_kept: bool
+
+
+async def repetition(tx: Tx, subject: Subject, worker_id: UUID, *, now: datetime) -> Repetition:
+    """A call that is asked for again. Those before it whose answer their client never heard are taken out of the bill of
+    their job.
     """
-    call_id = CallId(subject.id)
+    call_id, takes_kept = CallId(subject.id), True
     while (call := await calls_store.find(tx, call_id)) is not None:
         if subject.is_unheard:
             await _take_back(tx, call, worker_id, now)
+        takes_kept = takes_kept and not (subject.is_unheard or call.error_code == CallLost.code)
         call_id = CallId(following_id(call_id))
-    return call_id
+    return Repetition(call_id, takes_kept)
 
 
 async def _take_back(tx: Tx, known: Call, worker_id: UUID, now: datetime) -> None:
@@ -122,10 +164,13 @@ def _completed(intent: Intent, standing: Standing) -> Intent:
     return intent if intent.markup_bps is not None else replace(intent, markup_bps=standing.plan.markup_bps)
 
 
-def _check_risk(job: calls_store.EnteredJob, risk: RiskPolicy) -> None:
-    limit = risk.limit if job.at_risk_limit is None else job.at_risk_limit
-    if job.at_risk >= limit:
-        raise AtRiskLimit(at_risk_usd=usd(job.at_risk), limit_usd=usd(limit))
+def _check_risk(risk: TeamRisk, limit: NanoUsd) -> None:
+    """A team's calls go on while it has less at risk than its limit: it ends up with one call more than that at most.
+
+    Raises: AtRiskLimit.
+    """
+    if risk.total >= limit:
+        raise AtRiskLimit(at_risk_usd=usd(risk.total), running_usd=usd(risk.worst), limit_usd=usd(limit))
 
 
 async def _reserve(tx: Tx, intent: Intent, standings: dict[JobId, Standing], now: datetime) -> Intent:

@@ -12,11 +12,9 @@ from sqlalchemy import (
     ColumnElement,
     Executable,
     Integer,
-    ScalarSelect,
     bindparam,
     func,
     insert,
-    literal_column,
     select,
     tuple_,
     update,
@@ -26,7 +24,6 @@ from sqlmodel import col
 from control_plane.completion.events import ProviderFault
 from control_plane.completion.faults import shown
 from control_plane.credits import risk_store
-from control_plane.credits.models import CreditBalance, UnbilledCost
 from control_plane.credits.reservations import Standing
 from control_plane.errors import HouseError, JobClosed, JobNotFound, JobNotOwned
 from control_plane.ids import CallId, JobId, TeamId
@@ -39,35 +36,28 @@ from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, one, one_or_many
 from control_plane.storage.upsert import upsert
 from control_plane.storage.usage_columns import USAGE_COLUMNS, usage_values
-from control_plane.tenants.models import Team
 from control_plane.units import marked_up
 
 
 @dataclass(frozen=True, slots=True)
 class EnteredJob:
-    """A job that let calls in, as much of it as decides about them; `at_risk` and its limit in nano-USD."""
+    """A job that let calls in, as much of it as decides about them."""
 
     standing: Standing
-    credits_remaining: int
-    at_risk: int
-    at_risk_limit: int | None
+    is_repetition: bool = False
 
 
-async def lock_jobs(tx: Tx, job_ids: Collection[JobId]) -> None:
+async def lock_jobs(tx: Tx, job_ids: Collection[JobId], *, even_one: bool = False) -> None:
     """Takes the jobs' rows in the order of their ids, as every server does, so that no two wait for each other (D16).
 
-    One job needs no order, and on SQLite there is one writer.
+    One job needs no order (`even_one`: but waits for a transaction that has it), and on SQLite there is one writer.
     """
-    if len(job_ids) > 1 and tx.dialect.name != "sqlite":
+    if (len(job_ids) > 1 or even_one) and tx.dialect.name != "sqlite":
         await tx.execute(_lock(), {"jobs": list(job_ids)})
 
 
-async def enter_jobs(
-    tx: Tx, intents: Sequence[Intent], *, now: datetime, risk_since: datetime
-) -> Mapping[JobId, EnteredJob]:
+async def enter_jobs(tx: Tx, intents: Sequence[Intent], *, now: datetime) -> Mapping[JobId, EnteredJob]:
     """Counts the calls into their jobs; returns the jobs that let them in: open, and of the intents' teams.
-
-    What unbilled jobs have cost since `risk_since` is at risk, and what open ones have cost.
 
     Calls that enter the same job at once are counted together, so that each job is one row of one statement.
     """
@@ -77,13 +67,8 @@ async def enter_jobs(
         jobs_by_count[count].append(job)
     entered: dict[JobId, EnteredJob] = {}
     for count, jobs in jobs_by_count.items():
-        for row in await tx.execute(_enter(), {"jobs": jobs, "entering": count, "now": now, "since": risk_since}):
-            entered[JobId(row.id)] = EnteredJob(
-                standing=standing_of(row),
-                credits_remaining=row.available + row.held,
-                at_risk=row.open_cost + int(row.unbilled_cost),
-                at_risk_limit=row.at_risk_limit,
-            )
+        for row in await tx.execute(_enter(), {"jobs": jobs, "entering": count, "now": now}):
+            entered[JobId(row.id)] = EnteredJob(standing_of(row), is_repetition=row.is_repetition)
     return entered
 
 
@@ -152,6 +137,7 @@ def intent_of(call: Call) -> Intent:
         created_at=call.created_at,
         markup_bps=call.markup_bps,
         reserved=Reserved(call.reserved_tokens, call.reserved_cost_nano_usd),
+        worst=call.worst_nano_usd,
     )
 
 
@@ -210,20 +196,26 @@ async def _count(tx: Tx, records: Sequence[Record]) -> None:
     jobs: defaultdict[JobId, Totals] = defaultdict(Totals)
     groups: defaultdict[tuple[JobId, str], Totals] = defaultdict(Totals)
     costs: Counter[TeamId] = Counter()
+    over: Counter[TeamId] = Counter()
     for record in records:
         intent = record.intent
         jobs[intent.job_id] = jobs[intent.job_id].plus(record)
         groups[intent.job_id, intent.model_group] = groups[intent.job_id, intent.model_group].plus(record)
         costs[intent.team_id] += record.cost
-    await _add_up(tx, jobs, groups, costs)
+        over[intent.team_id] -= intent.worst
+    await _add_up(tx, jobs, groups, costs, over)
 
 
 async def _add_up(
-    tx: Tx, jobs: Mapping[JobId, Totals], groups: Mapping[tuple[JobId, str], Totals], costs: Mapping[TeamId, int]
+    tx: Tx,
+    jobs: Mapping[JobId, Totals],
+    groups: Mapping[tuple[JobId, str], Totals],
+    costs: Mapping[TeamId, int],
+    worst: Mapping[TeamId, int] | None = None,
 ) -> None:
     """Adds to jobs, to what is at risk, and to the usage of days, in this order (D16)."""
     await tx.execute(_add_totals(), one_or_many([{"job": job_id, **asdict(added)} for job_id, added in jobs.items()]))
-    await risk_store.add_open_costs(tx, costs)
+    await risk_store.add_open_costs(tx, costs, worst)
     await days_store.add_usage(tx, groups)
 
 
@@ -238,12 +230,6 @@ def _lock() -> Executable:
 
 @cache
 def _enter() -> Executable:
-    # SQLAlchemy leaves out a RETURNING's table names for SQLite, where `team_id = team_id` is true of every team.
-    team: ColumnElement[str] = literal_column("jobs.team_id")
-    unbilled = select(func.coalesce(func.sum(col(UnbilledCost.cost_nano_usd)), 0)).where(
-        col(UnbilledCost.team_id) == team, col(UnbilledCost.hour) > bindparam("since", type_=UtcDateTime)
-    )
-    limit = select(col(Team.at_risk_limit_nano_usd)).where(col(Team.id) == team)
     return (
         update(Job)
         .where(
@@ -258,18 +244,10 @@ def _enter() -> Executable:
         )
         .returning(
             col(Job.id),
+            col(Job.is_repetition),
             *standing_columns(),
-            _of_balance(team, CreditBalance.available).label("available"),
-            _of_balance(team, CreditBalance.held).label("held"),
-            _of_balance(team, CreditBalance.open_cost_nano_usd).label("open_cost"),
-            unbilled.scalar_subquery().label("unbilled_cost"),
-            limit.scalar_subquery().label("at_risk_limit"),
         )
     )
-
-
-def _of_balance(team: ColumnElement[Any], column: int) -> ScalarSelect[int]:
-    return select(col(column)).where(col(CreditBalance.team_id) == team).scalar_subquery()
 
 
 def standing_columns() -> "list[ColumnElement[Any]]":
@@ -352,6 +330,7 @@ def _row(intent: Intent, worker_id: UUID) -> dict[str, Any]:
         "markup_bps": intent.markup,
         "reserved_tokens": intent.reserved.tokens,
         "reserved_cost_nano_usd": intent.reserved.cost,
+        "worst_nano_usd": intent.worst,
         "latency_ms": 0,
         "lane": "litellm",
     }

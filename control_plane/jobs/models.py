@@ -25,7 +25,8 @@ class Job(SQLModel, table=True):
     `unbilled_nano_usd`. `price_nano_usd` is the cost with the markup. What open calls may cost at most is reserved.
     `calls_delivered`: those that said something to the client.
     `day` is the day of its creation, in UTC, under which its usage is summed up. `fingerprint`: of the request of a job of
-    one call whose client may repeat it by itself; `is_unheard`: it did, so this job is charged nothing.
+    one call whose client may repeat it by itself; `is_unheard`: it did, so this job is charged nothing. `is_repetition`: this
+    job was made because such a job is charged nothing, so its calls are not answered from the cache (D54).
     """
 
     __tablename__ = "jobs"
@@ -72,6 +73,7 @@ class Job(SQLModel, table=True):
     credits_remaining: int | None = Field(default=None, sa_type=BigInteger)
     fingerprint: str | None = None
     is_unheard: bool = Field(default=False, sa_column_kwargs=NO)
+    is_repetition: bool = Field(default=False, sa_column_kwargs=NO)
     day: date = Field(sa_column_kwargs={"server_default": "1970-01-01"})
     created_at: datetime = Field(sa_type=UtcDateTime)
     started_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
@@ -83,7 +85,7 @@ class Call(UsageColumns, table=True):
     """One logical model request inside a job: written as `open` before the provider is called, finished once.
 
     While it is open its tokens and cost are the estimate of its prompt. `reserved_*` is its worst case: what it may
-    use at most. `lane`: how its deployment was asked. `price_nano_usd` is the cost with `markup_bps`; `is_unpriced`: nobody knows the price, so the cost is 0.
+    use at most, where its job's price depends on its calls; `worst_nano_usd`: what is at risk while it runs (D55). `lane`: how its deployment was asked. `price_nano_usd` is the cost with `markup_bps`; `is_unpriced`: nobody knows the price, so the cost is 0.
     `provider_*`: what the provider reported as wrong, redacted; its text only where the settings keep it.
     No foreign keys: the transaction that writes a call has just updated its job, and the table is the largest.
     """
@@ -125,6 +127,7 @@ class Call(UsageColumns, table=True):
     markup_bps: int = Field(default=0, sa_column_kwargs=ZERO)
     reserved_tokens: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
     reserved_cost_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
+    worst_nano_usd: int = Field(default=0, sa_type=BigInteger, sa_column_kwargs=ZERO)
     latency_ms: int
     first_chunk_ms: int | None
     created_at: datetime = Field(sa_type=UtcDateTime)

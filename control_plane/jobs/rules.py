@@ -71,7 +71,7 @@ class Intent:
     """A call about to be made. Durable before the provider hears of it (D4).
 
     `markup_bps` is the model group's, or None: then the job's plan decides. The job that lets the call in fills in what
-    is left open: the markup, a demand cut to what fits, what is reserved.
+    is left open: the markup, a demand cut to what fits, what is reserved, and what is at risk while it runs (`worst`, nano-USD).
     """
 
     call_id: CallId
@@ -85,6 +85,7 @@ class Intent:
     demand: Demand = Demand()  # noqa: RUF009 - frozen, so sharing it is safe
     markup_bps: int | None = None
     reserved: Reserved = Reserved()
+    worst: int = 0
 
     @property
     def markup(self) -> int:
@@ -97,6 +98,7 @@ class Record:
     """How a call ended: what we saw and keep, and what is billed (D3). `cost` is what the provider charges.
 
     `is_unpriced`: nobody knows what it charges; the cost is 0 then. `fault`: what the provider reported as wrong.
+    `may_be_written`: it is written again, because nobody knows whether the first time took.
     """
 
     intent: Intent
@@ -112,6 +114,7 @@ class Record:
     is_cached: bool = False
     is_unpriced: bool = False
     fault: ProviderFault | None = None
+    may_be_written: bool = False
 
     @property
     def price(self) -> NanoUsd:

@@ -4,7 +4,8 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal
@@ -21,19 +22,21 @@ from control_plane.errors import (
     CallsInFlight,
     Conflict,
     DatabaseUnavailable,
+    HouseError,
     JobCapReached,
     JobClosed,
     JobNotFound,
     JobNotOwned,
+    OutcomeUnknown,
 )
-from control_plane.ids import JobId, Subject, TeamId, new_id
+from control_plane.ids import CallId, JobId, Subject, TeamId, new_id
 from control_plane.jobs import calls_store, days_store, store
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.plans import plan_of, read_plan, usage_of, write_plan
 from control_plane.jobs.rules import OPEN_JOB, JobStatus, merged_metadata
 from control_plane.metrics import Metrics
 from control_plane.model_groups.service import ModelGroupService
-from control_plane.storage.database import Database, Tx
+from control_plane.storage.database import Database, Tx, again_if_unknown
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
 
@@ -47,6 +50,8 @@ log = logging.getLogger(__name__)
 REPEATED_WITHIN = timedelta(minutes=20)
 """How long after a request its repetition may come: SDKs wait up to ten minutes for an answer before they repeat."""
 
+UNANSWERED = "its creation was answered with 503, since the database went away"
+
 UNHEARD = "its client asked again: the answer was not heard"
 
 
@@ -56,7 +61,8 @@ class NewJob:
 
     `is_retaken`: a request that failed or whose process died may have made it; `is_unheard`: its process died.
     `fingerprint`: of the request, when its client may repeat it by itself; `is_repeated`: it does, since it did not hear the
-    answer of the job before.
+    answer of the job before. `is_repetition`: a job of the same request was taken off the bill, so the cache is not read.
+    `is_claimed`: its client has an idempotency key to ask again with.
     """
 
     job_type: str
@@ -70,11 +76,13 @@ class NewJob:
     is_unheard: bool = False
     fingerprint: str | None = None
     is_repeated: bool = False
+    is_repetition: bool = False
+    is_claimed: bool = False
 
     @property
     def subject(self) -> Subject | None:
         """What the request makes, where its id is known."""
-        return None if self.id is None else Subject(self.id, self.is_retaken, self.is_unheard)
+        return None if self.id is None else Subject(self.id, self.is_retaken, self.is_unheard, self.is_claimed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,28 +121,56 @@ class JobService:
         self._db = db
         self._groups = groups
         self._clock = clock
+        self._withdrawn: list[tuple[Principal, JobId]] = []
 
     async def create(self, who: Principal, new: NewJob) -> Job:
         """Opens a job and holds what it needs, in one transaction. The second time with the same id, it is the first.
+
+        A job that its client repeats makes the one before it free in that transaction: both happen, once, or neither.
 
         Raises: InsufficientCredits, JobCapReached, TeamSuspended; ModelGroupNotAllowed and ModelGroupNotFound for its default group.
         """
         team_id = who.active_team()
         if new.model_group is not None:
             await self._groups.choose(who, new.model_group, ())
+        job_id = new.id or JobId(new_id())
         try:
-            return await self._create(who, team_id, new)
+            return await self._create(who, team_id, new, job_id)
+        except OutcomeUnknown:
+            return await self._create_again(who, team_id, new, job_id)
         except AlreadyExists:
             if new.id is None:
                 raise
             return await self.get(who, new.id)
 
-    async def _create(self, who: Principal, team_id: TeamId, new: NewJob) -> Job:
+    async def _create_again(self, who: Principal, team_id: TeamId, new: NewJob, job_id: JobId) -> Job:
+        """The answer to the first commit was lost: the job is there, or is made now, or (the database stays away) closed
+        when it is back. Raises: OutcomeUnknown; as `create`.
+        """
+        try:
+            return await self._create(who, team_id, new, job_id)
+        except DatabaseUnavailable as error:
+            if not new.is_claimed:  # else who asks again with the key finds it
+                self._withdrawn.append((who, job_id))
+            raise OutcomeUnknown(retry_after_s=error.retry_after_s) from error
+        except HouseError:  # it exists, or its own hold left too little for it
+            job = await self.find(job_id)
+            if job is None:
+                raise
+            return job
+
+    async def _create(self, who: Principal, team_id: TeamId, new: NewJob, job_id: JobId) -> Job:
         now = self._clock()
 
         async def create(tx: Tx) -> Job:
+            is_repetition = new.is_repetition
+            if new.is_repeated and new.fingerprint is not None:
+                is_repetition = await self._give_up_unheard(tx, team_id, new.fingerprint, now) or is_repetition
             plan = plan_of(await tenants_store.get_team(tx, team_id), new.job_type)
-            job = _new_job(new, team_id, plan, now=now, held=billing.needed_hold(plan, billing.JobUsage()))
+            job = _new_job(
+                replace(new, id=job_id), team_id, plan, now=now, held=billing.needed_hold(plan, billing.JobUsage())
+            )
+            job.is_repetition = is_repetition
             if new.caps.max_credits is not None and job.credits_held > new.caps.max_credits:
                 raise JobCapReached(affordable_max_tokens=0, credits_needed=job.credits_held)
             if job.credits_held:
@@ -156,7 +192,8 @@ class JobService:
         """
         deadline = asyncio.get_running_loop().time() + COMPLETION_WAIT_S
         while True:
-            job = await self._db.at_once(lambda tx: self._close(tx, who.team(), job_id, closing, actor=who.actor))
+            close = partial(self._close, team_id=who.team(), job_id=job_id, closing=closing, actor=who.actor)
+            job = await again_if_unknown(partial(self._db.at_once, close))
             failpoints.reach("bill_committed")
             if job is not None:
                 self._metrics.job_closed(status=job.status, charged=job.credits_charged or 0)
@@ -170,41 +207,65 @@ class JobService:
                 raise CallsInFlight(calls=job.calls_open)
             await asyncio.sleep(COMPLETION_POLL_S)
 
+    async def withdraw(self) -> None:
+        """Closes jobs whose creation was answered with 503 and happened all the same: nobody has heard their ids, and what
+        they hold would be held until they expire.
+        """
+        for who, job_id in list(self._withdrawn):
+            try:
+                async with self._db.transaction() as tx:
+                    await credits_store.lock_balance(tx, who.team())  # its creation may not be over
+                await self.complete(who, job_id, Closing(JobStatus.CANCELLED, error_message=UNANSWERED))
+            except DatabaseUnavailable:
+                return
+            except HouseError as error:  # as a rule: it was not made
+                log.info("job_not_withdrawn", extra={"job_id": str(job_id), "reason": error.code})
+            self._withdrawn.remove((who, job_id))
+
+    async def find_model_group(self, call_id: CallId) -> str | None:
+        """The model group of a call, whoever's it is, or None."""
+        async with self._db.reader() as reader:
+            call = await calls_store.find(reader, call_id)
+        return None if call is None else call.model_group
+
     async def find(self, job_id: JobId) -> Job | None:
         """One job, whoever's it is, or None."""
         async with self._db.reader() as reader:
             return await store.find(reader, job_id)
 
-    async def give_up_unheard(self, who: Principal, fingerprint: str) -> None:
+    async def take_back_charge(self, job: Job, *, reason: str) -> None:
+        """Refunds all that a job was charged, once. What it has cost is at risk then."""
+        if not job.credits_charged:
+            return
+        try:
+            async with self._db.transaction() as tx:
+                await self._take_back(tx, job, reason, now=self._clock())
+        except Conflict:
+            return  # refunded before
+
+    async def _give_up_unheard(self, tx: Tx, team_id: TeamId, fingerprint: str, now: datetime) -> bool:
         """Makes the latest job of a request free, whose client repeats it because it did not hear the answer.
 
         What was charged is refunded; a job whose call still runs will be charged nothing. Its cost counts as at risk.
+        Returns whether any job of the request was made free that cost something, or may still.
         """
-        team_id, now = who.team(), self._clock()
-        try:
-            async with self._db.transaction() as tx:
-                job = await store.claim_unheard(tx, team_id, fingerprint, since=now - REPEATED_WITHIN)
-                if job is None or not job.credits_charged:
-                    return
-                refund = Movement(EntryKind.REFUND, available=job.credits_charged)
-                await credits_store.post(tx, team_id, refund, ref=str(job.id), now=now, actor="server", reason=UNHEARD)
-                await risk_store.add_unbilled_cost(tx, team_id, job.cost_nano_usd + job.unbilled_nano_usd, at=now)
-        except Conflict:
-            return  # an administrator has refunded it
+        since = now - REPEATED_WITHIN
+        job = await store.claim_unheard(tx, team_id, fingerprint, since=since)
+        if job is not None and job.credits_charged:
+            await credits_store.lock_balance(tx, team_id)
+            if not await credits_store.has_entry(
+                tx, EntryKind.REFUND, str(job.id)
+            ):  # else an administrator refunded it
+                with suppress(Conflict):
+                    await self._take_back(tx, job, UNHEARD, now=now)
+        return await store.has_unheard(tx, team_id, fingerprint, since=since)
 
-    async def take_back_charge(self, job: Job, *, reason: str) -> None:
-        """Refunds all that a job was charged, once."""
-        if not job.credits_charged:
-            return
-        movement = Movement(EntryKind.REFUND, available=job.credits_charged)
-        try:
-            async with self._db.transaction() as tx:
-                team_id = TeamId(job.team_id)
-                await credits_store.post(
-                    tx, team_id, movement, ref=str(job.id), now=self._clock(), actor="server", reason=reason
-                )
-        except AlreadyExists:
-            return
+    async def _take_back(self, tx: Tx, job: Job, reason: str, *, now: datetime) -> None:
+        """Raises: Conflict when the team has used less; AlreadyExists for a job that was refunded."""
+        refund = Movement(EntryKind.REFUND, available=job.credits_charged or 0)
+        team_id = TeamId(job.team_id)
+        await credits_store.post(tx, team_id, refund, ref=str(job.id), now=now, actor="server", reason=reason)
+        await risk_store.add_unbilled_cost(tx, team_id, job.cost_nano_usd, at=now)
 
     async def expire_due(self) -> int:
         """Closes jobs that nobody closed in time and releases their holds; returns how many. Costs them nothing.
@@ -335,8 +396,8 @@ class JobService:
             else await credits_store.find_balance(tx, team_id)  # a job of a free type holds nothing
         )
         assert balance is not None, "a team with jobs has a balance"
-        total_cost = job.cost_nano_usd + job.unbilled_nano_usd
-        await risk_store.close_costs(tx, team_id, total_cost, unbilled_at=None if charged else now)
+        unbilled = job.unbilled_nano_usd + (0 if charged else job.cost_nano_usd)
+        await risk_store.close_costs(tx, team_id, job.cost_nano_usd + job.unbilled_nano_usd, unbilled=unbilled, at=now)
         await days_store.count_closed(tx, job, closing.status, charged)
         job.credits_charged = charged
         job.credits_remaining = balance.remaining

@@ -178,6 +178,23 @@ async def claim_unheard(tx: Tx, team_id: TeamId, fingerprint: str, *, since: dat
     return one(Job, await tx.execute(statement))
 
 
+async def has_unheard(reader: Reader, team_id: TeamId, fingerprint: str, *, since: datetime) -> bool:
+    """Whether a job of a request was marked as unheard that has cost something, or may still."""
+    statement = (
+        select(col(Job.id))
+        .where(
+            col(Job.team_id) == team_id,
+            col(Job.fingerprint) == fingerprint,
+            text(HAS_FINGERPRINT),
+            col(Job.created_at) >= since,
+            col(Job.is_unheard),
+            or_(col(Job.status).in_(OPEN_JOB), col(Job.cost_nano_usd) + col(Job.unbilled_nano_usd) > 0),
+        )
+        .limit(1)
+    )
+    return (await reader.execute(statement)).first() is not None
+
+
 async def has_jobs(reader: Reader, team_id: TeamId) -> bool:
     """Whether the team ever created a job."""
     return (await reader.execute(select(col(Job.id)).where(col(Job.team_id) == team_id).limit(1))).first() is not None

@@ -31,11 +31,11 @@ async def bury(tx: Tx, worker_ids: Sequence[UUID], now: datetime) -> None:
     await tx.execute(update(Worker).where(col(Worker.id).in_(worker_ids)).values(died_at=now))
 
 
-async def is_alive(reader: Reader, worker_id: UUID, *, since: datetime) -> bool:
-    """Whether a process has said since then that it lives."""
-    living = (col(Worker.id) == worker_id, col(Worker.seen_at) > since, col(Worker.died_at).is_(None))
-    statement = select(col(Worker.id)).where(*living)
-    return (await reader.execute(statement)).first() is not None
+async def last_seen(reader: Reader, worker_id: UUID) -> datetime | None:
+    """When a process last said that it lives; None: it ended, or was found dead."""
+    statement = select(col(Worker.seen_at)).where(col(Worker.id) == worker_id, col(Worker.died_at).is_(None))
+    found: datetime | None = await reader.scalar(statement)
+    return found
 
 
 async def list_alive(reader: Reader, *, since: datetime) -> Sequence[Worker]:

@@ -2,23 +2,23 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import insert
 from sqlmodel import col
 
 from control_plane.chat import SpendReport
-from control_plane.ids import JobId, TeamId, new_id
+from control_plane.ids import JobId, TeamId
 from control_plane.jobs.models import Call
 from control_plane.spend.models import SpendLog
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many
+from control_plane.storage.upsert import upsert
 from control_plane.storage.usage_columns import usage_values
 
 
 async def add_reports(tx: Tx, reports: Sequence[SpendReport]) -> None:
-    """Keeps what LiteLLM reported, one row per attempt."""
+    """Keeps what LiteLLM reported, one row per attempt, also when a report is written again."""
     rows = [
         {
-            "id": new_id(),
+            "id": report.id,
             "call_id": report.call_id,
             "request_id": report.request_id,
             "status": report.status,
@@ -38,7 +38,7 @@ async def add_reports(tx: Tx, reports: Sequence[SpendReport]) -> None:
         }
         for report in reports
     ]
-    await tx.execute(insert(SpendLog), rows)
+    await tx.execute(upsert(tx.dialect.name, SpendLog).on_conflict_do_nothing(index_elements=["id"]), rows)
 
 
 async def list_logs(reader: Reader, team_id: TeamId, job_id: JobId) -> Sequence[SpendLog]:

@@ -6,7 +6,7 @@ durable, and not before (D4).
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import assert_never
@@ -16,10 +16,10 @@ from control_plane import failpoints
 from control_plane.chat import SpendReport
 from control_plane.clock import Clock
 from control_plane.credits import risk_store
-from control_plane.errors import DatabaseBusy, DatabaseUnavailable, HouseError
+from control_plane.errors import DatabaseBusy, DatabaseUnavailable, HouseError, OutcomeUnknown
 from control_plane.ids import CallId, Subject
-from control_plane.jobs import admission, calls_store
-from control_plane.jobs.admission import Admitted, RiskPolicy
+from control_plane.jobs import admission, calls_store, correction
+from control_plane.jobs.admission import Admitted, Repetition, RiskPolicy
 from control_plane.jobs.rules import Intent, Record, counted, not_made
 from control_plane.metrics import Metrics
 from control_plane.spend import store as spend_store
@@ -102,26 +102,36 @@ class SpendWriter:
         assert written.opened is not None, "an intent is opened or refused"
         return written.opened
 
-    async def id_for_repetition(self, subject: Subject) -> CallId:
-        """The id of a call that is asked for again: see `admission`. Raises: DatabaseUnavailable."""
+    async def repetition(self, subject: Subject) -> Repetition:
+        """A call that is asked for again: see `admission`. Raises: DatabaseUnavailable."""
         async with self._db.transaction() as tx:
-            return await admission.id_for_repetition(tx, subject, self._worker_id, now=self._clock())
+            return await admission.repetition(tx, subject, self._worker_id, now=self._clock())
 
     async def finish(self, record: Record) -> Written:
         """Makes the record durable. A caller cancelled while it waits leaves it to be written.
 
-        Raises: DatabaseUnavailable; the record is kept then, and written when the database is back.
+        When the answer to its commit is lost it is written again at once, and finds itself: then the call has ended as it
+        says. Raises: DatabaseUnavailable; the record is kept then, and written when the database is back.
         """
         started = perf_counter()
         if record.fault is not None and not self._keeps_provider_text:
             record = replace(record, fault=replace(record.fault, text=""))
         try:
-            written = await self._batcher.put(record)
-        except DatabaseUnavailable:
-            self._kept.append(record.to_be_kept())
+            written = await self._put(record)
+        except DatabaseUnavailable as error:
+            self._kept.append(replace(record.to_be_kept(), may_be_written=isinstance(error, OutcomeUnknown)))
             raise
         self.metrics.call_recorded(perf_counter() - started)
         return written
+
+    async def _put(self, record: Record) -> Written:
+        try:
+            return await self._batcher.put(record)
+        except OutcomeUnknown as unknown:
+            try:
+                return await self._batcher.put(replace(record, may_be_written=True))
+            except DatabaseUnavailable:
+                raise unknown from None
 
     def report(self, report: SpendReport) -> None:
         """Keeps what LiteLLM said about an attempt. Nobody waits for it, so it is written in a task of its own."""
@@ -160,16 +170,27 @@ class SpendWriter:
                 items = kept[begin : begin + MAX_BATCH]
                 try:
                     results = await self._write_each(self._background, items)
+                except OutcomeUnknown:
+                    self._may_be_written(items)
+                    return
                 except DatabaseUnavailable:
                     return
                 except Exception as error:  # noqa: BLE001 - a single item that will never be written
                     results = [error] * len(items)
                 for item, result in zip(items, results, strict=True):
+                    if isinstance(result, OutcomeUnknown):
+                        self._may_be_written([item])
                     if isinstance(result, DatabaseUnavailable):
                         continue
                     if isinstance(result, Exception):  # it will never be written, and must not stop the others
                         log.error("record_unwritten", extra=_named(item), exc_info=result)
                     self._kept.remove(item)
+
+    def _may_be_written(self, items: Iterable[Item]) -> None:
+        """Records among what is kept will look for themselves when they are written again."""
+        for item in items:
+            if isinstance(item, Record):
+                self._kept[self._kept.index(item)] = replace(item, may_be_written=True)
 
     async def _write(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
         started = perf_counter()
@@ -234,8 +255,10 @@ class SpendWriter:
 
         Gives the calls that ended now, and what became of the intents.
         """
-        await calls_store.lock_jobs(tx, {intent.job_id for intent in batch.touched})
-        await risk_store.lock_balances(tx, {intent.team_id for intent in batch.touched})
+        jobs = {intent.job_id for intent in batch.touched}
+        await calls_store.lock_jobs(tx, jobs, even_one=batch.is_repeated)
+        teams = {intent.team_id for intent in batch.touched}
+        await risk_store.lock_balances(tx, teams, even_one=bool(batch.intents))
         now = self._clock()
         first: set[CallId] = set()
         results: dict[int, Written | Exception] = {}
@@ -244,6 +267,9 @@ class SpendWriter:
             batch.records.update({CallId(call.id): not_made(calls_store.intent_of(call), now) for call in open_calls})
         if batch.records:
             first = await admission.end_calls(tx, list(batch.records.values()), self._worker_id, now=now)
+            again = [each for call_id, each in batch.records.items() if each.may_be_written and call_id not in first]
+            if again:
+                first |= await correction.settle(tx, again, now=now)
         if batch.reports:
             await spend_store.add_reports(tx, batch.reports)
         if batch.intents:
@@ -278,6 +304,11 @@ class _Batch:
                 case _:
                     assert_never(item)
         return batch
+
+    @property
+    def is_repeated(self) -> bool:
+        """Whether something in it may have been written before, by a transaction that is not over yet."""
+        return bool(self.withdrawn) or any(record.may_be_written for record in self.records.values())
 
     @property
     def touched(self) -> Sequence[Intent]:

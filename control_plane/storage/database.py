@@ -8,9 +8,10 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from copy import copy
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,14 +19,14 @@ from typing import Any, TypeVar
 from sqlalchemy import URL, exc, make_url, text
 
 from control_plane import clock as system_clock
-from control_plane.errors import InvalidConfig
+from control_plane.errors import DatabaseBusy, DatabaseUnavailable, InvalidConfig, OutcomeUnknown
 from control_plane.storage.faults import as_ours, is_disk_full
 from control_plane.storage.postgres import PostgresPool, PostgresThreads
 from control_plane.storage.sessions import lift_bounds
 from control_plane.storage.sqlite import SqliteThreads
 from control_plane.storage.tx import Tx, database_now
 
-__all__ = ["ANSWER_TIMEOUT_S", "Database", "Reader", "Tx", "parse_database_url"]
+__all__ = ["ANSWER_TIMEOUT_S", "Database", "Reader", "Tx", "again_if_unknown", "parse_database_url"]
 
 T = TypeVar("T")
 
@@ -56,6 +57,20 @@ def parse_database_url(url: str) -> URL:
             return parsed.set(drivername="postgresql+psycopg")
         case other:
             raise InvalidConfig([f"CONTROL_PLANE_DATABASE_URL: {other} is not supported; use sqlite or postgresql"])
+
+
+@dataclass(slots=True)
+class _Progress:
+    """Of a transaction. `has_begun`: a thread has it, and may go on with it when its caller waits no longer.
+    `is_committing`: all of it was done but the commit.
+    """
+
+    has_begun: bool = False
+    is_committing: bool = False
+
+    def is_unknown(self, error: Exception) -> bool:
+        """Whether it may have happened although it failed so."""
+        return self.is_committing or (self.has_begun and isinstance(error, TimeoutError))
 
 
 class Database:
@@ -99,22 +114,31 @@ class Database:
     async def transaction(self, *, is_long: bool = False) -> AsyncIterator[Tx]:
         """Everything inside happens, or nothing does: commits on leaving, rolls back on any exception.
 
-        On SQLite one writer at a time: the next waits for the connection. Raises: DatabaseUnavailable.
+        On SQLite one writer at a time: the next waits for the connection. Raises: DatabaseUnavailable; OutcomeUnknown
+        when it went away while committing.
         """
-        with self._translated():
+        with self._translated() as progress:
             async with self._in_time(is_long=is_long), self._machine.transaction() as tx:
                 if is_long and not self.is_sqlite:
                     await lift_bounds(tx)
                 yield tx
+                progress.is_committing = True
 
     async def at_once(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
         """The result of `work`, a whole transaction, run in a thread without coming back in between: for the hot paths.
 
         `work` waits for nothing but its statements. A caller that is cancelled meanwhile leaves it to be finished.
-        Raises: DatabaseUnavailable.
+        Raises: DatabaseUnavailable; OutcomeUnknown when it went away while committing.
         """
-        with self._translated():
-            return await self._machine.at_once(work, self._answer_timeout_s)
+        with self._translated() as progress:
+
+            async def noted(tx: Tx) -> T:
+                progress.has_begun = True
+                result = await work(tx)
+                progress.is_committing = True
+                return result
+
+            return await self._machine.at_once(noted, self._answer_timeout_s)
 
     @asynccontextmanager
     async def reader(self, *, is_long: bool = False) -> AsyncIterator[Reader]:
@@ -156,17 +180,34 @@ class Database:
         await self._machine.aclose()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translated(self) -> Iterator[_Progress]:
         """Turns what drivers raise when the database is away, locked or shutting down into our errors."""
+        progress = _Progress()
         try:
-            yield
+            yield progress
         except Exception as error:
             if is_disk_full(error):
                 self._full_at = time.monotonic()
             ours = as_ours(error)
             if ours is None:
                 raise
+            if progress.is_unknown(error) and not isinstance(ours, DatabaseBusy):
+                ours = OutcomeUnknown(retry_after_s=ours.retry_after_s)
             raise ours from error
+
+
+async def again_if_unknown(work: Callable[[], Awaitable[T]]) -> T:
+    """The result of `work`, asked for once more when its first outcome is unknown: it must find what it did then.
+
+    Raises: what `work` raises; OutcomeUnknown, too, when the second try found no database at all.
+    """
+    try:
+        return await work()
+    except OutcomeUnknown as unknown:
+        try:
+            return await work()
+        except DatabaseUnavailable:
+            raise unknown from None
 
 
 def _make_file(url: URL) -> None:

@@ -119,12 +119,12 @@ async def test_an_unbilled_job_is_at_risk_for_the_whole_window(db: Database, min
     policy = RiskPolicy(window=timedelta(hours=1))
     await Rooms.on(db).team()
     async with db.transaction() as tx:
-        await risk_store.close_costs(tx, ACME, 7, unbilled_at=closed)
+        await risk_store.close_costs(tx, ACME, 7, unbilled=7, at=closed)
         await risk_store.add_open_costs(tx, {ACME: 7})  # closing took it out of what is open
 
     async def at(moment: datetime) -> int:
         async with db.reader() as reader:
-            return (await risk_store.at_risk(reader, [ACME], since=policy.since(moment)))[ACME]
+            return (await risk_store.find_risks(reader, [ACME], since=policy.since(moment)))[ACME].total
 
     assert await at(closed) == await at(closed + policy.window) == 7
     assert await at(closed + policy.window + timedelta(hours=1)) == 0
@@ -136,7 +136,7 @@ async def test_a_limit_put_back_to_the_default_lets_calls_through(server: Server
         await team.call(job_id)
         assert (await team.call(job_id)).status_code == 403
         changed = await team.admin.put(f"/api/teams/{team.id}", json={"at_risk_limit_usd": None})
-        assert changed.json()["at_risk_limit_usd"] == 100.0
+        assert changed.json()["at_risk_limit_usd"] == 10.0, "what its 100 credits are worth"
         assert (await team.call(job_id)).status_code == 200
 
 

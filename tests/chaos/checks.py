@@ -59,6 +59,9 @@ MUST_BE_EMPTY = {
     "what open jobs cost is counted wrongly": f"""SELECT b.team_id FROM credit_balances b
         WHERE open_cost_nano_usd <> (SELECT coalesce(sum(cost_nano_usd + unbilled_nano_usd), 0) FROM jobs j
             WHERE j.team_id = b.team_id AND j.status IN {IN_PROGRESS})""",
+    "what running calls may cost is counted wrongly": """SELECT b.team_id FROM credit_balances b
+        WHERE open_worst_nano_usd <> (SELECT coalesce(sum(worst_nano_usd), 0) FROM calls c
+            WHERE c.team_id = b.team_id AND c.status = 'open')""",
     "days do not count their jobs": """SELECT d.team_id FROM job_days d
         WHERE jobs <> (SELECT count(*) FROM jobs j
             WHERE j.team_id = d.team_id AND j.day = d.day AND j.job_type = d.job_type)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from sqlmodel import col
 
 from control_plane.calls.lease import Lease
 from control_plane.chat import Demand, Rate
@@ -18,6 +19,7 @@ from control_plane.jobs.rules import Intent
 from control_plane.settings import Settings
 from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
+from control_plane.storage.rows import every, one
 from tests.books import Books
 from tests.chaos.checks import wrong
 from tests.house import COST_USD, Server, Team, call_body, new_team, serving
@@ -200,11 +202,11 @@ async def test_answers_outlive_the_server_that_gave_them(settings: Settings) -> 
 async def left_by_a_dead_server(server: Server, scope: str, change: Callable[[IdempotencyKey], None]) -> None:
     """Puts the key back to how a server leaves it that dies before the answer is kept."""
     async with server.house.db.transaction() as tx:
-        row = await store.find(tx, scope, "key-1")
+        found = every(IdempotencyKey).where(
+            col(IdempotencyKey.scope).startswith(scope), col(IdempotencyKey.key) == "key-1"
+        )
+        row = one(IdempotencyKey, await tx.execute(found))
         assert row is not None
-        claimed = IdempotencyKey(**row.model_dump())
-        claimed.expires_at = row.created_at  # so that the new row takes its place
-        await store.keep(tx, claimed, status=200, headers={}, body=b"")
         dead = IdempotencyKey(**row.model_dump())
         dead.worker_id, dead.status, dead.headers, dead.body = new_id(), None, None, None
         change(dead)

@@ -64,9 +64,9 @@ async def test_the_cost_of_what_was_refunded_is_at_risk(server: Server, team: Te
         await client.chat.completions.create(model="ok", messages=HELLO)
     async with server.house.db.reader() as reader:
         [risk] = (
-            await risk_store.at_risk(reader, [TeamId(team.id)], since=server.house.clock().replace(year=2000))
+            await risk_store.find_risks(reader, [TeamId(team.id)], since=server.house.clock().replace(year=2000))
         ).values()
-    assert risk == 11_000, "the first embedding, which was refunded"
+    assert risk.total == 11_000, "the first embedding, which was refunded"
 
 
 async def test_an_answer_the_client_would_not_wait_for_is_charged_once(

@@ -1,0 +1,90 @@
+"""Who may do a keyed request, keep its answer and get it: one process at a time, and one virtual key."""
+
+from datetime import timedelta
+
+import pytest
+
+from control_plane.calls.lease import LEASE, Lease
+from control_plane.errors import IdempotencyInFlight
+from control_plane.idempotency.service import Claim, IdempotencyService, KeptAnswer, Undone
+from control_plane.ids import new_id
+from control_plane.storage.database import Database
+from tests.house import MASTER_KEY, Server, Team, call_body
+from tests.provider import Provider
+from tests.rooms import Watch
+
+
+async def two_processes(db: Database) -> tuple[IdempotencyService, IdempotencyService, Watch]:
+    """Both alive now; only the second says so from here on."""
+    clock = Watch()
+    workers = new_id(), new_id()
+    leases = [Lease(db, worker, clock=clock) for worker in workers]
+    for lease in leases:
+        await lease.start()
+    await leases[0].announce("1")  # on SQLite the second takes it for dead
+    first, second = (IdempotencyService(db, worker, clock=clock) for worker in workers)
+    return first, second, clock
+
+
+@pytest.mark.parametrize("outcome", [KeptAnswer(200, {}, b"stale"), Undone.UNKNOWN, Undone.NOTHING])
+async def test_a_process_that_was_cut_off_changes_nothing_of_its_successors(
+    db: Database, outcome: KeptAnswer | Undone
+) -> None:
+    """Else its client's repetitions get the stale answer for ever, or the request is done a third time."""
+    cut_off, successor, clock = await two_processes(db)
+    stale = await cut_off.claim("team:a", "k", "f")
+    clock.move(LEASE)
+    claim = await successor.claim("team:a", "k", "f")
+    assert isinstance(stale, Claim)
+    assert isinstance(claim, Claim)
+    assert (claim.is_unheard, claim.subject_id) == (True, stale.subject_id)
+    await cut_off.settle(stale, outcome)  # while the successor is at it
+    await successor.settle(claim, KeptAnswer(200, {}, b"right"))
+    await cut_off.settle(stale, outcome)  # and behind it
+    assert await successor.claim("team:a", "k", "f") == KeptAnswer(200, {}, b"right")
+
+
+async def test_a_repetition_is_told_when_the_key_of_a_killed_process_is_free(db: Database) -> None:
+    first, second, clock = await two_processes(db)
+    await first.claim("team:a", "k", "f")
+    with pytest.raises(IdempotencyInFlight) as running:
+        await second.claim("team:a", "k", "f")
+    assert running.value.retry_after_s == 1, "it has just said that it lives"
+    clock.move(timedelta(seconds=20))
+    with pytest.raises(IdempotencyInFlight) as silent:
+        await second.claim("team:a", "k", "f")
+    assert silent.value.retry_after_s == LEASE.total_seconds() - 20, "and not a moment longer"
+    clock.move(timedelta(seconds=silent.value.retry_after_s))
+    assert isinstance(await second.claim("team:a", "k", "f"), Claim)
+
+
+@pytest.mark.parametrize("outcome", [Undone.NOTHING, Undone.UNKNOWN])
+async def test_a_request_taken_up_again_in_vain_is_left_as_it_was_found(db: Database, outcome: Undone) -> None:
+    """Else a refusal in between forgets what the dead process had charged, and the next one is charged again."""
+    first, second, clock = await two_processes(db)
+    made = await first.claim("team:a", "k", "f")
+    clock.move(LEASE)
+    for _ in range(2):
+        taken = await second.claim("team:a", "k", "f")
+        assert isinstance(made, Claim)
+        assert isinstance(taken, Claim)
+        assert (taken.is_unheard, taken.subject_id) == (True, made.subject_id)
+        await second.settle(taken, outcome)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_another_virtual_key_gets_no_answer_of_this_one(server: Server, team: Team, provider: Provider) -> None:
+    """A key limited to other model groups would read what it may not ask."""
+    body, headers = {"job_type": "a", **call_body("ok")}, {"Idempotency-Key": "k"}
+    path = "/api/jobs/create-and-call"
+    assert (await team.http.post(path, json=body, headers=headers)).status_code == 200
+    made = await team.admin.post(f"/api/teams/{team.id}/keys", json={"name": "less", "model_groups": ["json"]})
+    async with server.client(made.json()["virtual_key"]) as limited:
+        refused = await limited.post(path, json=body, headers=headers)
+    assert refused.json()["error"]["code"] == "model_group_not_allowed"
+    assert provider.count("ok") == 1
+    # and what a key may not use any more it does not get again either
+    async with server.client(MASTER_KEY) as admin:
+        await admin.put(f"/api/teams/{team.id}/suspend")
+    again = await team.http.post(path, json=body, headers=headers)
+    assert again.json()["error"]["code"] == "team_suspended"
