@@ -82,7 +82,7 @@ class Lanes:
 
     def reported(self, lane: Lane, *, without: Sequence[str] = ()) -> list[Json]:
         """What was reported, but for when, for what names the lane, and for who counted: LiteLLM does not say."""
-        left_out = {"call_id", "request_id", "started_at", "ended_at", "lane", "usage", "is_estimated", *without}
+        left_out = {"id", "call_id", "request_id", "started_at", "ended_at", "lane", "usage", "is_estimated", *without}
         rows = [asdict(report) | asdict(report.usage) for report in self.reports[lane]]
         found = [{name: value for name, value in row.items() if name not in left_out} for row in rows]
         return sorted(found, key=lambda row: json.dumps(row, sort_keys=True))
