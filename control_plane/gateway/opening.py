@@ -71,13 +71,14 @@ def _build(
     litellm = library.load(_module_settings(config))
     known = {deployment.id: replace(deployment, id=_internal_id(deployment)) for deployment in config.deployments}
     try:
-        servings = {known[each.id].id: _serving(each, known[each.id]) for each in config.deployments}
         router = litellm.Router(
             model_list=[_model_list_item(deployment) for deployment in known.values()],
             **copy.deepcopy(dict(config.router_settings)),
             ignore_invalid_deployments=False,
         )
         _require_all(config, router)
+        # behind the Router, which tells LiteLLM the deployments' own prices: they are tried here
+        servings = {known[each.id].id: _serving(each, known[each.id]) for each in config.deployments}
         if redis_url is not None:
             share_cooldowns(router, redis_url)
         targets = targets_of(replace(config, deployments=tuple(known.values())), servings, router, lanes)

@@ -63,7 +63,7 @@ def plain_price(info: Mapping[str, Any], litellms: Callable[[Usage], NanoUsd | N
     """The three prices of a deployment, if `litellms` calculation follows from them. `info`: its prices as LiteLLM names
     them.
     """
-    if info.get(names.OFF_PEAK) is not None:
+    if any(info.get(name) is not None for name in (names.OFF_PEAK, names.TIERED)):
         return None
     fresh, output = info.get(names.INPUT), info.get(names.OUTPUT)
     cached = info.get(names.CACHE_READ)

@@ -137,7 +137,7 @@ async def test_a_deployment_from_the_first_day_to_the_restore(host: Host, postgr
             redeployed.set()
         assert "unchanged" in again.partition("== Replica 1")[0]  # the YAML
         assert "unchanged" not in again.partition("== Replica 1")[2]
-        books = await Books.of_closed_jobs(team)
+        books = await Books.of_closed_jobs(team, timeout_s=STEP_S)  # a slow deployment has many jobs
         books.check()
         assert len(books.jobs) == books.credits["credits_used"] == streams > 0
 

@@ -11,6 +11,7 @@ from control_plane.gateway import prices
 from control_plane.gateway.plain_prices import PlainPrice, plain_price
 from control_plane.gateway.prices import litellms_cost
 from control_plane.units import NanoUsd
+from tests.gateway.conftest import Deploy, Opener
 from tests.gateway.test_holds import PROVIDERS, models_of, rate_of
 
 GPT_4O = PlainPrice(fresh=2_500_000_000, cached=1_250_000_000, output=10_000_000_000)
@@ -74,6 +75,7 @@ def test_what_has_a_price_of_its_own_is_left_to_litellm(usage: Usage) -> None:
     [
         {"input_cost_per_token_above_200k_tokens": 2e-6},
         {"off_peak_pricing": {"input_cost_per_token": 1e-7}},
+        {"tiered_pricing": [{"range": [10, 20], "input_cost_per_token": 1e-7, "output_cost_per_token": 1e-7}]},
         {"output_cost_per_reasoning_token": 9e-6},
         {"input_cost_per_token": 1e-13},
         {"input_cost_per_token": "0.1 cents"},
@@ -96,6 +98,14 @@ def calculated_by(info: dict[str, Any]) -> Callable[[Usage], NanoUsd]:
         return NanoUsd(usage.prompt_tokens * fresh + written * 4_000 + usage.reasoning_tokens * thought)
 
     return litellms
+
+
+async def test_a_deployments_own_price_is_one_from_the_first_opening(gateway_for: Opener, deploy: Deploy) -> None:
+    info = {"input_cost_per_token": 3e-6, "output_cost_per_token": 7e-6}
+    gateway = await gateway_for(deploy("ok", info=info, model="openai/never-opened-before"))
+    tag = gateway._primaries["ok"].tag
+    assert tag.plain == PlainPrice(3 * 10**9, 3 * 10**9, 7 * 10**9)
+    assert prices.cost_of(tag, Usage(11, 5)) == litellms_cost(tag, Usage(11, 5)) == 68_000
 
 
 def test_nobodys_price_is_no_price() -> None:
