@@ -17,7 +17,7 @@
     │   ├── TooLarge                                                          413
     │   ├── Unprocessable                                                     422
     │   │   ├── ModelGroupMissing  EndpointUnsupported  InvalidConfig
-    │   │   └── IdempotencyKeyReused  FileRefused
+    │   │   └── IdempotencyKeyReused  FileRefused  SchemaTooLarge
     │   └── RateLimited                                                       429
     ├── ProviderError                what a provider did, after retries and fallbacks, logged at WARNING
     │   ├── ProviderRefused  ContextLengthExceeded  ContentPolicyViolated     400
@@ -303,6 +303,12 @@ class FileRefused(Unprocessable):
     """A file of the request cannot be used."""
 
     code = "file_refused"
+
+
+class SchemaTooLarge(Unprocessable):
+    """The JSON schemas of the request are too large."""
+
+    code = "schema_too_large"
 
 
 class IdempotencyKeyReused(Unprocessable):

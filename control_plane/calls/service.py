@@ -22,7 +22,7 @@ from control_plane.calls.stream import LiveStream
 from control_plane.chat import CallRequest, ChatRequest, Completion, Demand, PlainAnswer, PlainRequest, ProviderCall
 from control_plane.clock import Clock
 from control_plane.completion.usage import Usage
-from control_plane.errors import EndpointUnsupported, ShuttingDown, UnpricedRefused, error_code_of, fault_of
+from control_plane.errors import EndpointUnsupported, SchemaTooLarge, ShuttingDown, UnpricedRefused, error_code_of, fault_of
 from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream
 from control_plane.ids import CallId, JobId, Subject, new_id
@@ -32,6 +32,7 @@ from control_plane.limits.rules import likely_tokens
 from control_plane.limits.service import LimitService, Permit
 from control_plane.model_groups.catalog import CachePolicy, Target
 from control_plane.model_groups.service import ModelGroupService
+from control_plane.schemas.json_schemas import TooManyNodes, check_size, schemas_of
 from control_plane.spend.writer import SpendWriter
 from control_plane.tenants.principal import Principal
 from control_plane.traces import Traces
@@ -277,6 +278,7 @@ class CallService:
         with self._traces.room("access", team_id=who.team_id, job_id=job_id) as room:
             target = await self.target_in(who, order, job_id)
             room.note(model_group=target.group)
+        _check_schemas(order.request)
         gateway = self.gateway
         request = fill_in(order.request, target.defaults, temperature=order.default_temperature)
         if isinstance(request, PlainRequest) and not gateway.takes(target.models, request):
@@ -359,6 +361,16 @@ class CallService:
             await live.record(Outcome(CallStatus.CANCELLED, usage=usage, cost=cost, error_code=reason))
         else:
             await live.record(Outcome(CallStatus.CANCELLED, error_code=reason))
+
+
+def _check_schemas(request: CallRequest) -> None:
+    """Raises: SchemaTooLarge, before anything expands what they refer to, whichever lane the call takes."""
+    if not isinstance(request, ChatRequest):
+        return
+    try:
+        check_size(schemas_of(request.parameters))
+    except TooManyNodes as error:
+        raise SchemaTooLarge(str(error)) from None
 
 
 def _is_scope_cancelled() -> bool:

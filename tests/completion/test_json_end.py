@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from itertools import chain
+from itertools import chain, pairwise
 from types import FrameType
 from typing import Any
 
@@ -33,7 +33,7 @@ def test_an_object_ends_with_its_last_sign_and_not_before(value: Any, cuts: list
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     end = JsonEnd()
     reached = []
-    for begin, stop in zip(places, places[1:], strict=False):
+    for begin, stop in pairwise(places):
         end.take(text[begin:stop])
         reached.append(end.is_reached)
     assert reached == [False] * (len(reached) - 1) + [True]
