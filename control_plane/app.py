@@ -18,6 +18,7 @@ from control_plane.api import (
 )
 from control_plane.api import credits as credit_accounts
 from control_plane.api.anthropic import route as anthropic
+from control_plane.api.body_budget import BodyBudget
 from control_plane.api.entrance import Entrance
 from control_plane.api.errors import add_error_handlers
 from control_plane.api.openai import models as openai_models
@@ -55,7 +56,9 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
     for door in ROUTERS:
         app.include_router(door.router)
     app.include_router(respond.preflights)
-    app.add_middleware(Entrance, max_body_bytes=house.settings.max_body_bytes)
+    settings = house.settings
+    budget = BodyBudget(settings.max_held_bytes, settings.max_held_bytes_of_team)
+    app.add_middleware(Entrance, max_body_bytes=settings.max_body_bytes, budget=budget)
     app.add_middleware(ReadableByPages, house=house)
     app.add_middleware(AsRouted)
     app.state.house = house

@@ -14,11 +14,12 @@
     │   ├── Conflict                                                          409
     │   │   ├── JobClosed  CallsInFlight  AlreadyExists  TeamHasHistory
     │   │   └── IdempotencyInFlight  IdempotencyAnswerSecret
+    │   ├── RequestTimeout                                                    408
     │   ├── TooLarge                                                          413
     │   ├── Unprocessable                                                     422
     │   │   ├── ModelGroupMissing  EndpointUnsupported  InvalidConfig
     │   │   └── IdempotencyKeyReused  FileRefused  SchemaTooLarge
-    │   └── RateLimited                                                       429
+    │   └── RateLimited  TeamBodiesTooLarge                                    429
     ├── ProviderError                what a provider did, after retries and fallbacks, logged at WARNING
     │   ├── ProviderRefused  ContextLengthExceeded  ContentPolicyViolated     400
     │   ├── ProviderRateLimited                                               429
@@ -27,7 +28,7 @@
     │   └── ProviderUnavailable  ModelTimeout                                 503
     │       └── ProviderOverloaded
     └── Unavailable                  we cannot serve now                      503
-        └── DatabaseUnavailable  ShuttingDown
+        └── DatabaseUnavailable  ShuttingDown  BodiesTooLarge
 
 The first sentence of a docstring is the default message. Messages say what was wrong and how to mend it; provider text,
 addresses and secrets stay out of them.
@@ -285,6 +286,13 @@ class IdempotencyAnswerSecret(Conflict):
     code = "idempotency_answer_secret"
 
 
+class RequestTimeout(Refused):
+    """The request did not arrive in time. Send it again, without pauses."""
+
+    code = "request_timeout"
+    status = 408
+
+
 class TooLarge(Refused):
     """The request is too large."""
 
@@ -363,6 +371,19 @@ class RateLimited(Refused):
             limit_kind=kind,
             limit=limit,
             retry_after_ms=retry_after_ms,
+        )
+
+
+class TeamBodiesTooLarge(Refused):
+    """The team's requests that are being answered have too large bodies together."""
+
+    code = "too_many_bytes"
+    status = 429
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(
+            f"The bodies of the team's requests that are being answered would have more than {limit} bytes together. Send "
+            "fewer of them at once, or link to files instead of sending them."
         )
 
 
@@ -459,6 +480,10 @@ class DatabaseUnavailable(Unavailable):
     """The database cannot be reached right now. Try again."""
 
     code = "database_unavailable"
+
+
+class BodiesTooLarge(Unavailable):
+    """The bodies of the requests that are being answered are too large together. Try again."""
 
 
 class ShuttingDown(Unavailable):

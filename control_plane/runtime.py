@@ -60,6 +60,9 @@ from control_plane.units import nano_usd
 PROXIED = "litellm_proxy/"
 """How the models of deployments begin that are LiteLLM proxies."""
 
+BYTES_PER_CHAR = 4
+"""Of UTF-8, at most."""
+
 LANDING_S = 10.0  # calls still running when the house closes have this long to be recorded
 
 
@@ -123,6 +126,7 @@ async def open_house(
                 traces=traces,
                 clock=clock,
                 refuses_unpriced=settings.refuse_unpriced,
+                max_text_bytes=BYTES_PER_CHAR * settings.max_json_chars,
             )
             metrics.watch(running=lambda: len(calls.in_flight.calls), waiting=lambda: writer.waiting)
             configuration = Configuration(

@@ -12,6 +12,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from control_plane.api.body_budget import BodyBudget, HeldBody, held_body
 from control_plane.api.errors import error_response
 from control_plane.api.failures import Failure
 from control_plane.api.leaving import ClientLeft
@@ -30,9 +31,11 @@ CLIENT_LEFT = 499  # only in the log, where nginx made it a custom: nobody is th
 class Entrance:
     """Wraps the whole application."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, *, max_body_bytes: int, budget: BodyBudget) -> None:
+        """`budget`: of the bodies of all requests."""
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -44,6 +47,8 @@ class Entrance:
         ignored: list[str] = []
         request_id.set(identity)
         ignored_fields.set(ignored)
+        held = HeldBody(self._budget)
+        held_body.set(held)
         started = time.monotonic()
         status = 0
 
@@ -74,6 +79,7 @@ class Entrance:
                 answer = error_response(scope["path"], Failure.of(HouseError()))
                 await answer(scope, receive, send_with_headers)
         finally:
+            held.release()
             milliseconds = round((time.monotonic() - started) * 1000)
             fields = {"method": scope["method"], "path": scope["path"], "status": status, "duration_ms": milliseconds}
             log.info("request", extra=fields)

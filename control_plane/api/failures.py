@@ -71,6 +71,8 @@ class Failure:
             headers["Retry-After"] = str(math.ceil(self.retry_after_s))
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
+        if self.status == HTTPStatus.REQUEST_TIMEOUT:
+            headers["Connection"] = "close"  # the rest of the request is not waited for
         if self.code in REPEATED_IN_VAIN:
             headers["X-Should-Retry"] = "false"
         return headers

@@ -22,7 +22,15 @@ from control_plane.calls.stream import LiveStream
 from control_plane.chat import CallRequest, ChatRequest, Completion, Demand, PlainAnswer, PlainRequest, ProviderCall
 from control_plane.clock import Clock
 from control_plane.completion.usage import Usage
-from control_plane.errors import EndpointUnsupported, SchemaTooLarge, ShuttingDown, UnpricedRefused, error_code_of, fault_of
+from control_plane.errors import (
+    EndpointUnsupported,
+    SchemaTooLarge,
+    ShuttingDown,
+    TooLarge,
+    UnpricedRefused,
+    error_code_of,
+    fault_of,
+)
 from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream
 from control_plane.ids import CallId, JobId, Subject, new_id
@@ -39,6 +47,8 @@ from control_plane.traces import Traces
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
+
+MAX_TEXT_BYTES = 8_000_000
 
 T = TypeVar("T")
 A = TypeVar("A", Completion, PlainAnswer)
@@ -103,10 +113,12 @@ class CallService:
         traces: Traces,
         clock: Clock,
         refuses_unpriced: bool = False,
+        max_text_bytes: int = MAX_TEXT_BYTES,
     ) -> None:
         """`gateway`: the one in force, which may be replaced at any time. `refuses_unpriced`: whether groups with a model
-        of unknown price are refused.
+        of unknown price are refused. `max_text_bytes`: that a call may send beside the data of files.
         """
+        self._max_text_bytes = max_text_bytes
         self._refuses_unpriced = refuses_unpriced
         self.gateway = gateway
         self._groups = groups
@@ -208,7 +220,7 @@ class CallService:
     async def admit(self, who: Principal, order: CallOrder) -> CallOrder:
         """The order with leave to be made, for a job that is still to be created. Make it, or settle its permit.
 
-        Raises: as `choose`, UnpricedRefused, RateLimited, ShuttingDown.
+        Raises: as `choose`, UnpricedRefused, RateLimited, ShuttingDown, TooLarge, SchemaTooLarge.
         """
         decided = await self._decide(who, order, None)
         return replace(order, permit=await self._permit(who, decided))
@@ -284,6 +296,8 @@ class CallService:
         if isinstance(request, PlainRequest) and not gateway.takes(target.models, request):
             raise EndpointUnsupported(group=target.group, endpoint=request.endpoint)
         demand = gateway.demand(target.models, request)
+        if demand.text_bytes > self._max_text_bytes:
+            raise TooLarge(f"The request has more than {self._max_text_bytes} bytes of text, names and schemas.")
         if self._refuses_unpriced and not demand.rate.is_known:
             raise UnpricedRefused
         return _Decided(target, gateway, request, demand)
