@@ -26,7 +26,7 @@ MAX_HEAD_BYTES = 65_536
 MAX_HEADERS = 256
 LINGER_S = 2.0
 """How long what a refused client still sends is thrown away."""
-SLICE = 65_536
+SLICE = 16_384
 """Bytes that are parsed before it is looked at whether a head has become too large."""
 
 UPGRADING = frozenset({b"upgrade", b"http2-settings"})
