@@ -28,6 +28,10 @@ class RemoteFiles:
         self._fetcher = fetcher
         self._groups = groups
 
+    def are_linked(self, request: CallRequest) -> bool:
+        """Whether anything may have to be fetched. Raises: FileRefused, as `inlined`."""
+        return isinstance(request, ChatRequest) and any(True for _ in _links(request.messages))
+
     async def inlined(self, request: CallRequest, models: Sequence[str], *, team: TeamId) -> CallRequest:
         """The request with its links replaced by files, for a call of a team that may run on any of `models`.
 

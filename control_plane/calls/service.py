@@ -205,25 +205,39 @@ class CallService:
         return await self.choose(who, order, job_group)
 
     async def count(self, who: Principal, order: CallOrder) -> int:
-        """Tokens of the order's prompt at its first model, counted by us. Raises: as `choose`."""
-        target = await self.choose(who, order)
-        call = ProviderCall(CallId(new_id()), JobId(new_id()), who.team(), target.models, order.request)
-        gateway = self.gateway
-        with gateway.in_use():
-            usage, _ = await gateway.estimate(call)
+        """Tokens of the order's prompt at its first model, counted by us. It counts as a request, but for no tokens.
+
+        Raises: as `admit`.
+        """
+        decided = await self._decide(who, order, None)
+        permit = await self._permit(who, decided, tokens=0)
+        try:
+            call = ProviderCall(CallId(new_id()), JobId(new_id()), who.team(), decided.target.models, order.request)
+            with decided.gateway.in_use():
+                usage, _ = await decided.gateway.estimate(call)
+        finally:
+            await self.in_flight.to_its_end(permit.settle(0))
         return usage.prompt_tokens
 
     def price(self, deployment_id: str, usage: Usage) -> NanoUsd | None:
         """What plain tokens cost at a deployment now; see `Gateway.price`."""
         return self.gateway.price(deployment_id, usage)
 
-    async def admit(self, who: Principal, order: CallOrder) -> CallOrder:
-        """The order with leave to be made, for a job that is still to be created. Make it, or settle its permit.
+    async def admit(self, who: Principal, order: CallOrder, job_id: JobId | None = None) -> CallOrder:
+        """The order with leave to be made, in a job or for one that is still to be created. Make it, or settle its permit.
 
-        Raises: as `choose`, UnpricedRefused, RateLimited, ShuttingDown, TooLarge, SchemaTooLarge.
+        Raises: as `choose`, UnpricedRefused, RateLimited, ShuttingDown, TooLarge, SchemaTooLarge; JobNotFound, JobNotOwned.
         """
-        decided = await self._decide(who, order, None)
+        decided = await self._decide(who, order, job_id)
         return replace(order, permit=await self._permit(who, decided))
+
+    async def require_paid(self, who: Principal, order: CallOrder, job_id: JobId) -> None:
+        """Before files are read for a call: its job is open, and what is known of the call can be paid.
+
+        Raises: as `JobService.require_open`; what choosing a model raises.
+        """
+        decided = await self._decide(who, order, job_id)
+        await self._jobs.require_open(who, job_id, decided.demand, decided.target.markup_bps)
 
     def drain(self) -> None:
         """This process will stop soon: it still takes calls, but nobody should send it more."""
@@ -254,6 +268,8 @@ class CallService:
             gateway = decided.gateway
             gateway.enter()
             permit = permit or await self._permit(who, decided)
+            if self._files.are_linked(decided.request):
+                await self._jobs.require_open(who, job_id, decided.demand, decided.target.markup_bps)
             with self._traces.room("files", job_id=job_id):
                 request = await self._files.inlined(decided.request, decided.target.models, team=who.team())
             call_id = await self._id_of(order)
@@ -309,9 +325,11 @@ class CallService:
             return CallId(order.subject.id)
         return await self.in_flight.to_its_end(self._writer.id_for_repetition(order.subject))
 
-    async def _permit(self, who: Principal, decided: _Decided) -> Permit:
-        asked = decided.request.parameters if isinstance(decided.request, ChatRequest) else {}
-        tokens = likely_tokens(decided.demand, is_bounded="max_tokens" in asked)
+    async def _permit(self, who: Principal, decided: _Decided, *, tokens: int | None = None) -> Permit:
+        """Leave for a call of so many tokens; None: of as many as are likely. Raises: RateLimited."""
+        if tokens is None:
+            asked = decided.request.parameters if isinstance(decided.request, ChatRequest) else {}
+            tokens = likely_tokens(decided.demand, is_bounded="max_tokens" in asked)
         with self._traces.room("limits", team_id=who.team_id, model_group=decided.target.group):
             return await self._limits.admit_call(who, decided.target, tokens)
 
