@@ -13,7 +13,7 @@
     │   │   ├── JobNotFound  TeamNotFound  OrganizationNotFound  KeyNotFound  ModelGroupNotFound
     │   ├── Conflict                                                          409
     │   │   ├── JobClosed  CallsInFlight  AlreadyExists  TeamHasHistory
-    │   │   └── IdempotencyInFlight  IdempotencyAnswerSecret
+    │   │   └── IdempotencyInFlight  IdempotencyAnswerSecret  IdempotencyAnswerTooLarge
     │   ├── RequestTimeout                                                    408
     │   ├── TooLarge                                                          413
     │   ├── Unprocessable                                                     422
@@ -372,6 +372,12 @@ class RateLimited(Refused):
             limit=limit,
             retry_after_ms=retry_after_ms,
         )
+
+
+class IdempotencyAnswerTooLarge(Conflict):
+    """The first request with this Idempotency-Key was done; its answer is larger than 1 MB and was not kept."""
+
+    code = "idempotency_answer_too_large"
 
 
 class TeamBodiesTooLarge(Refused):

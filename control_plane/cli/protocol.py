@@ -159,11 +159,12 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._is_refused = True
         self._disarm()
-        if self.cycle is not None and not self.cycle.response_complete:
-            if self.cycle.more_body:  # the request that is being answered: its end will not come
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first request
+        if cycle is not None and not cycle.response_complete:
+            if cycle.more_body:  # the request that is being answered: its end will not come
                 self.transport.close()
             else:
-                self.cycle.keep_alive = False  # the one behind it
+                cycle.keep_alive = False  # the one behind it
             return
         path = self.url.decode("latin-1") if isinstance(getattr(self, "url", None), bytes) else ""
         answer = error_response(path, failure, {"Connection": "close"})

@@ -6,13 +6,15 @@ under the id of a deployment without prices LiteLLM would find one of zero and s
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from control_plane.chat import CallRequest, ChatRequest, PlainRequest, Rate
 from control_plane.completion.usage import Usage
 from control_plane.gateway.deployments import Deployment
+from control_plane.gateway.file_tokens import is_file, without_data
 from control_plane.gateway.price_list import listed_under
 from control_plane.gateway.price_names import is_price
 from control_plane.gateway.rates import money, rate_of
@@ -27,6 +29,12 @@ LONG_TEXT = 20_000
 
 CHARACTERS_PER_TOKEN = 4
 """For text the tokenizer refuses."""
+
+PIECE = 20_000
+"""Characters that a tokenizer gets at once."""
+COUNTED_FOR_S = 5.0
+TOKENS_PER_MESSAGE, TOKENS_PER_IMAGE = 3, 250
+"""As LiteLLM counts them."""
 
 BRIDGE = "responses/"
 """In a model's name: LiteLLM asks OpenAI's Responses API for it. Its price is the model's."""
@@ -188,6 +196,11 @@ def _estimate(tag: PriceTag, request: CallRequest, answered: str) -> Usage:
 def _prompt_tokens(tag: PriceTag, request: ChatRequest) -> int:
     import litellm  # noqa: PLC0415  # see library.py
 
+    text = "\n".join(_texts_of([*request.messages, request.parameters.get("tools")]))
+    if len(text) > LONG_TEXT:
+        parts = (message.get("content") for message in request.messages)
+        files = sum(is_file(part) for content in parts if isinstance(content, list) for part in content)
+        return _text_tokens(tag, text) + TOKENS_PER_MESSAGE * len(request.messages) + TOKENS_PER_IMAGE * files
     try:
         return int(
             litellm.token_counter(
@@ -204,6 +217,36 @@ def _prompt_tokens(tag: PriceTag, request: ChatRequest) -> int:
 
 
 def _text_tokens(tag: PriceTag, text: str) -> int:
+    """Counted piece by piece: text without blanks takes a tokenizer the square of its length. What is not counted within
+    `COUNTED_FOR_S` is guessed.
+    """
+    deadline = time.monotonic() + COUNTED_FOR_S
+    tokens = 0
+    for begin in range(0, len(text), PIECE):
+        if begin and time.monotonic() > deadline:
+            log.warning("tokens_guessed", extra={"model": tag.tokenizer_model})
+            return tokens - (begin - len(text)) // CHARACTERS_PER_TOKEN
+        tokens += _piece_tokens(tag, text[begin : begin + PIECE])
+    return tokens
+
+
+def _texts_of(values: Iterable[Any]) -> Iterator[str]:
+    """The texts in messages and tools, but for the data of files."""
+    waiting = list(values)[::-1]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            if not value.startswith("data:"):
+                yield value
+        elif isinstance(value, Mapping):
+            if is_file(value):
+                value = without_data(value)
+            waiting.extend(reversed(list(value.values() if isinstance(value, Mapping) else value or ())))
+        elif isinstance(value, list | tuple):
+            waiting.extend(reversed(value))
+
+
+def _piece_tokens(tag: PriceTag, text: str) -> int:
     import litellm  # noqa: PLC0415  # see library.py
 
     if not text:

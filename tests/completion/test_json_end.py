@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import chain, pairwise
 from types import FrameType
 from typing import Any
@@ -93,8 +93,8 @@ def prepare_assistants_in_a_row(messages: int) -> None:
 
 
 def prepare_calls_with_results(messages: int) -> None:
-    call = {"id": "a", "type": "function", "function": {"name": "find", "arguments": "{}"}}
-    turns = (
+    call: Any = {"id": "a", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    turns: Iterator[list[dict[str, Any]]] = (
         [{"role": "assistant", "content": None, "tool_calls": [call]}, {"role": "tool", "tool_call_id": "a"}]
         for _ in range(messages)
     )
