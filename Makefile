@@ -14,7 +14,7 @@ SOURCES := control_plane tests
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test check format bench bench-peers soak scale chaos lock clean
+.PHONY: deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test check format bench bench-peers soak scale chaos adversary lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ bench: install-dev ## Compare CPU per call with a bare Router in the same run (a
 
 chaos: install-dev ## Kill a server 52 times under load and check every call, job and credit (about 3 minutes)
 	@$(BIN)/python -m tests.chaos
+
+adversary: install-dev ## Attack a server while customers are served: is it answered at once, small, and are its books right?
+	@$(BIN)/python -m tests.adversary
 
 soak: install-dev ## Mixed load for ten minutes: is the server as small afterwards as before?
 	@$(BIN)/python -m tests.soak

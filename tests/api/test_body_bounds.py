@@ -111,7 +111,7 @@ async def test_a_schema_that_is_expanded_without_an_end_is_422_in_every_api(team
     schema = doubling(18)
     function = {"name": "f", "parameters": schema}
     tools = [{"type": "function", "function": function}]
-    form = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
+    form: Json = {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}
     said = [{"role": "user", "content": "Hi"}]
     job_id = await team.create_job()
     anthropic = {"model": "ok", "messages": said, "max_tokens": 5}
@@ -125,7 +125,7 @@ async def test_a_schema_that_is_expanded_without_an_end_is_422_in_every_api(team
             "/v1/responses",
             400,
             {"model": "ok", "input": "Hi", "text": {"format": {**form["json_schema"], "type": "json_schema"}}},
-        ),  # type: ignore[dict-item]
+        ),
         ("/v1/messages", 400, {**anthropic, "tools": [{"name": "f", "input_schema": schema}]}),
         ("/v1/messages/count_tokens", 400, {**anthropic, "tools": [{"name": "f", "input_schema": schema}]}),
     ]
