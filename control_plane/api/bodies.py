@@ -41,7 +41,7 @@ MOST_LEVELS = 128
 
 SLICE = 65_536
 """Bytes that are counted before others get their turn."""
-LARGE = 262_144
+LARGE = 32_768
 """Bytes from which a body is parsed and validated in a thread."""
 THREADS = 2
 MIN_BYTES_PER_S = 20_000

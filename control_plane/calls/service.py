@@ -282,7 +282,7 @@ class CallService:
                 purpose=order.purpose,
                 metadata=order.metadata or {},
                 created_at=self._clock(),
-                demand=gateway.demand(decided.target.models, request),
+                demand=decided.demand if request is decided.request else gateway.demand(decided.target.models, request),
                 markup_bps=decided.target.markup_bps,
             )
             to_provider = ProviderCall(call_id, job_id, who.team(), decided.target.models, request)

@@ -27,7 +27,7 @@ class Target:
         """The status of the answer; 0 when the server closed the connection."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {key or self.key}", "Content-Type": "application/json"}
-        async with httpx.AsyncClient(timeout=60) as http:
+        async with httpx.AsyncClient(timeout=180) as http:
             try:
                 return (await http.post(self.url + path, content=content, headers=headers)).status_code
             except httpx.TransportError:
