@@ -186,6 +186,17 @@ async def test_an_endpoint_that_a_provider_does_not_have_is_no_fault_of_ours(tea
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "endpoint_unsupported"), answer.text
 
 
+@ON_SQLITE
+async def test_an_answer_too_large_to_keep_is_neither_made_nor_paid_twice(team: Team, provider: Provider) -> None:
+    """A day's answers of 29 MB each filled the database."""
+    body = {"model": "ok", "input": ["text"] * 1_000, "dimensions": 200}
+    first, again = [await team.http.post("/v1/embeddings", json=body, headers={"Idempotency-Key": "k"}) for _ in "ab"]
+    assert (first.status_code, len(first.content) > 1_000_000) == (200, True)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotency_answer_too_large")
+    assert again.headers["x-should-retry"] == "false"
+    assert provider.count("ok") == 1
+
+
 @pytest_asyncio.fixture
 async def narrow(database_url: str, provider: Provider, tmp_path: Path) -> AsyncIterator[Team]:
     """A team of a server that holds 300 KB of bodies."""
