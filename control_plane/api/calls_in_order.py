@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pydantic_core import from_json
 
 from control_plane.completion.events import Content, ToolCallArguments, ToolCallBegun, ToolCallEnded
+from control_plane.completion.json_end import JsonEnd
 
 MOST_LOOKED_AT = 65_536
-"""Characters of arguments up to which it is asked with each piece whether they are whole; longer ones end with the answer."""
+"""Characters of arguments up to which it is asked whether they are whole; longer ones end with the answer."""
 
 
 class CallsInOrder:
@@ -18,6 +19,7 @@ class CallsInOrder:
     def __init__(self) -> None:
         self._open: ToolCallBegun | None = None
         self._pieces: list[str] = []
+        self._end = JsonEnd()
         self._length = 0
         self._is_whole: bool | None = None
         self._waiting: list[Content] = []
@@ -34,6 +36,7 @@ class CallsInOrder:
         if isinstance(event, ToolCallArguments) and event.number == self._open.number:
             self._pieces.append(event.text)
             self._length += len(event.text)
+            self._end.take(event.text)
             self._is_whole = None
             return (event, *(self._end_open() if self._waiting and self._has_whole() else ()))
         if isinstance(event, ToolCallEnded) and event.number == self._open.number:
@@ -55,6 +58,7 @@ class CallsInOrder:
         self._ended.add(self._open.number)
         self._open, self._is_whole = None, None
         self._pieces.clear()
+        self._end = JsonEnd()
         self._length = 0
         waiting, self._waiting = self._waiting, []
         for event in waiting:
@@ -65,13 +69,11 @@ class CallsInOrder:
         if self._is_whole is None:
             assert self._open is not None
             is_looked_at = self._open.kind == "function" and self._length <= MOST_LOOKED_AT
-            self._is_whole = is_looked_at and _is_object("".join(self._pieces))
+            self._is_whole = is_looked_at and self._end.is_reached and _is_object("".join(self._pieces))
         return self._is_whole
 
 
 def _is_object(text: str) -> bool:
-    if not text.rstrip().endswith("}"):
-        return False
     try:
         return isinstance(from_json(text), dict)
     except ValueError:

@@ -9,6 +9,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 Path = tuple[str | int, ...]
@@ -32,6 +33,9 @@ KIND_ENDINGS = ("_type", "_parsing", "_from_float", "_attributes_type", "_parsin
 """The ends of the types that say only that a value is of another kind."""
 
 OF_LENGTH = ("too_short", "too_long")
+
+MOST_LOOKED_AT = 300
+"""Problems of one request. A client mends the first; and each is compared with the others of its union."""
 
 TAG_MISSING, TAG_INVALID = "union_tag_not_found", "union_tag_invalid"
 
@@ -64,7 +68,7 @@ class _Found:
 def readable(problems: Iterable[Mapping[str, Any]], body: Any) -> list[dict[str, Any]]:
     """The problems as `loc`, `msg` and `type`, one for a place. `body`: what the client sent, as far as it is JSON."""
     by_source: dict[str, list[_Found]] = defaultdict(list)
-    for problem in problems:
+    for problem in islice(problems, MOST_LOOKED_AT):
         source, *steps = problem["loc"] or ("body",)
         by_source[str(source)].append(_found(problem, steps, body if source == "body" else None))
     return [

@@ -23,6 +23,10 @@ REASONING_FIELDS = frozenset({"reasoning_content", "reasoning", "thinking_blocks
 OPENAI_FIELDS = frozenset({"refusal", "audio"})
 OTHER_FIELDS = frozenset({"annotations", "images", "provider_specific_fields", "extra_content"})
 
+TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
+LISTS = ("tool_calls", "thinking_blocks", "reasoning_details", "annotations", "images")
+"""Of an answer in several messages, what is joined; of anything else the last counts."""
+
 TRANSLATED = REASONING_FIELDS | OPENAI_FIELDS | OTHER_FIELDS | {"cache_control"}
 
 
@@ -34,16 +38,16 @@ def prepare_messages(messages: Sequence[Message], dialect: Dialect) -> list[Json
     """
     if all(map(_is_plain, messages)) and not _has_consecutive_assistants(messages):
         return [dict(message) for message in messages]
-    kept: list[Json] = []
+    kept: list[_Turn] = []
     for message in in_order(messages):
         prepared = _prepared(message, dialect)
         if _is_empty(message, prepared):
             continue
-        if kept and not dialect.merges_turns and _goes_on(kept[-1], message):
-            kept[-1] = _both(kept[-1], prepared)
+        if kept and not dialect.merges_turns and kept[-1].goes_on_with(message):
+            kept[-1].add(prepared)
         else:
-            kept.append(prepared)
-    return hoist_media([_with_content(message) for message in kept], dialect.tool_media)
+            kept.append(_Turn(prepared))
+    return hoist_media([_with_content(turn.message()) for turn in kept], dialect.tool_media)
 
 
 def prepare_parameters(parameters: Mapping[str, Any], messages: Sequence[Message], dialect: Dialect) -> Json:
@@ -187,7 +191,7 @@ def _object_text(arguments: str) -> str:
     """Arguments as a JSON object: a model may have written something else, and its call must still go back."""
     try:
         found = json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return arguments if isinstance(found, dict) else json.dumps({"arguments": arguments}, ensure_ascii=False)
 
@@ -205,17 +209,6 @@ def _is_empty(message: Message, prepared: Json) -> bool:
     return not any(value for name, value in prepared.items() if name not in ("role", "name"))
 
 
-def _goes_on(before: Json, message: Message) -> bool:
-    """Whether an assistant message is part of the one before it, which it was divided from to keep the order of thinking.
-
-    One that follows tool calls is, too: their results must follow directly.
-    """
-    if before["role"] != "assistant" or message["role"] != "assistant":
-        return False
-    says_nothing = not any(before.get(name) for name in ("content", "refusal", "audio"))
-    return bool(before.get("tool_calls")) or says_nothing or not REASONING_FIELDS.isdisjoint(message)
-
-
 def _with_content(message: Json) -> Json:
     """`content` is null only where an assistant said something else: a text is what providers expect."""
     if message.get("content") not in (None, [], ""):
@@ -224,21 +217,56 @@ def _with_content(message: Json) -> Json:
     return {**message, "content": None if is_null else ""}
 
 
-def _both(first: Json, second: Json) -> Json:
-    both = {**first, **{name: value for name, value in second.items() if value}}
-    for name in ("content", "reasoning_content", "reasoning", "refusal"):
-        if first.get(name) and second.get(name):
-            both[name] = _joined(first[name], second[name])
-    for name in ("tool_calls", "thinking_blocks", "reasoning_details", "annotations", "images"):
-        if first.get(name) and second.get(name):
-            both[name] = [*first[name], *second[name]]
-    return both
+class _Turn:
+    """A message, or several of an assistant that become one. They are joined once, however many they are."""
+
+    def __init__(self, message: Json) -> None:
+        self._pieces = [message]
+        self._is_assistant = message["role"] == "assistant"
+        self._has_calls = bool(message.get("tool_calls"))
+        self._says_something = _says_something(message)
+
+    def goes_on_with(self, message: Message) -> bool:
+        """Whether an assistant message is part of this one, from which it was divided to keep the order of thinking.
+
+        One that follows tool calls is, too: their results must follow directly.
+        """
+        if not self._is_assistant or message["role"] != "assistant":
+            return False
+        return self._has_calls or not self._says_something or not REASONING_FIELDS.isdisjoint(message)
+
+    def add(self, message: Json) -> None:
+        self._pieces.append(message)
+        self._has_calls = self._has_calls or bool(message.get("tool_calls"))
+        self._says_something = self._says_something or _says_something(message)
+
+    def message(self) -> Json:
+        first, *others = self._pieces
+        if not others:
+            return first
+        both = dict(first)
+        for piece in others:
+            both |= {name: value for name, value in piece.items() if value}
+        for names, join in ((TEXTS, _joined), (LISTS, _chained)):
+            for name in names:
+                values = [value for piece in self._pieces if (value := piece.get(name))]
+                if len(values) > 1:
+                    both[name] = join(values)
+        return both
 
 
-def _joined(first: Any, second: Any) -> Any:
-    if isinstance(first, str) and isinstance(second, str):
-        return f"{first}\n{second}"
-    return [*_parts(first), *_parts(second)]
+def _says_something(message: Message) -> bool:
+    return any(message.get(name) for name in ("content", "refusal", "audio"))
+
+
+def _chained(lists: Sequence[Sequence[Any]]) -> list[Any]:
+    return [item for each in lists for item in each]
+
+
+def _joined(contents: Sequence[Any]) -> Any:
+    if all(isinstance(content, str) for content in contents):
+        return "\n".join(contents)
+    return _chained([_parts(content) for content in contents])
 
 
 def _parts(content: Any) -> list[Any]:

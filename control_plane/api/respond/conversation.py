@@ -21,6 +21,11 @@ Message = dict[str, Any]
 
 UNKNOWN_TOOL = "unknown_tool"
 
+MAX_WARNINGS = 20
+"""Of one kind; what is more is counted."""
+MAX_ID_CHARS = 200
+"""Of a client's id in a warning."""
+
 
 Recall = Callable[[str], ToolCallSaid | None]
 """What a tool call of that id was, where somebody knows."""
@@ -35,23 +40,20 @@ class Conversation:
 
 
 def conversation(given: Sequence[GivenMessage], *, recall: Recall, tools: Sequence[str]) -> Conversation:
-    """The messages as providers take them.
+    """The messages as providers take them. One pass: the time is that of the messages' size.
 
     Assistant messages in a row become one. A tool's result whose call is nowhere gets one back: `recall` says what it
     was, else it is the only one of `tools`, the names the request defines.
     """
-    made = Conversation()
+    building = _Building(recall, tools)
     for place, said in enumerate(given):
         if isinstance(said, ToolSaid):
-            _add_result(made, said, place, recall=recall, tools=tools)
+            building.add_result(said, place)
         elif isinstance(said, AssistantSaid):
-            _add_assistant(made, said)
+            building.add_assistant(said)
         else:
-            made.messages.append(_with_name(said, {"role": said.role, "content": _content(said.content)}))
-    for message in made.messages:
-        if message["role"] == "assistant" and message.get("tool_calls") and not message["content"]:
-            message["content"] = None  # an empty text beside calls is refused by some providers
-    return made
+            building.add(_with_name(said, {"role": said.role, "content": _content(said.content)}))
+    return building.finished()
 
 
 def tool_names(tools: Sequence[Mapping[str, Any]] | None) -> list[str]:
@@ -59,68 +61,110 @@ def tool_names(tools: Sequence[Mapping[str, Any]] | None) -> list[str]:
     return [tool["function"]["name"] for tool in tools or ()]
 
 
-def _add_assistant(made: Conversation, said: AssistantSaid) -> None:
-    calls = [_nested(call) for call in said.tool_calls or ()]
-    message = _with_name(said, {"role": "assistant", "content": _content(said.content or "")})
-    before = made.messages[-1] if made.messages else None
-    if before is not None and before["role"] == "assistant":
-        before["content"] = _joined(before["content"], message["content"])
-        calls = [*before.get("tool_calls", ()), *calls]
-        message = before
-    else:
-        made.messages.append(message)
-    _add_reasoning(message, said)
-    if calls:
-        message["tool_calls"] = calls
+class _Turn:
+    """Assistant messages in a row while they become one. Pieces are collected and joined once."""
+
+    def __init__(self, message: Message) -> None:
+        """`message`: what the turn becomes; its content, tool calls and reasoning are filled in by `close`."""
+        self.message = message
+        self._contents: list[str | list[Any]] = []
+        self._reasoning: dict[str, list[Any]] = {}
+        self._calls: list[Message] = []
+        self._ids: set[str] = set()
+
+    def add(self, said: AssistantSaid) -> None:
+        content = _content(said.content or "")
+        if content:
+            self._contents.append(content)
+        for name in (*SentBack.model_fields, "refusal"):
+            value = plain(getattr(said, name))
+            if value is not None:
+                self._add_reasoning(name, value)
+        for call in said.tool_calls or ():
+            self.add_call(_nested(call))
+
+    def has_call(self, call_id: str) -> bool:
+        return call_id in self._ids
+
+    def add_call(self, call: Message) -> None:
+        self._calls.append(call)
+        self._ids.add(call["id"])
+
+    def close(self) -> None:
+        content = _joined(self._contents)
+        if self._calls:
+            self.message["tool_calls"] = self._calls
+        # an empty text beside calls is refused by some providers
+        self.message["content"] = None if self._calls and not content else content
+        for name, values in self._reasoning.items():
+            self.message[name] = _joined_reasoning(values)
+
+    def _add_reasoning(self, name: str, value: Any) -> None:
+        """What goes back as it came. Of one message in several pieces each may repeat the first."""
+        values = self._reasoning.setdefault(name, [])
+        if len(values) != 1 or value != values[0]:
+            values.append(value)
 
 
-def _add_reasoning(message: Message, said: AssistantSaid) -> None:
-    """What goes back as it came. Of one message in several pieces each may repeat it."""
-    for name in (*SentBack.model_fields, "refusal"):
-        value = plain(getattr(said, name))
-        before = message.get(name)
-        if value is None or value == before:
-            continue
-        if isinstance(before, str):
-            message[name] = f"{before}\n{value}"
-        else:
-            message[name] = [*before, *value] if isinstance(before, list) else value
+class _Building:
+    """A conversation while it is put together."""
 
+    def __init__(self, recall: Recall, tools: Sequence[str]) -> None:
+        self._recall = recall
+        self._tools = tools
+        self._made = Conversation()
+        self._guessed = 0
+        self._turn: _Turn | None = None
+        """The assistant's last turn, as long as only its tools' results stand behind it."""
 
-def _add_result(made: Conversation, said: ToolSaid, place: int, *, recall: Recall, tools: Sequence[str]) -> None:
-    caller = _caller(made.messages)
-    if caller is None:
-        caller = {"role": "assistant", "content": ""}
-        made.messages.append(caller)
-    known = caller.setdefault("tool_calls", [])
-    if all(call["id"] != said.tool_call_id for call in known):
-        known.append(_rebuilt(made, said, place, recall=recall, tools=tools))
-    result = {"role": "tool", "tool_call_id": said.tool_call_id, "content": tool_content(said.content)}
-    made.messages.append(_with_name(said, result))
+    def add(self, message: Message) -> None:
+        self._close()
+        self._made.messages.append(message)
 
+    def add_assistant(self, said: AssistantSaid) -> None:
+        is_going_on = self._turn is not None and self._made.messages[-1] is self._turn.message
+        turn = self._turn if self._turn is not None and is_going_on else self._begin(said)
+        turn.add(said)
 
-def _caller(messages: Sequence[Message]) -> Message | None:
-    """The assistant message that a tool's result here belongs to: the last one, with only results behind it."""
-    for message in reversed(messages):
-        if message["role"] == "assistant":
-            return message
-        if message["role"] != "tool":
-            return None
-    return None
+    def add_result(self, said: ToolSaid, place: int) -> None:
+        turn = self._turn or self._begin()
+        if not turn.has_call(said.tool_call_id):
+            turn.add_call(self._rebuilt(said, place))
+        result = {"role": "tool", "tool_call_id": said.tool_call_id, "content": tool_content(said.content)}
+        self._made.messages.append(_with_name(said, result))
 
+    def finished(self) -> Conversation:
+        self._close()
+        if self._guessed > MAX_WARNINGS:
+            self._made.warnings.append(f"{self._guessed - MAX_WARNINGS} more calls of tools were put back so.")
+        return self._made
 
-def _rebuilt(made: Conversation, said: ToolSaid, place: int, *, recall: Recall, tools: Sequence[str]) -> Message:
-    """The tool call that the client left out."""
-    remembered = recall(said.tool_call_id)
-    guess = said.name or (tools[0] if len(tools) == 1 else UNKNOWN_TOOL)
-    call = remembered or ToolCallSaid(guess, "{}")
-    how = "from what was answered before" if remembered else f"as a call of {guess} with its arguments unknown"
-    made.warnings.append(
-        f"messages.{place}: no assistant message calls {said.tool_call_id!r}; the call was put back {how}. Send the "
-        "assistant message with its tool_calls before the results."
-    )
-    function = {"name": call.name, "arguments": call.arguments}
-    return {"id": said.tool_call_id, "type": "function", "function": function}
+    def _begin(self, said: AssistantSaid | None = None) -> _Turn:
+        self._close()
+        message: Message = {"role": "assistant", "content": ""}
+        self._turn = _Turn(message if said is None else _with_name(said, message))
+        self._made.messages.append(self._turn.message)
+        return self._turn
+
+    def _close(self) -> None:
+        if self._turn is not None:
+            self._turn.close()
+        self._turn = None
+
+    def _rebuilt(self, said: ToolSaid, place: int) -> Message:
+        """The tool call that the client left out."""
+        remembered = self._recall(said.tool_call_id)
+        guess = said.name or (self._tools[0] if len(self._tools) == 1 else UNKNOWN_TOOL)
+        call = remembered or ToolCallSaid(guess, "{}")
+        how = "from what was answered before" if remembered else f"as a call of {guess} with its arguments unknown"
+        self._guessed += 1
+        if self._guessed <= MAX_WARNINGS:
+            self._made.warnings.append(
+                f"messages.{place}: no assistant message calls {said.tool_call_id[:MAX_ID_CHARS]!r}; the call was put back "
+                f"{how}. Send the assistant message with its tool_calls before the results."
+            )
+        function = {"name": call.name, "arguments": call.arguments}
+        return {"id": said.tool_call_id, "type": "function", "function": function}
 
 
 def _nested(call: GivenToolCall) -> Message:
@@ -145,12 +189,22 @@ def _content(content: str | Sequence[Any]) -> str | list[Any]:
     return parts
 
 
-def _joined(first: str | list[Any], second: str | list[Any]) -> str | list[Any]:
-    if not first or not second:
-        return first or second
-    if isinstance(first, str) and isinstance(second, str):
-        return f"{first}\n{second}"
-    return [*_parts(first), *_parts(second)]
+def _joined(contents: Sequence[str | list[Any]]) -> str | list[Any]:
+    texts = [content for content in contents if isinstance(content, str)]
+    if len(texts) == len(contents):
+        return "\n".join(texts)
+    return [part for content in contents for part in _parts(content)]
+
+
+def _joined_reasoning(values: Sequence[Any]) -> Any:
+    """Texts are joined, lists too; of anything else the last counts."""
+    if len(values) == 1:
+        return values[0]
+    if all(isinstance(value, str) for value in values):
+        return "\n".join(values)
+    if all(isinstance(value, list) for value in values):
+        return [item for value in values for item in value]
+    return values[-1]
 
 
 def _parts(content: str | list[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ from uuid import uuid4
 import orjson
 
 from control_plane.completion.events import Event, ToolCallArguments, ToolCallBegun, ToolCallEnded
+from control_plane.completion.json_end import JsonEnd
 from control_plane.gateway.reading.json_text import Halves, whole_json, whole_text
 
 UNKNOWN_TOOL = "unknown_tool"
@@ -49,23 +50,41 @@ class _Call:
     said: list[str] = field(default_factory=list)
     length: int = 0
     is_begun: bool = False
+    end: JsonEnd = field(default_factory=JsonEnd)
+    is_valid: bool | None = None
 
     def written(self) -> str:
         """Its arguments so far."""
         return "".join((*self.said, *self.waiting))
 
+    def has(self, arguments: str) -> bool:
+        """Whether these are its arguments so far."""
+        return len(arguments) == self.length and self.written() == arguments
+
+    def add(self, arguments: str) -> None:
+        """The next piece of its arguments."""
+        self.waiting.append(arguments)
+        self.length += len(arguments)
+        self.end.take(arguments)
+        self.is_valid = None
+
     def is_whole(self) -> bool:
-        """Whether its arguments are a JSON object or array by themselves. Long ones are not looked at each time, nor those
-        whose last piece cannot end one: some providers repeat the name with every piece.
+        """Whether its arguments are a JSON object or array by themselves. They are parsed when one ends, so seldom more
+        than once: some providers repeat the name with every piece.
         """
-        last = (self.waiting or self.said or [""])[-1].rstrip()
-        if self.length > MOST_LOOKED_AT or not last.endswith(("}", "]")):
+        if self.length > MOST_LOOKED_AT or not self.end.is_reached:
             return False
-        try:
-            orjson.loads(self.written())
-        except orjson.JSONDecodeError:
-            return False
-        return True
+        if self.is_valid is None:
+            self.is_valid = _is_json(self.written())
+        return self.is_valid
+
+
+def _is_json(text: str) -> bool:
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
 
 
 class TooManyCalls(ValueError):
@@ -91,7 +110,7 @@ class ToolCallReader:
         index = found if isinstance(found := item.get("index"), int | str) else None
         arguments = _arguments(function, kind)
         known = self._by_id.get(said_id) if said_id else None
-        if known is not None and name and arguments and known.written() == arguments:
+        if known is not None and name and arguments and known.has(arguments):
             return []  # the whole call once more
         events: list[Event] = []
         call = self._call_of(known, index, said_id, name) or self._add(index, kind, events)
@@ -105,8 +124,7 @@ class ToolCallReader:
             call.extra.update(whole_json(extra))
         arguments = self._halves.join(arguments, (call.number, self._choice))
         if arguments:
-            call.waiting.append(arguments)
-            call.length += len(arguments)
+            call.add(arguments)
             self._write(call, events)
         return events
 
@@ -115,7 +133,7 @@ class ToolCallReader:
         events: list[Event] = []
         for call in self._calls:
             if half := self._halves.rest((call.number, self._choice)):
-                call.waiting.append(half)
+                call.add(half)
             self._write(call, events, is_last=True)
             if call.kind == "function" and not call.written().strip():  # clients parse them
                 events.append(ToolCallArguments(call.number, "{}", self._choice))
@@ -151,7 +169,7 @@ class ToolCallReader:
         """The call's beginning, as soon as it is known, and the arguments that wait. Calls begin in their order."""
         if not call.is_begun:
             is_known = call.id and call.name and call.waiting  # a name may come in pieces, before the arguments
-            if not is_last and not is_known and sum(map(len, call.waiting)) <= MOST_WAITING:
+            if not is_last and not is_known and call.length <= MOST_WAITING:
                 return
             for earlier in self._calls[: call.number]:
                 if not earlier.is_begun:
