@@ -14,7 +14,7 @@ SOURCES := control_plane tests
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test check format bench bench-peers soak scale chaos replicas lock clean
+.PHONY: deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test check format bench bench-peers soak scale chaos adversary replicas lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -73,6 +73,9 @@ chaos: install-dev ## Kill a server 52 times under load and check every call, jo
 
 replicas: install-dev ## Starve a replica, freeze it, cut it off: does the other serve, and is no call lost? (about 2 minutes)
 	@$(BIN)/python -m pytest -m replicas tests/replicas
+
+adversary: install-dev ## Attack a server while customers are served: is it answered at once, small, and are its books right?
+	@$(BIN)/python -m tests.adversary
 
 soak: install-dev ## Mixed load for ten minutes: is the server as small afterwards as before?
 	@$(BIN)/python -m tests.soak

@@ -20,6 +20,7 @@ from control_plane.api import (
 )
 from control_plane.api import credits as credit_accounts
 from control_plane.api.anthropic import route as anthropic
+from control_plane.api.body_budget import BodyBudget
 from control_plane.api.entrance import Entrance
 from control_plane.api.errors import add_error_handlers
 from control_plane.api.openai import models as openai_models
@@ -58,8 +59,14 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
         app.include_router(door.router)
     for each in (respond.preflights, job_calls.preflights):
         app.include_router(each)
-    size = house.settings.max_body_bytes
-    app.add_middleware(Entrance, max_body_bytes=size, lease=house.lease, handled=house.garbage.handled)
+    settings = house.settings
+    app.add_middleware(
+        Entrance,
+        max_body_bytes=settings.max_body_bytes,
+        budget=BodyBudget(settings.max_held_bytes, settings.max_held_bytes_of_team),
+        lease=house.lease,
+        handled=house.garbage.handled,
+    )
     app.add_middleware(ReadableByPages, house=house)
     app.add_middleware(AsRouted)
     app.state.house = house

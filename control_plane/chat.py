@@ -128,7 +128,7 @@ class Demand:
 
     `prompt_tokens` is counted generously, `likely_prompt_tokens` as prompts usually turn out. `max_tokens`: of each of
     the `answers` it asks for. `extra_tokens`: of output that each answer may be charged for beyond them. `units`: pages
-    or searches. `files`: pictures, sounds and documents.
+    or searches. `files`: pictures, sounds and documents. `text_bytes`: of everything that is sent but the files' data.
     """
 
     prompt_tokens: int = 0
@@ -139,6 +139,7 @@ class Demand:
     units: int = 0
     extra_tokens: int = 0
     files: int = 0
+    text_bytes: int = 0
 
     @property
     def tokens(self) -> int:

@@ -13,13 +13,14 @@
     │   │   ├── JobNotFound  TeamNotFound  OrganizationNotFound  KeyNotFound  ModelGroupNotFound
     │   ├── Conflict                                                          409
     │   │   ├── JobClosed  CallsInFlight  AlreadyExists  TeamHasHistory
-    │   │   └── IdempotencyInFlight  IdempotencyAnswerSecret
+    │   │   └── IdempotencyInFlight  IdempotencyAnswerSecret  IdempotencyAnswerTooLarge
+    │   ├── RequestTimeout                                                    408
     │   ├── TooLarge                                                          413
     │   ├── Unprocessable                                                     422
     │   │   ├── ModelGroupMissing  EndpointUnsupported  InvalidConfig
     │   │   ├── SchemaTooNew
-    │   │   └── IdempotencyKeyReused  FileRefused
-    │   └── RateLimited                                                       429
+    │   │   └── IdempotencyKeyReused  FileRefused  SchemaTooLarge
+    │   └── RateLimited  TeamBodiesTooLarge                                   429
     ├── ProviderError                what a provider did, after retries and fallbacks, logged at WARNING
     │   ├── ProviderRefused  ContextLengthExceeded  ContentPolicyViolated     400
     │   ├── ProviderRateLimited                                               429
@@ -29,7 +30,7 @@
     │       ├── ProviderOverloaded
     │       └── CallTimedOut    of a model that goes on and on             504
     └── Unavailable                  we cannot serve now                      503
-        ├── ShuttingDown
+        ├── ShuttingDown  BodiesTooLarge
         └── DatabaseUnavailable
             ├── DatabaseBusy         it answers, but what is asked for is locked
             └── OutcomeUnknown       the answer to a COMMIT was lost
@@ -298,6 +299,13 @@ class IdempotencyAnswerSecret(Conflict):
     code = "idempotency_answer_secret"
 
 
+class RequestTimeout(Refused):
+    """The request did not arrive in time. Send it again, without pauses."""
+
+    code = "request_timeout"
+    status = 408
+
+
 class TooLarge(Refused):
     """The request is too large."""
 
@@ -316,6 +324,12 @@ class FileRefused(Unprocessable):
     """A file of the request cannot be used."""
 
     code = "file_refused"
+
+
+class SchemaTooLarge(Unprocessable):
+    """The JSON schemas of the request are too large."""
+
+    code = "schema_too_large"
 
 
 class IdempotencyKeyReused(Unprocessable):
@@ -383,6 +397,25 @@ class RateLimited(Refused):
             limit_kind=kind,
             limit=limit,
             retry_after_ms=retry_after_ms,
+        )
+
+
+class IdempotencyAnswerTooLarge(Conflict):
+    """The first request with this Idempotency-Key was done; its answer is larger than 1 MB and was not kept."""
+
+    code = "idempotency_answer_too_large"
+
+
+class TeamBodiesTooLarge(Refused):
+    """The team's requests that are being answered have too large bodies together."""
+
+    code = "too_many_bytes"
+    status = 429
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(
+            f"The bodies of the team's requests that are being answered would have more than {limit} bytes together. Send "
+            "fewer of them at once, or link to files instead of sending them."
         )
 
 
@@ -499,6 +532,10 @@ class OutcomeUnknown(DatabaseUnavailable):
 
     It went away while a transaction was committed: it may have happened. What is written again must find out.
     """
+
+
+class BodiesTooLarge(Unavailable):
+    """The bodies of the requests that are being answered are too large together. Try again."""
 
 
 class ShuttingDown(Unavailable):

@@ -70,6 +70,9 @@ log = logging.getLogger(__name__)
 PROXIED = "litellm_proxy/"
 """How the models of deployments begin that are LiteLLM proxies."""
 
+BYTES_PER_CHAR = 4
+"""Of UTF-8, at most."""
+
 LANDING_S = 10.0  # calls still running when the house closes have this long to be recorded, each time that one was
 MOST_LANDING_S = 15.0  # and this long together; deploy/ kills nobody before that
 
@@ -152,6 +155,7 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
                 traces=traces,
                 clock=clock,
                 refuses_unpriced=settings.refuse_unpriced,
+                max_text_bytes=BYTES_PER_CHAR * settings.max_json_chars,
             )
             configuration = Configuration(
                 settings.config, groups, calls, lease, next_gateway, environ, is_watched=settings.watch_config

@@ -110,6 +110,25 @@ class Settings(BaseSettings):
         description="A server without a heartbeat for so long counts as dead, and its calls as lost; about the same at all servers. In seconds.",
     )
     max_body_bytes: int = Field(default=20_000_000, gt=0, description="Larger request bodies get 413.")
+    max_json_chars: int = Field(
+        default=2_000_000, gt=0, description="Bodies with more characters than this beside the data of files get 413."
+    )
+    max_held_bytes: int = Field(
+        default=200_000_000,
+        gt=0,
+        description="Bytes of the bodies of requests that are being answered, of one process; 503 for more.",
+    )
+    max_held_bytes_of_team: int = Field(
+        default=100_000_000, gt=0, description="The same of one team; 429 for more. Bodies under 64 KB do not count."
+    )
+    header_timeout_s: float = Field(
+        default=10.0, gt=0, description="How long the headers of a request may take to arrive, in seconds; then 408."
+    )
+    body_timeout_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="How long a body may take to arrive, and a second more for each 20 KB of it; then 408.",
+    )
     max_prompt_chars: int = Field(
         default=1_000_000, gt=0, description="Messages with more text than this get 413; files and images do not count."
     )

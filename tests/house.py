@@ -14,7 +14,7 @@ import yaml
 from pydantic import SecretStr
 
 from control_plane.app import create_app
-from control_plane.cli.protocol import HttpProtocol
+from control_plane.cli.protocol import protocol_of
 from control_plane.fetching.fetcher import Resolve, look_up
 from control_plane.house import House
 from control_plane.runtime import open_house
@@ -156,7 +156,7 @@ async def serving(settings: Settings, *, resolve: Resolve = look_up) -> AsyncIte
             create_app(house),
             host="127.0.0.1",
             port=0,
-            http=HttpProtocol.within(settings.write_timeout_s),
+            http=protocol_of(settings),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -180,7 +180,10 @@ def plan_of(behaviour: str, earlier_requests: int = 0) -> Plan:
 def embeddings(plan: Plan, asked: Json) -> Json:
     """One vector for each text."""
     texts = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
-    vectors = [{"object": "embedding", "index": index, "embedding": [0.25, -0.5]} for index in range(len(texts))]
+    times = (asked.get("dimensions") or 2) // 2
+    vectors = [
+        {"object": "embedding", "index": index, "embedding": [0.25, -0.5] * times} for index in range(len(texts))
+    ]
     body: Json = {"object": "list", "model": asked["model"], "data": vectors}
     return body if plan.usage is None else {**body, "usage": {"prompt_tokens": PROMPT_TOKENS, "total_tokens": 11}}
 

@@ -1,26 +1,59 @@
-"""How requests are read: bodies as JSON that every other machine can also read and write, and no parameter unnoticed."""
+"""How requests are read: bodies as JSON that every other machine can also read and write, and no parameter unnoticed.
 
-from collections.abc import Callable, Collection, Coroutine
+A body is counted while it comes and refused before it becomes objects (`body_scan.py`). What is large is parsed and
+validated beside the event loop, a few at once.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import Any
 
 import orjson
 from fastapi import Request, Response
 from fastapi.dependencies.utils import get_flat_params
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from control_plane.api.deps import principal
+from control_plane.api.body_budget import held_body
+from control_plane.api.body_scan import BodyLimits, BodyScan
+from control_plane.api.deps import house_of, principal
 from control_plane.api.idempotency import HEADER, answer_once
+from control_plane.api.leaving import ClientLeft
+from control_plane.errors import RequestTimeout, TooLarge
 from control_plane.schemas.base import ignored_fields
+from control_plane.settings import Settings
 from control_plane.tenants.principal import Principal
 
 CONTENT_TYPE = b"content-type"
 SECRETS = frozenset({"virtual_key", "token"})
 """Fields of answers that are shown once: such an answer is not kept."""
 
+MOST_VALUES = 100_000
+MORE_VALUES = {"/v1/embeddings": 500_000}
+"""Where texts may be given as numbers of tokens: OpenAI takes 300,000 of them."""
+MOST_LEVELS = 128
+"""What is handed on may have 100 (`schemas/base.py`), in whatever the API wraps around it."""
+
+SLICE = 65_536
+"""Bytes that are counted before others get their turn."""
+LARGE = 32_768
+"""Bytes from which a body is parsed and validated in a thread."""
+THREADS = 2
+MIN_BYTES_PER_S = 20_000
+"""The speed at which the rest of a body must come after its first `body_timeout_s`."""
+
+_threads = ThreadPoolExecutor(THREADS, thread_name_prefix="bodies")
+
 
 class StrictRequest(Request):
-    r"""Its JSON is RFC 8259: no NaN, no Infinity, no halves of characters (`"\ud800"`), UTF-8, at most 1024 deep.
+    r"""Its JSON is RFC 8259: no NaN, no Infinity, no halves of characters (`"\ud800"`), UTF-8, at most 128 deep.
 
     Python's own reader takes all of those. Postgres cannot keep them and no answer could say them: a job whose metadata
     held one could be created and then never be shown again.
@@ -31,6 +64,39 @@ class StrictRequest(Request):
         if not hasattr(self, "_json"):
             self._json = orjson.loads(await self.body())
         return self._json
+
+    async def read(self, who: Principal, settings: Settings) -> None:
+        """Reads the body, while it is neither too large nor too slow.
+
+        Raises: TooLarge, RequestTimeout, TeamBodiesTooLarge, BodiesTooLarge, RequestValidationError for one too deep.
+        """
+        held, team = held_body.get(), who.team_id or "admin"
+        announced = self.headers.get("content-length", "")
+        if held is not None and announced.isdecimal():
+            held.grow(team, min(int(announced), settings.max_body_bytes))
+        limits = BodyLimits(settings.max_json_chars, MORE_VALUES.get(self.scope["path"], MOST_VALUES), MOST_LEVELS)
+        scan, pieces, size = BodyScan(), [], 0
+        async for piece in _in_time(self.stream(), settings.body_timeout_s):
+            size += len(piece)
+            if held is not None:
+                held.grow(team, size)
+            for begin in range(0, len(piece), SLICE):
+                if begin:
+                    await asyncio.sleep(0)
+                scan.take(piece[begin : begin + SLICE])
+                if not scan.is_within(limits):
+                    raise _too_much(scan, limits)
+            pieces.append(piece)
+        self._body = b"".join(pieces)
+
+    async def validate(self, model: type[BaseModel] | None) -> None:
+        """Parses and validates a large body in a thread. Raises: RequestValidationError."""
+        body = self._body
+        if model is None or len(body) < LARGE:
+            return
+        work = partial(copy_context().run, _validated, model, body)
+        self._json = await asyncio.get_running_loop().run_in_executor(_threads, work)
+        self._body = b"{}"  # whoever asks for it has its JSON; the call may last for minutes
 
 
 class StrictRoute(APIRoute):
@@ -50,20 +116,79 @@ class StrictRoute(APIRoute):
 
         has_secret = not SECRETS.isdisjoint(getattr(self.response_model, "model_fields", ()))
         known = {field.alias for field in get_flat_params(self.dependant)}
+        model = _model_of(self)
+
+        async def validated(request: Request) -> Response:
+            assert isinstance(request, StrictRequest), "made below"
+            await request.validate(model)
+            return await handle(request)
 
         async def handle_strictly(request: Request) -> Response:
             who = await self.identify(request)  # a stranger's body is not even read
             _report_unknown(request, known)
             strict = StrictRequest(_as_json(self.allowed(request.scope, who)), request.receive)
-            if strict.method == "POST" and HEADER in strict.headers:
-                response = await answer_once(strict, who, handle, has_secret=has_secret)
-            else:
+            has_key = strict.method == "POST" and HEADER in strict.headers
+            if has_key or self.body_field is not None:
+                await strict.read(who, house_of(request).settings)
+            if has_key:
+                response = await answer_once(strict, who, validated, has_secret=has_secret)
+            elif self.body_field is None:
                 response = await handle(strict)
+            else:
+                response = await validated(strict)
             if has_secret:
                 response.headers["Cache-Control"] = "no-store"
             return response
 
         return handle_strictly
+
+
+def _model_of(route: APIRoute) -> type[BaseModel] | None:
+    """The model of a route's body."""
+    found = None if route.body_field is None else route.body_field.field_info.annotation
+    return found if isinstance(found, type) and issubclass(found, BaseModel) else None
+
+
+async def _in_time(stream: AsyncIterator[bytes], timeout_s: float) -> AsyncIterator[bytes]:
+    """The pieces of a body. Raises: RequestTimeout when they come too slowly."""
+    loop = asyncio.get_running_loop()
+    started, waited, size = loop.time(), 0.0, 0
+    while True:
+        try:
+            async with asyncio.timeout(timeout_s + size / MIN_BYTES_PER_S - waited):
+                piece = await anext(stream, None)
+        except TimeoutError:
+            raise RequestTimeout from None
+        except ClientDisconnect:
+            raise ClientLeft from None
+        if piece is None:
+            return
+        waited, size = loop.time() - started, size + len(piece)
+        if piece:
+            yield piece
+
+
+def _too_much(scan: BodyScan, limits: BodyLimits) -> Exception:
+    if scan.depth > limits.depth:
+        problem = {"type": "too_deep", "loc": ("body",), "msg": f"must not be nested deeper than {limits.depth} levels"}
+        return RequestValidationError([problem])
+    if scan.chars > limits.chars:
+        return TooLarge(f"The body has more than {limits.chars} characters beside the data of its files.")
+    return TooLarge(f"The body has more than {limits.values} values: members of objects and lists.")
+
+
+def _validated(model: type[BaseModel], body: bytes) -> BaseModel:
+    """Raises: RequestValidationError, as FastAPI does."""
+    try:
+        given = orjson.loads(body)
+    except json.JSONDecodeError as error:
+        problem = {"type": "json_invalid", "loc": ("body", error.pos), "msg": "JSON decode error"}
+        raise RequestValidationError([problem]) from None
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        problems = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
+        raise RequestValidationError(problems, body=given) from None
 
 
 def _as_json(scope: Scope) -> Scope:

@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from control_plane.api.body_budget import BodyBudget, HeldBody, held_body
 from control_plane.api.errors import error_response
 from control_plane.api.failures import Failure
 from control_plane.api.leaving import ClientLeft
@@ -45,14 +46,17 @@ class _Size:
 class Entrance:
     """Wraps the whole application."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, lease: Lease, handled: Callable[[int], None]) -> None:
-        """`lease`: of this process. While it is overdue nothing new is begun here. `handled`: takes the bytes that a
-        request and its answer had.
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: int, budget: BodyBudget, lease: Lease, handled: Callable[[int], None]
+    ) -> None:
+        """`budget`: of the bodies of all requests. `lease`: of this process; while it is overdue nothing new is begun here.
+        `handled`: takes the bytes that a request and its answer had.
         """
         self._app = app
         self._lease = lease
         self._handled = handled
         self._max_body_bytes = max_body_bytes
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -64,6 +68,8 @@ class Entrance:
         ignored: list[str] = []
         request_id.set(identity)
         ignored_fields.set(ignored)
+        held = HeldBody(self._budget)
+        held_body.set(held)
         started = time.monotonic()
         status = 0
         size = _Size()
@@ -96,6 +102,7 @@ class Entrance:
                 answer = error_response(scope["path"], Failure.of(HouseError()))
                 await answer(scope, receive, send_with_headers)
         finally:
+            held.release()
             milliseconds = round((time.monotonic() - started) * 1000)
             fields = {"method": scope["method"], "path": scope["path"], "status": status, "duration_ms": milliseconds}
             log.info("request", extra=fields)

@@ -8,7 +8,14 @@ from typing import Any
 
 from control_plane.api.answers import limit_headers
 from control_plane.completion.faults import as_shown
-from control_plane.errors import AlreadyExists, HouseError, IdempotencyAnswerSecret, JobClosed, fault_of
+from control_plane.errors import (
+    AlreadyExists,
+    HouseError,
+    IdempotencyAnswerSecret,
+    IdempotencyAnswerTooLarge,
+    JobClosed,
+    fault_of,
+)
 from control_plane.limits.rules import Standing
 
 DEFAULT_RETRY_AFTER_S = 1
@@ -18,7 +25,9 @@ MAX_PATH = 300
 
 INVALID = "The request does not fit the schema."
 
-REPEATED_IN_VAIN = frozenset({JobClosed.code, IdempotencyAnswerSecret.code, AlreadyExists.code})
+REPEATED_IN_VAIN = frozenset(
+    {JobClosed.code, IdempotencyAnswerSecret.code, IdempotencyAnswerTooLarge.code, AlreadyExists.code}
+)
 """Conflicts that asking again does not end. OpenAI's and Anthropic's SDKs repeat every 409 unless they are told."""
 
 
@@ -71,6 +80,8 @@ class Failure:
             headers["Retry-After"] = str(math.ceil(self.retry_after_s))
         if self.status == HTTPStatus.UNAUTHORIZED:
             headers["WWW-Authenticate"] = "Bearer"
+        if self.status == HTTPStatus.REQUEST_TIMEOUT:
+            headers["Connection"] = "close"  # the rest of the request is not waited for
         if self.code in REPEATED_IN_VAIN:
             headers["X-Should-Retry"] = "false"
         return headers

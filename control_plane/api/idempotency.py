@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from control_plane.api.deps import house_of
 from control_plane.api.sse import KEEP_ALIVE, SseResponse
-from control_plane.errors import IdempotencyAnswerSecret, Refused, Unprocessable
+from control_plane.errors import IdempotencyAnswerSecret, IdempotencyAnswerTooLarge, Refused, Unprocessable
 from control_plane.house import House
 from control_plane.idempotency.service import Claim, KeptAnswer, Undone
 from control_plane.ids import CallId, Subject, new_id, parse_id
@@ -23,6 +23,11 @@ NOT_KEPT = frozenset({"content-length", "x-request-id", "connection"})
 """Headers that belong to one delivery of an answer."""
 PLACING = ("x-job-id", "x-job-type", "x-job-complete")
 """Headers that say to which job a call belongs: with another one it is another request."""
+
+MAX_KEPT_BYTES = 1_000_000
+"""Of an answer: it is kept for a day, in the database."""
+TOO_LARGE = "x-not-kept"
+"""Marks an answer that was given, and not kept since it was larger."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -42,8 +47,8 @@ async def answer_once(request: Request, who: Principal, handle: Handler, *, has_
     """The answer to a POST with an idempotency key: that of the first request of the same virtual key, if there was one.
 
     `has_secret`: the answer shows something that is shown once, and is not kept.
-    Raises: IdempotencyInFlight, IdempotencyKeyReused, IdempotencyAnswerSecret, Unprocessable; ModelGroupNotAllowed and
-    TeamSuspended, when what was answered is not the key's to use any more; what the handler raises.
+    Raises: IdempotencyInFlight, IdempotencyKeyReused, IdempotencyAnswerSecret, IdempotencyAnswerTooLarge, Unprocessable;
+    ModelGroupNotAllowed and TeamSuspended, when what was answered is not the key's to use any more; what the handler raises.
     """
     house = house_of(request)
     found = await house.idempotency.claim(_scope(who), _key(request), _fingerprint(request, await request.body()))
@@ -96,6 +101,8 @@ def _fingerprint(request: Request, body: bytes) -> str:
 
 
 def _again(kept: KeptAnswer) -> Response:
+    if TOO_LARGE in kept.headers:
+        raise IdempotencyAnswerTooLarge
     if kept.body is None:
         raise IdempotencyAnswerSecret
     headers = {**kept.headers, "Idempotency-Replayed": "true"}
@@ -114,7 +121,11 @@ class _Pending:
     async def keep(self, response: Response, body: bytes | memoryview) -> None:
         """Keeps an answer of success."""
         headers = {name: value for name, value in response.headers.items() if name not in NOT_KEPT}
-        await self.settle(KeptAnswer(response.status_code, headers, None if self._has_secret else bytes(body)))
+        is_too_large = len(body) > MAX_KEPT_BYTES
+        if is_too_large:
+            headers[TOO_LARGE] = "too large"
+        is_kept = not (self._has_secret or is_too_large)
+        await self.settle(KeptAnswer(response.status_code, headers, bytes(body) if is_kept else None))
 
     async def settle(self, outcome: KeptAnswer | Undone) -> None:
         """The first time; then nothing."""
@@ -132,13 +143,16 @@ class _KeptStream(Response):
         self._stream = stream
         self._pending = pending
         self._sent: list[bytes] = []
+        self._size = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """As the stream. One that failed or was left before its end frees its key."""
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.body" and message["body"] != KEEP_ALIVE:
-                self._sent.append(message["body"])
+                if self._size <= MAX_KEPT_BYTES:  # of a larger one, only that it is larger matters
+                    self._sent.append(message["body"])
+                self._size += len(message["body"])
                 if not message["more_body"]:
                     await self._settle()
             await send(message)

@@ -32,8 +32,10 @@ RETRY_S = 1.0
 
 A = TypeVar("A", Completion, PlainAnswer)
 
-Prepare = Callable[[JobId], Awaitable[CallOrder]]
-"""What has to be called in the job before a call, as to read its files; gives the call's order."""
+Prepare = Callable[[JobId, CallOrder], Awaitable[CallOrder]]
+"""What is done in the job before a call that was admitted, as to read its files; gives the call's order. What makes calls
+of its own gives the permit back before them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +85,7 @@ class OneCallJobs:
         job_id, order = await self._create(who, new, order)
         try:
             if prepare is not None:
-                await self._give_back(order)
-                order = await prepare(job_id)
+                order = await prepared(self._calls, who, job_id, order, prepare)
             answered = await make(who, job_id, order)
             failpoints.reach("one_call_recorded")
             bill = await self._to_its_end(self.bill(who, job_id))
@@ -98,8 +99,7 @@ class OneCallJobs:
         job_id, order = await self._create(who, new, order)
         try:
             if prepare is not None:
-                await self._give_back(order)
-                order = await prepare(job_id)
+                order = await prepared(self._calls, who, job_id, order, prepare)
             stream = await self._calls.stream(who, job_id, order)
         except BaseException as error:
             await self._to_its_end(self.fail(who, job_id, _code_of(error)))
@@ -208,9 +208,22 @@ class OneCallJobs:
             raise
 
     async def _give_back(self, order: CallOrder) -> None:
-        """What is called before the call asks for leave itself, and so does the call after it."""
+        """No job was made, and no call will be."""
         if order.permit is not None:
             await self._to_its_end(order.permit.give_back())
+
+
+async def prepared(calls: CallService, who: Principal, job_id: JobId, order: CallOrder, prepare: Prepare) -> CallOrder:
+    """The order as prepared in its job, where that can pay for it. An order that was admitted and cannot be prepared has
+    used its permit: reading files is work, too. Raises: what `require_paid` and `prepare` raise.
+    """
+    try:
+        await calls.require_paid(who, order, job_id)
+        return await prepare(job_id, order)
+    except BaseException:
+        if order.permit is not None:
+            await calls.in_flight.to_its_end(order.permit.settle(0))
+        raise
 
 
 def _code_of(error: BaseException) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from control_plane.calls.one_call import OneCallJobs, Prepare
+from control_plane.calls.one_call import OneCallJobs, Prepare, prepared
 from control_plane.calls.service import AnsweredCall, CallOrder, CallService
 from control_plane.calls.stream import JobStream, LiveStream
 from control_plane.chat import Completion, PlainAnswer
@@ -56,7 +56,7 @@ class PlacedCalls:
             done = await self._one_call_jobs.call(who, place.new, order, prepare)
             return PlacedCall(done.call, done.bill.job)
         if prepare is not None:
-            order = await prepare(place.job_id)
+            order = await self._prepared(who, place.job_id, order, prepare)
         order = replace(order, subject=place.subject)
         return await self._in_job(who, place, place.job_id, self._calls.call(who, place.job_id, order))
 
@@ -76,7 +76,7 @@ class PlacedCalls:
         if job_id is None:
             return await self._one_call_jobs.stream(who, place.new, order, prepare)
         if prepare is not None:
-            order = await prepare(job_id)
+            order = await self._prepared(who, job_id, order, prepare)
         stream = await self._calls.stream(who, job_id, replace(order, subject=place.subject))
         if not place.completes:
             return stream
@@ -85,6 +85,9 @@ class PlacedCalls:
             await self._one_call_jobs.complete(who, job_id)
 
         return JobStream(stream, on_end=complete, on_abandon=_go_on)
+
+    async def _prepared(self, who: Principal, job_id: JobId, order: CallOrder, prepare: Prepare) -> CallOrder:
+        return await prepared(self._calls, who, job_id, await self._calls.admit(who, order, job_id), prepare)
 
     async def _in_job(
         self, who: Principal, place: Place, job_id: JobId, calling: Awaitable[AnsweredCall[A]]

@@ -32,6 +32,12 @@ class RemoteFiles:
         self._fetcher = fetcher
         self._groups = groups
 
+    def are_linked(self, request: CallRequest) -> bool:
+        """Whether anything may have to be fetched. Raises: FileRefused, as `inlined`."""
+        if not isinstance(request, ChatRequest):
+            return False
+        return any(True for links in (_picture_links, _file_links) for _ in links(request.messages))
+
     async def inlined(self, request: CallRequest, models: Sequence[str], *, team: TeamId) -> CallRequest:
         """The request with its links replaced by files, for a call of a team that may run on any of `models`.
 

@@ -22,7 +22,15 @@ from control_plane.calls.stream import LiveStream
 from control_plane.chat import CallRequest, ChatRequest, Completion, Demand, PlainAnswer, PlainRequest, ProviderCall
 from control_plane.clock import Clock
 from control_plane.completion.usage import Usage
-from control_plane.errors import EndpointUnsupported, ShuttingDown, UnpricedRefused, error_code_of, fault_of
+from control_plane.errors import (
+    EndpointUnsupported,
+    SchemaTooLarge,
+    ShuttingDown,
+    TooLarge,
+    UnpricedRefused,
+    error_code_of,
+    fault_of,
+)
 from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream
 from control_plane.ids import CallId, JobId, Subject, new_id
@@ -33,12 +41,15 @@ from control_plane.limits.rules import likely_tokens
 from control_plane.limits.service import LimitService, Permit
 from control_plane.model_groups.catalog import CachePolicy, Target
 from control_plane.model_groups.service import ModelGroupService
+from control_plane.schemas.json_schemas import TooManyNodes, check_size, schemas_of
 from control_plane.spend.writer import SpendWriter
 from control_plane.tenants.principal import Principal
 from control_plane.traces import Traces
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
+
+MAX_TEXT_BYTES = 8_000_000
 
 T = TypeVar("T")
 A = TypeVar("A", Completion, PlainAnswer)
@@ -103,10 +114,12 @@ class CallService:
         traces: Traces,
         clock: Clock,
         refuses_unpriced: bool = False,
+        max_text_bytes: int = MAX_TEXT_BYTES,
     ) -> None:
         """`gateway`: the one in force, which may be replaced at any time. `refuses_unpriced`: whether groups with a model
-        of unknown price are refused.
+        of unknown price are refused. `max_text_bytes`: that a call may send beside the data of files.
         """
+        self._max_text_bytes = max_text_bytes
         self._refuses_unpriced = refuses_unpriced
         self.gateway = gateway
         self._groups = groups
@@ -193,25 +206,39 @@ class CallService:
         return await self.choose(who, order, job_group)
 
     async def count(self, who: Principal, order: CallOrder) -> int:
-        """Tokens of the order's prompt at its first model, counted by us. Raises: as `choose`."""
-        target = await self.choose(who, order)
-        call = ProviderCall(CallId(new_id()), JobId(new_id()), who.team(), target.models, order.request)
-        gateway = self.gateway
-        with gateway.in_use():
-            usage, _ = await gateway.estimate(call)
+        """Tokens of the order's prompt at its first model, counted by us. It counts as a request, but for no tokens.
+
+        Raises: as `admit`.
+        """
+        decided = await self._decide(who, order, None)
+        permit = await self._permit(who, decided, tokens=0)
+        try:
+            call = ProviderCall(CallId(new_id()), JobId(new_id()), who.team(), decided.target.models, order.request)
+            with decided.gateway.in_use():
+                usage, _ = await decided.gateway.estimate(call)
+        finally:
+            await self.in_flight.to_its_end(permit.settle(0))
         return usage.prompt_tokens
 
     def price(self, deployment_id: str, usage: Usage) -> NanoUsd | None:
         """What plain tokens cost at a deployment now; see `Gateway.price`."""
         return self.gateway.price(deployment_id, usage)
 
-    async def admit(self, who: Principal, order: CallOrder) -> CallOrder:
-        """The order with leave to be made, for a job that is still to be created. Make it, or settle its permit.
+    async def admit(self, who: Principal, order: CallOrder, job_id: JobId | None = None) -> CallOrder:
+        """The order with leave to be made, in a job or for one that is still to be created. Make it, or settle its permit.
 
-        Raises: as `choose`, UnpricedRefused, RateLimited, ShuttingDown.
+        Raises: as `choose`, UnpricedRefused, RateLimited, ShuttingDown, TooLarge, SchemaTooLarge; JobNotFound, JobNotOwned.
         """
-        decided = await self._decide(who, order, None)
+        decided = await self._decide(who, order, job_id)
         return replace(order, permit=await self._permit(who, decided))
+
+    async def require_paid(self, who: Principal, order: CallOrder, job_id: JobId) -> None:
+        """Before files are read for a call: its job is open, and what is known of the call can be paid.
+
+        Raises: as `JobService.require_open`; what choosing a model raises.
+        """
+        decided = await self._decide(who, order, job_id)
+        await self._jobs.require_open(who, job_id, decided.demand, decided.target.markup_bps)
 
     def drain(self) -> None:
         """This process will stop soon: it still takes calls, but nobody should send it more."""
@@ -244,6 +271,8 @@ class CallService:
             gateway = decided.gateway
             gateway.enter()
             permit = permit or await self._permit(who, decided)
+            if self._files.are_linked(decided.request):
+                await self._jobs.require_open(who, job_id, decided.demand, decided.target.markup_bps)
             with self._traces.room("files", job_id=job_id):
                 request = await self._files.inlined(decided.request, decided.target.models, team=who.team())
             repetition = await self._repetition(order)
@@ -257,7 +286,7 @@ class CallService:
                 purpose=order.purpose,
                 metadata=order.metadata or {},
                 created_at=self._clock(),
-                demand=gateway.demand(decided.target.models, request),
+                demand=decided.demand if request is decided.request else gateway.demand(decided.target.models, request),
                 markup_bps=decided.target.markup_bps,
             )
             to_provider = ProviderCall(call_id, job_id, who.team(), decided.target.models, request)
@@ -282,11 +311,14 @@ class CallService:
         with self._traces.room("access", team_id=who.team_id, job_id=job_id) as room:
             target = await self.target_in(who, order, job_id)
             room.note(model_group=target.group)
+        _check_schemas(order.request)
         gateway = self.gateway
         request = fill_in(order.request, target.defaults, temperature=order.default_temperature)
         if isinstance(request, PlainRequest) and not gateway.takes(target.models, request):
             raise EndpointUnsupported(group=target.group, endpoint=request.endpoint)
         demand = gateway.demand(target.models, request)
+        if demand.text_bytes > self._max_text_bytes:
+            raise TooLarge(f"The request has more than {self._max_text_bytes} bytes of text, names and schemas.")
         if self._refuses_unpriced and not demand.rate.is_known:
             raise UnpricedRefused
         return _Decided(target, gateway, request, demand)
@@ -298,9 +330,11 @@ class CallService:
             return Repetition(CallId(order.subject.id), takes_kept=True)
         return await self.in_flight.to_its_end(self._writer.repetition(order.subject))
 
-    async def _permit(self, who: Principal, decided: _Decided) -> Permit:
-        asked = decided.request.parameters if isinstance(decided.request, ChatRequest) else {}
-        tokens = likely_tokens(decided.demand, is_bounded="max_tokens" in asked)
+    async def _permit(self, who: Principal, decided: _Decided, *, tokens: int | None = None) -> Permit:
+        """Leave for a call of so many tokens; None: of as many as are likely. Raises: RateLimited."""
+        if tokens is None:
+            asked = decided.request.parameters if isinstance(decided.request, ChatRequest) else {}
+            tokens = likely_tokens(decided.demand, is_bounded="max_tokens" in asked)
         with self._traces.room("limits", team_id=who.team_id, model_group=decided.target.group):
             return await self._limits.admit_call(who, decided.target, tokens)
 
@@ -369,6 +403,16 @@ class CallService:
             await live.record(Outcome(CallStatus.CANCELLED, usage=usage, cost=cost, error_code=reason))
         else:
             await live.record(Outcome(CallStatus.CANCELLED, error_code=reason))
+
+
+def _check_schemas(request: CallRequest) -> None:
+    """Raises: SchemaTooLarge, before anything expands what they refer to, whichever lane the call takes."""
+    if not isinstance(request, ChatRequest):
+        return
+    try:
+        check_size(schemas_of(request.parameters))
+    except TooManyNodes as error:
+        raise SchemaTooLarge(str(error)) from None
 
 
 def _is_scope_cancelled() -> bool:

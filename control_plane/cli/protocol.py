@@ -1,5 +1,8 @@
 """HTTP/1.1 and HTTP/1.0 as clients write it, where uvicorn leaves something out.
 
+Headers are bounded in bytes, number and time: uvicorn would collect them without an end. What a client may send without
+a body, a header or a request coming to its end is 64 KB, also where trailers or the extensions of chunks are.
+
 A client that offers to upgrade the connection (Java's HttpClient offers h2c with its first request) is served in plain
 HTTP/1.1, as RFC 9110 asks: httptools stops at such a head, and uvicorn would hand on the request without its body. And a
 client of HTTP/1.0 does not know chunks: what has no length ends where the connection does (RFC 9112, 6.3).
@@ -10,15 +13,34 @@ uvicorn waits for ever for a client that reads nothing of its answer; here its c
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Self
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from control_plane.settings import Settings
+
+if TYPE_CHECKING:
+    from control_plane.api.failures import Failure
+
 log = logging.getLogger(__name__)
+
+MAX_HEAD_BYTES = 65_536
+"""Of a request's first line and headers."""
+MAX_HEADERS = 256
+LINGER_S = 2.0
+"""How long what a refused client still sends is thrown away."""
+SLICE = 16_384
+"""Bytes that are parsed before it is looked at whether a head has become too large."""
 
 UPGRADING = frozenset({b"upgrade", b"http2-settings"})
 """Headers, and what `Connection` says of them, that only serve to change the protocol."""
+
+
+class _HeadTooLarge(Exception):
+    """Parsing stops here: the request has been refused."""
+
 
 Send = Callable[[Any], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[Any]]
@@ -27,30 +49,37 @@ App = Callable[[Any, Any, Any], Awaitable[Any]]
 class HttpProtocol(HttpToolsProtocol):
     """One connection of a client. `write_timeout_s`: how long a client may read nothing of what waits for it."""
 
-    write_timeout_s = 60.0
-    _unread = 0
-    _reading: asyncio.TimerHandle | None = None
+    write_timeout_s: ClassVar[float] = Settings.model_fields["write_timeout_s"].default
+    header_timeout_s: ClassVar[float] = Settings.model_fields["header_timeout_s"].default
+    body_timeout_s: ClassVar[float] = Settings.model_fields["body_timeout_s"].default
 
-    @classmethod
-    def within(cls, write_timeout_s: float) -> type[Self]:
-        """This protocol with another time."""
-        return type(cls.__name__, (cls,), {"write_timeout_s": write_timeout_s})
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._is_in_head = True
+        self._is_refused = False
+        self._unread = 0
+        self._reading: asyncio.TimerHandle | None = None
+        self._unseen = 0
+        """Bytes since a head, a body's next bytes or a request's end were last seen."""
+        self._head_bytes = 0
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """A client that says nothing is not waited for."""
+        super().connection_made(transport)
+        self._arm(self.header_timeout_s)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._disarm()
+        if self._reading is not None:
+            self._reading.cancel()
+        super().connection_lost(exc)
 
     def pause_writing(self) -> None:
         """More waits for the client than is kept for it."""
         super().pause_writing()
         self._watch_reader()
-
-    def on_response_complete(self) -> None:
-        """The client may still have to read much of it."""
-        super().on_response_complete()
-        self._watch_reader()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """There is nobody to watch any more."""
-        if self._reading is not None:
-            self._reading.cancel()
-        super().connection_lost(exc)
 
     def _watch_reader(self) -> None:
         """Looks again in a while, as long as something waits to be read."""
@@ -74,12 +103,130 @@ class HttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parses what came. Every head that offers to upgrade is parsed again without the offer, before what follows."""
         self._unset_keepalive_if_required()
+        if self._is_refused:
+            return
+        if self._is_in_head and self._deadline is None:
+            self._arm(self.header_timeout_s)
+        waiting = memoryview(data)
         try:
-            while data:
-                data = self._parse(data)
+            while waiting and not self._is_refused:
+                piece = bytes(waiting[:SLICE])
+                waiting = waiting[SLICE:]
+                self._unseen += len(piece)
+                while piece:
+                    piece = self._parse(piece)
+                if self._unseen > MAX_HEAD_BYTES:
+                    self._refuse_head()
         except httptools.HttpParserError:
-            self.logger.warning("Invalid HTTP request received.")
-            self.send_400_response("Invalid HTTP request received.")
+            if not self._is_refused:
+                self.logger.warning("Invalid HTTP request received.")
+                self.send_400_response("The request is not valid HTTP.")
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._head_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        """The request's target, or a piece of it."""
+        self._head_bytes += len(url)
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header. Trailers, which follow a body, are for nobody."""
+        self._head_bytes += len(name) + len(value) + len(b": \r\n")
+        if self._head_bytes > MAX_HEAD_BYTES or len(self.headers) >= MAX_HEADERS:
+            self._refuse_head()
+            raise _HeadTooLarge
+        if self._is_in_head:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The body follows, if there is one."""
+        if self._is_refused:
+            return
+        self._unseen = 0
+        self._disarm()
+        super().on_headers_complete()
+        if not (self.parser.should_upgrade() and self._should_upgrade()):
+            self._is_in_head = False
+
+    def on_body(self, body: bytes) -> None:
+        """Bytes of a body."""
+        self._unseen = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request has been received."""
+        self._unseen = 0
+        if not self._is_in_head:
+            self._disarm()
+        self._is_in_head = True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """A body of which the rest is not read any more has a while to come; then the connection ends. The client may still
+        have to read much of the answer.
+        """
+        super().on_response_complete()
+        self._watch_reader()
+        if not self._is_in_head and not self.transport.is_closing():
+            self._arm(self.body_timeout_s)
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, in the API's own shape."""
+        from control_plane.api.failures import Failure  # noqa: PLC0415 - seconds of imports, long done when a client comes
+
+        self._refuse(Failure(HTTPStatus.BAD_REQUEST, "invalid_http", msg))
+
+    def _refuse_head(self) -> None:
+        from control_plane.api.failures import Failure  # noqa: PLC0415 - as above
+
+        message = f"The headers are larger than {MAX_HEAD_BYTES} bytes together, or more than {MAX_HEADERS}."
+        self._refuse(Failure(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message))
+
+    def _refuse(self, failure: "Failure") -> None:
+        """Answers, where no other answer is on its way, and ends the connection."""
+        from control_plane.api.errors import error_response  # noqa: PLC0415 - as above
+
+        if self._is_refused or self.transport.is_closing():
+            return
+        self._is_refused = True
+        self._disarm()
+        cycle: RequestResponseCycle | None = self.cycle  # None until the first request
+        if cycle is not None and not cycle.response_complete:
+            if cycle.more_body:  # the request that is being answered: its end will not come
+                self.transport.close()
+            else:
+                cycle.keep_alive = False  # the one behind it
+            return
+        path = self.url.decode("latin-1") if isinstance(getattr(self, "url", None), bytes) else ""
+        answer = error_response(path, failure, {"Connection": "close"})
+        head = [b"HTTP/1.1 %d %s" % (answer.status_code, HTTPStatus(answer.status_code).phrase.encode())]
+        head += [name + b": " + value for name, value in (*self.server_state.default_headers, *answer.raw_headers)]
+        self.transport.write(b"\r\n".join([*head, b"", bytes(answer.body)]))
+        self.transport.write_eof()
+        # closed at once, with bytes of the client's unread, the answer could be lost on its way
+        self._deadline = self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._deadline = self.loop.call_later(seconds, self._is_late)
+
+    def _disarm(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = None
+
+    def _is_late(self) -> None:
+        from control_plane.api.failures import Failure  # noqa: PLC0415 - as above
+        from control_plane.errors import RequestTimeout  # noqa: PLC0415 - as above
+
+        self._deadline = None
+        if self._is_in_head and self._unseen:
+            self._refuse(Failure.of(RequestTimeout()))
+        elif not self.transport.is_closing():
+            self.transport.close()
 
     def _parse(self, data: bytes) -> bytes:
         """Feeds the parser; what it is to be fed next."""
@@ -124,6 +271,16 @@ def _cancelled_in_order(app: App, cycle: RequestResponseCycle) -> App:
             cycle.transport.close()
 
     return serve
+
+
+def protocol_of(settings: Settings) -> type[HttpProtocol]:
+    """The protocol with the settings' deadlines."""
+    timeouts = {
+        "header_timeout_s": settings.header_timeout_s,
+        "body_timeout_s": settings.body_timeout_s,
+        "write_timeout_s": settings.write_timeout_s,
+    }
+    return type("HttpProtocol", (HttpProtocol,), timeouts)
 
 
 def _without_chunks(app: App, cycle: RequestResponseCycle) -> App:

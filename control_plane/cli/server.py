@@ -17,7 +17,7 @@ import uvloop
 
 from control_plane import failpoints
 from control_plane.cli.draining import DrainingServer
-from control_plane.cli.protocol import HttpProtocol
+from control_plane.cli.protocol import protocol_of
 from control_plane.errors import HouseError
 from control_plane.logs import configure_logging
 from control_plane.master_key import find_master_key
@@ -138,7 +138,7 @@ async def serving(settings: Settings, fd: int | None = None) -> AsyncIterator[in
             ports = frozenset(each.getsockname()[1] for each in shared)
             config = uvicorn.Config(
                 create_app(house, shared_ports=ports),
-                http=HttpProtocol.within(settings.write_timeout_s),
+                http=protocol_of(settings),
                 ws="none",
                 lifespan="off",
                 log_config=None,

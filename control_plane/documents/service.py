@@ -80,19 +80,36 @@ class DocumentService:
         self._max_bytes = max_bytes
         self._max_chars = max_chars
 
-    async def ready(self, who: Principal, place: Place, order: CallOrder, engine: Engine | None) -> Readied:
-        """The order with its files as its model reads them. No engine: PDFs go to models that read them.
+    def reading(
+        self, who: Principal, place: Place, order: CallOrder, engine: Engine | None, warnings: list[str]
+    ) -> Prepare | None:
+        """What reads the files of an order, once it has been admitted in its job; None when there are none.
 
-        Raises: FileRefused, TooLarge; what choosing a model raises.
+        No engine: PDFs go to models that read them. `warnings`: gets what could not be done.
+        Raises: FileRefused for too many files.
         """
         request = order.request
         assert isinstance(request, ChatRequest), "only chat calls have files"
         found = documents_in(request.messages)
-        readied = Readied(order, place.subject)
         if not found:
-            return readied
+            return None
         if len(found) > MAX_FILES:
             raise FileRefused(f"The request has {len(found)} files; {MAX_FILES} are allowed.")
+
+        async def read(job_id: JobId, order: CallOrder) -> CallOrder:
+            readied = Readied(order, place.subject, warnings)
+            await self._make_ready(who, place, readied, found, engine)
+            return await self._with_scans(who, job_id, readied)
+
+        return read
+
+    async def _make_ready(
+        self, who: Principal, place: Place, readied: Readied, found: Sequence[Document], engine: Engine | None
+    ) -> None:
+        """The files as the order's model reads them. Raises: FileRefused, TooLarge; what choosing a model raises."""
+        order = readied.order
+        request = order.request
+        assert isinstance(request, ChatRequest), "as in reading"
         if engine == "mistral-ocr":
             await self._check_ocr(who)
         able = await self._able(who, place, order)
@@ -118,28 +135,25 @@ class DocumentService:
             request=ChatRequest(replaced(request.messages, parts), request.parameters),
             only=able if _holds_pdf(parts) else None,
         )
-        return readied
 
-    def reading(self, who: Principal, readied: Readied) -> Prepare | None:
-        """What has to be called in the job before the call: the scans, page by page; None when there are none."""
+    async def _with_scans(self, who: Principal, job_id: JobId, readied: Readied) -> CallOrder:
+        """The order with its scans read, page by page, each by a call that asks for leave of its own."""
+        order = readied.order
         if not readied.scans:
-            return None
-
-        async def read(job_id: JobId) -> CallOrder:
-            request = readied.order.request
-            assert isinstance(request, ChatRequest), "as in ready"
-            chars = self._max_chars - text_length(request.messages)
-            parts: dict[Spot, Sequence[Part]] = {}
-            for number, scan in enumerate(readied.scans):
-                subject = readied.subject and readied.subject.part(number)
-                text = await self._read_scan(who, job_id, scan, subject, readied.order.freshness)
-                text = _cut(text, scan.name, chars, readied.warnings)
-                chars -= len(text)
-                parts[scan.spot] = [text_part(scan.name, text)]
-            messages = replaced(request.messages, parts)
-            return replace(readied.order, request=ChatRequest(messages, request.parameters))
-
-        return read
+            return order
+        request = order.request
+        assert isinstance(request, ChatRequest), "as in reading"
+        if order.permit is not None:
+            await order.permit.give_back()
+        chars = self._max_chars - text_length(request.messages)
+        parts: dict[Spot, Sequence[Part]] = {}
+        for number, scan in enumerate(readied.scans):
+            subject = readied.subject and readied.subject.part(number)
+            text = await self._read_scan(who, job_id, scan, subject, order.freshness)
+            text = _cut(text, scan.name, chars, readied.warnings)
+            chars -= len(text)
+            parts[scan.spot] = [text_part(scan.name, text)]
+        return replace(order, request=ChatRequest(replaced(request.messages, parts), request.parameters), permit=None)
 
     async def _able(self, who: Principal, place: Place, order: CallOrder) -> frozenset[str]:
         """Those of the call's models that read PDFs."""

@@ -37,6 +37,7 @@ def _plain_demand(request: PlainRequest, rate: Rate) -> Demand:
         likely_prompt_tokens=len(request.texts) + size.bytes // LIKELY_BYTES_PER_TOKEN,
         units=request.units,
         rate=rate,
+        text_bytes=size.bytes,
     )
 
 
@@ -59,6 +60,7 @@ def _chat_demand(request: ChatRequest, rate: Rate) -> Demand:
         rate=at_tier(rate, parameters.get("service_tier")),
         extra_tokens=size_of([prediction]).worst_tokens if prediction else 0,  # what it gets wrong costs as answers do
         files=len(files),
+        text_bytes=size.bytes,
     )
 
 

@@ -182,6 +182,13 @@ def _seconds_until(value: Any) -> float:
     return (moment - now()).total_seconds() if moment.tzinfo is not None else RETRY_AFTER_S
 
 
+def is_unsupported(exc: BaseException) -> bool:
+    """Whether LiteLLM has no code for what was asked at this provider, which was then not asked."""
+    if fault_of(exc) is not None:
+        return False
+    return any(isinstance(cause, NotImplementedError) or "Unsupported provider" in str(cause) for cause in _causes(exc))
+
+
 def _causes(exc: BaseException) -> Iterator[BaseException]:
     seen: set[int] = set()
     cause: BaseException | None = exc

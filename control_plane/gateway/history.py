@@ -191,7 +191,7 @@ def _object_text(arguments: str) -> str:
     """Arguments as a JSON object: a model may have written something else, and its call must still go back."""
     try:
         found = json.loads(arguments)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     return arguments if isinstance(found, dict) else json.dumps({"arguments": arguments}, ensure_ascii=False)
 

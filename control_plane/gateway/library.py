@@ -8,6 +8,7 @@ last decides and nothing is left over from the one before.
 import logging
 import os
 import warnings
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,6 +58,10 @@ CHATTY = ("openai", "anthropic", "httpx", "httpcore", "botocore")
 """Libraries below litellm that log requests, prompts included, from DEBUG or INFO on."""
 
 
+LOGGED_AT_MOST, LOGGED_FOR_S = 5, 10.0
+"""How often a line of litellm's may be logged, in how many seconds."""
+
+
 class WithoutValues(logging.Filter):
     """Takes the values out of litellm's log lines: they may hold prompts, provider text and keys.
 
@@ -72,6 +77,26 @@ class WithoutValues(logging.Filter):
         record.msg = f"litellm: {template} ({record.funcName}, {record.filename}:{record.lineno})"
         record.args = record.exc_info = record.exc_text = record.stack_info = None
         return True
+
+
+class NotTooOften(logging.Filter):
+    """Lets each line of litellm's code log a few times in a while: some log once for every message of a conversation,
+    at a millisecond each.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._since = 0.0
+        self._logged: Counter[tuple[str, int]] = Counter()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line may be written."""
+        if record.created - self._since >= LOGGED_FOR_S:
+            self._since = record.created
+            self._logged.clear()
+        place = (record.pathname, record.lineno)
+        self._logged[place] += 1
+        return self._logged[place] <= LOGGED_AT_MOST
 
 
 def load(settings: Mapping[str, Any]) -> Any:
@@ -111,4 +136,5 @@ def _quieten() -> None:
         logger.propagate = True
         logger.setLevel(logging.WARNING)
         if not any(isinstance(known, WithoutValues) for known in logger.filters):
-            logger.filters.insert(0, WithoutValues())  # before litellm's own, which puts the values into the text
+            # before litellm's own, which puts the values into the text
+            logger.filters[:0] = [NotTooOften(), WithoutValues()]

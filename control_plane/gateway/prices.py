@@ -35,6 +35,9 @@ million characters each would keep the processors for minutes."""
 
 SAMPLES = 20
 
+PIECE = 20_000
+"""Characters that a tokenizer gets at once: text without blanks takes it the square of its length."""
+
 CHARACTERS_PER_TOKEN = 4
 """For text the tokenizer refuses."""
 
@@ -218,7 +221,7 @@ def _prompt_tokens(tag: PriceTag, request: ChatRequest) -> int:
         bare = [{**message, "tool_calls": None} for message in request.messages]
         return tools + _prompt_tokens(tag, ChatRequest(bare, {**request.parameters, "tools": None}))
     texts = [text for message in request.messages for text in _texts_of(message)]
-    is_long = sum(map(len, texts)) > MOST_COUNTED
+    is_long = sum(map(len, texts)) > PIECE
     try:
         counted = int(
             litellm.token_counter(
@@ -277,6 +280,8 @@ def _text_tokens(tag: PriceTag, text: str) -> int:
     if len(text) > MOST_COUNTED:
         sampled = sample(text, MOST_COUNTED)
         return -(-_text_tokens(tag, sampled) * len(text) // len(sampled))
+    if len(text) > PIECE:
+        return sum(_text_tokens(tag, text[begin : begin + PIECE]) for begin in range(0, len(text), PIECE))
     try:
         return int(litellm.token_counter(model=tag.tokenizer_model, text=text, count_response_tokens=True))
     except Exception:  # noqa: BLE001  # as above

@@ -29,6 +29,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "openrouter": ("OPENROUTER_API_KEY", "OR_API_KEY"),
 }
 
+MAX_REMEMBERED_CHARS = 200
+"""Of the texts among parameters that are remembered."""
 MAPPINGS_KEPT = 1000
 
 STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
@@ -71,7 +73,8 @@ class Target:
         An app asks with the same few numbers again and again, and what they map to is remembered.
         """
         is_plain = all(isinstance(value, _PLAIN) for value in parameters.values())
-        key = (is_stream, *sorted(parameters.items())) if is_plain else None
+        is_short = sum(len(value) for value in parameters.values() if isinstance(value, str)) <= MAX_REMEMBERED_CHARS
+        key = (is_stream, *sorted(parameters.items())) if is_plain and is_short else None
         found = None if key is None else self.mappings.get(key)
         if found is None:
             found = self._map({**self.defaults, **parameters, **(STREAMED if is_stream else {})})

@@ -23,14 +23,14 @@ from control_plane.chat import (
     Rate,
 )
 from control_plane.completion.usage import Usage
-from control_plane.errors import LlmCallFailed, ProviderError
+from control_plane.errors import EndpointUnsupported, LlmCallFailed, ProviderError
 from control_plane.gateway import prices
 from control_plane.gateway.attempts import Chosen, RelayedAttempt, Relaying, routed
 from control_plane.gateway.bounds import AnswerBounds, Timing
 from control_plane.gateway.demands import dearest, demand
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.endpoints import METHODS, MODES, cost_of, plain_answer, usage_of
-from control_plane.gateway.errors import translate
+from control_plane.gateway.errors import is_unsupported, translate
 from control_plane.gateway.litellm_stream import LiteLlmStream
 from control_plane.gateway.reports import ATTEMPT, MARK, Attempt
 from control_plane.gateway.settling import said_cost, settle
@@ -128,7 +128,7 @@ class Gateway:
         return await self._routed(call, self._stream, RelayedAttempt.stream)
 
     async def ask(self, call: ProviderCall) -> PlainAnswer:
-        """What an endpoint beside chat completions answers. Raises: as `complete`."""
+        """What an endpoint beside chat completions answers. Raises: as `complete`; EndpointUnsupported."""
         assert isinstance(call.request, PlainRequest), "chat calls are completed or streamed"
         attempt = Attempt()
         timing = Timing(self._bounds)
@@ -141,6 +141,8 @@ class Gateway:
             usage = await usage_of(serving.tag, call.request, response)
             return plain_answer(call.request, response, served=serving.served, usage=usage, tag=serving.tag)
         except Exception as exc:  # noqa: BLE001  # as in complete
+            if is_unsupported(exc):
+                raise EndpointUnsupported(group=call.models[0], endpoint=call.request.endpoint) from None
             raise _failed(exc, timing) from None  # as in complete
 
     def demand(self, models: Sequence[str], request: CallRequest) -> Demand:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, Literal
 
 from control_plane import failpoints
+from control_plane.chat import Demand
 from control_plane.clock import Clock
 from control_plane.credits import risk_store
 from control_plane.credits import rules as billing
@@ -23,6 +24,7 @@ from control_plane.errors import (
     Conflict,
     DatabaseUnavailable,
     HouseError,
+    InsufficientCredits,
     JobCapReached,
     JobClosed,
     JobNotFound,
@@ -32,7 +34,7 @@ from control_plane.errors import (
 from control_plane.ids import CallId, JobId, Subject, TeamId, new_id
 from control_plane.jobs import calls_store, days_store, store
 from control_plane.jobs.models import Call, Job
-from control_plane.jobs.plans import plan_of, read_plan, usage_of, write_plan
+from control_plane.jobs.plans import plan_of, read_plan, standing_of, usage_of, write_plan
 from control_plane.jobs.rules import OPEN_JOB, JobStatus, merged_metadata
 from control_plane.metrics import Metrics
 from control_plane.model_groups.service import ModelGroupService
@@ -309,6 +311,27 @@ class JobService:
         if not who.is_admin and job.team_id != who.team_id:
             raise JobNotOwned
         return job
+
+    async def require_open(self, who: Principal, job_id: JobId, demand: Demand, markup_bps: int | None) -> None:
+        """Before work is done for a call: the job is open, and its prompt and one token can be paid. Nothing is held.
+
+        Raises: JobNotFound, JobNotOwned, JobClosed, InsufficientCredits.
+        """
+        job = await self.get(who, job_id)
+        if JobStatus(job.status) not in OPEN_JOB:
+            raise JobClosed(status=job.status)
+        standing = standing_of(job)
+        if not standing.is_reserving:
+            return
+        markup = standing.plan.markup_bps if markup_bps is None else markup_bps
+        missing = standing.plus(replace(demand, max_tokens=1, answers=1, extra_tokens=0), markup).missing
+        if missing <= 0:
+            return
+        async with self._db.reader() as reader:
+            balance = await credits_store.find_balance(reader, TeamId(job.team_id))
+        available = 0 if balance is None else balance.available
+        if missing > available:
+            raise InsufficientCredits(needed=missing, available=available)
 
     async def get_with_groups(self, who: Principal, job_id: JobId) -> tuple[Job, AbstractSet[str]]:
         """One job and the model groups it has used. Raises: JobNotFound, JobNotOwned."""

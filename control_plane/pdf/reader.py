@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 CHILD = Path(__file__).with_name("child.py")
 AT_ONCE, OF_A_TEAM = 4, 2
 """Of one process: reading takes a core each, though only what the server leaves of it."""
-MEMORY_BYTES = 1_000_000_000
+MEMORY_BYTES = 256_000_000
 BYTES_PER_CHAR = 12
 """What a character may take in the child's JSON: two `\\uXXXX`."""
 

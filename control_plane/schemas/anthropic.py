@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from control_plane.schemas.base import Body, GivenJson, Text, without_nul
+from control_plane.schemas.chat import MAX_MESSAGES, StopText
 from control_plane.schemas.metadata import Metadata
 
 Label = Annotated[Text, Field(max_length=200)]
@@ -19,7 +20,7 @@ def _as_object(given: object) -> object:
     if isinstance(given, str):
         try:
             given = json.loads(given or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):
             return given
     return {} if given == [] else given
 
@@ -73,7 +74,7 @@ class AnthropicMessage(Body):
     """One message. Results of tools are blocks of the user."""
 
     role: Literal["user", "assistant", "system"]
-    content: str | Annotated[list[Block], Field(max_length=10_000)]
+    content: str | Annotated[list[Block], Field(max_length=10_000, fail_fast=True)]
 
 
 class Tool(Body):
@@ -119,7 +120,7 @@ class CountBody(Body):
     """`POST /v1/messages/count_tokens`."""
 
     model: Label | None = None
-    messages: Annotated[list[AnthropicMessage], Field(min_length=1, max_length=10_000)]
+    messages: Annotated[list[AnthropicMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     system: str | list[Block] | None = None
     tools: Annotated[list[Tool], Field(max_length=256)] | None = None
     tool_choice: ToolChoice | None = None
@@ -138,7 +139,7 @@ class MessagesBody(CountBody):
     """`POST /v1/messages`. `metadata.user_id` is the end user; `metadata.job_id` names a job, as `X-Job-Id` does."""
 
     max_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)]
-    stop_sequences: Annotated[list[Text], Field(max_length=16)] | None = None
+    stop_sequences: Annotated[list[StopText], Field(max_length=16)] | None = None
     stream: bool | None = None
     temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None

@@ -217,6 +217,13 @@ ServiceTier = Literal["auto", "default", "flex", "priority", "scale"]
 Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
 
 
+StopText = Annotated[Text, Field(max_length=1000)]
+"""A text at which an answer ends."""
+
+MAX_MESSAGES = 2_000
+"""Of a conversation. OpenAI takes 2,048."""
+
+
 class ChatParameters(Body):
     """The parameters of a chat call, each optional."""
 
@@ -227,7 +234,7 @@ class ChatParameters(Body):
     top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
     frequency_penalty: Penalty | None = None
     presence_penalty: Penalty | None = None
-    stop: Text | Annotated[list[Text], Field(max_length=16, fail_fast=True)] | None = None
+    stop: StopText | Annotated[list[StopText], Field(max_length=16, fail_fast=True)] | None = None
     tools: Annotated[list[ToolDefinition], Field(max_length=256, fail_fast=True)] | None = None
     tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
     response_format: ResponseFormat | None = None

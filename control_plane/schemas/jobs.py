@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from control_plane.schemas.base import Answer, Body, GivenMoment, Json, Moment, Text, Usd
-from control_plane.schemas.chat import ChatMessage, ChatParameters
+from control_plane.schemas.chat import MAX_MESSAGES, ChatMessage, ChatParameters
 from control_plane.schemas.credits import MAX_CREDITS
 from control_plane.schemas.metadata import Metadata
 
@@ -49,7 +49,7 @@ class JobCreated(Answer):
 class CallBody(ChatParameters):
     """One LLM call. `model_group` or `model` or neither: then the job's, key's or team's default group."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=10_000, fail_fast=True)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     model_group: Label | None = None
     model: Label | None = None
     purpose: Label | None = None

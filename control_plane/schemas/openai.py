@@ -5,7 +5,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from control_plane.schemas.base import Body, GivenJson, Text
-from control_plane.schemas.chat import ChatMessage, ChatParameters, ChosenFunction, FunctionDefinition, plain
+from control_plane.schemas.chat import (
+    MAX_MESSAGES,
+    ChatMessage,
+    ChatParameters,
+    ChosenFunction,
+    FunctionDefinition,
+    plain,
+)
 from control_plane.schemas.metadata import Metadata
 
 Label = Annotated[Text, Field(max_length=200)]
@@ -92,7 +99,7 @@ class OpenAiParameters(ChatParameters):
 class ChatCompletionBody(OpenAiParameters):
     """`POST /v1/chat/completions`. `metadata.job_id` names the job the call joins, as the header `X-Job-Id` does."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=10_000, fail_fast=True)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     model: Label | None = Field(default=None, description="a model group, or a model the team may use")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
@@ -146,7 +153,7 @@ class RerankBody(Body):
     """`POST /v1/rerank`, as Cohere and others have it."""
 
     query: Annotated[str, Field(min_length=1)]
-    documents: Annotated[list[str | GivenJson], Field(min_length=1, max_length=10_000)]
+    documents: Annotated[list[str | GivenJson], Field(min_length=1, max_length=10_000, fail_fast=True)]
     model: Label | None = None
     top_n: Annotated[int, Field(strict=True, ge=1)] | None = None
     return_documents: bool | None = None

@@ -5,11 +5,14 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from control_plane.schemas.base import Body, GivenJson, Text
-from control_plane.schemas.chat import FunctionType, GivenSound, ServiceTier, arguments_text
+from control_plane.schemas.chat import MAX_MESSAGES, FunctionType, GivenSound, ServiceTier, arguments_text
 from control_plane.schemas.history import MAX_PIECES
 from control_plane.schemas.metadata import Metadata
 
 Label = Annotated[Text, Field(max_length=200)]
+
+MAX_ITEMS = 3 * MAX_MESSAGES
+"""A message of a chat is up to three items here: its reasoning, its text, a call."""
 
 UNSUPPORTED = {
     "previous_response_id": "answers are not stored here; send the whole conversation as `input`",
@@ -171,7 +174,10 @@ class Reasoning(Body):
 class ResponsesBody(Body):
     """`POST /v1/responses`. `metadata.job_id` names the job the call joins, as the header `X-Job-Id` does."""
 
-    input: Annotated[str, Field(min_length=1)] | Annotated[list[InputItem], Field(min_length=1, max_length=10_000)]
+    input: (
+        Annotated[str, Field(min_length=1)]
+        | Annotated[list[InputItem], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)]
+    )
     model: Label | None = None
     instructions: str | None = None
     max_output_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = None

@@ -10,7 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from control_plane.schemas.base import Answer, Body, GivenJson, GivenValue, Json, Text
-from control_plane.schemas.chat import ChatParameters, FunctionCall, FunctionType, GivenSound, TextPart, ToolDefinition
+from control_plane.schemas.chat import (
+    MAX_MESSAGES,
+    ChatParameters,
+    FunctionCall,
+    FunctionType,
+    GivenSound,
+    TextPart,
+    ToolDefinition,
+)
 from control_plane.schemas.history import SentBack
 
 
@@ -153,7 +161,7 @@ class RespondBody(ChatParameters):
     """A conversation to go on with. `model` is a model group or a model the team may use; without it, the default."""
 
     model: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
-    messages: Annotated[list[GivenMessage], Field(min_length=1, max_length=10_000, fail_fast=True)]
+    messages: Annotated[list[GivenMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
     tools: Annotated[
         Annotated[list[ToolDefinition], Field(max_length=256, fail_fast=True)] | None,
         BeforeValidator(_tools_as_objects),

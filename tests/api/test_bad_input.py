@@ -90,9 +90,8 @@ NOT_JSON = [
     b"\xff\xfe",
     b'{"messages": [{"role": "user", "content": "\xff"}]}',
     b"\x00",
-    b"[" * 100_000,
-    b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
 ]
+TOO_DEEP = [b"[" * 129, b'{"a":' * 90_000 + b"1" + b"}" * 90_000]
 NOT_AN_OBJECT: list[Any] = [b"", b"null", [], [1], "text", 1, True, [{"role": "user", "content": "Hi"}]]
 
 BAD_MESSAGES: list[Any] = [
@@ -178,6 +177,7 @@ def call_bodies() -> list[tuple[Any, int, str]]:
     text = json.dumps(good)[:-1]
     return [
         *((body, *INVALID_JSON) for body in NOT_JSON),
+        *((body, *INVALID) for body in TOO_DEEP),
         *((body, *INVALID) for body in NOT_AN_OBJECT),
         *(({**good, "messages": messages}, *INVALID) for messages in BAD_MESSAGES),
         ({"model_group": "ok"}, *INVALID),
@@ -290,6 +290,7 @@ async def test_a_bad_job_is_not_created(team: Team, other_team: Team, provider: 
     ]
     cases = [
         *(Case("POST", path, body, *INVALID_JSON) for body in NOT_JSON),
+        *(Case("POST", path, body, *INVALID) for body in TOO_DEEP),
         *(Case("POST", path, body, *INVALID) for body in NOT_AN_OBJECT),
         *(Case("POST", path, body, *INVALID) for body in bad),
         *(Case("POST", path, body, *INVALID_JSON) for body in unreadable),
@@ -307,6 +308,7 @@ async def test_a_bad_completion_or_patch_changes_nothing(team: Team, provider: P
     statuses: list[Any] = [None, "", "done", "pending", "in_progress", "expired", "COMPLETED ", 5, ["completed"], {}]
     cases = [
         *(Case("POST", complete, body, *INVALID_JSON) for body in NOT_JSON),
+        *(Case("POST", complete, body, *INVALID) for body in TOO_DEEP),
         *(Case("POST", complete, body, *INVALID) for body in NOT_AN_OBJECT),
         Case("POST", complete, {}, *INVALID),
         *(Case("POST", complete, {"status": status}, *INVALID) for status in statuses),
@@ -318,6 +320,7 @@ async def test_a_bad_completion_or_patch_changes_nothing(team: Team, provider: P
         ),
         Case("POST", complete, {"status": "failed", "error_message": "\ud800"}, *INVALID_JSON),
         *(Case("PATCH", patch, body, *INVALID_JSON) for body in NOT_JSON),
+        *(Case("PATCH", patch, body, *INVALID) for body in TOO_DEEP),
         *(Case("PATCH", patch, body, *INVALID) for body in [*NOT_AN_OBJECT, {}]),
         *(Case("PATCH", patch, {"metadata": metadata}, *INVALID) for metadata in [None, *BAD_METADATA]),
         Case("PATCH", patch, {"metadata": {"more": "x" * 6000}}, 422, "unprocessable"),
@@ -492,13 +495,13 @@ async def test_the_longest_prompt_is_taken_and_one_more_character_is_not(strict_
 
 
 @ON_SQLITE
-async def test_hundreds_of_thousands_of_mistakes_make_a_short_answer(team: Team, provider: Provider) -> None:
-    """20 MB of wrong messages made 2 GB of error objects and kept every other customer waiting for seconds."""
+async def test_tens_of_thousands_of_mistakes_make_a_short_answer(team: Team, provider: Provider) -> None:
+    """Wrong messages made 2 GB of error objects and kept every other customer waiting for seconds."""
     job_id = await team.create_job()
-    bad: list[Any] = [{"messages": [1] * 100_000}, {"messages": [{"role": "user", "content": 5}] * 100_000}]
-    bad += [{"messages": [{"role": "user", "content": [1] * 100_000}]}, {**call_body(), "tools": [1] * 100_000}]
-    bad += [{**call_body(), "stop": [1] * 100_000}]
-    bad += [{"messages": [{"role": "assistant", "content": None, "tool_calls": [1] * 100_000}]}]
+    bad: list[Any] = [{"messages": [1] * 90_000}, {"messages": [{"role": "user", "content": 5}] * 30_000}]
+    bad += [{"messages": [{"role": "user", "content": [1] * 90_000}]}, {**call_body(), "tools": [1] * 90_000}]
+    bad += [{**call_body(), "stop": [1] * 90_000}]
+    bad += [{"messages": [{"role": "assistant", "content": None, "tool_calls": [1] * 90_000}]}]
     async with nothing_happens(team, provider):
         for body in bad:
             answer = await team.http.post(f"/api/jobs/{job_id}/llm-call", json=body)

@@ -28,7 +28,7 @@ class ChaosProvider:
     @asynccontextmanager
     async def start(cls) -> AsyncIterator[Self]:
         provider = cls()
-        app = web.Application()
+        app = web.Application(client_max_size=2**26)
         app.router.add_post("/{behaviour}/v1/chat/completions", provider.answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()

@@ -84,7 +84,8 @@ async def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
     async with Provider.start() as provider:
         config = write_config(folder, config_for(provider))
         url = f"sqlite:///{database}"
-        async with server(folder, config=config, database_url=url) as process, process.team() as team:
+        deadlines = {"header_timeout_s": 3, "body_timeout_s": 3}
+        async with server(folder, config=config, database_url=url, **deadlines) as process, process.team() as team:
             yield Served(team, int(process.url.rpartition(":")[2]))
 
 
@@ -172,3 +173,44 @@ async def test_a_client_of_http_1_1_gets_its_stream_in_chunks(served: Served) ->
     )
     [answer] = await served.talk(request)
     assert (answer.headers["transfer-encoding"], answer.body[-5:]) == ("chunked", b"0\r\n\r\n")
+
+
+async def test_headers_are_bounded_in_bytes_number_and_time_in_the_words_of_their_api(served: Served) -> None:
+    """150 MB of a header without an end, from somebody without a key, held the server for 14 s."""
+    begun = b"POST %s HTTP/1.1\r\nHost: x\r\n"
+    for pieces in (
+        [b"X-Long: ", b"a" * 40_000, b"a" * 40_000],
+        [b"X-Long: " + b"a" * 70_000 + b"\r\n\r\n"],
+        [b"".join(b"X-%d: a\r\n" % number for number in range(300))],
+        [b"".join(b"X-%d: %s\r\n" % (number, b"a" * 700) for number in range(100))],
+    ):
+        [openai] = await served.talk(begun % b"/v1/chat/completions", *pieces)
+        assert (openai.status, json.loads(openai.body)["error"]["code"]) == (431, "headers_too_large")
+        [ours] = await served.talk(begun % b"/api/jobs/create", *pieces)
+        assert (ours.status, ours.headers["connection"]) == (431, "close")
+        assert json.loads(ours.body)["detail"] == json.loads(openai.body)["error"]["message"]
+    [url] = await served.talk(b"GET /" + b"a" * 70_000)
+    assert url.status == 431
+    chunked = served.head("/api/jobs/create", b"Transfer-Encoding: chunked\r\n") + b"1\r\n{\r\n"
+    for endless in (b"1;" + b"a" * 100_000, b"0\r\nX-Trailer: " + b"a" * 100_000, b"0\r\n" + b"X: a\r\n" * 20_000):
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await served.talk(chunked, endless)
+    [answer] = await served.talk(served.request("/api/jobs/create", JOB, b"X-Long: " + b"a" * 60_000 + b"\r\n"))
+    assert answer.status == 200
+
+
+async def test_a_request_that_trickles_is_408_and_its_connection_ends(served: Served) -> None:
+    head = served.head("/v1/messages", b"Content-Length: 1000\r\n")
+    trickling = ([b"GET /v1/models HTTP/1.1\r\nHost: x\r\n"], [head, b'{"'], [head])
+    for [answer] in await asyncio.gather(*(served.talk(*pieces) for pieces in trickling)):
+        assert (answer.status, answer.headers["connection"]) == (408, "close")
+        assert json.loads(answer.body)["error"]["code"] == "request_timeout"
+    silent = served.head("/v1/models", b"Content-Length: 1000\r\n").replace(b"POST", b"GET", 1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    try:
+        async with asyncio.timeout(20):
+            writer.write(silent)
+            assert (await Answer.read(reader)).status == 200
+            assert await reader.read() == b"", "the rest of its body is not waited for"
+    finally:
+        writer.close()

@@ -15,7 +15,7 @@ from control_plane.spend.reconciling import Finding
 from tests.books import Books
 from tests.calls.test_leaving import until_nothing_runs
 from tests.files import Files, Names
-from tests.house import COST_USD
+from tests.house import COST_USD, new_team
 from tests.pdfs import JPEG, PNG, bomb, pdf, pdf_of, scan, slow
 from tests.provider import Provider
 from tests.respond.house import (
@@ -23,6 +23,7 @@ from tests.respond.house import (
     GPT_5,
     LLAMA,
     OCR_PAGE_USD,
+    RESPOND,
     App,
     StartApp,
     config_of_s4,
@@ -94,6 +95,14 @@ def on_our_server(body: Json, files: Files) -> Json:
     assert holder[key] == f"{SITE}document.pdf"
     holder[key] = files.url("files/document.pdf")
     return body
+
+
+async def all_failed_for_nothing(app: App) -> None:
+    """Every request's job is closed, and none has cost anything."""
+    jobs = (await app.team.http.get(f"/api/teams/{app.team.id}/jobs")).json()["jobs"]
+    assert {job["status"] for job in jobs} == {"failed"}
+    credits_ = await app.team.credits()
+    assert (credits_["credits_used"], credits_["credits_held"]) == (0, 0)
 
 
 # The document's three examples.
@@ -262,7 +271,7 @@ async def test_without_its_model_group_the_engine_is_not_there(start_app: StartA
     app = await start_app()
     answer = await app.respond(with_part(file_part(PDF_URL), **engine("mistral-ocr")))
     refused(answer, "is not set up here")
-    assert (await app.team.http.get(f"/api/teams/{app.team.id}/jobs")).json()["jobs"] == [], "nothing was begun"
+    await all_failed_for_nothing(app)
 
 
 @ONE_DATABASE
@@ -385,7 +394,7 @@ async def test_nobody_gets_at_what_only_this_machine_reaches(app: App, files: Fi
     for target in (url, f"http://127.0.0.1:{app.provider.port}/ok/v1/"):
         refused(await app.respond(with_part(file_part(files.url(f"to?url={target}")))))
     assert app.provider.requests == []
-    assert (await app.team.http.get(f"/api/teams/{app.team.id}/jobs")).json()["jobs"] == [], "no failed jobs are left"
+    await all_failed_for_nothing(app)
 
 
 @ONE_DATABASE
@@ -401,6 +410,26 @@ async def test_a_name_that_changes_its_address_is_looked_up_once_a_hop(start_app
     refused(await app.respond(with_part(file_part(f"{here}/to?url=http://other.test:{files.port}/files/document.pdf"))))
     assert names.asked == ["listed.test", "listed.test", "other.test"]
     assert [host for host, _ in files.asked] == [f"listed.test:{files.port}"] * 2
+
+
+@ONE_DATABASE
+async def test_nothing_is_fetched_for_who_may_not_call_or_cannot_pay(app: App, files: Files) -> None:
+    """A PDF of 54 KB cost 19 s of CPU, again and again, at one request a minute and without a credit."""
+    of_group = {"model_groups": [], "budget_mode": "consumption_tokens", "tokens_per_credit": 1}
+    body = with_part(file_part(files.url("files/document.pdf")), **engine("pdf-text"))
+    linked = with_part(image_part(files.url("files/page.html")))
+    async with new_team(app.server, credits_allocated=0, **of_group) as poor, new_team(app.server, rpm=1) as slow_team:
+        for asked in (body, linked, {**body, "stream": True}):
+            answer = await poor.http.post(RESPOND, json=asked)
+            assert (answer.status_code, answer.json()["error"]["type"]) == (403, "insufficient_credits")
+        assert files.asked == []
+        job_id = await slow_team.create_job()
+        assert (await slow_team.complete(job_id)).status_code == 200
+        closed = await slow_team.http.post(RESPOND, json=body, headers={"X-Job-Id": job_id})
+        assert closed.status_code == 409
+        for _ in range(2):
+            assert (await slow_team.http.post(RESPOND, json=body)).status_code == 429
+        assert files.asked == []
 
 
 @ONE_DATABASE

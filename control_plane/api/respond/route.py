@@ -17,10 +17,8 @@ from control_plane.api.respond.conversation import Conversation, conversation, t
 from control_plane.api.respond.events import RespondEvents
 from control_plane.api.sse import SseResponse
 from control_plane.calls.live import LiveCall
-from control_plane.calls.placed import Place
 from control_plane.calls.recent_tools import CallOwner, ToolCallSaid
 from control_plane.calls.service import CallOrder
-from control_plane.calls.stream import JobStream, LiveStream
 from control_plane.chat import ChatRequest, Completion
 from control_plane.completion.fold import ToolCall
 from control_plane.documents.parts import text_length
@@ -29,7 +27,6 @@ from control_plane.errors import TooLarge
 from control_plane.house import House as HouseType
 from control_plane.schemas import respond as wire
 from control_plane.schemas.respond import RespondBody
-from control_plane.tenants.principal import Principal
 
 JOB_TYPE = "respond"
 """What the job of a request is called that names none."""
@@ -87,18 +84,17 @@ async def respond(
         render=_rendered,
     )
     engine, warnings = _engine(body.plugins or ())
+    reading = house.documents.reading(who, place, order, engine, warnings)
     if body.stream:
-        stream, warned = await unless_client_leaves(request, _stream(who, house, place, order, engine))
+        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order, reading))
         remember = partial(_remember, house, owner)
-        events = RespondEvents(stream.served, [*talk.warnings, *warnings, *warned], remember)
+        events = RespondEvents(stream.served, [*talk.warnings, *warnings], remember)
         headers = headers_for(who, call_headers(stream.call))
         return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
-    ready = await house.documents.ready(who, place, order, engine)
-    reading = house.documents.reading(who, ready)
-    done = await house.placed_calls.call(who, place, ready.order, reading)
+    done = await house.placed_calls.call(who, place, order, reading)
     _remember(house, owner, done.call.answer.message.tool_calls)
     answer: wire.RespondAnswer = done.call.rendered
-    all_warnings = [*talk.warnings, *warnings, *ready.warnings, *answer.warnings]
+    all_warnings = [*talk.warnings, *warnings, *answer.warnings]
     return rendered(
         answer.model_copy(update={"warnings": all_warnings}), headers=headers_for(who, billed_headers(done))
     )
@@ -109,14 +105,6 @@ def _rendered(_call: LiveCall, answer: Completion) -> wire.RespondAnswer:
     made = from_completion(answer, ())
     made.model_dump_json()
     return made
-
-
-async def _stream(
-    who: Principal, house: HouseType, place: Place, order: CallOrder, engine: Engine | None
-) -> tuple[LiveStream | JobStream, list[str]]:
-    ready = await house.documents.ready(who, place, order, engine)
-    stream = await house.placed_calls.stream(who, place, ready.order, house.documents.reading(who, ready))
-    return stream, ready.warnings
 
 
 def _remember(house: HouseType, owner: CallOwner, calls: Sequence[ToolCall]) -> None:
