@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 
 class Turns:
@@ -34,7 +34,8 @@ class Turns:
             await turn
         except asyncio.CancelledError:
             if turn.cancelled():
-                queue.remove(turn)
+                with suppress(ValueError):  # _release() may have passed over it already
+                    queue.remove(turn)
             else:
                 self._release()  # it had become ours in the same moment
             raise

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.books import Books
+from tests.crowd import ManyPools
 from tests.house import COST_NANO_USD, COST_USD, Server, Team, call_body, new_team
 from tests.provider import Provider
 
@@ -20,9 +21,7 @@ TOKENS = 21  # of one call of the provider's usual answer
 async def crowd_of(server: Server, team: Team) -> AsyncIterator[Team]:
     """The team with a client that opens as many connections as it has requests."""
     headers = {"Authorization": f"Bearer {team.key}"}
-    # uvicorn closes a connection that is idle for 5 s; a request on its way just then would be lost
-    unlimited = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=1)
-    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30, limits=unlimited) as http:
+    async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=60, transport=ManyPools()) as http:
         yield Team(team.id, team.key, http, team.admin)
 
 
