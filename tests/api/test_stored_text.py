@@ -30,6 +30,7 @@ BODIES: Mapping[str, Json] = {
     "POST /api/jobs/{job}/complete": {"status": "failed", "error_message": "e", "metadata": {"k": "v"}},
     "POST /api/jobs/create-and-call": {**CALL, **JOB, "job_metadata": {"k": "v"}},
     "POST /api/jobs/create-and-call-stream": {**CALL, **JOB, "job_metadata": {"k": "v"}},
+    "POST /api/jobs/{job}/tokens": {"origins": ["https://a.example"], "model_groups": ["ok"]},
     "POST /api/v1/llm/respond": {"model": "ok", "messages": [USER], "plugins": [{"id": "p"}], **PARAMETERS},
     "POST /v1/chat/completions": {
         "messages": [USER],

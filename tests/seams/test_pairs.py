@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from control_plane import failpoints
-from control_plane.calls.lease import Lease
 from control_plane.chat import Demand, Rate
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.rules import Intent
@@ -89,7 +88,7 @@ class Case:
             CallId(new_id()), JobId(UUID(job_id)), TeamId(self.team.id), "ok", False, None, {}, clock(), demand=demand
         )
         await SpendWriter(db, dead, clock=clock)._write([intent])
-        await Lease(db, new_id(), clock=clock).give_up_dead()
+        await self.server.house.lease.give_up_dead()
 
     async def call(self, job_id: str, key: str | None = None, **more: Any) -> httpx.Response:
         headers = {} if key is None else {"Idempotency-Key": key}
