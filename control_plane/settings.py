@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     database_timeout_s: float = Field(
         default=10.0,
         ge=0.5,
-        description="How long a transaction may take, and how long one of a server that froze keeps its locks, in seconds; a wait for a lock half of it.",
+        description="How long a transaction may take, and how long one of a server that froze keeps its locks, in seconds; a wait for a lock or a connection half of it.",
     )
     lease_s: float = Field(
         default=30.0,

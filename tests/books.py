@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.house import Team
+from tests.patience import PATIENCE_S
 
 Json = dict[str, Any]
 
@@ -36,7 +37,7 @@ class Books:
         return cls(await team.credits(), ledger[::-1], jobs, calls, grants.json()["grants"])
 
     @classmethod
-    async def of_closed_jobs(cls, team: Team, *, timeout_s: float = 10) -> "Books":
+    async def of_closed_jobs(cls, team: Team, *, timeout_s: float = PATIENCE_S) -> "Books":
         """The books once no job is open any more and nothing is being written. Raises: TimeoutError."""
         async with asyncio.timeout(timeout_s):
             before = await cls.of(team)

@@ -111,6 +111,10 @@ def write_config(folder: Path, config: dict[str, Any]) -> Path:
     return file
 
 
+PATIENT = {"database_timeout_s": 60.0, "header_timeout_s": 60.0}
+"""Settings of a server that is tested on a busy machine, or with a crowd of clients in its own event loop."""
+
+
 def settings_for(database_url: str, config: Path, **more: Any) -> Settings:
     return Settings(
         database_url=database_url,
@@ -118,7 +122,7 @@ def settings_for(database_url: str, config: Path, **more: Any) -> Settings:
         master_key=SecretStr(MASTER_KEY),
         var=config.parent / "var",
         port=0,
-        **more,
+        **(PATIENT | more),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from tests.patience import PATIENCE_S
 from tests.provider_plans import (
     ERROR_EVENT,
     Plan,
@@ -93,26 +94,26 @@ class Provider:
         """Lets every request of a holding behaviour go on, present and future."""
         self._gate(behaviour).set()
 
-    async def wait_requests(self, behaviour: str, count: int = 1, *, timeout_s: float = 5) -> None:
+    async def wait_requests(self, behaviour: str, count: int = 1, *, timeout_s: float = PATIENCE_S) -> None:
         """Until that behaviour got `count` requests. Raises: TimeoutError."""
         await self.until(lambda: self.count(behaviour) >= count, timeout_s=timeout_s)
 
-    async def wait_chunks(self, behaviour: str, chunks: int, *, timeout_s: float = 5) -> None:
+    async def wait_chunks(self, behaviour: str, chunks: int, *, timeout_s: float = PATIENCE_S) -> None:
         """Until one request of that behaviour was sent `chunks` pieces of its answer. Raises: TimeoutError."""
         await self.until(lambda: any(r.chunks_sent >= chunks for r in self.seen(behaviour)), timeout_s=timeout_s)
 
-    async def wait_closed(self, behaviour: str, count: int = 1, *, timeout_s: float = 5) -> None:
+    async def wait_closed(self, behaviour: str, count: int = 1, *, timeout_s: float = PATIENCE_S) -> None:
         """Until clients have left `count` unfinished requests of that behaviour. Raises: TimeoutError."""
         await self.until(
             lambda: sum(r.closed_by_client for r in self.seen(behaviour)) >= count,
             timeout_s=timeout_s,
         )
 
-    async def wait_finished(self, behaviour: str, count: int = 1, *, timeout_s: float = 5) -> None:
+    async def wait_finished(self, behaviour: str, count: int = 1, *, timeout_s: float = PATIENCE_S) -> None:
         """Until `count` requests of that behaviour have been answered to the end. Raises: TimeoutError."""
         await self.until(lambda: sum(r.finished for r in self.seen(behaviour)) >= count, timeout_s=timeout_s)
 
-    async def until(self, claim: Callable[[], bool], *, timeout_s: float = 5) -> None:
+    async def until(self, claim: Callable[[], bool], *, timeout_s: float = PATIENCE_S) -> None:
         """Until the claim holds, asked again after every change of a request. Raises: TimeoutError."""
         async with asyncio.timeout(timeout_s):
             while not claim():

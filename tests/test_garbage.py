@@ -9,6 +9,7 @@ import pytest
 
 from control_plane.garbage import COLLECT_BYTES
 from tests.house import Server, Team
+from tests.patience import PATIENCE_S
 
 
 class Circle:
@@ -38,5 +39,5 @@ async def test_large_bodies_make_the_collector_come(server: Server, team: Team, 
         answer = await team.http.post("/api/jobs/create", json=body)
         assert answer.status_code < 500
         sent += server.house.settings.max_body_bytes
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await collected.wait()

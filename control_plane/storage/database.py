@@ -87,7 +87,7 @@ class Database:
         self._machine: SqliteThreads | PostgresThreads | PostgresPool
         if self.is_sqlite:
             _make_file(self.url)
-            self._machine = SqliteThreads(self.url)
+            self._machine = SqliteThreads(self.url, answer_timeout_s)
         else:
             self._machine = PostgresPool(self.url, pool_size, answer_timeout_s)
 

@@ -22,13 +22,16 @@ from control_plane.storage.threads import ConnectionThread, DirectTx, HoppingTx
 T = TypeVar("T")
 
 THREADS = 3  # more hot transactions at a time would wait for each other's rows, or for the interpreter
-WAIT_S = 5  # longer than a flush ever takes; a client would rather hear 503 than wait
 
 
 class PostgresThreads:
-    """`number` connections to one database, each in a thread of its own. They do without the event loop's driver."""
+    """`number` connections to one database, each in a thread of its own. They do without the event loop's driver.
+
+    Who waits for one gets an error after half of the time that a transaction may take.
+    """
 
     def __init__(self, url: URL, number: int, answer_timeout_s: float) -> None:
+        self._wait_s = answer_timeout_s / 2
         self.engine = create_engine(url, poolclass=NullPool, **_common(url))
         _bound_sessions(self.engine, answer_timeout_s)
         self._threads: asyncio.LifoQueue[ConnectionThread] = asyncio.LifoQueue()
@@ -55,7 +58,7 @@ class PostgresThreads:
 
     @asynccontextmanager
     async def _thread(self) -> AsyncIterator[ConnectionThread]:
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(self._wait_s):
             thread = await self._threads.get()
         try:
             yield thread
@@ -77,7 +80,7 @@ class PostgresPool:
             url,
             pool_size=max(1, pool_size - threads),
             max_overflow=0,
-            pool_timeout=WAIT_S,
+            pool_timeout=answer_timeout_s / 2,
             pool_pre_ping=False,  # a round trip per use; a broken connection is a 503 and the pool recovers by itself
             **_common(url),
         )

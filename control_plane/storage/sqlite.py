@@ -17,13 +17,13 @@ from control_plane.storage.turns import Turns
 T = TypeVar("T")
 
 READERS = 4
-WAIT_S = 5  # longer than a flush ever takes; a client would rather hear 503 than wait
 
 
 class SqliteThreads:
-    """The connections to one file."""
+    """The connections to one file. Who waits for one gets an error after half of the time that a transaction may take."""
 
-    def __init__(self, url: URL) -> None:
+    def __init__(self, url: URL, answer_timeout_s: float) -> None:
+        self._wait_s = answer_timeout_s / 2
         self._writer = ConnectionThread(_engine(url, begin="BEGIN IMMEDIATE"), "sqlite-writer", _interrupt)
         self._writing = Turns()
         self._is_urgent = False
@@ -42,20 +42,20 @@ class SqliteThreads:
     async def transaction(self) -> AsyncIterator[HoppingTx]:
         """A transaction, statement by statement. Raises: TimeoutError when others write for too long."""
         async with (
-            self._writing.held(is_urgent=self._is_urgent, within_s=WAIT_S),
+            self._writing.held(is_urgent=self._is_urgent, within_s=self._wait_s),
             self._writer.transaction() as tx,
         ):
             yield tx
 
     async def at_once(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
         """A transaction in one go. Raises: as `transaction`, and when it takes longer than `within_s`."""
-        async with self._writing.held(is_urgent=self._is_urgent, within_s=WAIT_S):
+        async with self._writing.held(is_urgent=self._is_urgent, within_s=self._wait_s):
             return await self._writer.at_once(work, within_s)
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[HoppingTx]:
         """A look at one moment. Raises: TimeoutError when all readers are busy for too long."""
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(self._wait_s):
             thread = await self._readers.get()
         try:
             async with thread.transaction() as reader:

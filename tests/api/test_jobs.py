@@ -10,6 +10,7 @@ import pytest
 
 from tests.books import Books
 from tests.house import COST_USD, Server, Team, call_body, new_team, used
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 
 TOKENS = 21
@@ -310,7 +311,7 @@ async def test_costs_show_our_record_beside_litellms(team: Team) -> None:
     assert (await team.call(job_id, "e503")).status_code == 503
     streamed = await team.http.post(f"/api/jobs/{job_id}/llm-call-stream", json=call_body("Falling"))
     assert streamed.status_code == 200
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while sum(len(call["spend_logs"]) for call in (await team.costs(job_id))["breakdown"]) < 6:  # noqa: ASYNC110 - LiteLLM reports later, on its own
             await asyncio.sleep(0.02)
     costs = await team.costs(job_id)

@@ -10,6 +10,7 @@ import pytest_asyncio
 
 from tests.books import Books
 from tests.house import COST_USD, Server, Team, call_body
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 
 LOCKS = {
@@ -35,7 +36,7 @@ async def outside(postgres_url: str) -> AsyncIterator[psycopg.AsyncConnection]:
 
 async def until_somebody_waits(outside: psycopg.AsyncConnection) -> None:
     """Until a statement of the product hangs at a lock of ours."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             waiting = await outside.execute("SELECT 1 FROM pg_locks WHERE NOT granted")
             if await waiting.fetchone():
@@ -47,7 +48,7 @@ async def leave(asked: asyncio.Task[httpx.Response], server: Server, connections
     """Closes the client's connection; returns when the server has seen it."""
     asked.cancel()
     await asyncio.wait({asked})
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while len(server.uvicorn.server_state.connections) > connections:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(0.01)
 
@@ -98,7 +99,7 @@ async def test_leaving_before_the_first_piece_closes_the_connection_to_the_provi
         asked = asyncio.create_task(leaving.post(path, json={"job_type": "test", **call_body(behaviour)}))
         await provider.wait_requests(behaviour)
         await leave(asked, server, connections)
-    await provider.wait_closed(behaviour, timeout_s=1)
+    await provider.wait_closed(behaviour)
     if job_id is not None:
         assert (await team.complete(job_id)).status_code == 200
     books = await Books.of_closed_jobs(team)

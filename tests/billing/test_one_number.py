@@ -16,6 +16,7 @@ from control_plane.spend.reconciling import LATE, Finding
 from tests.books import Books
 from tests.chaos.checks import wrong
 from tests.house import MASTER_KEY, Server, Team, call_body, new_team, used
+from tests.patience import PATIENCE_S
 
 GROUPS = ["ok", "cached", "kinds", "tools", "Falling", "Breaking", "nousage", "e500", "break4", "e400"]
 ENDINGS = ["completed", "completed", "completed", "failed", "cancelled"]
@@ -100,7 +101,7 @@ async def test_every_surface_says_the_same_number(server: Server, seed: int) -> 
     assert seen["jobs"] == told["jobs"]
 
     reconciling = ReconcileService(server.house.db, clock=lambda: datetime.now(UTC) + LATE)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:  # LiteLLM's reports arrive when they like
             found = await reconciling.reconcile("embedded", datetime.now(UTC) - timedelta(hours=1))
             if not found.unexplained:

@@ -12,6 +12,7 @@ from tests.chaos.server import ChaosServer
 from tests.databases import Postgres
 from tests.house import Server, new_team, serving, settings_for
 from tests.outage import outage
+from tests.patience import PATIENCE_S
 
 CLIENTS = 16
 GROUPS = ["Good", "Falling", "Bad"]
@@ -55,12 +56,12 @@ async def test_a_database_stopped_twice_under_load_keeps_exact_books(
 async def until_answered(clients: list[Client], status: int, more: int) -> None:
     """Until the clients have had that many more answers of a status."""
     before = sum(client.statuses[status] for client in clients)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         while sum(client.statuses[status] for client in clients) < before + more:  # noqa: ASYNC110 - many tell it
             await asyncio.sleep(0.02)
 
 
 async def until_no_call_is_open(server: Server) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while await rows(server.house.db, "SELECT id FROM calls WHERE status = 'open'"):  # noqa: ASYNC110 - retries
             await asyncio.sleep(0.05)

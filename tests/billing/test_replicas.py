@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from tests.books import Books
 from tests.house import Team
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 
 
@@ -28,7 +29,7 @@ async def others(postgres_url: str) -> AsyncIterator[list[psycopg.AsyncConnectio
 
 
 async def until_waiting(looking: psycopg.AsyncConnection, count: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             rows = await looking.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
             if await rows.fetchone() == (count,):

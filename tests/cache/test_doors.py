@@ -17,6 +17,7 @@ from control_plane.spend.reconciling import LATE
 from tests.books import Books
 from tests.calls.sse import streaming
 from tests.house import Server, Team, call_body, config_for, new_team, serving, settings_for, write_config
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 from tests.redis_server import Redis
 
@@ -46,7 +47,7 @@ class Replicas:
 
     async def kept(self, team: Team, count: int) -> None:
         """Until so many answers of the team are kept: they are written in their own time."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while await self.count(team) < count:  # noqa: ASYNC110 - Redis tells nobody
                 await asyncio.sleep(0.01)
 
@@ -198,7 +199,7 @@ async def test_answers_are_kept_for_their_time(replicas: Replicas) -> None:
         job = await team.create_job()
         assert not await is_cached(team, job)
         await replicas.kept(team, 1)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while await is_cached(team, job):  # noqa: ASYNC110 - time passes
                 await asyncio.sleep(0.05)
 

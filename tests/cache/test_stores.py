@@ -18,6 +18,7 @@ from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.metrics import Metrics
 from control_plane.model_groups.catalog import CachePolicy
 from control_plane.units import NanoUsd
+from tests.patience import PATIENCE_S
 from tests.redis_server import Redis, running_redis
 
 ANSWER = PlainAnswer({"data": []}, Usage(3), NanoUsd(7), Served("e-1", "e"))
@@ -31,7 +32,7 @@ async def store(request: pytest.FixtureRequest, redis: Redis) -> AsyncIterator[S
 
 
 async def until_gone(store: Store, name: str) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while await store.get(name) is not None:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.01)
 
@@ -85,7 +86,7 @@ class Cache:
 
     async def until_kept(self) -> PlainAnswer:
         """Asks, and keeps the answer, until it is there."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while (found := await self.slot.recall()) is None:
                 self.slot.keep(ANSWER)
                 await asyncio.sleep(0.02)

@@ -10,6 +10,7 @@ from tests.calls.sse import only_call, streaming
 from tests.databases import Postgres
 from tests.house import COST_USD, Team, call_body
 from tests.outage import outage
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 
 
@@ -21,7 +22,7 @@ def database_url(postgres_url: str) -> str:
 
 async def until_all_is_settled(team: Team, *, closed: bool = False) -> Books:
     """Until no call is open and, if asked for, every job is closed: by the server itself, without another request."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             jobs = await team.http.get(f"/api/teams/{team.id}/jobs")
             if jobs.status_code == 200:
@@ -124,7 +125,7 @@ async def test_a_client_that_leaves_meanwhile_is_recorded_later(
         await stream.pieces(3)
         async with outage(postgres, postgres_url):
             await stream.response.aclose()
-            await provider.wait_closed("hold", timeout_s=1)
+            await provider.wait_closed("hold")
             await asyncio.sleep(0.2)
     await until_all_is_settled(team)
     call = await only_call(team, job_id)

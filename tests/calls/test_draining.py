@@ -39,7 +39,7 @@ async def test_a_stream_is_ended_with_an_error_and_recorded(
             await server.stop()
             (error,) = await stream.rest()
         assert error["error"]["code"] == "shutting_down"
-        await provider.wait_closed("hold", timeout_s=1)
+        await provider.wait_closed("hold")
     async with again(impatient, team) as team:
         if job_id is not None:
             bill = (await team.complete(job_id)).json()["costs"]
@@ -68,7 +68,7 @@ async def test_a_call_without_an_answer_yet_is_told_503_and_recorded(
         answer: httpx.Response = await asking
         assert (answer.status_code, answer.json()["error"]["code"]) == (503, "shutting_down")
         assert "Retry-After" in answer.headers
-        await provider.wait_closed("timeout", timeout_s=1)
+        await provider.wait_closed("timeout")
     async with again(impatient, team) as team:
         if job_id is not None:
             assert (await team.complete(job_id)).json()["costs"]["credits_charged"] == 0  # nothing was delivered

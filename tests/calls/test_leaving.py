@@ -11,15 +11,14 @@ from control_plane.settings import Settings
 from tests.books import Books
 from tests.calls.sse import only_call, streaming
 from tests.house import COST_NANO_USD, COST_USD, INPUT_PRICE, OUTPUT_PRICE, Server, Team, call_body, new_team, serving
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 from tests.provider_plans import WORDS
-
-CLOSED_WITHIN_S = 1.0
 
 
 async def until_nothing_runs(server: Server) -> None:
     """Until the server has no call in flight and no request at work."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while server.house.calls.in_flight.calls or server.uvicorn.server_state.tasks:  # noqa: ASYNC110 - as it says
             await asyncio.sleep(0.01)
 
@@ -39,7 +38,7 @@ async def test_leaving_a_stream_costs_what_was_produced(
         async with streaming(team, job_id, behaviour) as stream:
             await stream.pieces(pieces)
         if pieces < len(WORDS):
-            await provider.wait_closed(behaviour, left, timeout_s=CLOSED_WITHIN_S)
+            await provider.wait_closed(behaviour, left)
         await until_nothing_runs(server)
         call = await only_call(team, job_id)
         bill = (await team.complete(job_id)).json()["costs"]
@@ -67,7 +66,7 @@ async def test_a_job_of_one_stream_that_is_left_is_closed_and_what_was_delivered
                 await provider.wait_chunks(behaviour, 3)
             asking.cancel()
             await asyncio.wait([asking])
-        await provider.wait_closed(behaviour, timeout_s=CLOSED_WITHIN_S)
+        await provider.wait_closed(behaviour)
         await until_nothing_runs(server)
     books = await Books.of(team)
     books.check()
@@ -152,14 +151,14 @@ async def test_thirty_open_streams_leave_no_task_and_hold_no_connection(settings
                 streams = [await stack.enter_async_context(streaming(crowd, job_id, "hold")) for _ in range(30)]
                 await asyncio.gather(*(stream.pieces(3) for stream in streams))
                 assert len(server.house.calls.in_flight.calls) == 30
-                async with asyncio.timeout(2):
+                async with asyncio.timeout(PATIENCE_S):
                     other = await team.create_job()
                     answers = await asyncio.gather(*(team.call(other) for _ in range(10)))
                     assert [answer.status_code for answer in answers] == [200] * 10
                     assert (await team.complete(other)).json()["costs"]["successful_calls"] == 10
-        await provider.wait_closed("hold", 31, timeout_s=5)
+        await provider.wait_closed("hold", 31)
         await until_nothing_runs(server)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while our_tasks() - before:  # noqa: ASYNC110 - tasks tell nobody
                 await asyncio.sleep(0.01)
         bill = (await team.complete(job_id)).json()["costs"]

@@ -17,6 +17,7 @@ from control_plane.settings import Settings
 from tests.books import Books
 from tests.calls.sse import only_call, streaming
 from tests.house import COST_USD, Server, Team, config_for, new_team, write_config
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 
 Json = dict[str, Any]
@@ -50,7 +51,7 @@ async def groups(admin: httpx.AsyncClient) -> Json:
 
 async def until(admin: httpx.AsyncClient, claim: Callable[[Json], bool]) -> Json:
     """The configuration as soon as the claim holds of it: the file is looked at once a second."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             found: Json = (await groups(admin))["configuration"]
             if claim(found):
@@ -190,7 +191,7 @@ async def test_a_fault_of_ours_while_reloading_is_logged_and_the_old_version_sta
         for _ in range(2):  # the second reload shows that the first has not ended it
             caplog.clear()
             configuration.ask()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 while True:
                     if any(record.message == "config_not_reloaded" for record in caplog.records):
                         break

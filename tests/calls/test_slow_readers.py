@@ -15,6 +15,7 @@ from control_plane.settings import Settings
 from tests.books import Books
 from tests.gateway.raw_provider import RawProvider
 from tests.house import Server, Team, call_body, config_for, new_team, serving, write_config
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 
 MEGABYTE = "x" * 1_000_000
@@ -64,14 +65,14 @@ async def test_a_client_that_reads_nothing_is_one_that_left(
             while not books.jobs:  # the request is still to arrive
                 books = await Books.of_closed_jobs(team)
             if is_stream:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(PATIENCE_S):
                     await raw.left.wait()
                 assert [(call["status"], call["error"]) for call in books.calls] == [("cancelled", "client_closed")]
                 assert books.jobs[0]["status"] == "completed", "what was delivered is paid"
             else:
                 assert [call["status"] for call in books.calls] == ["succeeded"]
             connections = server.uvicorn.server_state.connections
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while any(each.transport.get_write_buffer_size() for each in connections):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             books.check()

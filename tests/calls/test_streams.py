@@ -10,6 +10,7 @@ from control_plane.settings import Settings
 from tests.books import Books
 from tests.calls.sse import only_call, streaming
 from tests.house import COST_USD, Team, new_team, serving
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 from tests.provider_plans import COMPLETION_TOKENS, PROMPT_TOKENS, WEATHER_ARGUMENTS, WORDS
 
@@ -106,7 +107,7 @@ async def test_the_end_waits_for_the_record(team: Team, provider: Provider, post
         provider.release("hold")
         await stream.pieces(7)
         ending = asyncio.create_task(stream.next())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 if await (await outside.execute("SELECT 1 FROM pg_locks WHERE NOT granted")).fetchone():
                     break

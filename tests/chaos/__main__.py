@@ -171,12 +171,12 @@ async def count(
     }
 
 
-async def new_team(server: ChaosServer, mode: str, *, credits_allocated: int = 400) -> str:
+async def new_team(server: ChaosServer, mode: str, *groups: str, credits_allocated: int = 400) -> str:
     async with server.client(MASTER_KEY) as admin:
         body = {"team_id": mode, "credits_allocated": credits_allocated, "budget_mode": mode, "tokens_per_credit": 50}
         body |= {
             "credits_per_dollar": 20_000,
-            "model_groups": ["Good", "Falling", "Bad"],
+            "model_groups": ["Good", "Falling", "Bad", *groups],
             "markup_bps": 1500,
             **UNLIMITED,
         }
@@ -186,7 +186,8 @@ async def new_team(server: ChaosServer, mode: str, *, credits_allocated: int = 4
         return key
 
 
-def write_config(folder: Path, provider: ChaosProvider) -> Path:
+def write_config(folder: Path, provider: ChaosProvider, **more: str) -> Path:
+    """`more`: further groups, with the behaviour of their provider; LiteLLM's lane takes those that end in `Through`."""
     prices = {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6, "max_output_tokens": 20}
     config = {
         "model_list": [
@@ -196,11 +197,24 @@ def write_config(folder: Path, provider: ChaosProvider) -> Path:
                 "model_info": {"id": f"{name}-1", **prices},
             }
             for name in ("good", "bad")
+        ]
+        + [
+            {
+                "model_name": group.lower(),
+                "litellm_params": {"model": "openai/m", "api_base": provider.url(behaviour), "api_key": "sk-x"},
+                "model_info": {
+                    "id": f"{group}-1",
+                    "lane": "litellm" if group.endswith("Through") else "auto",
+                    **prices,
+                },
+            }
+            for group, behaviour in more.items()
         ],
         "model_groups": {
             "Good": {"models": ["good"]},
             "Falling": {"models": ["bad", "good"]},
             "Bad": {"models": ["bad"]},
+            **{group: {"models": [group.lower()]} for group in more},
         },
         "router_settings": {"num_retries": 0, "timeout": 10, "disable_cooldowns": True},
         "litellm_settings": {"cache": False},  # every call is to reach the provider

@@ -5,7 +5,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -14,12 +14,17 @@ from aiohttp import web
 
 TOKEN = re.compile(r"token-[0-9a-f]+")
 WORDS = ["There ", "was ", "once ", "a ", "bill ", "that ", "nobody ", "could ", "break."]
+LONG = ["word " * 800] * 2_000
+"""8 MB: more than the sockets on the way keep for a client that does not read."""
+
 USAGE = {"prompt_tokens": 11, "completion_tokens": 9, "total_tokens": 20}
 
 
 @dataclass
 class ChaosProvider:
-    """`served` counts requests by token and behaviour; a path of `bad` refuses, whatever it is asked."""
+    """`served` counts requests by token and behaviour; a path of `bad` refuses, whatever it is asked; `long`
+    streams 8 MB.
+    """
 
     port: int = 0
     served: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -61,15 +66,16 @@ class ChaosProvider:
             message = {"role": "assistant", "content": "".join(WORDS)}
             choice = {"index": 0, "message": message, "finish_reason": "stop"}
             return web.json_response(self._body("chat.completion", choice) | {"usage": USAGE})
-        return await self._stream(request)
+        return await self._stream(request, LONG if behaviour == "long" else WORDS)
 
-    async def _stream(self, request: web.Request) -> web.StreamResponse:
+    async def _stream(self, request: web.Request, words: Sequence[str]) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         try:
             await response.prepare(request)
-            for word in WORDS:
+            for word in words:
                 await self._event(response, {"index": 0, "delta": {"content": word}, "finish_reason": None})
-                await asyncio.sleep(random.uniform(0, 0.02))
+                if words is WORDS:
+                    await asyncio.sleep(random.uniform(0, 0.02))
             await self._event(response, {"index": 0, "delta": {}, "finish_reason": "stop"})
             await response.write(
                 b"data: " + json.dumps(self._body("chat.completion.chunk") | {"usage": USAGE}).encode()

@@ -19,6 +19,7 @@ from tests.corpus.cases import Case, Expected, Form
 from tests.corpus.provider import CorpusProvider, prompt_for
 from tests.corpus.shapes import Shape, differences
 from tests.house import INPUT_PRICE, OUTPUT_PRICE, Server, new_team
+from tests.patience import PATIENCE_S
 
 Json = dict[str, Any]
 Lane = Literal["relay", "litellm"]
@@ -162,7 +163,7 @@ class Runner:
         async with asyncio.TaskGroup() as tasks:
             for one in again:
                 tasks.create_task(self._ask(one))
-        rows = await asyncio.to_thread(self._rows)
+        rows = await self._settled_rows()
         for one in [*asked, *again]:
             self.found.add(one, self._problems(one, rows.get(one.key, [])))
         return self.found
@@ -196,8 +197,21 @@ class Runner:
         async with asyncio.TaskGroup() as tasks:
             for one in asked:
                 tasks.create_task(self._ask(one))
-        rows = await asyncio.to_thread(self._rows)
+        rows = await self._settled_rows()
         return {one.key: (self._responses[one.key], rows.get(one.key, [])) for one in asked}
+
+    async def _settled_rows(self) -> dict[str, list[Json]]:
+        async with asyncio.timeout(PATIENCE_S):
+            while await asyncio.to_thread(self._is_any_open):  # noqa: ASYNC110 - a database tells nobody
+                await asyncio.sleep(0.05)
+        return await asyncio.to_thread(self._rows)
+
+    def _is_any_open(self) -> bool:
+        """Whether a job waits to be closed: after an answer that failed, nobody waits for that."""
+        connection = sqlite3.connect(self._file)
+        (count,) = connection.execute("SELECT count(*) FROM jobs WHERE completed_at IS NULL").fetchone()
+        connection.close()
+        return bool(count)
 
     def _rows(self) -> dict[str, list[Json]]:
         rows: dict[str, list[Json]] = defaultdict(list)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 
 from control_plane.errors import HouseError
 from tests.corpus.apis import APIS, Response
@@ -22,7 +21,6 @@ from tests.house import new_team, serving, settings_for, write_config
 
 Json = dict[str, Any]
 
-pytestmark = pytest.mark.timeout(300)
 
 ANSWERS = 80
 SEED = 20261127

@@ -15,6 +15,7 @@ from control_plane.storage.database import Database
 from tests.calls.sse import streaming
 from tests.chaos.checks import wrong
 from tests.house import Team, call_body, config_for, new_team, serving, settings_for, write_config
+from tests.patience import PATIENCE_S
 from tests.processes.process import server
 from tests.provider import Provider
 from tests.redis_server import free_port
@@ -43,7 +44,7 @@ async def caddy(folder: Path, *servers: str) -> AsyncIterator[str]:
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        async with asyncio.timeout(20), httpx.AsyncClient(base_url=url) as client:
+        async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient(base_url=url) as client:
             while True:
                 try:
                     if (await client.get("/health/ready")).status_code == 200:
@@ -77,9 +78,9 @@ async def test_pieces_come_as_they_are_made_and_a_client_that_leaves_is_noticed(
         at(url, known) as team,
     ):
         job_id = await team.create_job()
-        async with asyncio.timeout(10), streaming(team, job_id, "hold") as stream:
+        async with asyncio.timeout(PATIENCE_S), streaming(team, job_id, "hold") as stream:
             await stream.pieces(3)  # the provider sends no more until it is released
-        await provider.wait_closed("hold", 1, timeout_s=5)
+        await provider.wait_closed("hold", 1)
         assert (await team.http.get("/metrics")).status_code == 404
 
 

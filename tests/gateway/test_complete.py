@@ -11,6 +11,7 @@ from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed, ModelTimeout
 from control_plane.gateway.deployments import Deployment
 from tests.gateway.conftest import Deploy, Opener, make_call
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 
 TEXT = "one two three four five six seven eight nine ten"
@@ -136,13 +137,13 @@ async def test_a_cancelled_call_leaves_the_provider(gateway_for: Opener, provide
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await provider.wait_closed("timeout", timeout_s=1)
+    await provider.wait_closed("timeout")
 
 
 async def test_the_routers_timeout_counts_for_every_provider(gateway_for: Opener, deploy: Deploy) -> None:
     for model in ("openai/gpt-4o", "openrouter/meta/llama-3-70b-instruct"):
         gateway = await gateway_for(deploy("timeout", model=model), timeout=0.3)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             with pytest.raises(ModelTimeout):
                 await gateway.complete(make_call("timeout"))
 

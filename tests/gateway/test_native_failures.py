@@ -25,6 +25,7 @@ from tests.gateway.conftest import make_call
 from tests.gateway.native_answers import WIRES, Call, Said, Wire, deployment
 from tests.gateway.native_gateways import TOOL, Native
 from tests.gateway.native_provider import EVENT_STREAM, JSON, NDJSON, NativeProvider, Reply, frame, frames, ndjson, sse
+from tests.patience import PATIENCE_S
 
 ALL = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 EITHER = pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
@@ -297,7 +298,7 @@ async def test_those_that_are_read_here_may_answer_either_way(native: Native, na
 async def test_the_first_event_is_there_before_the_second_is_sent(native: Native, wire: Wire) -> None:
     first = {"converse": frames(BEGUN, SAID)}.get(wire.name, wire.stream(CUT).pieces[0])
     native.provider.replies[wire.name] = replace(wire.stream(CUT), pieces=[first], is_held=True)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         stream = await native.gateway.stream(make_call(wire.name))
         event = await anext(aiter(stream))
         assert getattr(event, "text", None) == "Hi"
@@ -310,7 +311,7 @@ async def test_a_client_that_leaves_before_the_first_event_closes_the_connection
     begun = {"anthropic": sse(anthropic.events(HI)[0]), "converse": frames(BEGUN)}.get(wire.name, b"")
     native.provider.replies[wire.name] = replace(wire.stream(CUT), pieces=[begun] if begun else [], is_held=True)
     asking = asyncio.create_task(native.gateway.stream(make_call(wire.name)))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         await native.provider.asked.wait()
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -321,7 +322,7 @@ async def test_a_client_that_leaves_before_the_first_event_closes_the_connection
 @ALL
 async def test_a_client_that_leaves_while_it_waits_for_more_closes_the_connection(native: Native, wire: Wire) -> None:
     native.provider.replies[wire.name] = replace(wire.stream(CUT), is_held=True)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         stream = await native.gateway.stream(make_call(wire.name))
         await anext(aiter(stream))
         reading = asyncio.ensure_future(anext(aiter(stream)))

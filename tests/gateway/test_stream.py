@@ -129,7 +129,7 @@ async def test_a_client_that_leaves_after_such_a_fallback_pays_the_fallbacks_pri
     stream = await gateway.stream(make_call("rolebreak", "hold"))
     await take(stream, 3)
     await stream.aclose()
-    await provider.wait_closed("hold", timeout_s=1)
+    await provider.wait_closed("hold")
     usage, cost = await stream.settle()
     assert cost == usage.prompt_tokens * 10_000 + 3 * 20_000
 
@@ -200,7 +200,7 @@ async def test_a_stream_that_stalls_is_a_timeout(gateway_for: Opener, deploy: De
         await read(stream)
     assert failure.value.retry_after_s
     assert provider.count("ok") == 0
-    await provider.wait_closed("hold", timeout_s=1)
+    await provider.wait_closed("hold")
 
 
 # Clients that leave.
@@ -216,7 +216,7 @@ async def test_a_client_that_leaves_closes_the_provider_and_is_billed_what_came(
     # when
     await stream.aclose()
     # then
-    await provider.wait_closed("hold", timeout_s=1)
+    await provider.wait_closed("hold")
     usage, cost = await stream.settle()
     assert usage == Usage(prompt_tokens=usage.prompt_tokens, completion_tokens=pieces, is_estimated=True)
     assert cost == usage.prompt_tokens * 1_000 + pieces * 2_000
@@ -242,7 +242,7 @@ async def test_a_client_that_leaves_before_reading_closes_the_provider(gateway_f
     gateway = await gateway_for("hold")
     stream = await gateway.stream(make_call("hold"))
     await stream.aclose()
-    await provider.wait_closed("hold", timeout_s=1)
+    await provider.wait_closed("hold")
     usage, _ = await stream.settle()
     assert usage.completion_tokens == 1
 
@@ -260,7 +260,7 @@ async def test_a_reader_cancelled_while_waiting_closes_the_provider(gateway_for:
     with pytest.raises(asyncio.CancelledError):
         await task
     await stream.aclose()
-    await provider.wait_closed("hold", timeout_s=1)
+    await provider.wait_closed("hold")
     usage, _ = await stream.settle()
     assert usage.completion_tokens == 3
 
@@ -276,7 +276,7 @@ async def test_a_client_that_leaves_before_the_first_piece_closes_the_provider(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await provider.wait_closed(behaviour, timeout_s=1)
+    await provider.wait_closed(behaviour)
     assert provider.count("ok") == 0
 
 

@@ -23,6 +23,7 @@ from control_plane.storage.rows import every, one
 from tests.books import Books
 from tests.chaos.checks import wrong
 from tests.house import COST_USD, Server, Team, call_body, new_team, serving
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 from tests.rooms import Watch
 
@@ -165,7 +166,7 @@ async def test_a_stream_that_was_left_is_made_again(team: Team, provider: Provid
     path = f"/api/jobs/{job_id}/llm-call-stream"
     async with team.http.stream("POST", path, json=call_body("hold"), headers=with_key()) as stream:
         await anext(stream.aiter_lines())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while (again := await post_briefly(team, path)) == 409:  # noqa: ASYNC110 - the server sees the client leave
             await asyncio.sleep(0.02)
     assert again == 200
@@ -328,7 +329,7 @@ async def test_a_stream_that_its_client_left_is_not_free_because_its_server_died
         path = f"/api/jobs/{job_id}/llm-call-stream"
         async with team.http.stream("POST", path, json=call_body("hold"), headers=with_key()) as stream:
             await anext(stream.aiter_lines())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while (await team.costs(job_id))["breakdown"][0]["status"] == "open":  # noqa: ASYNC110 - the server sees it
                 await asyncio.sleep(0.02)
         await left_by_a_dead_server(server, f"team:{team.id}", nothing)
@@ -371,7 +372,7 @@ async def test_who_leaves_a_stream_and_asks_again_pays_for_what_it_heard(server:
         heard = (await Books.of_closed_jobs(team)).credits["credits_used"]
         assert heard > 0
         provider.release("hold")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while (await post(team, path, body)).status_code == 409:  # noqa: ASYNC110 - until the key is free
                 await asyncio.sleep(0.02)
         books = await Books.of_closed_jobs(team)

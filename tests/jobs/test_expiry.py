@@ -13,6 +13,7 @@ from control_plane.jobs.service import DUE_PAGE, NewJob
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from tests.house import Team
+from tests.patience import PATIENCE_S
 from tests.rooms import ACME, Rooms
 
 TTL = timedelta(hours=1)
@@ -51,7 +52,7 @@ async def test_any_number_of_jobs_expires_and_one_that_cannot_keeps_no_other_fro
 
 async def test_a_job_whose_time_is_over_takes_no_calls(team: Team) -> None:
     job_id = await team.create_job(ttl_seconds=1)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_S):
         while (answer := await team.call(job_id)).is_success:  # noqa: ASYNC110 - what is waited for is time
             await asyncio.sleep(0.1)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "job_closed")

@@ -10,6 +10,7 @@ from control_plane.settings import Settings
 from tests.books import Books
 from tests.calls.sse import streaming
 from tests.house import Server, Team, call_body, config_for, new_team, settings_for, write_config
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 
 
@@ -110,7 +111,7 @@ async def test_calls_at_once(server: Server, provider: Provider) -> None:
             # a client that leaves gives its place back
             await second.response.aclose()
             await provider.wait_closed("hold")
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_S):
                 while (await team.call(job)).status_code == 429:  # noqa: ASYNC110 - its record is written first
                     await asyncio.sleep(0.01)
             provider.release("hold")

@@ -13,6 +13,7 @@ from control_plane.limits.replicas import Hold, ReplicaLimits
 from control_plane.limits.rules import Exceeded, Kind, Scope
 from control_plane.limits.shared import ANSWER_S, SharedLimits
 from control_plane.metrics import Metrics
+from tests.patience import PATIENCE_S
 from tests.redis_server import Redis, running_redis
 
 
@@ -38,7 +39,7 @@ class Replica:
         return float(next(line for line in lines if line.startswith(metric)).split()[-1])
 
     async def until_shared(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while self.said("control_plane_limits_shared") != 1:  # noqa: ASYNC110 - it asks Redis from time to time
                 await asyncio.sleep(0.02)
 
@@ -88,7 +89,7 @@ async def test_whoever_stops_waiting_for_leave_has_taken_nothing(redis: Redis) -
         await asyncio.wait(waiting)
         assert all(each.cancelled() for each in waiting)
         let_in = 0
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while let_in < 10:  # each is given back in its own time
                 let_in += await one.count(scope, 10 - let_in)
                 await asyncio.sleep(0.01)
@@ -102,7 +103,7 @@ async def test_tokens_a_call_did_not_use_are_soon_free_for_every_process(redis: 
         assert isinstance(hold, Hold)
         assert isinstance(await two.take(scope, 500), Exceeded)
         await one.limits.settle(hold, 10)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while isinstance(await two.take(scope, 500), Exceeded):  # noqa: ASYNC110 - Redis tells nobody
                 await asyncio.sleep(0.01)
 

@@ -67,7 +67,6 @@ def test_a_model_that_litellm_keeps_for_some_is_for_nobody_until_somebody_says_s
     }
 
 
-@pytest.mark.timeout(300)  # it starts three processes with LiteLLM
 def test_the_result_passes_the_check_and_the_report_is_for_machines_too(tmp_path: Path) -> None:
     for file in sorted(FILES.iterdir()):
         new = tmp_path / file.name

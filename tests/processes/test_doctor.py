@@ -13,7 +13,6 @@ from tests.processes.process import run, run_arguments
 from tests.provider import Provider
 
 
-@pytest.mark.timeout(300)  # two commands that load LiteLLM
 async def test_a_machine_in_order_is_called_so_before_and_while_it_serves(
     provider: Provider, tmp_path: Path, postgres_url: str
 ) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import signal
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,14 @@ import pytest
 import pytest_asyncio
 
 from tests.house import Team, call_body, config_for, write_config
-from tests.processes.process import server
+from tests.patience import PATIENCE_S
+from tests.processes.process import Process, server
 from tests.provider import Provider
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
 """What Java's HttpClient sends with its first request."""
+
+HEADER_TIMEOUT_S = 3
 
 OFFERS = {
     "h2c, as Java": H2C,
@@ -30,6 +34,7 @@ OFFERS = {
 class Served:
     """A real server process and a team of it."""
 
+    process: Process
     team: Team
     port: int
 
@@ -37,7 +42,7 @@ class Served:
         """Sends the pieces, one packet each, and reads so many answers."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(PATIENCE_S):
                 for piece in pieces:
                     writer.write(piece)
                     await writer.drain()
@@ -84,9 +89,9 @@ async def served(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory
     async with Provider.start() as provider:
         config = write_config(folder, config_for(provider))
         url = f"sqlite:///{database}"
-        deadlines = {"header_timeout_s": 3, "body_timeout_s": 3}
+        deadlines = {"header_timeout_s": HEADER_TIMEOUT_S, "body_timeout_s": 3}
         async with server(folder, config=config, database_url=url, **deadlines) as process, process.team() as team:
-            yield Served(team, int(process.url.rpartition(":")[2]))
+            yield Served(process, team, int(process.url.rpartition(":")[2]))
 
 
 JOB = json.dumps({"job_type": "test", "metadata": {"is": "kept"}}).encode()
@@ -208,9 +213,26 @@ async def test_a_request_that_trickles_is_408_and_its_connection_ends(served: Se
     silent = served.head("/v1/models", b"Content-Length: 1000\r\n").replace(b"POST", b"GET", 1)
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             writer.write(silent)
             assert (await Answer.read(reader)).status == 200
             assert await reader.read() == b"", "the rest of its body is not waited for"
+    finally:
+        writer.close()
+
+
+async def test_a_request_that_came_in_time_is_answered_by_a_server_that_was_late(served: Served) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    await served.talk(served.request("/api/jobs/create", JOB))  # taken behind that one, which the server has then
+    served.process.send(signal.SIGSTOP)
+    try:
+        writer.write(served.request("/api/jobs/create", JOB))
+        await writer.drain()
+        await asyncio.sleep(HEADER_TIMEOUT_S)  # what is tried is that this time passes
+    finally:
+        served.process.send(signal.SIGCONT)
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await Answer.read(reader)).status == 200
     finally:
         writer.close()

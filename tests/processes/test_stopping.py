@@ -22,6 +22,7 @@ from tests.house import (
     settings_for,
     write_config,
 )
+from tests.patience import PATIENCE_S
 from tests.processes.process import server
 from tests.provider import Provider
 from tests.provider_plans import PERSON, WORDS
@@ -43,12 +44,14 @@ async def next_server(team: Team, sqlite_url: str, config: Path) -> AsyncIterato
 
 async def until_refused(url: str) -> None:
     """Until the server takes no new connection."""
-    async with asyncio.timeout(5), httpx.AsyncClient(base_url=url) as client:
+    async with asyncio.timeout(PATIENCE_S), httpx.AsyncClient(base_url=url) as client:
         while True:
             try:
                 await client.get("/health/live", headers={"Connection": "close"})
             except httpx.ConnectError:
                 return
+            except httpx.TransportError:  # taken in the moment in which the server closed its socket
+                continue
             await asyncio.sleep(0.02)
 
 
@@ -58,7 +61,7 @@ async def test_a_server_that_will_stop_says_so_while_it_still_takes_calls(
     """Otherwise a request that a balancer sends in the moment of stopping is refused. A second signal waits no longer."""
     async with server(tmp_path, database_url=sqlite_url, config=config, drain_s=60) as process, process.team() as team:
         process.send(signal.SIGTERM)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while True:
                 ready = await team.http.get("/health/ready")
                 if ready.status_code == 503:

@@ -14,10 +14,11 @@ import yaml
 
 from tests.calls.sse import streaming
 from tests.house import MASTER_KEY, Team, call_body, config_for, write_config
+from tests.patience import PATIENCE_S
 from tests.processes.process import Process, run_arguments, server
 from tests.provider import Provider
 
-WITHIN_S = 5
+WITHIN_S = PATIENCE_S
 
 
 async def soon(claim: Callable[[], Awaitable[bool]], within_s: float = WITHIN_S) -> None:

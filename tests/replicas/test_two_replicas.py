@@ -21,7 +21,7 @@ from tests.processes.process import Process, server
 from tests.provider import Provider
 from tests.replicas.silent_proxy import SilentProxy
 
-pytestmark = [pytest.mark.replicas, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.replicas
 
 HASTY = {"database_timeout_s": 2, "lease_s": 6, "database_pool_size": 4}
 """Bounds of a replica, and the fewest connections that it may have."""

@@ -16,6 +16,7 @@ from tests.books import Books
 from tests.calls.test_leaving import until_nothing_runs
 from tests.files import Files, Names
 from tests.house import COST_USD, new_team
+from tests.patience import PATIENCE_S
 from tests.pdfs import JPEG, PNG, bomb, pdf, pdf_of, scan, slow
 from tests.provider import Provider
 from tests.respond.house import (
@@ -199,7 +200,7 @@ async def test_a_scan_is_read_by_a_call_of_its_own_in_the_same_job(app: App, fil
     (await Books.of(app.team)).check()
 
     # LiteLLM's own reports say the same of both calls
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while sum(len(call["spend_logs"]) for call in costs["breakdown"]) < 2:
             await asyncio.sleep(0.05)
             costs = await app.team.costs(answer.headers["x-job-id"])

@@ -23,8 +23,6 @@ from tests.sdks.awkward_python import ask_all
 from tests.sdks.programs import CLIENTS_PYTHON, NODE_MODULES, ran
 from tests.seed_runner import needs
 
-pytestmark = pytest.mark.timeout(300)
-
 CASES = all_cases()
 
 

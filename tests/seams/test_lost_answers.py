@@ -19,6 +19,7 @@ from control_plane.spend.writer import SpendWriter
 from tests.books import Books
 from tests.chaos.checks import rows, wrong
 from tests.house import COST_USD, Server, Team, call_body, config_for, serving, settings_for, write_config
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 from tests.seams.accounts import Accounts, metered
 from tests.seams.lossy import Lossy, lossy
@@ -64,7 +65,7 @@ async def test_whatever_is_lost_happens_once_and_is_answered(
         network.lose(REPORT)
         reported = await team.http.post("/api/jobs/create-and-call", json={"job_type": "a", **call_body(text="Other")})
         assert reported.status_code == 200
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while network.lost < 4:  # noqa: ASYNC110 - it comes when it likes
                 await asyncio.sleep(0.02)
         # the claim of an idempotency key: the request is done, and its key is in nobody's hands
@@ -124,7 +125,7 @@ async def test_who_is_told_that_nothing_was_billed_is_not_billed(
         body, headers = {"job_type": "b"}, {"Idempotency-Key": "k"}
         assert (await team.http.post("/api/jobs/create", json=body, headers=headers)).status_code == 503
         network.come_back()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             while (  # noqa: ASYNC110 - the server lets go of it by itself
                 await team.http.post("/api/jobs/create", json=body, headers=headers)
             ).status_code != 200:
@@ -133,7 +134,7 @@ async def test_who_is_told_that_nothing_was_billed_is_not_billed(
 
 
 async def until_no_call_stands(team: Team, job_id: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             answer = await team.http.get(f"/api/jobs/{job_id}/costs")
             if answer.is_success and answer.json()["costs"]["breakdown"][0]["status"] == "failed":

@@ -1,8 +1,9 @@
 """`python -m tests.soak [--minutes 10]`: mixed load on one server, and whether it is as small afterwards as before.
 
 Jobs, calls, streams that are left, failures, fallbacks and repeats, by the clients that `make chaos` has, and nobody is
-killed. Memory may not grow behind the first fifth; when the clients have gone, no file descriptor, thread or task may be
-left over, and every bill must be right.
+killed; beside them pictures of 4 MB, PDFs and clients that never read their streams (`heavy.py`), in both lanes. Memory
+stays below 512 MB and may not grow behind the first fifth; when the clients have gone, no file descriptor, thread or
+task may be left over, and every bill must be right.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -29,12 +31,14 @@ from tests.chaos.clients import Client
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.server import ChaosServer
 from tests.house import MASTER_KEY
+from tests.soak.heavy import ACTS, GROUPS, WRITE_TIMEOUT_S, Heavy
 
 CLIENTS = 16
 CREDITS = 10**9  # nobody is refused: the load stays mixed
 WARM_UP_S = 30  # every thread and connection that is made when first needed has been made
 SAMPLE_S = 5.0
 QUIET_S = 75  # keep-alive connections of both sides have ended, reports are written
+MOST_KB = 512_000
 GROWTH = 1.05  # of memory, from the median of the second fifth to that of the last
 
 
@@ -57,11 +61,13 @@ async def main() -> None:
         url = f"sqlite:///{folder}/soak.db"
         await migrated(url)
         async with ChaosProvider.start() as provider:
-            config = write_config(folder, provider)
-            server = ChaosServer(folder, {"database_url": url, "config": config, "master_key": MASTER_KEY})
+            config = write_config(folder, provider, **GROUPS)
+            settings = {"config": config, "master_key": MASTER_KEY, "write_timeout_s": WRITE_TIMEOUT_S}
+            server = ChaosServer(folder, {"database_url": url, **settings})
             await server.start()
-            keys = [await new_team(server, mode, credits_allocated=CREDITS) for mode in MODES]
-            clients = [Client(server, keys[number % len(keys)]) for number in range(CLIENTS)]
+            keys = [await new_team(server, mode, *GROUPS, credits_allocated=CREDITS) for mode in MODES]
+            clients: list[Client | Heavy] = [Client(server, keys[number % len(keys)]) for number in range(CLIENTS)]
+            clients += [Heavy(server, keys[number % len(keys)], act) for number, act in enumerate(ACTS)]
             await load(clients, WARM_UP_S)
             await asyncio.sleep(QUIET_S)
             before = await sample(server)
@@ -77,7 +83,7 @@ async def main() -> None:
     sys.exit(1 if faults else 0)
 
 
-async def load(clients: list[Client], seconds: float, server: ChaosServer | None = None) -> list[Sample]:
+async def load(clients: Sequence[Client | Heavy], seconds: float, server: ChaosServer | None = None) -> list[Sample]:
     """Lets the clients work for so long, and looks at the server meanwhile."""
     stop = asyncio.Event()
     working = [asyncio.create_task(client.run(stop)) for client in clients]
@@ -114,10 +120,15 @@ def leftovers(before: Sample, after: Sample, samples: list[Sample]) -> list[str]
         for name in ("files", "threads", "tasks")
         if getattr(after, name) > getattr(before, name)
     ]
-    return [*found, f"memory grew from {early} to {late} KB"] if late > early * GROWTH else found
+    most = max(each.memory_kb for each in samples)
+    found += [f"memory grew from {early} to {late} KB"] if late > early * GROWTH else []
+    found += [f"it took {most} KB of memory"] if most > MOST_KB else []
+    return found
 
 
-def show(samples: list[Sample], before: Sample, after: Sample, clients: list[Client], faults: list[str]) -> None:
+def show(
+    samples: list[Sample], before: Sample, after: Sample, clients: Sequence[Client | Heavy], faults: list[str]
+) -> None:
     console = Console(width=120)
     table = Table("when", "memory MB", "files", "threads", "tasks", title="The server's process")
     every = max(1, len(samples) // 20)
@@ -125,8 +136,12 @@ def show(samples: list[Sample], before: Sample, after: Sample, clients: list[Cli
     for when, each in [*rows[::every], ("after", after)]:
         table.add_row(when, f"{each.memory_kb / 1024:.1f}", str(each.files), str(each.threads), str(each.tasks))
     console.print(table)
-    statuses: Counter[int] = sum((client.statuses for client in clients), Counter())
-    console.print(f"answers by status: {json.dumps(dict(sorted(statuses.items())))}")
+    kinds: dict[str, Counter[int]] = {}
+    for client in clients:
+        name = client.act.__name__ if isinstance(client, Heavy) else "ordinary"
+        kinds.setdefault(name, Counter()).update(client.statuses)
+    for name, statuses in kinds.items():
+        console.print(f"{name}, answers by status: {json.dumps(dict(sorted(statuses.items())))}")
     console.print("\n".join(faults) if faults else "flat, and nothing left over")
 
 

@@ -35,6 +35,7 @@ from tests.house import (
     settings_for,
     write_config,
 )
+from tests.patience import PATIENCE_S
 from tests.processes.process import run_arguments
 from tests.provider import Provider
 from tests.rooms import Watch
@@ -63,7 +64,7 @@ async def reconciled(server: Server) -> Reconciled:
 
 
 async def until_reported(server: Server, count: int) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while await scalar(server, "SELECT count(*) FROM spend_logs") < count:  # noqa: ASYNC110 - reports tell nobody
             await asyncio.sleep(0.05)
 

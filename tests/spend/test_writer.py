@@ -28,6 +28,7 @@ from control_plane.traces import NO_TRACES
 from control_plane.units import NanoUsd
 from tests.databases import Postgres
 from tests.outage import outage
+from tests.patience import PATIENCE_S
 from tests.rooms import ACME, Rooms
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -176,7 +177,7 @@ async def test_one_record_that_will_never_be_written_does_not_stop_the_others(
         async with outage(postgres, postgres_url):
             absurd = replace(record(bad), usage=Usage(2**40, 1))
             await asyncio.gather(writer.finish(absurd), writer.finish(record(good)), return_exceptions=True)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while "record_unwritten" not in caplog.text:  # noqa: ASYNC110 - the log is where it is told
                 await asyncio.sleep(0.05)
         assert await customer.bill(good.job_id) == (1, 7)

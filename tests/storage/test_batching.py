@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from control_plane.storage.batching import Batcher
+from tests.patience import PATIENCE_S
 
 
 class Sink:
@@ -104,7 +105,7 @@ async def test_a_patient_item_rides_along_with_the_next_one() -> None:
 async def test_a_patient_item_that_stays_alone_is_written_after_its_patience() -> None:
     sink = Sink()
     batcher = Batcher(sink.write)
-    async with running(batcher), asyncio.timeout(5):
+    async with running(batcher), asyncio.timeout(PATIENCE_S):
         assert await batcher.put(1, patience_s=0.02) == "wrote 1"
 
 
@@ -114,7 +115,7 @@ async def test_draining_does_not_wait_for_patience() -> None:
     async with running(batcher):
         patient = asyncio.create_task(batcher.put(1, patience_s=60))
         await asyncio.sleep(0)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             await batcher.drain()
         assert sink.written == [1]
         assert await patient == "wrote 1"
