@@ -53,7 +53,7 @@ run: install ## Migrate the database and serve on port 8003
 	@exec $(BIN)/control-plane serve
 
 test: install-dev $(NODE)/node_modules/.installed $(VENV)/clients/.installed ## Run every test, on SQLite and on a real Postgres and Redis
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 busy: install-dev ## The tests that race for something, while four loops keep the machine busy (about 10 minutes)
 	@$(BIN)/python -m tests.busy
