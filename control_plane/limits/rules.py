@@ -5,7 +5,7 @@ second, so what was used is free again after 60.0 to 60.1 s.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from control_plane.chat import Demand
@@ -74,6 +74,7 @@ class Exceeded:
     kind: Kind
     retry_after_ms: int
     uses: Sequence[Use]
+    tick: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,44 @@ def share_of(scope: Scope, processes: int) -> Scope:
         return None if limit is None else max(1, limit // processes)
 
     return replace(scope, requests=part(scope.requests), tokens=part(scope.tokens), parallel=part(scope.parallel))
+
+
+def local_share(limit: int, *, base: int, others: int, processes: int) -> int:
+    """How much of a limit one of so many processes may give without Redis: its share of what was left.
+
+    `base`: its own use, given through Redis, that still counts. `others`: the use of the other processes by Redis' last
+    answer; 0 if there was none within the minute. As a process may not have asked for long, none gives more than its share
+    of the whole limit either. At least one is given if nothing is known to be used: the limit may be less than one for each.
+    """
+    share = min(limit // processes - base, (limit - base - others) // processes)
+    return share if base or others else max(share, 1)
+
+
+def local_limits(scope: Scope, base: Use, others: Use, processes: int) -> Scope:
+    """What this process may use of a scope without Redis, its own use before the outage (`base`) included."""
+
+    def part(limit: int | None, used: int, by_others: int) -> int | None:
+        return None if limit is None else used + local_share(limit, base=used, others=by_others, processes=processes)
+
+    return replace(
+        scope,
+        requests=part(scope.requests, base.requests, others.requests),
+        tokens=part(scope.tokens, base.tokens, others.tokens),
+        parallel=part(scope.parallel, base.parallel, others.parallel),
+    )
+
+
+def use_of_share(use: Use, limits: Scope, share: Scope) -> Use:
+    """The same use with the same remainder, counted against the process' share instead of its `local_limits`."""
+
+    def used(amount: int, limit: int | None, part: int | None) -> int:
+        return amount if limit is None or part is None else part - max(0, limit - amount)
+
+    return replace(
+        use,
+        requests=used(use.requests, limits.requests, share.requests),
+        tokens=used(use.tokens, limits.tokens, share.tokens),
+    )
 
 
 def standing_of(scopes: Sequence[Scope], uses: Sequence[Use]) -> Standing:

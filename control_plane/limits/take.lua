@@ -1,12 +1,14 @@
 -- Takes a request, some tokens and a place among the calls at once from every scope, or nothing from any.
 -- The rules are those of process.py; time is Redis's own, so that replicas need not agree on theirs.
 --
--- KEYS, three for each scope: what was used (hash: r and t in sum, r<tick> and t<tick> in each tick), the ticks in which
+-- KEYS: the processes that have reported what they used (see heartbeat.lua), and three for each scope: what was used (hash: r and t in sum, r<tick> and t<tick> in each tick), the ticks in which
 -- something was used (list, oldest first), the calls that run (sorted set: call, by when its lease ends).
 -- ARGV: now in ms (0: ask the clock), ms of a tick, ticks of a minute, the call, ms of a lease, ms to retry a place after,
--- and for each scope: requests, tokens, parallel (-1: not limited), the tokens to take.
--- Returns: the scope that has too little (0: none), of what (1 requests, 2 tokens, 3 places), the ms to wait, the tick;
--- and for each scope: requests, tokens, running, ms until all of the minute is free.
+-- the process, the least time it must stand among those with (-1: a new one, which enters by itself), until when in ms the
+-- answer is waited for (0: for ever), and for each scope: requests, tokens, parallel (-1: not limited), the tokens to take.
+-- Returns: the scope that has too little (0: none; -1: Redis has lost its memory, -2: nobody waits any more: nothing is
+-- taken, and nothing else is returned), of what (1 requests, 2 tokens, 3 places), the ms to wait, the tick, the
+-- time the process stands there with; and for each scope: requests, tokens, running, ms until all of the minute is free.
 
 local now = tonumber(ARGV[1])
 if now == 0 then
@@ -16,6 +18,18 @@ end
 local tick_ms, ticks, call, lease_ms = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5])
 local retry_place_ms = tonumber(ARGV[6])
 local tick = math.floor(now / tick_ms)
+local processes, process, least, until_ = KEYS[1], ARGV[7], tonumber(ARGV[8]), tonumber(ARGV[9])
+if until_ > 0 and now > until_ then
+  return { -2 }
+end
+local reported = tonumber(redis.call('ZSCORE', processes, process) or -1)
+if reported < 0 and least < 0 then
+  reported = now
+  redis.call('ZADD', processes, now, process)
+end
+if reported < least then
+  return { -1 }
+end
 local scopes = {}
 local lacking, what, wait = 0, 0, -1
 
@@ -59,10 +73,10 @@ local function lacks(number, of_what, for_ms)
   end
 end
 
-for number = 1, #KEYS / 3 do
-  local at = 6 + (number - 1) * 4
+for number = 1, (#KEYS - 1) / 3 do
+  local at = 9 + (number - 1) * 4
   local scope = {
-    used = KEYS[3 * number - 2], ticks = KEYS[3 * number - 1], running = KEYS[3 * number],
+    used = KEYS[3 * number - 1], ticks = KEYS[3 * number], running = KEYS[3 * number + 1],
     limit = tonumber(ARGV[at + 1]), token_limit = tonumber(ARGV[at + 2]), places = tonumber(ARGV[at + 3]),
     take = tonumber(ARGV[at + 4]), calls = 0,
   }
@@ -83,7 +97,7 @@ for number = 1, #KEYS / 3 do
   end
 end
 
-local answer = { lacking, what, wait, tick }
+local answer = { lacking, what, wait, tick, reported }
 for _, scope in ipairs(scopes) do
   local newest = redis.call('LINDEX', scope.ticks, -1)
   if lacking == 0 then

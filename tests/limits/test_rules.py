@@ -1,9 +1,22 @@
 """What calls count as, what a process may give away alone, and what clients are told."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from control_plane.chat import Demand
-from control_plane.limits.rules import Scope, Standing, Use, charged_tokens, likely_tokens, share_of, standing_of
+from control_plane.limits.rules import (
+    Scope,
+    Standing,
+    Use,
+    charged_tokens,
+    likely_tokens,
+    local_limits,
+    local_share,
+    share_of,
+    standing_of,
+    use_of_share,
+)
 
 TEAM = Scope("team:a", "team", requests=60, tokens=60_000, parallel=4)
 
@@ -38,6 +51,52 @@ def test_processes_that_cannot_count_together_share_a_limit_and_each_lets_someth
     share = share_of(TEAM, processes)
     assert (share.requests, share.tokens, share.parallel) == expected
     assert share_of(Scope("key:k", "key", requests=5), 2) == Scope("key:k", "key", requests=2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "base", "others", "processes", "expected"),
+    [
+        (60, 0, 0, 2, 30),  # nothing is used: the usual share
+        (60, 11, 11, 2, 19),  # half of what was left
+        (60, 10, 40, 2, 5),
+        (60, 30, 0, 2, 0),  # it has used its share; the other one may not have asked Redis for long, and gives its own
+        (60, 0, 60, 2, 0),
+        (60, 70, 0, 1, -10),  # a call used more tokens than it was taken for
+        (60, 20, 0, 1, 40),  # it is alone
+        (3, 0, 0, 8, 1),  # less than one for each
+        (3, 0, 1, 8, 0),
+        (60, 0, 59, 2, 0),  # one is left, and nobody can say whose it is
+    ],
+)
+def test_a_process_without_redis_gives_its_share_of_what_was_left(
+    limit: int, base: int, others: int, processes: int, expected: int
+) -> None:
+    assert local_share(limit, base=base, others=others, processes=processes) == expected
+
+
+@given(limit=st.integers(1, 200), used=st.lists(st.integers(0, 200), min_size=1, max_size=8), stale=st.data())
+def test_processes_without_redis_never_give_more_than_the_limit_together(
+    limit: int, used: list[int], stale: st.DataObject
+) -> None:
+    processes, total = len(used), sum(used)
+    # with equal figures, however much each has used
+    shares = [local_share(limit, base=own, others=total - own, processes=processes) for own in used]
+    assert total + sum(max(0, share) for share in shares) <= max(limit, total) or (total == 0 and limit < processes)
+    # with figures that are old, as long as none has used more than its share
+    modest = [min(own, limit // processes) for own in used]
+    seen = [stale.draw(st.integers(0, sum(modest) - own)) for own in modest]
+    given_ = [
+        local_share(limit, base=own, others=by, processes=processes) for own, by in zip(modest, seen, strict=True)
+    ]
+    assert sum(modest) + sum(given_) <= limit or limit < processes
+
+
+def test_clients_are_told_what_is_left_of_the_share() -> None:
+    limits, share = local_limits(TEAM, Use(10, 5_000, 1), Use(30, 0, 0), 2), share_of(TEAM, 2)
+    assert (limits.requests, limits.tokens, limits.parallel) == (20, 30_000, 2)
+    shown = use_of_share(Use(requests=15, tokens=6_000), limits, share)
+    assert (share.requests, share.tokens) == (30, 30_000)
+    assert standing_of([share], [shown]) == Standing(30, 5, 0, 30_000, 24_000, 0)
 
 
 def test_clients_hear_of_the_tightest_limit() -> None:
