@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from time import perf_counter
 from uuid import uuid4
@@ -20,9 +20,9 @@ from tests.redis_server import Redis, running_redis
 class Replica:
     """One process' limits, its background work running."""
 
-    def __init__(self, url: str | None, processes: int) -> None:
+    def __init__(self, url: str | None, processes: int, answer_s: float) -> None:
         self.metrics = Metrics()
-        shared = None if url is None else SharedLimits(url)
+        shared = None if url is None else SharedLimits(url, answer_s=answer_s)
         self.limits = ReplicaLimits(shared, processes=lambda: processes, metrics=self.metrics)
 
     async def take(self, scope: Scope, tokens: int = 0) -> Hold | Exceeded:
@@ -45,8 +45,8 @@ class Replica:
 
 
 @asynccontextmanager
-async def replica(url: str | None, processes: int = 2) -> AsyncIterator[Replica]:
-    made = Replica(url, processes)
+async def replica(url: str | None, processes: int = 2, answer_s: float = ANSWER_S) -> AsyncIterator[Replica]:
+    made = Replica(url, processes, answer_s)
     work = asyncio.create_task(made.limits.run())
     try:
         yield made
@@ -56,19 +56,24 @@ async def replica(url: str | None, processes: int = 2) -> AsyncIterator[Replica]
         await made.limits.aclose()
 
 
+def patient(redis: Redis) -> AbstractAsyncContextManager[Replica]:
+    """One that a busy machine does not make go on without Redis."""
+    return replica(redis.url, answer_s=PATIENCE_S)
+
+
 def team(**limits: int) -> Scope:
     return Scope(f"team:{uuid4()}", "team", **limits)
 
 
 async def test_two_processes_let_in_exactly_the_limit_together(redis: Redis) -> None:
-    async with replica(redis.url) as one, replica(redis.url) as two:
+    async with patient(redis) as one, patient(redis) as two:
         scope = team(requests=100)
         let_in = await asyncio.gather(one.count(scope, 150), two.count(scope, 150))
         assert sum(let_in) == 100
 
 
 async def test_a_place_is_free_for_the_next_call_of_who_was_answered_whichever_process_it_asks(redis: Redis) -> None:
-    async with replica(redis.url) as one, replica(redis.url) as two:
+    async with patient(redis) as one, patient(redis) as two:
         scope = team(requests=1000, parallel=1)
         for asked, other in [(one, two), (two, one)] * 10:
             hold = await asked.take(scope)
@@ -97,7 +102,7 @@ async def test_whoever_stops_waiting_for_leave_has_taken_nothing(redis: Redis) -
 
 
 async def test_tokens_a_call_did_not_use_are_soon_free_for_every_process(redis: Redis) -> None:
-    async with replica(redis.url) as one, replica(redis.url) as two:
+    async with patient(redis) as one, patient(redis) as two:
         scope = team(tokens=1000)
         hold = await one.take(scope, 1000)
         assert isinstance(hold, Hold)
@@ -157,7 +162,7 @@ async def test_a_redis_that_answers_nothing_holds_up_nobody_for_longer_than_a_mo
 
 
 async def test_a_redis_that_is_only_slow_is_not_taken_for_lost(tmp_path: Path) -> None:
-    async with running_redis(tmp_path) as redis, replica(redis.url) as one, replica(redis.url) as two:
+    async with running_redis(tmp_path) as redis, patient(redis) as one, patient(redis) as two:
         # given one of two servers that waits for Redis for longer than any pause of a busy machine, and another that does not
         scope = team(requests=100)
         redis.freeze()
