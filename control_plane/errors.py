@@ -487,7 +487,7 @@ class ProviderRateLimited(ProviderError):
 class LlmCallFailed(ProviderError):
     """LLM call failed: no model of the group could answer. A failed call costs nothing; try again."""
 
-    when_broken_off = "The model failed. A failed call costs nothing; try again."
+    when_broken_off: ClassVar[str | None] = "The model failed. A failed call costs nothing; try again."
 
 
 class ProviderMisconfigured(LlmCallFailed):

@@ -7,13 +7,12 @@ from typing import Annotated
 import typer
 
 from control_plane.administration.audit import Findings, LedgerAudit
+from control_plane.cli.databases import existing_database
 from control_plane.cli.output import print_json
 from control_plane.cli.progress import counting
 from control_plane.credits.verify import Misfit
 from control_plane.ids import TeamId
 from control_plane.settings import Settings
-from control_plane.storage.database import Database
-from control_plane.storage.migrate import require_migrated
 
 ledger_app = typer.Typer(name="ledger", help="Look after the ledger of credits.", no_args_is_help=True)
 
@@ -39,15 +38,11 @@ def verify(
 
 
 async def _verify(settings: Settings, team_id: TeamId | None) -> Findings:
-    db = Database(settings.database_url)
-    try:
-        await require_migrated(db)
+    async with existing_database(settings.database_url) as db:
         audit = LedgerAudit(db)
         rows = await audit.count(team_id)
         with counting("entries and jobs", rows) as advance:
             return await audit.run(team_id, tell=lambda found: advance(found.rows, None))
-    finally:
-        await db.aclose()
 
 
 def _as_text(findings: Findings) -> str:

@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from control_plane.cli.databases import existing_database
 from control_plane.cli.output import print_json
 from control_plane.cli.progress import counting, waiting
 from control_plane.clock import now
@@ -27,8 +28,6 @@ from control_plane.settings import Settings
 from control_plane.spend.proxies import Proxy
 from control_plane.spend.reconcile import Price, ReconcileService, Source
 from control_plane.spend.reconciling import Reconciled, Sum
-from control_plane.storage.database import Database
-from control_plane.storage.migrate import require_migrated
 from control_plane.tenants.principal import Principal
 from control_plane.units import usd
 
@@ -178,12 +177,8 @@ async def _prune(settings: Settings, before: datetime) -> int:
 async def _service(
     settings: Settings, price: Price | None = None, proxy: Proxy | None = None
 ) -> AsyncIterator[ReconcileService]:
-    db = Database(settings.database_url)
-    try:
-        await require_migrated(db)
+    async with existing_database(settings.database_url) as db:
         yield ReconcileService(db, clock=now, kept_for=settings.spend_logs_kept_for, price=price, proxy=lambda: proxy)
-    finally:
-        await db.aclose()
 
 
 def _lost_call(call: Call) -> dict[str, object]:

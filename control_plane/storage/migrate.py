@@ -39,8 +39,6 @@ async def pending(db: Database) -> list[str]:
 
 async def require_migrated(db: Database) -> None:
     """Raises: InvalidConfig for a database that lacks migrations, DatabaseUnavailable, SchemaTooNew."""
-    if db.is_sqlite and not await asyncio.to_thread(Path(db.url.database or "").exists):  # connecting would make it
-        raise InvalidConfig([f"There is no database {db.url.database}; run `control-plane migrate` first."])
     if await pending(db):
         raise InvalidConfig(["The database lacks migrations; run `control-plane migrate` first."])
     if (newer := await newer_schema(db)) is not None:

@@ -71,11 +71,13 @@ def command_in(words: tuple[str, ...]) -> str:
 
 
 def _commands() -> set[str]:
-    groups = {group.typer_instance.info.name: group.typer_instance for group in main.app.registered_groups}
     found = {name_of(command) for command in main.app.registered_commands}
-    return found | {
-        f"{name} {name_of(each)}" for name, group in groups.items() if group for each in group.registered_commands
-    }
+    for group in main.app.registered_groups:
+        assert group.typer_instance is not None
+        found |= {
+            f"{group.typer_instance.info.name} {name_of(each)}" for each in group.typer_instance.registered_commands
+        }
+    return found
 
 
 def name_of(command: Any) -> str:

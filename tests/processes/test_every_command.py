@@ -297,6 +297,17 @@ async def test_long_commands_show_their_progress_on_a_terminal_alone(
     assert ran.out == "The database is up to date.\n"
 
 
+async def test_a_database_that_is_not_there_is_named_and_not_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An empty one would be taken for the real one, and in order."""
+    shell = Shell.at(monkeypatch, tmp_path, "http://127.0.0.1:1", database_url=f"sqlite:///{tmp_path}/typo.db")
+    for words in (("ledger", "verify"), ("spend", "lost"), ("spend", "prune", "--older-than-days", "1")):
+        ran = await shell.run(*words)
+        assert (ran.code, ran.out, "typo.db" in ran.err) == (1, "", True)
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - nothing waits
+
+
 async def test_without_a_key_none_is_made_for_another_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     shell = Shell.at(monkeypatch, tmp_path, "http://127.0.0.1:1")
     monkeypatch.delenv("CONTROL_PLANE_MASTER_KEY")
