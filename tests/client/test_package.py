@@ -3,7 +3,6 @@
 import ast
 import asyncio
 import json
-import os
 import re
 import sys
 from importlib.metadata import distribution
@@ -16,9 +15,8 @@ from pydantic import BaseModel
 from control_plane.client import InvalidResponse, SaaSLLMClient, values
 from control_plane.schemas import jobs
 from tests.books import Books
+from tests.client.wheel import CLIENT, install_wheel, output_of
 from tests.house import Server, Team
-
-CLIENT = Path(__file__).parent.parent.parent / "control_plane" / "client"
 
 PROGRAM = """
 import asyncio, importlib.util, json, sys
@@ -45,16 +43,6 @@ asyncio.run(main(*sys.argv[2:]))
 """
 
 
-async def ran(*command: str | Path, cwd: Path) -> str:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PIP_"))}
-    process = await asyncio.create_subprocess_exec(
-        *command, cwd=cwd, env=environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
-    said, errors = await process.communicate()
-    assert process.returncode == 0, errors.decode()
-    return said.decode()
-
-
 def link_required(name: str, folder: Path, seen: set[str]) -> None:
     """Makes a distribution importable from the folder, and with it what it requires, and nothing else."""
     if name in seen:
@@ -73,13 +61,8 @@ def link_required(name: str, folder: Path, seen: set[str]) -> None:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_the_wheel_alone_makes_a_job_of_three_calls(server: Server, team: Team, tmp_path: Path) -> None:
     """Of this environment only what the wheel requires can be imported: neither the server nor its packages."""
-    await ran(
-        *(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", tmp_path / "dist"), cwd=CLIENT
-    )
-    [wheel] = (tmp_path / "dist").glob("*.whl")
     site = tmp_path / "site"
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "install")
-    await ran(*pip, "--no-deps", "--no-index", "--target", site, wheel, cwd=tmp_path)
+    await install_wheel(site, tmp_path)
     [metadata] = site.glob("control_plane_client-*.dist-info/METADATA")
     required = re.findall(r"^Requires-Dist: ([\w-]+)", metadata.read_text(), re.MULTILINE)
     assert required == ["httpx", "pydantic"]
@@ -88,7 +71,9 @@ async def test_the_wheel_alone_makes_a_job_of_three_calls(server: Server, team: 
         link_required(name, site, linked)
     assert (site / "control_plane_client" / "py.typed").exists()
 
-    said = json.loads(await ran(sys.executable, "-I", "-S", "-c", PROGRAM, site, server.url, team.key, cwd=tmp_path))
+    said = json.loads(
+        await output_of(sys.executable, "-I", "-S", "-c", PROGRAM, site, server.url, team.key, cwd=tmp_path)
+    )
     assert said["strangers"] == []
     assert f"Version: {said['version']}\n" in metadata.read_text()
     assert said["whole"] == said["streamed"] != ""
