@@ -14,7 +14,7 @@ SOURCES := control_plane tests
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test check format bench bench-peers soak scale chaos adversary replicas busy lock clean
+.PHONY: client deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test check format bench bench-peers soak scale chaos adversary replicas busy lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -127,6 +127,9 @@ backup: ## Write its database to FILE, while it runs
 restore: ## Put the backup FILE in the place of its database
 	@test -n "$(FILE)" || { echo "make restore FILE=…: which backup?"; exit 2; }
 	$(call DEPLOY,restore.sh $(FILE))
+
+client: $(VENV)/.runtime ## Build the typed client's wheel into dist/; it needs httpx and pydantic, not the server
+	@cd control_plane/client && ../../$(BIN)/python -m hatchling build --target wheel --directory ../../dist
 
 sbom: $(VENV)/supply/.installed $(VENV)/product/.installed ## Write dist/sbom.cdx.json (CycloneDX) and dist/licences.csv: all that is deployed
 	@mkdir -p dist

@@ -419,6 +419,9 @@ class TeamBodiesTooLarge(Refused):
         )
 
 
+BROKEN_OFF = "The stream broke off after part of the answer was delivered."
+
+
 class ProviderError(HouseError):
     """The model provider failed."""
 
@@ -427,6 +430,8 @@ class ProviderError(HouseError):
     level = logging.WARNING
     provider_status: int | None = None
     """What the provider answered; None when no answer of its came."""
+    when_broken_off: ClassVar[str | None] = None
+    """The message's place for a stream that has begun, where the message speaks of all models of the group."""
     _fault: ProviderFault | None = None
 
     @property
@@ -442,6 +447,12 @@ class ProviderError(HouseError):
 def fault_of(error: BaseException) -> ProviderFault | None:
     """What a provider reported, if the error is one of a provider's that came with a report."""
     return error.fault if isinstance(error, ProviderError) else None
+
+
+def break_off(error: BaseException) -> None:
+    """Lets a provider's error that ended a stream after its first piece say so; other errors stay as they are."""
+    if isinstance(error, ProviderError):
+        error.message = f"{BROKEN_OFF} {type(error).when_broken_off or error.message}"
 
 
 class ProviderRefused(ProviderError):
@@ -470,16 +481,20 @@ class ProviderRateLimited(ProviderError):
 
     code = "provider_rate_limited"
     status = 429
+    when_broken_off = "The model provider limits our rate. Try again later."
 
 
 class LlmCallFailed(ProviderError):
     """LLM call failed: no model of the group could answer. A failed call costs nothing; try again."""
+
+    when_broken_off: ClassVar[str | None] = "The model failed. A failed call costs nothing; try again."
 
 
 class ProviderMisconfigured(LlmCallFailed):
     """The model provider refuses the operator's account or key; the operator has been told. A failed call costs nothing."""
 
     level = logging.ERROR
+    when_broken_off = None
 
 
 class ProviderUnavailable(ProviderError):
@@ -487,10 +502,13 @@ class ProviderUnavailable(ProviderError):
 
     code = "provider_unavailable"
     status = 503
+    when_broken_off = "The model became unavailable. Try again later."
 
 
 class ProviderOverloaded(ProviderUnavailable):
     """The model provider is overloaded, also after retries and fallbacks. Try again later."""
+
+    when_broken_off = "The model provider is overloaded. Try again later."
 
 
 class ModelTimeout(ProviderError):

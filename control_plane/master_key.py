@@ -30,6 +30,18 @@ def find_master_key(settings: Settings) -> tuple[str, bool]:
     return key, True
 
 
+def existing_master_key(settings: Settings) -> str:
+    """The key, for a command that talks to a running server: a new one would not be that server's.
+
+    Raises: InvalidConfig for a short one, and for none at all.
+    """
+    file = settings.var / "master_key"
+    if settings.master_key is None and (settings.env == "production" or not file.exists()):
+        where = "" if settings.env == "production" else f", and there is no file {file}"
+        raise InvalidConfig([f"CONTROL_PLANE_MASTER_KEY is not set{where}. Give the key of the server."])
+    return find_master_key(settings)[0]
+
+
 def _write_private(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as private:

@@ -2,10 +2,12 @@
 
 import asyncio
 import fcntl
+import json
 import logging
 import os
 import re
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -60,6 +62,36 @@ async def test_a_server_whose_log_nobody_reads_goes_on_serving_and_ends(
             process.kill()
             await process.wait()
         os.close(reading)
+
+
+AWKWARD = {"deployment": "ok-1", "status": 0, "code": None, "where": 'a "b" = c', "lines": "x\ny", "empty": ""}
+PROGRAM = f"""
+import logging
+from control_plane.logs import configure_logging
+configure_logging("INFO", "FORM")
+try:
+    1 / 0
+except ZeroDivisionError:
+    logging.getLogger("control_plane.x").exception("provider_error", extra={AWKWARD!r})
+logging.shutdown()
+"""
+
+
+def test_a_line_of_text_has_every_field_that_json_has() -> None:
+    """`WARNING … provider_error` was the whole line, at night."""
+
+    def logged(form: str) -> str:
+        command = [sys.executable, "-c", PROGRAM.replace("FORM", form)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stderr
+
+    line, *trace = logged("text").splitlines()
+    fields = dict(re.findall(r'(\w+)=("(?:[^"\\]|\\.)*"|\S+)', line))
+    told = {name: json.loads(value) if value.startswith('"') else value for name, value in fields.items()}
+    whole = json.loads(logged("json"))
+    assert {name: whole[name] for name in AWKWARD} == AWKWARD
+    assert told == {name: str(value) for name, value in AWKWARD.items() if value is not None}
+    assert " ERROR   control_plane.x provider_error " in line
+    assert trace[-1] == "ZeroDivisionError: division by zero"
 
 
 def test_what_does_not_fit_is_dropped_info_first_and_counted() -> None:

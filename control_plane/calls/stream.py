@@ -15,7 +15,7 @@ from control_plane.chat import Ending, Served
 from control_plane.completion.events import Content, ProviderFault
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
-from control_plane.errors import CallTimedOut, error_code_of, fault_of
+from control_plane.errors import CallTimedOut, break_off, error_code_of, fault_of
 from control_plane.gateway.streams import AnswerStream
 from control_plane.jobs.rules import CallStatus
 from control_plane.units import NanoUsd
@@ -41,6 +41,7 @@ class LiveStream:
         self._is_recorded = slot.may_be_filled and not call.is_cached
         self._events: list[Content] = []
         self._room = call.room("stream")
+        self._has_begun = False
 
     @property
     def served(self) -> Served:
@@ -61,8 +62,11 @@ class LiveStream:
         try:
             async for event in self._upstream:
                 self._record(event)
+                self._has_begun = True
                 return event
         except Exception as error:
+            if self._has_begun:
+                break_off(error)
             status = CallStatus.CANCELLED if error_code_of(error) in LEFT else CallStatus.FAILED
             work = self._close_and_record(status, error_code_of(error), fault_of(error))
             await self.call.in_flight.to_its_end(work)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from control_plane.cli.remote import AsJson, Most, Url, ask, ask_for_all, show, show_all
+from control_plane.cli.output import AsJson, show, show_all
+from control_plane.cli.remote import Most, Url, ask, ask_for_all, given
 from control_plane.cli.tenants import Team
 
 credits_app = typer.Typer(name="credits", help="Credits of a team.", no_args_is_help=True)
@@ -13,6 +14,8 @@ jobs_app = typer.Typer(name="jobs", help="Jobs of a team.", no_args_is_help=True
 
 Reason = Annotated[str, typer.Option(help="Why: it stands in the ledger.")]
 TRANSACTION = ("number", "kind", "available_delta", "held_delta", "remaining_after", "reason", "actor", "created_at")
+GRANT = ("grant_id", "credits_granted", "credits_left", "priority", "expires_at", "created_at")
+EVENT = ("event_id", "kind", "credits_remaining", "threshold", "created_at")
 JOB = ("job_id", "job_type", "status", "credits_charged", "credits_held", "created_at", "completed_at")
 
 Job = Annotated[str, typer.Argument(help="The job's id.")]
@@ -36,7 +39,7 @@ def add(
     """Give a team credits."""
     until = None if expires_at is None else f"{expires_at.isoformat()}Z"
     body = {"credits": credits_, "reason": reason, "expires_at": until}
-    show(ask(url, "POST", "teams", team, "credits", "add", body=body), as_json=as_json)
+    show(ask(url, "POST", "teams", team, "credits", "add", body=given(body)), as_json=as_json)
 
 
 @credits_app.command()
@@ -49,8 +52,10 @@ def refund(
     as_json: AsJson = False,
 ) -> None:
     """Give back credits that were used: of a job, or in general."""
+    if job is None and credits_ is None:
+        raise typer.BadParameter("give --job or --credits")
     body = {"credits": credits_, "reason": reason, "job_id": job}
-    show(ask(url, "POST", "teams", team, "credits", "refund", body=body), as_json=as_json)
+    show(ask(url, "POST", "teams", team, "credits", "refund", body=given(body)), as_json=as_json)
 
 
 @credits_app.command()
@@ -70,6 +75,38 @@ def transactions(team: Team, limit: Most = 50, url: Url = None, as_json: AsJson 
     """List a team's ledger, newest first."""
     rows = ask_for_all(url, "teams", team, "credits", "transactions", name="transactions", limit=limit)
     show_all(rows, *TRANSACTION, as_json=as_json)
+
+
+@credits_app.command()
+def grants(team: Team, url: Url = None, as_json: AsJson = False) -> None:
+    """List the grants of which something is left, in the order in which they are used up."""
+    rows = ask_for_all(url, "teams", team, "credits", "grants", name="grants")
+    show_all(rows, *GRANT, as_json=as_json)
+
+
+@credits_app.command("low-balance")
+def low_balance(
+    team: Team,
+    below: Annotated[
+        int | None, typer.Option(min=1, help="Write an event when fewer credits than this remain.")
+    ] = None,
+    never: Annotated[bool, typer.Option("--never", help="Write none any more.")] = False,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Set below how many remaining credits an event is written."""
+    if (below is None) != never:
+        raise typer.BadParameter("give --below or --never")
+    show(
+        ask(url, "PATCH", "teams", team, "credits", "low-balance-threshold", body={"threshold": below}), as_json=as_json
+    )
+
+
+@credits_app.command()
+def events(team: Team, limit: Most = 50, url: Url = None, as_json: AsJson = False) -> None:
+    """List when a team's credits ran low, newest first."""
+    rows = ask_for_all(url, "teams", team, "credits", "events", name="events", limit=limit)
+    show_all(rows, *EVENT, as_json=as_json)
 
 
 @jobs_app.command("list")

@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -11,10 +12,13 @@ import typer
 from control_plane.cli import findings
 from control_plane.cli.applying import Change, put_in_force
 from control_plane.cli.importing import import_file
-from control_plane.cli.servers import Servers
+from control_plane.cli.output import print_json
+from control_plane.cli.progress import waiting
+from control_plane.cli.remote import Url
+from control_plane.cli.servers import Rollout, Servers
 from control_plane.cli.trial import inspect_and_build
 from control_plane.errors import InvalidConfig
-from control_plane.master_key import find_master_key
+from control_plane.master_key import existing_master_key
 from control_plane.model_groups import losses
 from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.changes import changes
@@ -27,11 +31,13 @@ config_app = typer.Typer(
 )
 
 NewFile = Annotated[Path, typer.Argument(help="The new version of the file.", show_default=False)]
-Url = Annotated[str | None, typer.Option(help="Where a server answers; the settings' host and port.")]
 WaitS = Annotated[float, typer.Option(help="How long all servers may take to follow.", min=0, max=3600)]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it though teams lose access to model groups.")]
 NoEnv = Annotated[
     bool, typer.Option("--no-env", help="Take every os.environ/NAME as present, so that no key has to be set.")
+]
+RolloutJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON: ok (in force, or in place), generation, message.")
 ]
 
 
@@ -41,7 +47,14 @@ def check(
         Path, typer.Argument(envvar="CONTROL_PLANE_CONFIG", help="The file to check.", show_default=True)
     ] = Path("litellm_config.yaml"),
     no_env: NoEnv = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print JSON: file, ok, generation, deployments, model_groups, errors, warnings, findings (severity, file, "
+            "line, path, message).",
+        ),
+    ] = False,
 ) -> None:
     """Check the file, build what a server would build from it, and list every mistake by line. Exits with 1 if there is one."""
     inspection = _inspected(path, None if no_env else os.environ)
@@ -51,17 +64,44 @@ def check(
 
 
 @config_app.command()
-def diff(new: NewFile, no_env: NoEnv = False) -> None:
+def diff(
+    new: NewFile,
+    no_env: NoEnv = False,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print JSON: generation, compared (with the file in use), lost_patterns, changes."),
+    ] = False,
+) -> None:
     """Show what a new version would change of the file in use, after checking it. Shows no keys and addresses."""
     environ = None if no_env else os.environ
-    _show_changes(Settings(), _checked(new, environ), environ)
+    catalog = _checked(new, environ)
+    difference = _difference(Settings(), catalog, environ)
+    if as_json:
+        print_json(
+            {
+                "generation": catalog.generation,
+                "compared": difference.is_compared,
+                "lost_patterns": difference.lost,
+                "changes": difference.changes,
+            }
+        )
+    else:
+        difference.show(Settings())
 
 
 @config_app.command()
-def access(new: NewFile, url: Url = None, yes: Yes = False) -> None:
+def access(
+    new: NewFile,
+    url: Url = None,
+    yes: Yes = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: lost_access, a sentence for each loss.")] = False,
+) -> None:
     """Name the teams of running servers that a new version takes model groups from. Asks whether it may, or needs --yes."""
     catalog = _catalog(new, inspect(new, os.environ))
-    _require_consent(_lost(_servers(Settings(), url), catalog), yes=yes)
+    lost = _lost(_servers(Settings(), url), catalog)
+    if as_json:
+        print_json({"lost_access": lost})
+    _require_consent(lost, yes=yes)
 
 
 @config_app.command()
@@ -71,6 +111,7 @@ def apply(
     wait_s: WaitS = 40,
     yes: Yes = False,
     offline: Annotated[bool, typer.Option("--offline", help="No server runs: only put it in place.")] = False,
+    as_json: RolloutJson = False,
 ) -> None:
     """Check a new version, put it in the place of the file in use, and wait until every server has it in force.
 
@@ -79,40 +120,32 @@ def apply(
     """
     settings = Settings()
     catalog = _checked(settings.config if new is None else new, os.environ)
-    if new is not None:
-        _show_changes(settings, catalog, os.environ)
+    if new is not None and not as_json:
+        _difference(settings, catalog, os.environ).show(settings)
     if offline:
         if new is not None:
             _write(Change(settings.config), new)
-        typer.echo(f"{settings.config} is version {catalog.generation}. The next server that starts has it in force.")
+        sentence = f"{settings.config} is version {catalog.generation}. The next server that starts has it in force."
+        _report(Rollout(is_good=True, sentence=sentence), catalog, as_json=as_json)
         return
     servers = _servers(settings, url)
     replicas = servers.in_force().replicas
     _require_consent(_lost(servers, catalog), yes=yes)
-    if new is None:
-        rollout = servers.follow(catalog.generation, wait_s, replicas=replicas)
-    else:
-        try:
-            change = Change(settings.config)
-            rollout = put_in_force(change, new.read_bytes(), servers, replicas=replicas, wait_s=wait_s)
-        except OSError as error:
-            _unwritable(settings.config, error)
-    if rollout.is_good:
+    with waiting("waiting for the servers"):
+        rollout = _roll_out(settings, new, servers, catalog, replicas=replicas, wait_s=wait_s)
+    if rollout.is_good and not as_json:
         typer.echo(f"{settings.config} is version {catalog.generation}.")
-    typer.echo(rollout.sentence, err=not rollout.is_good)
-    if not rollout.is_good:
-        raise typer.Exit(1)
+    _report(rollout, catalog, as_json=as_json)
 
 
 @config_app.command()
-def follow(file: NewFile, url: Url = None, wait_s: WaitS = 40) -> None:
+def follow(file: NewFile, url: Url = None, wait_s: WaitS = 40, as_json: RolloutJson = False) -> None:
     """Wait until every running server has this version of the file in force. Exits with 1 if one has not."""
     catalog = _catalog(file, inspect(file, os.environ))
     servers = _servers(Settings(), url)
-    rollout = servers.follow(catalog.generation, wait_s, is_same_file=False)
-    typer.echo(rollout.sentence, err=not rollout.is_good)
-    if not rollout.is_good:
-        raise typer.Exit(1)
+    with waiting("waiting for the servers"):
+        rollout = servers.follow(catalog.generation, wait_s, is_same_file=False)
+    _report(rollout, catalog, as_json=as_json)
 
 
 config_app.command("import")(import_file)
@@ -126,7 +159,8 @@ def schema() -> None:
 
 def _inspected(path: Path, environ: Mapping[str, str] | None) -> Inspection:
     try:
-        return inspect_and_build(path, environ)
+        with waiting("building what a server would build"):
+            return inspect_and_build(path, environ)
     except InvalidConfig as mistakes:
         typer.echo(mistakes.message, err=True)
         raise typer.Exit(1) from None
@@ -145,8 +179,7 @@ def _catalog(path: Path, inspection: Inspection) -> Catalog:
 
 
 def _servers(settings: Settings, url: str | None) -> Servers:
-    key, _ = find_master_key(settings)
-    return Servers(url or f"http://{settings.host}:{settings.port}", key)
+    return Servers(url or f"http://{settings.host}:{settings.port}", existing_master_key(settings))
 
 
 def _lost(servers: Servers, after: Catalog) -> list[str]:
@@ -179,16 +212,51 @@ def _unwritable(file: Path, error: OSError) -> NoReturn:
     raise typer.Exit(1) from None
 
 
-def _show_changes(settings: Settings, after: Catalog, environ: Mapping[str, str] | None) -> None:
+def _roll_out(
+    settings: Settings, new: Path | None, servers: Servers, catalog: Catalog, *, replicas: int, wait_s: float
+) -> Rollout:
+    if new is None:
+        return servers.follow(catalog.generation, wait_s, replicas=replicas)
+    try:
+        return put_in_force(Change(settings.config), new.read_bytes(), servers, replicas=replicas, wait_s=wait_s)
+    except OSError as error:
+        _unwritable(settings.config, error)
+
+
+def _report(rollout: Rollout, catalog: Catalog, *, as_json: bool) -> None:
+    if as_json:
+        print_json({"ok": rollout.is_good, "generation": catalog.generation, "message": rollout.sentence})
+    else:
+        typer.echo(rollout.sentence, err=not rollout.is_good)
+    if not rollout.is_good:
+        raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """What a new version changes, a sentence each. `is_compared`: there is a file in use without mistakes."""
+
+    is_compared: bool
+    lost: Sequence[str]
+    changes: Sequence[str]
+
+    def show(self, settings: Settings) -> None:
+        if not self.is_compared:
+            typer.echo(
+                f"{settings.config} itself has mistakes, or is not there; this is all that the new version says."
+            )
+        for sentence in (*self.lost, *(self.changes or ["Nothing changes but comments or the order."])):
+            typer.echo(sentence)
+
+
+def _difference(settings: Settings, after: Catalog, environ: Mapping[str, str] | None) -> _Difference:
     try:
         before = inspect(settings.config, environ).catalog
     except InvalidConfig:
         before = None
-    if before is None:
-        typer.echo(f"{settings.config} itself has mistakes, or is not there; this is all that the new version says.")
-    else:
-        lost = losses.sentences(losses.lost_patterns(losses.admissions(before), after), what="pattern")
-        for sentence in lost:
-            typer.echo(sentence)
-    for sentence in changes(before, after) or ["Nothing changes but comments or the order."]:
-        typer.echo(sentence)
+    lost = (
+        []
+        if before is None
+        else losses.sentences(losses.lost_patterns(losses.admissions(before), after), what="pattern")
+    )
+    return _Difference(before is not None, lost, changes(before, after))

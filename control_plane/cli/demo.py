@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from control_plane.cli import server
+from control_plane.cli.findings import count
 from control_plane.cli.guest import GuestFailed, answered, client, key_of
 from control_plane.logs import configure_logging
 from control_plane.master_key import find_master_key
@@ -25,7 +26,7 @@ def demo(settings: Settings) -> None:
     configure_logging("WARNING", "text")
     server.show_new_master_key(settings)
     server.migrate(settings)
-    console.print("[dim]Starting (LiteLLM takes a few seconds to load) …[/]")
+    console.print("[dim]Starting: loading LiteLLM takes 5 seconds, and up to a minute on a busy machine …[/]")
     server.run(_serve_and_tour(settings))
     console.print("Stopped.")
 
@@ -86,15 +87,18 @@ class _Tour:
 
 
 def _show_bill(bill: dict[str, Any]) -> None:
-    costs = bill["costs"]
-    table = Table(title=f"The bill of job {bill['job_id']}: {costs['credits_charged']} credit", title_justify="left")
-    for heading in ("call", "model group", "tokens", "ms"):
-        table.add_column(heading, justify="right" if heading in ("tokens", "ms") else "left")
-    for call in bill["calls"]:
+    costs, calls = bill["costs"], bill["calls"]
+    charged = costs["credits_charged"]
+    title = (
+        f"The bill of job {bill['job_id']}: {count(charged, 'credit')}, ${costs['total_cost_usd']:.6f} at the providers"
+    )
+    table = Table(title=title, title_justify="left")
+    for heading in ("call", "model group", "tokens", "time (ms)"):
+        table.add_column(heading, justify="left" if heading in {"call", "model group"} else "right")
+    for call in calls:
         table.add_row(call["purpose"], call["model_group"], str(call["tokens"]), str(call["latency_ms"]))
     table.add_section()
-    total = f"${costs['total_cost_usd']:.6f} at the providers"
-    table.add_row("together", total, str(costs["total_tokens"]), f"average {costs['avg_latency_ms']}")
+    table.add_row("together", "", str(costs["total_tokens"]), str(sum(call["latency_ms"] for call in calls)))
     console.print()
     console.print(table)
 

@@ -16,7 +16,14 @@ class GuestFailed(HouseError):
 
 
 def client(url: str, key: str) -> httpx.AsyncClient:
-    """A client with this key."""
+    """A client with this key. Raises: GuestFailed for what is no address."""
+    try:
+        parsed = httpx.URL(url)
+        is_address = parsed.scheme in {"http", "https"} and bool(parsed.host)
+    except (httpx.InvalidURL, UnicodeError):
+        is_address = False
+    if not is_address:
+        raise GuestFailed(f"{url!r} is no address of a server; write http://127.0.0.1:8003.")
     return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
 
 
@@ -32,14 +39,22 @@ def reaching(url: str) -> Iterator[None]:
 async def answered(asked: Awaitable[httpx.Response]) -> dict[str, Any]:
     """The JSON of a successful answer. Raises: GuestFailed with the server's own sentence."""
     response = await asked
-    path, status = response.request.url.path, response.status_code
+    path, status = response.request.url.raw_path.partition(b"?")[0].decode(), response.status_code
     try:
-        body: dict[str, Any] = response.json()
+        body = response.json()
     except ValueError:
         raise GuestFailed(f"{path} answered {status}, and not as the control plane does.") from None
     if not response.is_success:
-        raise GuestFailed(f"{path} answered {status}: {body.get('detail')}")
+        raise GuestFailed(f"{path} answered {status}: {_reason(body)}")
+    if not isinstance(body, dict):
+        raise GuestFailed(f"{path} answered {status}, and not as the control plane does.")
     return body
+
+
+def _reason(body: object) -> str:
+    """The server's own sentence, whichever of its APIs answers."""
+    error = body.get("detail", body.get("error")) if isinstance(body, dict) else None
+    return str(error.get("message")) if isinstance(error, dict) else str(error)
 
 
 async def key_of(admin: httpx.AsyncClient, team: str, *, lives_s: int) -> dict[str, Any]:

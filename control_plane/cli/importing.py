@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from control_plane.cli.findings import count
+from control_plane.cli.progress import waiting
 from control_plane.cli.trial import inspect_and_build
 from control_plane.model_groups.config import read_file
 from control_plane.model_groups.importing import Imported, Report
@@ -25,7 +26,10 @@ def import_file(
         list[str] | None, typer.Option(help="Who may use its models: patterns of team ids; all teams.")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the report, and the file if it is not written, as JSON.")
+        bool,
+        typer.Option(
+            "--json", help="Print JSON: ok, mistakes, taken, changed, dropped, report, and yaml if no file is written."
+        ),
     ] = False,
 ) -> None:
     """Turn a configuration of LiteLLM's proxy into model groups, and report what was taken, changed and dropped, and why.
@@ -42,7 +46,8 @@ def import_file(
             typer.echo(finding.sentence, err=True)
         raise typer.Exit(1)
     made = imported_from(values, teams or ["*"])
-    mistakes = made.mistakes or _mistakes(made.text)
+    with waiting("building what a server would build"):
+        mistakes = made.mistakes or _mistakes(made.text)
     if output is not None:
         try:
             output.write_text(made.text, encoding="utf-8")

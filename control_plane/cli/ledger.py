@@ -1,21 +1,18 @@
 """`control-plane ledger`: whether the books are in order."""
 
 import asyncio
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from control_plane.administration.audit import Findings, LedgerAudit
+from control_plane.cli.databases import existing_database
+from control_plane.cli.output import print_json
+from control_plane.cli.progress import counting
 from control_plane.credits.verify import Misfit
-from control_plane.errors import InvalidConfig
 from control_plane.ids import TeamId
 from control_plane.settings import Settings
-from control_plane.storage.database import Database
-from control_plane.storage.migrate import pending
 
 ledger_app = typer.Typer(name="ledger", help="Look after the ledger of credits.", no_args_is_help=True)
 
@@ -23,35 +20,29 @@ ledger_app = typer.Typer(name="ledger", help="Look after the ledger of credits."
 @ledger_app.command()
 def verify(
     team: Annotated[str | None, typer.Option(help="Only this team.", show_default="all")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: is_in_order, teams, entries, jobs, misfits.")
+    ] = False,
 ) -> None:
     """Recompute every balance, hash chain and bill; name the first row of each team that does not fit.
 
     Only reads, and may run beside a server. Exits with 1 if anything does not fit.
     """
     findings = asyncio.run(_verify(Settings(), None if team is None else TeamId(team)))
-    typer.echo(_as_json(findings) if as_json else _as_text(findings))
+    if as_json:
+        print_json({"is_in_order": not findings.misfits, **asdict(findings)})
+    else:
+        typer.echo(_as_text(findings))
     if findings.misfits:
         raise typer.Exit(1)
 
 
 async def _verify(settings: Settings, team_id: TeamId | None) -> Findings:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    db = Database(settings.database_url)
-    try:
-        if await pending(db):
-            raise InvalidConfig(["The database lacks migrations; run `control-plane migrate` first."])
+    async with existing_database(settings.database_url) as db:
         audit = LedgerAudit(db)
         rows = await audit.count(team_id)
-        with Progress(*columns, console=Console(stderr=True)) as progress:
-            bar = progress.add_task("entries and jobs", total=rows)
-            return await audit.run(team_id, tell=lambda found: progress.update(bar, completed=found.rows))
-    finally:
-        await db.aclose()
-
-
-def _as_json(findings: Findings) -> str:
-    return json.dumps({"is_in_order": not findings.misfits, **asdict(findings)}, indent=2)
+        with counting("entries and jobs", rows) as advance:
+            return await audit.run(team_id, tell=lambda found: advance(found.rows, None))
 
 
 def _as_text(findings: Findings) -> str:

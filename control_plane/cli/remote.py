@@ -1,25 +1,18 @@
-"""How an administrator's command asks a running server, and shows what it said: as a table, or as JSON for programs."""
+"""How an administrator's command sends requests to a running server."""
 
 import asyncio
-import json
-import sys
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import quote
 from uuid import uuid4
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from control_plane.cli.guest import answered, client, reaching
-from control_plane.master_key import find_master_key
+from control_plane.cli.guest import GuestFailed, answered, client, reaching
+from control_plane.cli.output import Json
+from control_plane.master_key import existing_master_key
 from control_plane.settings import Settings
 
 PAGE = 100
-WIDE = 1000
-
-Json = Mapping[str, Any]
 
 Url = Annotated[
     str | None,
@@ -27,18 +20,20 @@ Url = Annotated[
         "--url", envvar="CONTROL_PLANE_URL", help="The server to ask.", show_default="where this machine's listens"
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print all of the server's answer, as JSON.")]
 Most = Annotated[int, typer.Option("--limit", min=1, help="How many to list, at most.")]
 
 
 def ask(url: str | None, method: str, *path: str, body: Json | None = None, query: Json | None = None) -> Json:
     """What the server answers to the master key. Raises: GuestFailed with its own sentence, or that nobody is there.
 
-    `path`: its parts behind `/api`. What is None in body or query is left out. The same command is charged once: each
-    carries an idempotency key of its own.
+    `path`: its parts behind `/api`. What is None in the query is left out; None in the body is null. The same command is
+    charged once: each carries an idempotency key of its own.
     """
+    for part in path:
+        if part in {"", ".", ".."}:  # of a path it would be another resource
+            raise GuestFailed(f"{part!r} is no id.")
     settings = Settings()
-    master_key, _ = find_master_key(settings)
+    master_key = existing_master_key(settings)
     address = url or f"http://{settings.host}:{settings.port}"
 
     async def asked() -> Json:
@@ -48,8 +43,8 @@ def ask(url: str | None, method: str, *path: str, body: Json | None = None, quer
                     http.request(
                         method,
                         "/".join(["/api", *(quote(part, safe="") for part in path)]),
-                        json=None if body is None else _given(body),
-                        params=_given(query or {}),
+                        json=body,
+                        params=given(query or {}),
                         headers={"Idempotency-Key": uuid4().hex} if method == "POST" else {},
                     )
                 )
@@ -73,41 +68,6 @@ def ask_for_all(
     return found
 
 
-def show(answer: Json, *, as_json: bool) -> None:
-    """Prints one thing: a line for each of its values."""
-    if as_json:
-        typer.echo(json.dumps(answer, indent=2, ensure_ascii=False))
-        return
-    width = max(map(len, answer), default=0)
-    for name, value in answer.items():
-        typer.echo(f"{name:<{width}}  {_plain(value)}")
-
-
-def show_all(rows: Sequence[Json], *columns: str, as_json: bool) -> None:
-    """Prints many things: a row for each, with these of its values."""
-    if as_json:
-        typer.echo(json.dumps(list(rows), indent=2, ensure_ascii=False))
-        return
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")  # an id that is cut is no id
-    for row in rows:
-        table.add_row(*(_plain(row[column]) for column in columns))
-    is_seen = sys.stdout.isatty()  # a program that reads it wants no broken lines
-    Console(highlight=False, markup=False, width=None if is_seen else WIDE).print(table)
-
-
-def _given(values: Json) -> Json:
+def given(values: Json) -> Json:
+    """Those of the values that the command line named."""
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _plain(value: object) -> str:
-    match value:
-        case None:
-            return "-"
-        case bool():
-            return "yes" if value else "no"
-        case str() | int() | float():
-            return str(value)
-        case _:
-            return json.dumps(value, ensure_ascii=False)

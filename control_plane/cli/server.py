@@ -17,6 +17,7 @@ import uvloop
 
 from control_plane import failpoints
 from control_plane.cli.draining import DrainingServer
+from control_plane.cli.progress import counting
 from control_plane.cli.protocol import protocol_of
 from control_plane.errors import HouseError
 from control_plane.logs import configure_logging
@@ -24,6 +25,7 @@ from control_plane.master_key import find_master_key
 from control_plane.settings import Settings
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate as migrate_database
+from control_plane.storage.migrate import pending
 
 log = logging.getLogger(__name__)
 
@@ -81,17 +83,20 @@ class Signals:
             self._reload()
 
 
-def migrate(settings: Settings) -> None:
-    """Brings the database to the newest schema."""
+def migrate(settings: Settings) -> list[str]:
+    """Brings the database to the newest schema; the migrations that were applied."""
 
-    async def run_migrations() -> None:
+    async def run_migrations() -> list[str]:
         db = Database(settings.database_url)
         try:
-            await migrate_database(db)
+            missing = await pending(db)
+            with counting("migrations", len(missing)) as advance:
+                await migrate_database(db, applied=lambda number: advance(number, None))
+            return missing
         finally:
             await db.aclose()
 
-    asyncio.run(run_migrations())
+    return asyncio.run(run_migrations())
 
 
 def serve(settings: Settings, fd: int | None = None) -> None:
@@ -221,6 +226,6 @@ def show_new_master_key(settings: Settings) -> None:
         print(f"A master key was made: {key}\nIt is kept in {settings.var / 'master_key'}.", file=sys.stderr)  # noqa: T201
 
 
-def explain(error: HouseError) -> None:
+def explain(sentence: str) -> None:
     """What went wrong, for people, without a traceback."""
-    print(f"control-plane: {error.message}", file=sys.stderr)  # noqa: T201
+    print(f"control-plane: {sentence}", file=sys.stderr)  # noqa: T201

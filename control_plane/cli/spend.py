@@ -1,7 +1,6 @@
 """`control-plane spend`: does what LiteLLM reported fit what was billed? Which calls were lost? Old logs dropped."""
 
 import asyncio
-import json
 import os
 import re
 import sys
@@ -13,9 +12,11 @@ from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
+from control_plane.cli.databases import existing_database
+from control_plane.cli.output import print_json
+from control_plane.cli.progress import counting, waiting
 from control_plane.clock import now
 from control_plane.errors import Unprocessable
 from control_plane.gateway.opening import open_gateway
@@ -27,7 +28,6 @@ from control_plane.settings import Settings
 from control_plane.spend.proxies import Proxy
 from control_plane.spend.reconcile import Price, ReconcileService, Source
 from control_plane.spend.reconciling import Reconciled, Sum
-from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.units import usd
 
@@ -38,11 +38,11 @@ PAGE = 1000
 MOST_JOBS = 20
 """In the table."""
 WIDE = 160
+MOST_DAYS = 36_500
 _DURATION = re.compile(r"([0-9]+)([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 Since = Annotated[str, typer.Option(help="A time (2026-11-01, 2026-11-01T12:00Z) or how long ago: 90m, 24h, 7d.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @spend_app.command()
@@ -55,12 +55,18 @@ def reconcile(
     prices: Annotated[
         bool, typer.Option(help="Ask the price list, too: a third witness, which takes some seconds to load.")
     ] = True,
-    as_json: AsJson = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print JSON: source, since, until, unexplained, drift_nano_usd, by_finding|team|model|day|job, examples.",
+        ),
+    ] = False,
 ) -> None:
     """Compare, call by call, what was recorded with what was reported. Exits with 1 if something is unexplained."""
     found = asyncio.run(_reconcile(Settings(), source, moment_of(since, now()), has_prices=prices))
     if as_json:
-        typer.echo(json.dumps(_as_json(found), indent=2))
+        print_json(_as_json(found))
     else:
         _show(found)
     if found.unexplained:
@@ -68,11 +74,21 @@ def reconcile(
 
 
 @spend_app.command()
-def lost(since: Since = "30d", *, as_json: AsJson = False) -> None:
+def lost(
+    since: Since = "30d",
+    *,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print a JSON list: created_at, call_id, job_id, team_id, model_group, is_stream, tokens, cost_usd.",
+        ),
+    ] = False,
+) -> None:
     """List the calls whose server died, with what is known of them."""
     calls = asyncio.run(_lost(Settings(), moment_of(since, now())))
     if as_json:
-        typer.echo(json.dumps([_lost_call(call) for call in calls], indent=2))
+        print_json([_lost_call(call) for call in calls])
         return
     table = Table("when", "call", "job", "team", "group", "tokens", "cost USD")
     for call in calls:
@@ -83,11 +99,17 @@ def lost(since: Since = "30d", *, as_json: AsJson = False) -> None:
 
 @spend_app.command()
 def prune(
-    older_than_days: Annotated[int, typer.Option(min=1, help="Drop spend logs older than this.")],
+    older_than_days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="Drop spend logs older than this.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: dropped, how many.")] = False,
 ) -> None:
     """Drop old spend logs. No bill, no usage and no call changes."""
-    dropped = asyncio.run(_prune(Settings(), now() - timedelta(days=older_than_days)))
-    typer.echo(f"{dropped} spend logs dropped.")
+    with waiting("dropping old spend logs"):
+        dropped = asyncio.run(_prune(Settings(), now() - timedelta(days=older_than_days)))
+    if as_json:
+        print_json({"dropped": dropped})
+    else:
+        typer.echo(f"{dropped} spend logs dropped.")
 
 
 LOST_COLUMNS = ("created_at", "call_id", "job_id", "team_id", "model_group", "tokens", "cost_usd")
@@ -95,11 +117,11 @@ LOST_COLUMNS = ("created_at", "call_id", "job_id", "team_id", "model_group", "to
 
 def moment_of(text: str, present: datetime) -> datetime:
     """A time, or how long ago. Raises: Unprocessable."""
-    if match := _DURATION.fullmatch(text):
-        return present - timedelta(**{_UNITS[match[2]]: int(match[1])})
     try:
+        if match := _DURATION.fullmatch(text):
+            return present - timedelta(**{_UNITS[match[2]]: int(match[1])})
         moment = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise Unprocessable(f"{text!r} is no time: write 2026-11-01, 2026-11-01T12:00Z, or 90m, 24h, 7d.") from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
 
@@ -107,15 +129,10 @@ def moment_of(text: str, present: datetime) -> datetime:
 async def _reconcile(settings: Settings, source: Source, since: datetime, *, has_prices: bool) -> Reconciled:
     proxy = _proxy(settings) if source == "proxy" else None
     async with _prices(settings, is_wanted=has_prices) as price, _service(settings, price, proxy) as service:
-        with Progress(console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("calls", total=None)
-
-            def progress(done: int, total: int) -> None:
-                bar.update(task, completed=done, total=total)
-
+        with counting("calls") as advance:
             if proxy is not None:
-                return await service.reconcile_proxy(since, progress=progress)
-            return await service.reconcile(source, since, progress=progress)
+                return await service.reconcile_proxy(since, progress=advance)
+            return await service.reconcile(source, since, progress=advance)
 
 
 @asynccontextmanager
@@ -160,11 +177,8 @@ async def _prune(settings: Settings, before: datetime) -> int:
 async def _service(
     settings: Settings, price: Price | None = None, proxy: Proxy | None = None
 ) -> AsyncIterator[ReconcileService]:
-    db = Database(settings.database_url)
-    try:
+    async with existing_database(settings.database_url) as db:
         yield ReconcileService(db, clock=now, kept_for=settings.spend_logs_kept_for, price=price, proxy=lambda: proxy)
-    finally:
-        await db.aclose()
 
 
 def _lost_call(call: Call) -> dict[str, object]:

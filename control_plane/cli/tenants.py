@@ -1,18 +1,23 @@
-"""`control-plane org | team | key`: organizations, teams and their virtual keys."""
+"""`control-plane org | team`: organizations and teams."""
 
 from typing import Annotated
 
 import typer
 
-from control_plane.cli.remote import AsJson, Json, Url, ask, ask_for_all, show, show_all
+from control_plane.cli.output import AsJson, show, show_all
+from control_plane.cli.remote import Url, ask, ask_for_all, given
+from control_plane.cli.team_changes import Mode, update_team
+from control_plane.cli.usage import organization_usage, team_usage
 
 org_app = typer.Typer(name="org", help="Organizations of a running server.", no_args_is_help=True)
 team_app = typer.Typer(name="team", help="Teams of a running server.", no_args_is_help=True)
-key_app = typer.Typer(name="key", help="Virtual keys of a team.", no_args_is_help=True)
 
 Organization = Annotated[str, typer.Argument(help="The organization's id.")]
 Team = Annotated[str, typer.Argument(help="The team's id.")]
-Key = Annotated[str, typer.Argument(help="The key's id, as `key list` shows it.")]
+
+team_app.command("update")(update_team)
+team_app.command("usage")(team_usage)
+org_app.command("usage")(organization_usage)
 
 
 @org_app.command("create")
@@ -46,11 +51,11 @@ def create_team(
     org: Annotated[str | None, typer.Option(help="The organization it belongs to.")] = None,
     credits_: Annotated[int, typer.Option("--credits", min=0, help="Credits it begins with.")] = 0,
     group: Annotated[list[str] | None, typer.Option(help="A model group to grant; may be repeated.")] = None,
-    mode: Annotated[str | None, typer.Option(help="job_based, consumption_usd or consumption_tokens.")] = None,
+    mode: Annotated[Mode | None, typer.Option(help="How its jobs are charged.", show_default="job_based")] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a team; its first virtual key is shown this once."""
+    """Create a team; its first virtual key is shown this once. `team update` sets the rest."""
     body = {
         "team_id": team,
         "organization_id": org,
@@ -58,7 +63,7 @@ def create_team(
         "model_groups": group or [],
         "budget_mode": mode,
     }
-    show(ask(url, "POST", "teams", "create", body=body), as_json=as_json)
+    show(ask(url, "POST", "teams", "create", body=given(body)), as_json=as_json)
 
 
 @team_app.command("list")
@@ -83,7 +88,7 @@ def list_teams(
 
 @team_app.command("show")
 def show_team(team: Team, url: Url = None, as_json: AsJson = False) -> None:
-    """Show a team: credits, model groups and why it may use them, limits."""
+    """Show a team: credits, prices, limits, and which model groups it may use and why."""
     show(ask(url, "GET", "teams", team), as_json=as_json)
 
 
@@ -108,42 +113,3 @@ def suspend(team: Team, url: Url = None, as_json: AsJson = False) -> None:
 def resume(team: Team, url: Url = None, as_json: AsJson = False) -> None:
     """Let a suspended team work again."""
     show(ask(url, "POST", "teams", team, "resume"), as_json=as_json)
-
-
-@key_app.command("create")
-def create_key(
-    team: Team,
-    name: Annotated[str | None, typer.Option(help="What it is for.")] = None,
-    ttl: Annotated[int | None, typer.Option(help="Seconds until it expires.", show_default="never")] = None,
-    group: Annotated[list[str] | None, typer.Option(help="The only model groups it may use; may be repeated.")] = None,
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """Create one more key of a team; it is shown this once."""
-    body: Json = {"name": name, "ttl_seconds": ttl, "model_groups": group or None}
-    show(ask(url, "POST", "teams", team, "keys", body=body), as_json=as_json)
-
-
-@key_app.command("list")
-def list_keys(team: Team, url: Url = None, as_json: AsJson = False) -> None:
-    """List a team's keys by what they begin with, those that ended too."""
-    rows = ask_for_all(url, "teams", team, "keys", name="keys")
-    show_all(rows, "key_id", "prefix", "name", "kind", "status", "created_at", "expires_at", as_json=as_json)
-
-
-@key_app.command("rotate")
-def rotate_key(
-    team: Team,
-    key: Key,
-    grace: Annotated[int, typer.Option(min=0, help="Seconds that the old key works on.")] = 0,
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """Put a new key on the same terms in a key's place; the new one is shown this once."""
-    show(ask(url, "POST", "teams", team, "keys", key, "rotate", body={"grace_seconds": grace}), as_json=as_json)
-
-
-@key_app.command("revoke")
-def revoke_key(team: Team, key: Key, url: Url = None, as_json: AsJson = False) -> None:
-    """End a key; it is refused by every replica within 5 s."""
-    show(ask(url, "DELETE", "teams", team, "keys", key), as_json=as_json)

@@ -1,12 +1,16 @@
-"""The typed async client: `from control_plane.client import SaaSLLMClient`. It needs `schemas/` and httpx, nothing else."""
+"""The typed async client: `from control_plane.client import SaaSLLMClient`, or `control_plane_client` of its own wheel.
 
-from control_plane.client.client import SaaSLLMClient
-from control_plane.client.errors import (
+It needs httpx and pydantic, and nothing of `control_plane` but itself; so its imports are relative.
+"""
+
+from .client import SaaSLLMClient
+from .errors import (
     BadRequest,
     ClientError,
     Conflict,
     ConnectionFailed,
     InsufficientCredits,
+    InvalidResponse,
     NotFound,
     OutputInvalid,
     PermissionDenied,
@@ -16,11 +20,13 @@ from control_plane.client.errors import (
     StreamFailed,
     Unauthorized,
 )
-from control_plane.client.job import JobSession
-from control_plane.client.values import ChatAnswer, ChatChunk, CompletedJob
+from .job import JobSession
+from .values import CallSummary, ChatAnswer, ChatChunk, CompletedJob, JobCosts, JobView
+from .version import __version__
 
 __all__ = [
     "BadRequest",
+    "CallSummary",
     "ChatAnswer",
     "ChatChunk",
     "ClientError",
@@ -28,7 +34,10 @@ __all__ = [
     "Conflict",
     "ConnectionFailed",
     "InsufficientCredits",
+    "InvalidResponse",
+    "JobCosts",
     "JobSession",
+    "JobView",
     "NotFound",
     "OutputInvalid",
     "PermissionDenied",
@@ -38,4 +47,5 @@ __all__ = [
     "StatusError",
     "StreamFailed",
     "Unauthorized",
+    "__version__",
 ]

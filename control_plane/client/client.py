@@ -8,11 +8,11 @@ from typing import Any, Literal, Self, TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from control_plane.client.errors import ClientError, OutputInvalid, StreamFailed
-from control_plane.client.job import JobSession
-from control_plane.client.transport import Transport
-from control_plane.client.values import ChatAnswer, ChatChunk, CompletedJob
-from control_plane.schemas.jobs import JobCreated, JobView
+from .errors import ClientError, OutputInvalid, StreamFailed
+from .job import JobSession
+from .transport import Transport
+from .values import ChatAnswer, ChatChunk, CompletedJob, JobCreated, JobView
+from .version import __version__
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -40,11 +40,19 @@ class SaaSLLMClient:
         timeout_s: float = 600.0,
         max_retries: int = 2,
     ) -> None:
-        """`team_id`: the key's; the server refuses another. `timeout_s`: for an answer, or a pause within a stream."""
+        """`team_id`: the key's; the server refuses another. `timeout_s`: for an answer, or a pause within a stream.
+
+        Raises: ValueError without a key.
+        """
+        if not virtual_key.strip() or not virtual_key.isascii():
+            raise ValueError("virtual_key is missing, or not a key: it begins with sk-")
         self._team_id = team_id
         self._http = httpx.AsyncClient(
             base_url=base_url.rstrip("/"),
-            headers={"Authorization": f"Bearer {virtual_key}"},
+            headers={
+                "Authorization": f"Bearer {virtual_key.strip()}",
+                "User-Agent": f"control-plane-client/{__version__}",
+            },
             timeout=httpx.Timeout(timeout_s, connect=10.0),
         )
         self._transport = Transport(self._http, max_retries=max_retries)
@@ -64,16 +72,16 @@ class SaaSLLMClient:
     ) -> str:
         """Opens a job; returns its id. `more`: `model_group`, `max_credits`, `max_cost_usd`, `ttl_seconds`, …"""
         body = {"job_type": job_type, "team_id": self._team_id, "metadata": metadata, "user_id": user_id, **more}
-        return JobCreated.model_validate_json(await self._transport.post("/api/jobs/create", body)).job_id
+        return (await self._transport.post("/api/jobs/create", body, JobCreated)).job_id
 
     async def get_job(self, job_id: str) -> JobView:
         """The job as it is now."""
-        return JobView.model_validate(await self._transport.get(f"/api/jobs/{job_id}"))
+        return await self._transport.get(f"/api/jobs/{job_id}", JobView)
 
     async def chat(self, job_id: str, messages: Messages, **parameters: Any) -> ChatAnswer:
         """One whole answer."""
         body = {"messages": list(messages), **parameters}
-        return ChatAnswer.model_validate_json(await self._transport.post(f"/api/jobs/{job_id}/llm-call", body))
+        return await self._transport.post(f"/api/jobs/{job_id}/llm-call", body, ChatAnswer)
 
     async def chat_stream(self, job_id: str, messages: Messages, **parameters: Any) -> AsyncIterator[ChatChunk]:
         """The answer in pieces, as they come; the last chunk has the usage. Raises: StreamFailed when it breaks off."""
@@ -86,7 +94,7 @@ class SaaSLLMClient:
                         return
                     if line.startswith(DATA):
                         yield _chunk(said)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 raise StreamFailed("connection_lost", type(error).__name__) from error
             raise StreamFailed("connection_lost", "the stream ended before its end")
 
@@ -111,7 +119,7 @@ class SaaSLLMClient:
     ) -> CompletedJob:
         """Closes the job; returns its bill. Repeating it gives the same bill."""
         body = {"status": status, "metadata": metadata, "error_message": error_message}
-        return CompletedJob.model_validate_json(await self._transport.post(f"/api/jobs/{job_id}/complete", body))
+        return await self._transport.post(f"/api/jobs/{job_id}/complete", body, CompletedJob)
 
     @asynccontextmanager
     async def job(self, job_type: str, **more: Any) -> AsyncIterator[JobSession]:
@@ -133,8 +141,11 @@ class SaaSLLMClient:
 
 
 def _chunk(said: str) -> ChatChunk:
-    event = json.loads(said)
-    if "error" in event:
-        error = event["error"]
-        raise StreamFailed(str(error.get("code")), str(error.get("message")))
-    return ChatChunk.model_validate(event)
+    try:
+        event = json.loads(said)
+        if "error" in event:
+            error = event["error"]
+            raise StreamFailed(str(error.get("code")), str(error.get("message")))
+        return ChatChunk.model_validate(event)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StreamFailed("invalid_chunk", "a piece of the stream is not one of the control plane's") from error

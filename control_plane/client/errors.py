@@ -2,6 +2,7 @@
 
 ClientError
 ├── ConnectionFailed      no answer, also after trying again
+├── InvalidResponse       a success that is not the control plane's
 ├── StatusError           an answer that is no success: `status`, `code`, `facts`
 │   ├── BadRequest  Unauthorized  PermissionDenied (InsufficientCredits)  NotFound  Conflict
 │   └── RateLimited  ServerFailed
@@ -20,6 +21,10 @@ class ClientError(Exception):
 
 class ConnectionFailed(ClientError):
     """The server did not answer."""
+
+
+class InvalidResponse(ClientError):
+    """What answered is not the control plane, or speaks another version of the API."""
 
 
 class StatusError(ClientError):

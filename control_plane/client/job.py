@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from control_plane.client.values import ChatAnswer, ChatChunk, CompletedJob
+from .values import ChatAnswer, ChatChunk, CompletedJob
 
 if TYPE_CHECKING:
-    from control_plane.client.client import SaaSLLMClient
+    from .client import SaaSLLMClient
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -4,13 +4,15 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import httpx
+from pydantic import BaseModel, ValidationError
 
-from control_plane.client.errors import ConnectionFailed, status_error
+from .errors import ConnectionFailed, InvalidResponse, status_error
+
+V = TypeVar("V", bound=BaseModel)
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 8.0
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
@@ -24,13 +26,13 @@ class Transport:
         self._http = http
         self._max_retries = max_retries
 
-    async def get(self, path: str) -> Any:
-        """The answer to a GET. Raises: StatusError, ConnectionFailed."""
-        return (await self._answered(self._http.build_request("GET", path))).json()
+    async def get(self, path: str, kind: type[V]) -> V:
+        """The response to a GET. Raises: StatusError, ConnectionFailed, InvalidResponse."""
+        return _read(await self._answered(self._http.build_request("GET", path)), kind)
 
-    async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
-        """The answer to a POST, as bytes of JSON. Raises: StatusError, ConnectionFailed."""
-        return (await self._answered(self._keyed(path, body))).content
+    async def post(self, path: str, body: Mapping[str, Any], kind: type[V]) -> V:
+        """The response to a POST. Raises: StatusError, ConnectionFailed, InvalidResponse."""
+        return _read(await self._answered(self._keyed(path, body)), kind)
 
     @asynccontextmanager
     async def stream(self, path: str, body: Mapping[str, Any]) -> AsyncIterator[httpx.Response]:
@@ -51,7 +53,7 @@ class Transport:
             is_last = tries >= self._max_retries
             try:
                 response = await self._http.send(request, stream=stream)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 if is_last:
                     raise ConnectionFailed(f"{type(error).__name__} at {request.url.path}") from error
                 wait_s = _backoff(tries)
@@ -81,4 +83,13 @@ def _json(response: httpx.Response) -> Any:
     try:
         return response.json()
     except ValueError:
-        return {"error": {"message": HTTPStatus(response.status_code).phrase}}
+        return {"error": {"message": response.reason_phrase or "The server gave no reason."}}
+
+
+def _read(response: httpx.Response, kind: type[V]) -> V:
+    try:
+        return kind.model_validate_json(response.content)
+    except ValidationError as error:
+        raise InvalidResponse(
+            f"{response.request.url} is not answered by the control plane, or by one of another version"
+        ) from error

@@ -1,31 +1,33 @@
-"""What the client returns beside the answers of the wire."""
+"""What the client returns: the responses of the Job API, as far as the client uses them.
+
+They are the client's own, not the server's schemas, so that the client can be installed without the server;
+`tests/client/test_package.py` compares the two. Fields that not every server sends have defaults, others of a newer server
+are ignored.
+"""
 
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from control_plane.schemas.base import Json
-from control_plane.schemas.jobs import (
-    CallAnswer,
-    CallMetadata,
-    CallResult,
-    JobCompleted,
-    JobCosts,
-    UsageTotals,
-    UsageView,
-)
+Json = dict[str, Any]
 
 
-class ChunkChoice(BaseModel):
+class Value(BaseModel):
+    """A response, or a part of one; it does not change."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class ChunkChoice(Value):
     """A piece of the answer: `delta` holds what is new."""
 
     index: int = 0
-    delta: dict[str, Any] = {}
+    delta: Json = {}
     finish_reason: str | None = None
 
 
-class ChunkUsage(BaseModel):
+class ChunkUsage(Value):
     """Tokens, in the last chunk."""
 
     prompt_tokens: int
@@ -33,12 +35,12 @@ class ChunkUsage(BaseModel):
     total_tokens: int
 
 
-class ChatChunk(BaseModel):
+class ChatChunk(Value):
     """A chunk of a stream, in OpenAI's shape."""
 
     id: str
     model: str
-    choices: list[ChunkChoice]
+    choices: Sequence[ChunkChoice]
     usage: ChunkUsage | None = None
 
     @property
@@ -47,9 +49,12 @@ class ChatChunk(BaseModel):
         return "".join(choice.delta.get("content") or "" for choice in self.choices)
 
 
-class SaidAnswer(CallAnswer):
-    """What the model said; all but the text only where it is there."""
+class CallAnswer(Value):
+    """The model's message; all but the text only where it is there."""
 
+    content: str | None
+    role: str
+    finish_reason: str
     tool_calls: Sequence[Json] | None = None
     native_finish_reason: str | None = None
     refusal: str | None = None
@@ -61,30 +66,85 @@ class SaidAnswer(CallAnswer):
     audio: Json | None = None
 
 
-class SaidMetadata(CallMetadata):
-    """What the call took."""
+class UsageTotals(Value):
+    """Tokens by kind. The output includes `reasoning_tokens`; audio and image tokens are among the others."""
 
+    input_fresh_tokens: int
+    cache_read_tokens: int
+    cache_write_5m_tokens: int
+    cache_write_1h_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    audio_input_tokens: int
+    audio_output_tokens: int
+    image_input_tokens: int
+    image_output_tokens: int
+    units: int
+
+
+class UsageView(UsageTotals):
+    """What one call used, by kind."""
+
+    service_tier: str | None = None
+
+
+class CallMetadata(Value):
+    """What the call took. `cost_usd` is what the provider charges; with `unpriced` nobody knows it."""
+
+    tokens_used: int
+    prompt_tokens: int
+    completion_tokens: int
+    usage: UsageView | None = None
+    latency_ms: int
+    model_group: str
+    model: str
+    cached: bool
+    cost_usd: float
     unpriced: bool = False
-    usage: UsageView | None = None  # type: ignore[assignment]  # servers of before name no kinds
 
 
-class BillOfJob(JobCosts):
-    """What a job took, and what it was charged."""
-
-    usage: UsageTotals | None = None  # type: ignore[assignment]  # as above
-
-
-class ChatAnswer(CallResult):
+class ChatAnswer(Value):
     """One whole answer."""
 
-    response: SaidAnswer
-    metadata: SaidMetadata
+    call_id: str
+    response: CallAnswer
+    metadata: CallMetadata
 
 
-class CompletedJob(JobCompleted):
+class JobCosts(Value):
+    """What a job took, and what it was charged."""
+
+    total_calls: int
+    successful_calls: int
+    failed_calls: int
+    total_tokens: int
+    usage: UsageTotals | None = None
+    total_cost_usd: float
+    avg_latency_ms: int
+    credit_applied: bool
+    credits_charged: int
+    credits_remaining: int
+
+
+class CallSummary(Value):
+    """One call of a completed job."""
+
+    call_id: str
+    purpose: str | None
+    model_group: str
+    tokens: int
+    latency_ms: int
+    error: str | None
+
+
+class CompletedJob(Value):
     """The bill of a job."""
 
-    costs: BillOfJob
+    job_id: str
+    status: str
+    completed_at: AwareDatetime
+    costs: JobCosts
+    calls: Sequence[CallSummary]
 
     @property
     def credits_remaining(self) -> int:
@@ -95,3 +155,34 @@ class CompletedJob(JobCompleted):
     def credits_charged(self) -> int:
         """What the job was charged."""
         return self.costs.credits_charged
+
+
+class JobCreated(Value):
+    """A new job."""
+
+    job_id: str
+    status: str
+    created_at: AwareDatetime
+    team_id: str
+
+
+class JobView(Value):
+    """A job."""
+
+    job_id: str
+    team_id: str
+    user_id: str | None
+    job_type: str
+    status: str
+    created_at: AwareDatetime
+    started_at: AwareDatetime | None
+    completed_at: AwareDatetime | None
+    expires_at: AwareDatetime
+    model_groups_used: Sequence[str]
+    credit_applied: bool
+    credits_charged: int
+    credits_held: int
+    max_credits: int | None = None
+    max_cost_usd: float | None = None
+    metadata: Json
+    error_message: str | None

@@ -1,6 +1,8 @@
 """Alembic, run from the program itself: the migrations lie in `migrations/`."""
 
 import asyncio
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 from alembic import command
@@ -9,21 +11,22 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from control_plane.errors import SchemaTooNew
+from control_plane.errors import InvalidConfig, SchemaTooNew
 from control_plane.storage.database import Database
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-async def migrate(db: Database) -> None:
+async def migrate(db: Database, applied: Callable[[int], object] = lambda _number: None) -> None:
     """Brings the database to the newest schema; does nothing when it is there already.
 
+    `applied` is called, in a thread, with the number of migrations that have run.
     Raises: DatabaseUnavailable, SchemaTooNew.
     """
     if (newer := await newer_schema(db)) is not None:
         raise SchemaTooNew(schema=newer, newest=(await _revisions())[0])
     async with db.transaction(is_long=True) as tx:
-        await tx.run_sync(_upgrade)
+        await tx.run_sync(lambda connection: _upgrade(connection, applied))
 
 
 async def pending(db: Database) -> list[str]:
@@ -32,6 +35,14 @@ async def pending(db: Database) -> list[str]:
     if have is None:
         return known[::-1]
     return known[: known.index(have)][::-1] if have in known else []
+
+
+async def require_migrated(db: Database) -> None:
+    """Raises: InvalidConfig for a database that lacks migrations, DatabaseUnavailable, SchemaTooNew."""
+    if await pending(db):
+        raise InvalidConfig(["The database lacks migrations; run `control-plane migrate` first."])
+    if (newer := await newer_schema(db)) is not None:
+        raise SchemaTooNew(schema=newer, newest=(await _revisions())[0])
 
 
 async def newer_schema(db: Database) -> str | None:
@@ -51,8 +62,10 @@ async def _revisions() -> list[str]:
     return [script.revision for script in scripts]
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, applied: Callable[[int], object]) -> None:
+    numbers = count(1)
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
+    config.attributes["on_version_apply"] = lambda **_: applied(next(numbers))
     command.upgrade(config, "head")

@@ -306,7 +306,7 @@ async def test_the_command_reads_beside_a_running_server(team: Team, server: Any
     db: Database = server.house.db
     code, said, shown = await verify(db, tmp_path)
     assert (code, said) == (0, "OK: 4 entries and 2 jobs of 1 team(s) fit together.\n"), shown
-    assert "6/6" in shown
+    assert shown == ""  # the progress is for terminals
     await unlock(db)
     await change(db, "UPDATE ledger_entries SET available_after = 42 WHERE number = 2")
     code, said, _ = await verify(db, tmp_path, "--team", team.id)

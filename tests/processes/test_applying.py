@@ -1,6 +1,8 @@
 """`control-plane config apply`: a version is in force everywhere, or the one before is in its place again."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -15,7 +17,12 @@ async def apply(server: Server, config: Path, new: Path, *more: str, url: str | 
     return await run_arguments(["config", "apply", str(new), "--url", url or server.url, *more], config.parent, **known)
 
 
-@pytest.mark.timeout(400)  # five commands that load LiteLLM
+def json_in(ran: Run) -> Any:
+    """What is on standard output, behind what is on standard error."""
+    return json.loads(ran.output[ran.output.index("{") :])
+
+
+@pytest.mark.timeout(400)  # six commands that load LiteLLM
 async def test_a_version_is_in_force_or_the_one_before_is_in_its_place(
     provider: Provider, tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,7 +55,15 @@ async def test_a_version_is_in_force_or_the_one_before_is_in_its_place(
         # given consent and a version that the server takes, then it is in force, with the one before beside it
         content["model_list"][0]["litellm_params"]["api_key"] = "sk-y"
         new.write_text(yaml.safe_dump(content))
-        applied = await apply(server, config, new, "--yes")
+        shown = await run_arguments(
+            ["config", "diff", str(new), "--json"], tmp_path, config=config, master_key=MASTER_KEY
+        )
+        difference = json_in(shown)
+        assert difference.keys() == {"generation", "compared", "lost_patterns", "changes"}
+        assert "json" in difference["lost_patterns"][0]
+        applied = await apply(server, config, new, "--yes", "--json")
         assert applied.code == 0, applied.output
+        rollout = json_in(applied)
+        assert rollout == {"ok": True, "generation": difference["generation"], "message": "In force at 1 server."}
         assert config.read_text() == new.read_text()
         assert config.with_name("litellm_config.yaml.previous").read_text() == before

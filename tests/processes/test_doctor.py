@@ -1,6 +1,7 @@
 """`control-plane doctor`: every fault that keeps a machine from serving is said before it is deployed to."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import psycopg
@@ -79,5 +80,9 @@ async def test_an_address_that_is_none_is_explained_and_small_letters_are_read(t
     assert "secret-host" not in looked.output
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("control_plane_log_level", "DEBUG")
-        looked = await run_arguments(["doctor"], tmp_path, config="nowhere.yaml")
-    assert "control_plane_log_level is read as CONTROL_PLANE_LOG_LEVEL" in looked.output
+        looked = await run_arguments(["doctor", "--json"], tmp_path, config="nowhere.yaml")
+    report = json.loads(looked.output)
+    assert (looked.code, report["ok"]) == (1, False)
+    [setting] = [each for each in report["findings"] if each["about"] == "settings"]
+    assert setting["level"] == "warning"
+    assert "control_plane_log_level is read as CONTROL_PLANE_LOG_LEVEL" in setting["message"]

@@ -1,5 +1,6 @@
 """`control-plane smoke`: what a deployment asks a service before it says that all is well."""
 
+import json
 from pathlib import Path
 
 from tests.house import MASTER_KEY, config_for, serving, settings_for, write_config
@@ -19,9 +20,13 @@ async def test_a_service_that_works_passes_twice_asks_its_provider_each_time_and
             assert ran.code == 0, ran.output
             assert "asked anew, past the response cache" in ran.output
             assert "The job is billed: 1 credit(s)" in ran.output
-        assert len(provider.requests) == 4
+        ran = await run_arguments([*smoke, "--json"], tmp_path, master_key=MASTER_KEY)
+        proved = json.loads(ran.output)
+        assert (proved["url"], proved["model_group"], proved["calls"]) == (running.url, "json", 2)
+        assert proved["credits_charged"] == 1
+        assert len(provider.requests) == 6
         async with running.client(MASTER_KEY) as admin:
-            assert (await admin.get("/api/teams/demo-smoke/credits")).json()["credits_used"] == 2
+            assert (await admin.get("/api/teams/demo-smoke/credits")).json()["credits_used"] == 3
             keys = (await admin.get("/api/teams/demo-smoke/keys")).json()["keys"]
         assert [key for key in keys if key["name"] == "demo" and key["status"] == "active"] == []
 

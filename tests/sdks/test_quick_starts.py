@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from tests.client.wheel import install_wheel
 from tests.house import new_team, serving, settings_for
 from tests.sdks.programs import CLIENTS_PYTHON, in_node_folder, ran
 
@@ -18,7 +19,7 @@ PROMISED = (
     "langchain_openai",
     "@ai-sdk/openai-compatible",
     "curl",
-    "control_plane.client",
+    "control_plane_client",
 )
 PROGRAMS = {"python": sys.executable, "js": "node", "bash": "sh"}
 
@@ -49,6 +50,8 @@ async def test_they_run_as_printed(tmp_path: Path, sqlite_url: str) -> None:
             folder = tmp_path / str(number)
             folder.mkdir()
             file = in_node_folder(folder, addressed)
+            if "control_plane_client" in text:
+                await install_wheel(folder, tmp_path)
             said = await ran(program, str(file))
             assert "This is a demo answer." in said, text
             used = (await team.credits())["credits_used"]

@@ -100,7 +100,7 @@ async def load(clients: Sequence[Client | Heavy], seconds: float, server: ChaosS
 
 async def sample(server: ChaosServer) -> Sample:
     pid = server.pid
-    async with httpx.AsyncClient() as http:
+    async with httpx.AsyncClient(timeout=120) as http:
         told = (await http.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {MASTER_KEY}"})).text
     tasks = re.search(r"^control_plane_tasks(?:\{[^}]*\})? ([0-9.]+)", told, re.MULTILINE)
     assert tasks is not None, told

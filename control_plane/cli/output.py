@@ -1,0 +1,76 @@
+"""How results are printed: for people as lines and tables, for programs as JSON."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+WIDE = 1000
+
+Json = Mapping[str, Any]
+
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the API's response as JSON; a list as all its items. Its keys: /docs.")
+]
+
+
+def print_json(value: object) -> None:
+    """JSON on standard output."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show(values: Json, *, as_json: bool) -> None:
+    """Prints one thing: a line for each of its values, a table below for each list of things."""
+    if as_json:
+        print_json(values)
+        return
+    tables = {name: value for name, value in values.items() if _are_rows(value)}
+    width = max(map(len, values), default=0)
+    for name, value in values.items():
+        if name not in tables:
+            typer.echo(f"{name:<{width}}  {plain(value)}")
+    for name, rows in tables.items():
+        typer.echo(f"\n{name}")
+        show_all(rows, *rows[0], as_json=False)
+
+
+def show_all(rows: Sequence[Json], *columns: str, as_json: bool) -> None:
+    """Prints many things: a row for each, with these of its values."""
+    if as_json:
+        print_json(list(rows))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        is_number = any(isinstance(row.get(column), int | float) and row[column] not in {True, False} for row in rows)
+        table.add_column(
+            column, overflow="fold", justify="right" if is_number else "left"
+        )  # an id that is cut is no id
+    for row in rows:
+        table.add_row(*(plain(row.get(column)) for column in columns))
+    is_seen = sys.stdout.isatty()  # a program that reads it wants no broken lines
+    Console(highlight=False, markup=False, width=None if is_seen else WIDE).print(table)
+
+
+def plain(value: object) -> str:
+    """A value in a cell or a line."""
+    if value is None or value in ([], {}):
+        return "-"
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.9f}".rstrip("0").rstrip(".")
+        case list() if not any(isinstance(item, dict | list) for item in value):
+            return ", ".join(map(plain, value))
+        case dict() if not any(isinstance(item, dict | list) for item in value.values()):
+            return ", ".join(f"{name}={plain(item)}" for name, item in value.items())
+        case _:
+            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _are_rows(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)

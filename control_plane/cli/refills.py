@@ -1,0 +1,49 @@
+"""`control-plane refill`: credits that a team is given at the beginning of each period."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+import typer
+
+from control_plane.cli.output import AsJson, show
+from control_plane.cli.remote import Url, ask, given
+from control_plane.cli.tenants import Team
+
+refill_app = typer.Typer(name="refill", help="Automatic refills of a team's credits.", no_args_is_help=True)
+
+
+@refill_app.command("show")
+def show_refill(team: Team, url: Url = None, as_json: AsJson = False) -> None:
+    """Show how a team is refilled, and when next."""
+    show(ask(url, "GET", "teams", team, "auto-refill"), as_json=as_json)
+
+
+@refill_app.command("set")
+def set_refill(
+    team: Team,
+    credits_: Annotated[int, typer.Argument(metavar="CREDITS", min=1, help="How many each time.")],
+    every: Annotated[Literal["daily", "weekly", "monthly"], typer.Option(help="The period.")],
+    timezone: Annotated[str, typer.Option(help="Where its days begin, such as Europe/Berlin.")] = "UTC",
+    starts_on: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="The day that periods are counted from.", show_default="today"),
+    ] = None,
+    rollover: Annotated[bool, typer.Option(help="Whether what is left stays when the next comes.")] = True,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Refill a team's credits at the beginning of each period, from the next one on; replaces what was set before."""
+    body = {
+        "refill_amount": credits_,
+        "refill_period": every,
+        "timezone": timezone,
+        "starts_on": None if starts_on is None else starts_on.date().isoformat(),
+        "rollover": rollover,
+    }
+    show(ask(url, "POST", "teams", team, "configure-auto-refill", body=given(body)), as_json=as_json)
+
+
+@refill_app.command("unset")
+def unset_refill(team: Team, url: Url = None, as_json: AsJson = False) -> None:
+    """Refill a team no more; it keeps its credits."""
+    show(ask(url, "POST", "teams", team, "configure-auto-refill", body={"enabled": False}), as_json=as_json)
