@@ -72,10 +72,3 @@ async def test_streams_are_described_as_events(api: httpx.AsyncClient) -> None:
         is_stream = name.endswith(("-stream", "/chat/completions", "/messages", "/responses"))
         expected = "text/event-stream" if is_stream else "application/json"
         assert expected in operation["responses"]["200"]["content"], name
-
-
-async def test_the_pages_for_people_answer(api: httpx.AsyncClient) -> None:
-    for path in ("/docs", "/redoc"):
-        answer = await api.get(path)
-        assert answer.status_code == 200
-        assert "/openapi.json" in answer.text
