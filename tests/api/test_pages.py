@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -11,7 +12,6 @@ import httpx
 import pytest
 
 from control_plane.api.pages.files import ASSETS, FOLDER, LOGO, NAMES, asset
-from tests.sdks.programs import ran
 
 ROOT = Path(__file__).parent.parent.parent
 VENDORED = json.loads((ASSETS / "vendored.json").read_text())
@@ -33,8 +33,8 @@ def test_the_logo_on_another_host_is_left_out() -> None:
     assert all(LOGO not in asset(name).body for name in NAMES)
 
 
-async def test_the_pages_are_in_the_wheel(tmp_path: Path) -> None:
-    await ran("sh", "-c", f"cd {ROOT} && exec {sys.executable} -m hatchling build -t wheel -d {tmp_path}")
+def test_the_pages_are_in_the_wheel(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
     (wheel,) = tmp_path.glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
     files = [file for file in FOLDER.rglob("*") if file.suffix in {".js", ".css", ".html", ".json", ".txt"}]
