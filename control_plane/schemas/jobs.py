@@ -368,11 +368,18 @@ class JobQuery(BaseModel):
         default=0, description="how many jobs to skip; for more than a few pages `cursor` is better"
     )
     cursor: str | None = Field(default=None, description="`next_cursor` of the page before; better than a large offset")
-    status: str | None = Field(default=None, description="a job status, in any case")
+    status: str | None = Field(
+        default=None,
+        description="only jobs in this state: `pending`, `in_progress`, `completed`, `failed`, `cancelled`, `expired`",
+    )
     job_type: Text | None = Field(default=None, description="only jobs of this type")
     user_id: Text | None = Field(default=None, description="only jobs of this end user")
-    created_from: GivenMoment | None = Field(default=None, description="inclusive")
-    created_to: GivenMoment | None = Field(default=None, description="exclusive")
+    created_from: GivenMoment | None = Field(
+        default=None, description="only jobs created at or after this time (RFC 3339, with a time zone)"
+    )
+    created_to: GivenMoment | None = Field(
+        default=None, description="only jobs created before this time (RFC 3339, with a time zone)"
+    )
 
 
 class JobList(Answer):
