@@ -114,6 +114,9 @@ def mistakes(wanted: Try, scheme: str, answer: httpx.Response) -> Iterator[str]:
     if status not in wanted.operation["responses"]:
         yield f"{name}: {status} is not in the document"
         return
+    kept = "no-cache" if "event-stream" in answer.headers["content-type"] else "no-store"
+    if (answer.headers["cache-control"], answer.headers["x-content-type-options"]) != (kept, "nosniff"):
+        yield f"{name}: {status} may be kept by a cache, or taken for what it is not"
     known = {header.lower() for header in wanted.operation["responses"][status]["headers"]}
     unknown = {header for header in answer.headers if OURS.match(header)} - known
     if unknown:

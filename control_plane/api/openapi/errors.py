@@ -71,7 +71,9 @@ def _failure(path: str, status: int, *, access: Access, is_call: bool) -> Failur
 def _error(path: str, status: int, *, access: Access, is_call: bool) -> HouseError | None:
     """Which of our errors the route has with that status."""
     closed = JobClosed(status="completed") if is_call or "{job_id}" in path else None
-    taken = AlreadyExists() if path.endswith("/create") and access is Access.ADMIN else IdempotencyInFlight(retry_after_s=1)
+    taken = (
+        AlreadyExists() if path.endswith("/create") and access is Access.ADMIN else IdempotencyInFlight(retry_after_s=1)
+    )
     limited = RateLimited(owner="team 'acme-corp'", kind="requests", limit=60, retry_after_ms=900)
     typical: Mapping[int, HouseError] = {
         401: InvalidKey(),
