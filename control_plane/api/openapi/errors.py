@@ -96,9 +96,9 @@ def _forbidden(access: Access, *, is_call: bool) -> HouseError:
 
 
 def _not_found(path: str) -> HouseError:
-    for parameter, error in reversed(NOT_FOUND.items()):
-        if parameter in path and path.rindex("{") == path.index(parameter):
-            return error
+    found = NOT_FOUND.get(path[path.rfind("{") : path.rfind("}") + 1])
+    if found is not None:
+        return found
     if path.startswith("/v1/") or "{name}" in path or path.endswith(("-call", "-call-stream", "/respond")):
         return ModelGroupNotFound(group="ChatAgnt", known=["ChatAgent", "ResumeAgent"])
     return NotFound()
