@@ -26,6 +26,8 @@ from control_plane.api.errors import add_error_handlers
 from control_plane.api.openai import models as openai_models
 from control_plane.api.openai import responses as openai_responses
 from control_plane.api.openai import route as openai
+from control_plane.api.openapi import route as openapi
+from control_plane.api.pages import route as pages
 from control_plane.api.paths import AsRouted, Methods
 from control_plane.api.respond import route as respond
 from control_plane.api.respond.browsers import ReadableByPages
@@ -33,7 +35,19 @@ from control_plane.house import House
 
 ROUTERS = (
     *(jobs, job_calls, job_tokens, team_jobs, organizations, teams, keys, credit_accounts, credit_sources),
-    *(respond, openai, openai_models, openai_responses, anthropic, model_groups, spend, metrics, health),
+    *(
+        respond,
+        openai,
+        openai_models,
+        openai_responses,
+        anthropic,
+        model_groups,
+        spend,
+        metrics,
+        health,
+        pages,
+        openapi,
+    ),
 )
 
 
@@ -53,6 +67,7 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
         ],
         telemetry=house.traces.telemetry,
         redirect_slashes=False,
+        openapi_url=None,
     )
     add_error_handlers(app)
     for door in ROUTERS:

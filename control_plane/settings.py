@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     var: Path = Field(default=Path("var"), description="Where the generated master key is kept.")
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=8003, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    metrics_key: SecretStr | None = Field(
+        default=None,
+        description="`/metrics` then needs it, or the master key, as `Authorization: Bearer …`; without it, it is open to all who reach the port.",
+    )
     redis_url: Annotated[SecretStr | None, _address("redis://host:6379/0", "redis", "rediss", "unix")] = Field(
         default=None,
         description="`redis://host:6379/0`: several servers count limits together, share what they know of deployments, and keep answers.",

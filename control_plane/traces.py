@@ -5,6 +5,7 @@ ids, names and numbers: never a prompt, an answer or a key.
 """
 
 import asyncio
+import re
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -14,7 +15,8 @@ from control_plane.errors import HouseError, InvalidConfig
 
 if TYPE_CHECKING:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace import Span as RecordingSpan
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
     from opentelemetry.trace import Span, Tracer
 
 NAMES = {
@@ -27,6 +29,10 @@ NAMES = {
 
 PATH = "/v1/traces"
 """Where collectors listen for spans; whoever names it means the same."""
+
+QUERY, REDACTED = "url.query", "REDACTED"
+QUERY_NAME = re.compile(r"[a-z_]{1,32}")
+"""A parameter of ours, or one like it; not a key that stands where a name should."""
 
 QUIET_PATHS = ("/health", "/metrics")
 """Asked all the time, by machines."""
@@ -84,7 +90,7 @@ def traces_to(address: str | None, *, worker_id: UUID) -> Traces:
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - optional
         from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
-        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace import SpanProcessor, TracerProvider  # noqa: PLC0415
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
     except ImportError:
         raise InvalidConfig(
@@ -95,8 +101,27 @@ def traces_to(address: str | None, *, worker_id: UUID) -> Traces:
     named = Resource.create({"service.name": "control-plane", "service.instance.id": str(worker_id)})
     exporter = OTLPSpanExporter(f"{address.rstrip('/').removesuffix(PATH)}{PATH}")
     provider = TracerProvider(resource=named, shutdown_on_exit=False)
+    provider.add_span_processor(_without_values(SpanProcessor))
     provider.add_span_processor(BatchSpanProcessor(exporter))
     return _SentTraces(provider, exporter)
+
+
+def without_values(query: str) -> str:
+    """The names of a query's parameters. Their values are what clients sent: ids of users, or a key by mistake."""
+    names = (part.partition("=")[0] for part in query.split("&"))
+    return "&".join(f"{name if QUERY_NAME.fullmatch(name) else REDACTED}={REDACTED}" for name in names)
+
+
+def _without_values(base: "type[SpanProcessor]") -> "SpanProcessor":
+    """Redacts the query in the spans of requests, before they are sent."""
+
+    class WithoutValues(base):  # type: ignore[misc, valid-type]  # the library is imported late
+        def on_start(self, span: "RecordingSpan", parent_context: object = None) -> None:  # noqa: ARG002 - its signature
+            query = (span.attributes or {}).get(QUERY)
+            if query is not None:
+                span.set_attribute(QUERY, without_values(str(query)))
+
+    return WithoutValues()
 
 
 class _SentTraces(Traces):

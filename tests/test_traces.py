@@ -93,6 +93,9 @@ def database_url(sqlite_url: str) -> str:
     return sqlite_url
 
 
+PATIENT = "patient-4711"
+
+
 async def test_a_span_for_each_room_with_the_ids_and_nothing_that_was_said(settings: Settings) -> None:
     secret = "my diagnosis"
     async with Collector.start() as collector:
@@ -109,6 +112,7 @@ async def test_a_span_for_each_room_with_the_ids_and_nothing_that_was_said(setti
             assert (await team.call(job, "e500")).status_code == 500
             assert (await team.call(job, "nowhere")).status_code == 404
             await team.http.get("/health/live")
+            await team.http.get(f"/api/jobs/{job}?key={team.key}&user_id={PATIENT}&{team.key}")
         # when the house has closed, all of it was sent
         assert collector.resource["service.name"] == "control-plane"
         requests = collector.named("POST /api/jobs/{job_id}/llm-call")
@@ -140,7 +144,9 @@ async def test_a_span_for_each_room_with_the_ids_and_nothing_that_was_said(setti
         (refused,) = [span for span in collector.named("access") if span.is_error]
         assert refused.attributes["error.type"] == "model_group_not_found"
         assert not [span for span in collector.spans if "health" in span.name]
-        for unspeakable in (secret, "one two three", team.key, "sk-provider-secret"):
+        (asked,) = collector.named("GET /api/jobs/{job_id}")
+        assert asked.attributes["url.query"] == "key=REDACTED&user_id=REDACTED&REDACTED=REDACTED"
+        for unspeakable in (secret, PATIENT, "one two three", team.key, "sk-provider-secret"):
             assert unspeakable.encode() not in collector.raw
 
 

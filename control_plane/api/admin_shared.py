@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Query
+from fastapi import Path, Query
 
 from control_plane.api.responses import AUTH_ERRORS, ErrorAnswer
 from control_plane.errors import Unprocessable
@@ -17,8 +17,16 @@ ADMIN_ERRORS = {
     409: {"model": ErrorAnswer, "description": "the state of things does not allow it; `error.code` says why"},
 }
 
-PageLimit = Annotated[int, Query(ge=1, le=1000)]
-PageOffset = Annotated[int, Query(ge=0, le=10_000_000)]
+OrganizationPath = Annotated[str, Path(description="id of the organization")]
+TeamPath = Annotated[str, Path(description="id of the team")]
+KeyPath = Annotated[str, Path(description="id of the key, as given by create and list; not the key itself")]
+GroupPath = Annotated[str, Path(description="name of the model group")]
+
+PageLimit = Annotated[int, Query(ge=1, le=1000, description="how many entries a page has, 1 to 1,000")]
+PageOffset = Annotated[
+    int,
+    Query(ge=0, le=10_000_000, description="how many entries to skip; for more than a few pages `cursor` is better"),
+]
 PageCursor = Annotated[str | None, Query(description="`next_cursor` of the page before; better than a large offset")]
 
 NOT_OURS = "The cursor is not one of ours; begin again without one."

@@ -136,8 +136,6 @@ class StrictRoute(APIRoute):
                 response = await handle(strict)
             else:
                 response = await validated(strict)
-            if has_secret:
-                response.headers["Cache-Control"] = "no-store"
             return response
 
         return handle_strictly

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Response
 
 from control_plane.api import credit_views as views
-from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, id_in
+from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, TeamPath, id_in
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, rout
 @router.get("/credits/teams/{team_id}/grants", response_model=wire.GrantList, summary="What is left, and until when")
 @router.get("/teams/{team_id}/credits/grants", response_model=wire.GrantList, summary="What is left, and until when")
 async def grants(
-    team_id: str, who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 100
+    team_id: TeamPath, who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 100
 ) -> Response:
     """The grants of which something is left, in the order in which they are used up. A team's key may ask for its own."""
     found = await house.credits.grants(who, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
@@ -38,7 +38,9 @@ async def grants(
     response_model=wire.AutoRefillAnswer,
     summary="Refill a team's credits automatically",
 )
-async def configure_auto_refill(team_id: str, body: wire.ConfigureAutoRefill, who: Caller, house: House) -> Response:
+async def configure_auto_refill(
+    team_id: TeamPath, body: wire.ConfigureAutoRefill, who: Caller, house: House
+) -> Response:
     """Gives the team credits at the beginning of each period, or ends that. The period that runs now is not refilled."""
     wanted = None
     if body.enabled and body.refill_amount is not None and body.refill_period is not None:
@@ -52,7 +54,7 @@ async def configure_auto_refill(team_id: str, body: wire.ConfigureAutoRefill, wh
     "/credits/teams/{team_id}/auto-refill", response_model=wire.AutoRefillAnswer, summary="How a team is refilled"
 )
 @router.get("/teams/{team_id}/auto-refill", response_model=wire.AutoRefillAnswer, summary="How a team is refilled")
-async def auto_refill(team_id: str, who: Caller, house: House) -> Response:
+async def auto_refill(team_id: TeamPath, who: Caller, house: House) -> Response:
     """How the team is refilled, and when next. A team's own key may ask for its own."""
     return rendered(views.auto_refill(team_id, await house.credits.refills.find(who, TeamId(team_id))))
 
@@ -67,7 +69,7 @@ async def auto_refill(team_id: str, who: Caller, house: House) -> Response:
     response_model=wire.LowBalanceAnswer,
     summary="Be told when credits run low",
 )
-async def set_low_balance_threshold(team_id: str, body: wire.SetLowBalance, who: Caller, house: House) -> Response:
+async def set_low_balance_threshold(team_id: TeamPath, body: wire.SetLowBalance, who: Caller, house: House) -> Response:
     """Writes an event, and a warning in the log, each time the remaining credits fall below the threshold."""
     balance = await house.credits.set_low_balance(who, TeamId(team_id), body.threshold)
     return rendered(views.low_balance(team_id, body.threshold, balance))
@@ -76,10 +78,10 @@ async def set_low_balance_threshold(team_id: str, body: wire.SetLowBalance, who:
 @router.get("/credits/teams/{team_id}/events", response_model=wire.EventList, summary="When credits ran low")
 @router.get("/teams/{team_id}/credits/events", response_model=wire.EventList, summary="When credits ran low")
 async def events(
-    team_id: str,
+    team_id: TeamPath,
     who: Caller,
     house: House,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    limit: PageLimit = 50,
     cursor: Annotated[UUID | None, Query(description="`next_cursor` of the page before")] = None,
 ) -> Response:
     """What happened to the team's credits that somebody should hear of, newest first. A team's key may ask for its own."""

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from control_plane.administration.values import TeamChanges
 from control_plane.api import admin_views as views
-from control_plane.api.admin_shared import ADMIN_ERRORS
+from control_plane.api.admin_shared import ADMIN_ERRORS, PageLimit, TeamPath
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, rout
 
 @router.get("/credits/teams/{team_id}/balance", response_model=wire.CreditsAnswer, summary="A team's credits")
 @router.get("/teams/{team_id}/credits", response_model=wire.CreditsAnswer, summary="A team's credits")
-async def balance(team_id: str, who: Caller, house: House) -> Response:
+async def balance(team_id: TeamPath, who: Caller, house: House) -> Response:
     """Where the team stands. A team's own key may ask for its own."""
     return rendered(views.balance(team_id, await house.credits.balance(who, TeamId(team_id))))
 
@@ -34,10 +34,10 @@ async def balance(team_id: str, who: Caller, house: House) -> Response:
     "/teams/{team_id}/credits/transactions", response_model=wire.TransactionList, summary="A team's credit ledger"
 )
 async def transactions(
-    team_id: str,
+    team_id: TeamPath,
     who: Caller,
     house: House,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    limit: PageLimit = 50,
     cursor: Annotated[int | None, Query(ge=1, le=2**53, description="`next_cursor` of the page before")] = None,
 ) -> Response:
     """Every movement of credits, newest first. A team's own key may ask for its own."""
@@ -47,7 +47,7 @@ async def transactions(
 
 @router.post("/credits/teams/{team_id}/add", response_model=wire.CreditsAnswer, summary="Add credits")
 @router.post("/teams/{team_id}/credits/add", response_model=wire.CreditsAnswer, summary="Add credits")
-async def add(team_id: str, body: wire.AddCredits, who: Caller, house: House, subject: NewSubject) -> Response:
+async def add(team_id: TeamPath, body: wire.AddCredits, who: Caller, house: House, subject: NewSubject) -> Response:
     """Gives the team credits; answers with where it stands then."""
     terms = Terms(body.priority, body.expires_at)
     stands = await house.credits.add(
@@ -58,7 +58,9 @@ async def add(team_id: str, body: wire.AddCredits, who: Caller, house: House, su
 
 @router.post("/credits/teams/{team_id}/refund", response_model=wire.CreditsAnswer, summary="Refund credits")
 @router.post("/teams/{team_id}/credits/refund", response_model=wire.CreditsAnswer, summary="Refund credits")
-async def refund(team_id: str, body: wire.RefundCredits, who: Caller, house: House, subject: NewSubject) -> Response:
+async def refund(
+    team_id: TeamPath, body: wire.RefundCredits, who: Caller, house: House, subject: NewSubject
+) -> Response:
     """Gives back credits that were used; with `job_id` what that job was charged, or a part, and once unless forced.
 
     409 `conflict` when fewer were used or charged, `already_exists` when the job was refunded before.
@@ -77,7 +79,9 @@ async def refund(team_id: str, body: wire.RefundCredits, who: Caller, house: Hou
 
 @router.post("/credits/teams/{team_id}/adjust", response_model=wire.CreditsAnswer, summary="Adjust an allocation")
 @router.post("/teams/{team_id}/credits/adjust", response_model=wire.CreditsAnswer, summary="Adjust an allocation")
-async def adjust(team_id: str, body: wire.AdjustCredits, who: Caller, house: House, subject: NewSubject) -> Response:
+async def adjust(
+    team_id: TeamPath, body: wire.AdjustCredits, who: Caller, house: House, subject: NewSubject
+) -> Response:
     """Corrects what the team was given, upwards or downwards; 403 `insufficient_credits` when less is available."""
     stands = await house.credits.adjust(who, TeamId(team_id), body.credits, reason=body.reason, ref=subject.id)
     return rendered(views.balance(team_id, stands))
@@ -85,7 +89,7 @@ async def adjust(team_id: str, body: wire.AdjustCredits, who: Caller, house: Hou
 
 @router.get("/credits/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="A team's plan")
 @router.get("/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="A team's plan")
-async def plan(team_id: str, who: Caller, house: House) -> Response:
+async def plan(team_id: TeamPath, who: Caller, house: House) -> Response:
     """How the team's next jobs are charged. A team's own key may ask for its own."""
     return rendered(views.plan((await house.administration.get_team(who, TeamId(team_id))).team))
 
@@ -94,7 +98,7 @@ async def plan(team_id: str, who: Caller, house: House) -> Response:
     "/credits/teams/{team_id}/budget-mode", response_model=wire.BillingPlan, summary="Change how jobs are charged"
 )
 @router.patch("/teams/{team_id}/budget-mode", response_model=wire.BillingPlan, summary="Change how jobs are charged")
-async def change_budget_mode(team_id: str, body: wire.ChangeBudgetMode, who: Caller, house: House) -> Response:
+async def change_budget_mode(team_id: TeamPath, body: wire.ChangeBudgetMode, who: Caller, house: House) -> Response:
     """Sets the budget mode, and the rates that are given; jobs that exist keep their plan."""
     changes = _rates(body) | TeamChanges(budget_mode=BudgetMode(body.budget_mode))
     return rendered(views.plan((await house.administration.change_team(who, TeamId(team_id), changes)).team))
@@ -103,7 +107,7 @@ async def change_budget_mode(team_id: str, body: wire.ChangeBudgetMode, who: Cal
 @router.patch("/credits/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="Change the rates")
 @router.patch("/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="Change the rates")
 async def change_conversion_rates(
-    team_id: str, body: wire.ChangeConversionRates, who: Caller, house: House
+    team_id: TeamPath, body: wire.ChangeConversionRates, who: Caller, house: House
 ) -> Response:
     """Sets the rates that are given; jobs that exist keep their plan."""
     return rendered(views.plan((await house.administration.change_team(who, TeamId(team_id), _rates(body))).team))

@@ -83,6 +83,7 @@ class Entrance:
                 if ignored:
                     answer_headers["X-Ignored-Fields"] = _printable(ignored)
                 answer_headers["X-Content-Type-Options"] = "nosniff"
+                answer_headers.setdefault("Cache-Control", "no-store")  # it is one team's; what may be kept says so
             size.handled += len(message.get("body", b""))
             await send(message)
 

@@ -60,10 +60,11 @@ async def _house_error(request: Request, error: Exception) -> Response:
 
 async def _invalid_body(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return error_response(request.url.path, _failure_of(error.errors(), error.body))
+    return error_response(request.url.path, failure_of(error.errors(), error.body))
 
 
-def _failure_of(problems: Sequence[Mapping[str, Any]], body: Any) -> Failure:
+def failure_of(problems: Sequence[Mapping[str, Any]], body: Any) -> Failure:
+    """What FastAPI found wrong in a request."""
     if any(problem["type"] == "json_invalid" for problem in problems):
         return Failure(HTTPStatus.BAD_REQUEST, "invalid_json", "The body is not valid JSON.")
     detail = readable(problems, body)

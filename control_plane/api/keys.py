@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from control_plane.administration.values import KeyTerms
 from control_plane.allowance import Allowance
 from control_plane.api import admin_views as views
-from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, id_in
+from control_plane.api.admin_shared import ADMIN_ERRORS, KeyPath, PageCursor, PageLimit, TeamPath, id_in
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
@@ -23,7 +23,7 @@ router = APIRouter(
 
 
 @router.post("", response_model=wire.KeyCreated, summary="Create a key")
-async def create(team_id: str, who: Caller, house: House, body: wire.CreateKey | None = None) -> Response:
+async def create(team_id: TeamPath, who: Caller, house: House, body: wire.CreateKey | None = None) -> Response:
     """Makes one more key of the team; `virtual_key` is shown this once."""
     terms = _terms(body or wire.CreateKey(), house)
     issued = await house.administration.keys.create(who, TeamId(team_id), terms)
@@ -32,7 +32,7 @@ async def create(team_id: str, who: Caller, house: House, body: wire.CreateKey |
 
 @router.get("", response_model=wire.KeyList, summary="List a team's keys")
 async def list_keys(
-    team_id: str, who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 1000
+    team_id: TeamPath, who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 1000
 ) -> Response:
     """The team's keys by what they begin with, never their secrets; those that ended too."""
     found = await house.administration.keys.list(who, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
@@ -42,7 +42,9 @@ async def list_keys(
 
 
 @router.post("/{key_id}/rotate", response_model=wire.KeyCreated, summary="Rotate a key")
-async def rotate(team_id: str, key_id: str, who: Caller, house: House, body: wire.RotateKey | None = None) -> Response:
+async def rotate(
+    team_id: TeamPath, key_id: KeyPath, who: Caller, house: House, body: wire.RotateKey | None = None
+) -> Response:
     """Makes a key on the same terms; the old one works on for `grace_seconds` (0 if left out)."""
     grace = timedelta(seconds=(body or wire.RotateKey()).grace_seconds)
     who.may_administer()
@@ -51,7 +53,7 @@ async def rotate(team_id: str, key_id: str, who: Caller, house: House, body: wir
 
 
 @router.put("/{key_id}/origins", response_model=wire.KeyAnswer, summary="Register a key's origins")
-async def set_origins(team_id: str, key_id: str, who: Caller, house: House, body: wire.SetOrigins) -> Response:
+async def set_origins(team_id: TeamPath, key_id: KeyPath, who: Caller, house: House, body: wire.SetOrigins) -> Response:
     """Makes exactly these the web origins whose pages may use the key; on every replica within 5 s."""
     who.may_administer()
     view = await house.administration.keys.set_origins(who, TeamId(team_id), _key_id(key_id), body.origins)
@@ -59,7 +61,7 @@ async def set_origins(team_id: str, key_id: str, who: Caller, house: House, body
 
 
 @router.delete("/{key_id}", response_model=wire.KeyAnswer, summary="Revoke a key")
-async def revoke(team_id: str, key_id: str, who: Caller, house: House) -> Response:
+async def revoke(team_id: TeamPath, key_id: KeyPath, who: Caller, house: House) -> Response:
     """Ends the key now; on every replica within 5 s. Doing it twice changes nothing."""
     who.may_administer()
     view = await house.administration.keys.revoke(who, TeamId(team_id), _key_id(key_id))

@@ -1,8 +1,12 @@
 """What this process has counted, for Prometheus."""
 
+import secrets
+
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.deps import House
+from control_plane.api.deps import House, holder_of_key
+from control_plane.errors import InvalidKey
+from control_plane.house import House as HouseType
 from control_plane.metrics import CONTENT_TYPE
 
 router = APIRouter()
@@ -18,5 +22,18 @@ async def metrics(request: Request, house: House) -> Response:
     """
     if request.scope["server"][1] in request.app.state.shared_ports:
         return Response(ASK_EACH, status_code=421, media_type="text/plain")
+    await _require_key(request, house)
     await house.standing.look()
     return Response(house.metrics.exposed(), media_type=CONTENT_TYPE)
+
+
+async def _require_key(request: Request, house: HouseType) -> None:
+    """Raises: InvalidKey, where the settings ask for a key, for any but that one and the master key."""
+    wanted = house.settings.metrics_key
+    if wanted is None:
+        return
+    given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+    if secrets.compare_digest(given.encode(), wanted.get_secret_value().encode()):
+        return
+    if not (await holder_of_key(request)).is_admin:
+        raise InvalidKey("Metrics are for the metrics key or the master key, as `Authorization: Bearer …`.")

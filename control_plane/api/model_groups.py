@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from control_plane.administration.values import GroupView
-from control_plane.api.admin_shared import ADMIN_ERRORS
+from control_plane.api.admin_shared import ADMIN_ERRORS, GroupPath
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
@@ -40,7 +40,7 @@ async def reload(who: Caller, house: House) -> Response:
 
 @router.get("/{name:path}/resolve", response_model=wire.ResolvedGroup, summary="What a model group means to a team")
 async def resolve(
-    name: str,
+    name: GroupPath,
     who: Caller,
     house: House,
     team_id: Annotated[str | None, Query(description="may be left out with a team's own key")] = None,
@@ -59,7 +59,7 @@ async def resolve(
 
 
 @router.get("/{name:path}", response_model=wire.ModelGroupAnswer, summary="Get a model group")
-async def get(name: str, who: Caller, house: House) -> Response:
+async def get(name: GroupPath, who: Caller, house: House) -> Response:
     """One model group; 403 `model_group_not_allowed` for a team's key that may not use it."""
     return rendered(_answer(await house.administration.access.get_group(who, name)))
 

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from control_plane.api import admin_views as views
-from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, PageOffset, name_in
+from control_plane.api.admin_shared import ADMIN_ERRORS, OrganizationPath, PageCursor, PageLimit, PageOffset, name_in
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
@@ -36,7 +36,7 @@ async def list_organizations(
 
 
 @router.get("/{organization_id}", response_model=wire.OrganizationAnswer, summary="Get an organization")
-async def get(organization_id: str, who: Caller, house: House) -> Response:
+async def get(organization_id: OrganizationPath, who: Caller, house: House) -> Response:
     """One organization."""
     return rendered(
         views.organization(await house.administration.get_organization(who, OrganizationId(organization_id)))
@@ -45,7 +45,7 @@ async def get(organization_id: str, who: Caller, house: House) -> Response:
 
 @router.get("/{organization_id}/teams", response_model=wire.TeamList, summary="List an organization's teams")
 async def list_teams(
-    organization_id: str,
+    organization_id: OrganizationPath,
     who: Caller,
     house: House,
     cursor: PageCursor = None,
@@ -64,7 +64,7 @@ async def list_teams(
     "/{organization_id}/usage", response_model=wire.OrganizationUsage, summary="An organization's usage of a month"
 )
 async def usage(
-    organization_id: str,
+    organization_id: OrganizationPath,
     who: Caller,
     house: House,
     period: Annotated[str | None, Query(description="YYYY-MM, in UTC; default: this month")] = None,

@@ -2,16 +2,18 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from control_plane.schemas.base import Answer, Json
 
 
 class ProviderFacts(Answer):
     """What the model provider reported as wrong, in its own words; secrets and accounts are redacted."""
 
-    status: int
-    code: str | None
-    type: str | None
-    param: str | None
+    status: int = Field(description="HTTP status of the provider's answer")
+    code: str | None = Field(description="the provider's code of the error")
+    type: str | None = Field(description="the provider's type of the error")
+    param: str | None = Field(description="the request's field that the provider names as wrong")
 
 
 class ErrorFacts(Answer):
@@ -19,16 +21,20 @@ class ErrorFacts(Answer):
     there when the provider reported something.
     """
 
-    code: str
-    message: str
-    provider: ProviderFacts | None = None
+    code: str = Field(description="code of the error, for programs")
+    message: str = Field(description="what is wrong and how to fix it, for people")
+    provider: ProviderFacts | None = Field(
+        default=None, description="what the model provider reported as wrong; only there when it reported something"
+    )
 
 
 class ErrorAnswer(Answer):
     """Every error of `/api`."""
 
-    detail: str | list[Json]
-    error: ErrorFacts
+    detail: str | list[Json] = Field(
+        description="the message; of a request that does not fit the schema, a list of what is wrong where"
+    )
+    error: ErrorFacts = Field(description="what went wrong")
 
 
 def _described(*statuses: tuple[int, str]) -> dict[int | str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from control_plane.api import job_views as views
+from control_plane.api.admin_shared import TeamPath
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
@@ -24,7 +25,9 @@ router = APIRouter(prefix="/api/teams/{team_id}", tags=["jobs"], responses=AUTH_
 
 
 @router.get("/jobs", response_model=wire.JobList, summary="List a team's jobs")
-async def list_jobs(team_id: str, wanted: Annotated[wire.JobQuery, Query()], who: Caller, house: House) -> Response:
+async def list_jobs(
+    team_id: TeamPath, wanted: Annotated[wire.JobQuery, Query()], who: Caller, house: House
+) -> Response:
     """Newest first. `next_cursor` leads to the next page, however many there are."""
     chosen = JobFilter(
         status=_status_of(wanted.status),
@@ -44,7 +47,7 @@ async def list_jobs(team_id: str, wanted: Annotated[wire.JobQuery, Query()], who
 
 @router.get("/usage", response_model=wire.TeamUsage, summary="A team's usage of a month")
 async def usage(
-    team_id: str,
+    team_id: TeamPath,
     who: Caller,
     house: House,
     period: Annotated[str | None, Query(description="YYYY-MM in UTC; this month if left out")] = None,

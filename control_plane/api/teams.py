@@ -13,7 +13,7 @@ from control_plane.administration.values import (
     TeamChanges,
 )
 from control_plane.api import admin_views as views
-from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, PageOffset, name_in
+from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, PageOffset, TeamPath, name_in
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Caller, House
@@ -54,19 +54,19 @@ async def list_teams(
 
 
 @router.get("/{team_id}", response_model=wire.TeamAnswer, summary="Get a team")
-async def get(team_id: str, who: Caller, house: House) -> Response:
+async def get(team_id: TeamPath, who: Caller, house: House) -> Response:
     """One team, its credits, and which model groups it may use and why. A team's own key may ask for its own."""
     return rendered(views.team(await house.administration.get_team(who, TeamId(team_id))))
 
 
 @router.put("/{team_id}", response_model=wire.TeamAnswer, summary="Change a team")
-async def change(team_id: str, body: wire.ChangeTeam, who: Caller, house: House) -> Response:
+async def change(team_id: TeamPath, body: wire.ChangeTeam, who: Caller, house: House) -> Response:
     """Sets what is given and leaves the rest. Jobs that exist keep the billing plan they were created with."""
     return rendered(views.team(await house.administration.change_team(who, TeamId(team_id), _changes(body))))
 
 
 @router.delete("/{team_id}", response_model=wire.TeamDeleted, summary="Delete a team without history")
-async def delete(team_id: str, who: Caller, house: House) -> Response:
+async def delete(team_id: TeamPath, who: Caller, house: House) -> Response:
     """Removes a team that never had a job or a movement of credits; 409 `team_has_history` otherwise: suspend it then."""
     await house.administration.delete_team(who, TeamId(team_id))
     return rendered(wire.TeamDeleted(team_id=team_id, deleted=True))
@@ -74,20 +74,20 @@ async def delete(team_id: str, who: Caller, house: House) -> Response:
 
 @router.post("/{team_id}/suspend", response_model=wire.TeamAnswer, summary="Suspend a team")
 @router.put("/{team_id}/suspend", response_model=wire.TeamAnswer, summary="Suspend a team")
-async def suspend(team_id: str, who: Caller, house: House) -> Response:
+async def suspend(team_id: TeamPath, who: Caller, house: House) -> Response:
     """Refuses the team new jobs and calls with 403 `team_suspended`; it may still read. Doing it twice changes nothing."""
     return rendered(views.team(await house.administration.suspend_team(who, TeamId(team_id))))
 
 
 @router.post("/{team_id}/resume", response_model=wire.TeamAnswer, summary="Resume a team")
 @router.put("/{team_id}/resume", response_model=wire.TeamAnswer, summary="Resume a team")
-async def resume(team_id: str, who: Caller, house: House) -> Response:
+async def resume(team_id: TeamPath, who: Caller, house: House) -> Response:
     """Lets a suspended team work again. Doing it twice changes nothing."""
     return rendered(views.team(await house.administration.resume_team(who, TeamId(team_id))))
 
 
 @router.put("/{team_id}/model-groups", response_model=wire.TeamAnswer, summary="Set a team's model groups")
-async def set_model_groups(team_id: str, body: wire.SetModelGroups, who: Caller, house: House) -> Response:
+async def set_model_groups(team_id: TeamPath, body: wire.SetModelGroups, who: Caller, house: House) -> Response:
     """Grants exactly these groups, beside what the YAML's patterns allow; 404 when one does not exist."""
     view = await house.administration.set_model_groups(who, TeamId(team_id), body.model_groups)
     return rendered(views.team(view))

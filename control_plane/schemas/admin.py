@@ -39,61 +39,78 @@ Places = Annotated[int, Field(strict=True, gt=0, le=10**9, description="calls at
 class CreateOrganization(Body):
     """Adds an organization."""
 
-    organization_id: Name
-    name: Label
+    organization_id: Name = Field(
+        description="id of the organization, chosen by you: 1 to 128 of the characters A-Z a-z 0-9 . _ : @ -"
+    )
+    name: Label = Field(description="name of the organization for people")
     metadata: Metadata = Field(default_factory=dict)
 
 
 class OrganizationAnswer(Answer):
     """An organization."""
 
-    organization_id: str
-    name: str
-    metadata: Json
-    created_at: Moment
+    organization_id: str = Field(description="id of the organization")
+    name: str = Field(description="name of the organization for people")
+    metadata: Json = Field(description="JSON object of the app's own, returned as it was given; at most 10 KB")
+    created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
 
 
 class OrganizationList(Answer):
     """Organizations by id. `next_cursor` leads to the next page; null on the last."""
 
-    organizations: Sequence[OrganizationAnswer]
-    limit: int
-    offset: int
-    has_more: bool
-    next_cursor: str | None
+    organizations: Sequence[OrganizationAnswer] = Field(description="the organizations, by id")
+    limit: int = Field(description="how many entries a page has at most")
+    offset: int = Field(description="how many entries were skipped")
+    has_more: bool = Field(description="whether there are more entries after this page")
+    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
 
 
 class OrganizationUsage(Answer):
     """What the jobs of all teams of an organization used in a month."""
 
-    organization_id: str
-    period: str
-    summary: UsageSummary
-    job_types: dict[str, TypeUsage]
+    organization_id: str = Field(description="id of the organization")
+    period: str = Field(description="the month, in UTC (YYYY-MM)")
+    summary: UsageSummary = Field(description="usage of all teams together")
+    job_types: dict[str, TypeUsage] = Field(description="usage by job type")
 
 
 class CreateTeam(Body):
     """Adds a team with its credits, model groups and first key; rates and limits have defaults."""
 
-    team_id: Name
-    organization_id: Text | None = None
-    team_alias: Label | None = None
+    team_id: Name = Field(description="id of the team, chosen by you: 1 to 128 of the characters A-Z a-z 0-9 . _ : @ -")
+    organization_id: Text | None = Field(
+        default=None, description="the organization that the team belongs to; it must exist"
+    )
+    team_alias: Label | None = Field(default=None, description="name of the team for people; at most 200 characters")
     model_groups: GroupNames = Field(default=(), description="granted beside what the YAML's patterns allow")
-    default_model_group: Text | None = None
-    credits_allocated: Annotated[int, Field(strict=True, ge=0, le=MAX_CREDITS)] = 0
-    budget_mode: BudgetModeName = "job_based"
-    credits_per_dollar: Rate = 10
-    tokens_per_credit: Rate = 10_000
-    charge_rule: ChargeRuleName = "any_call_succeeded"
-    markup_bps: Markup = 0
-    job_type_prices: JobTypePrices = Field(default_factory=dict)
+    default_model_group: Text | None = Field(default=None, description="model group for calls that name none")
+    credits_allocated: Annotated[int, Field(strict=True, ge=0, le=MAX_CREDITS)] = Field(
+        default=0, description="credits the team begins with, in whole credits"
+    )
+    budget_mode: BudgetModeName = Field(
+        default="job_based",
+        description="`job_based`: one credit (or the job type's price) for a completed job; `consumption_usd`: by price; `consumption_tokens`: by tokens",
+    )
+    credits_per_dollar: Rate = Field(default=10, description="`consumption_usd`: credits for one US dollar of price")
+    tokens_per_credit: Rate = Field(default=10_000, description="`consumption_tokens`: tokens for one credit")
+    charge_rule: ChargeRuleName = Field(
+        default="any_call_succeeded",
+        description="when a completed job is charged: if any of its calls succeeded, or only if all did",
+    )
+    markup_bps: Markup = Field(
+        default=0, description="added to the provider's cost, in hundredths of a percent: 2000 adds 20 %"
+    )
+    job_type_prices: JobTypePrices = Field(
+        default_factory=dict,
+        description="credits for a job, by job type, whatever its calls cost; other types: as `budget_mode` says",
+    )
     at_risk_limit_usd: Usd | None = Field(default=None, description="null: the default of the house")
-    rpm: Limit | None = None
-    tpm: Limit | None = None
-    max_parallel_calls: Places | None = None
-    jobs_per_minute: Limit | None = None
+    rpm: Limit | None = Field(default=None, description="requests a minute; default 60")
+    tpm: Limit | None = Field(default=None, description="tokens a minute; default 60,000")
+    max_parallel_calls: Places | None = Field(default=None, description="calls at once; null: no limit")
+    jobs_per_minute: Limit | None = Field(default=None, description="new jobs a minute; default 100")
     metadata: Metadata = Field(default_factory=dict)
-    key_name: Label | None = None
+    key_name: Label | None = Field(default=None, description="name of the team's first key, for people")
 
 
 class ChangeTeam(Body):
@@ -101,19 +118,33 @@ class ChangeTeam(Body):
     their defaults.
     """
 
-    team_alias: Label | None = None
-    default_model_group: Text | None = None
-    rpm: Limit | None = None
-    tpm: Limit | None = None
-    max_parallel_calls: Places | None = None
-    jobs_per_minute: Limit | None = None
-    budget_mode: BudgetModeName | None = None
-    credits_per_dollar: Rate | None = None
-    tokens_per_credit: Rate | None = None
-    charge_rule: ChargeRuleName | None = None
-    markup_bps: Markup | None = None
+    team_alias: Label | None = Field(default=None, description="name of the team for people; null removes it")
+    default_model_group: Text | None = Field(
+        default=None, description="model group for calls that name none; null removes it"
+    )
+    rpm: Limit | None = Field(default=None, description="requests a minute; null: the default, 60")
+    tpm: Limit | None = Field(default=None, description="tokens a minute; null: the default, 60,000")
+    max_parallel_calls: Places | None = Field(default=None, description="calls at once; null: no limit")
+    jobs_per_minute: Limit | None = Field(default=None, description="new jobs a minute; null: the default, 100")
+    budget_mode: BudgetModeName | None = Field(
+        default=None,
+        description="`job_based`: one credit (or the job type's price) for a completed job; `consumption_usd`: by price; `consumption_tokens`: by tokens",
+    )
+    credits_per_dollar: Rate | None = Field(
+        default=None, description="`consumption_usd`: credits for one US dollar of price"
+    )
+    tokens_per_credit: Rate | None = Field(default=None, description="`consumption_tokens`: tokens for one credit")
+    charge_rule: ChargeRuleName | None = Field(
+        default=None, description="when a completed job is charged: if any of its calls succeeded, or only if all did"
+    )
+    markup_bps: Markup | None = Field(
+        default=None, description="added to the provider's cost, in hundredths of a percent: 2000 adds 20 %"
+    )
     job_type_prices: JobTypePrices | None = Field(default=None, description="replaces all of them")
-    at_risk_limit_usd: Usd | None = None
+    at_risk_limit_usd: Usd | None = Field(
+        default=None,
+        description="the most provider cost that may be open or uncharged, in US dollars; null: the server's default",
+    )
     metadata: Metadata | None = Field(default=None, description="replaces all of it; at most 10 KB")
 
     @model_validator(mode="after")
@@ -130,7 +161,9 @@ class ChangeTeam(Body):
 class SetModelGroups(Body):
     """Grants exactly these model groups, beside what the YAML's patterns allow."""
 
-    model_groups: GroupNames
+    model_groups: GroupNames = Field(
+        description="names of the model groups to grant; an empty list takes all grants back"
+    )
 
 
 class GroupAccess(Answer):
@@ -139,10 +172,10 @@ class GroupAccess(Answer):
     `configured` is false for a grant whose group the YAML has lost: it allows nothing.
     """
 
-    group_name: str
-    patterns: Sequence[str]
-    granted: bool
-    configured: bool
+    group_name: str = Field(description="name of the model group")
+    patterns: Sequence[str] = Field(description="patterns of the YAML that match the team's id")
+    granted: bool = Field(description="whether the group was granted through the API")
+    configured: bool = Field(description="whether the YAML has the group")
 
 
 class TeamAnswer(CreditsAnswer):
@@ -151,51 +184,61 @@ class TeamAnswer(CreditsAnswer):
     `at_risk_usd` is the provider cost of its open jobs and of those that lately ended without a charge.
     """
 
-    organization_id: str | None
-    team_alias: str | None
-    status: Literal["active", "suspended"]
-    model_groups: Sequence[str]
-    access: Sequence[GroupAccess]
-    default_model_group: str | None
-    budget_mode: BudgetModeName
-    credits_per_dollar: int
-    tokens_per_credit: int
-    charge_rule: ChargeRuleName
-    markup_bps: int
-    job_type_prices: dict[str, int]
-    at_risk_usd: float
-    at_risk_limit_usd: float
-    rpm: int
-    tpm: int
-    max_parallel_calls: int | None
-    jobs_per_minute: int
-    metadata: Json
-    created_at: Moment
-    suspended_at: Moment | None
+    organization_id: str | None = Field(description="the organization that the team belongs to; null: none")
+    team_alias: str | None = Field(description="name of the team for people")
+    status: Literal["active", "suspended"] = Field(description="`active`, or `suspended`: no new jobs and calls")
+    model_groups: Sequence[str] = Field(description="names of the model groups that the team may use now")
+    access: Sequence[GroupAccess] = Field(description="why the team may use each model group")
+    default_model_group: str | None = Field(description="model group for calls that name none; null: none is set")
+    budget_mode: BudgetModeName = Field(
+        description="`job_based`: one credit (or the job type's price) for a completed job; `consumption_usd`: by price; `consumption_tokens`: by tokens"
+    )
+    credits_per_dollar: int = Field(description="`consumption_usd`: credits for one US dollar of price")
+    tokens_per_credit: int = Field(description="`consumption_tokens`: tokens for one credit")
+    charge_rule: ChargeRuleName = Field(
+        description="when a completed job is charged: if any of its calls succeeded, or only if all did"
+    )
+    markup_bps: int = Field(description="added to the provider's cost, in hundredths of a percent: 2000 adds 20 %")
+    job_type_prices: dict[str, int] = Field(
+        description="credits for a job, by job type, whatever its calls cost; other types: as `budget_mode` says"
+    )
+    at_risk_usd: float = Field(
+        description="provider cost of open jobs and of those that lately ended without a charge, in US dollars"
+    )
+    at_risk_limit_usd: float = Field(
+        description="the most provider cost that may be open or uncharged before new calls are refused, in US dollars"
+    )
+    rpm: int = Field(description="requests a minute")
+    tpm: int = Field(description="tokens a minute")
+    max_parallel_calls: int | None = Field(description="calls at once; null: no limit")
+    jobs_per_minute: int = Field(description="new jobs a minute")
+    metadata: Json = Field(description="JSON object of the administrator's own")
+    created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
+    suspended_at: Moment | None = Field(description="when the team was suspended (RFC 3339, UTC); null: it is active")
 
 
 class TeamCreated(TeamAnswer):
     """A new team. `virtual_key` is shown this once."""
 
-    virtual_key: str
-    key_id: str
+    virtual_key: str = Field(description="the key itself (`sk-…` or `pk-…`): shown this once, keep it safe")
+    key_id: str = Field(description="id of the team's first key")
 
 
 class TeamList(Answer):
     """Teams by id. `next_cursor` leads to the next page; null on the last."""
 
-    teams: Sequence[TeamAnswer]
-    limit: int
-    offset: int
-    has_more: bool
-    next_cursor: str | None
+    teams: Sequence[TeamAnswer] = Field(description="the teams, by id")
+    limit: int = Field(description="how many entries a page has at most")
+    offset: int = Field(description="how many entries were skipped")
+    has_more: bool = Field(description="whether there are more entries after this page")
+    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
 
 
 class TeamDeleted(Answer):
     """The team is gone."""
 
-    team_id: str
-    deleted: bool
+    team_id: str = Field(description="id of the team")
+    deleted: bool = Field(description="true")
 
 
 KeyKindName = Literal["secret", "publishable"]
@@ -213,8 +256,10 @@ class CreateKey(Body):
     Its limits and model groups narrow those of its team; left out, only the team's count.
     """
 
-    name: Label | None = None
-    kind: KeyKindName = "secret"
+    name: Label | None = Field(default=None, description="name of the key for people")
+    kind: KeyKindName = Field(
+        default="secret", description="`secret` (`sk-…`) for servers, `publishable` (`pk-…`) for web pages"
+    )
     origins: Origins = ()
     default_model_group: Text | None = Field(default=None, description="what its calls use when they name none")
     job_type: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(
@@ -224,12 +269,24 @@ class CreateKey(Body):
     model_groups: Annotated[GroupNames, Field(min_length=1)] | None = Field(
         default=None, description="the only ones it may use"
     )
-    rpm: Limit | None = None
-    tpm: Limit | None = None
-    max_parallel_calls: Places | None = None
-    jobs_per_minute: Limit | None = None
-    expires_at: GivenMoment | None = None
-    ttl_seconds: Annotated[int, Field(strict=True, gt=0, le=10 * YEAR_S)] | None = None
+    rpm: Limit | None = Field(
+        default=None, description="requests a minute of this key; null: only the team's limit counts"
+    )
+    tpm: Limit | None = Field(
+        default=None, description="tokens a minute of this key; null: only the team's limit counts"
+    )
+    max_parallel_calls: Places | None = Field(
+        default=None, description="calls at once of this key; null: only the team's limit counts"
+    )
+    jobs_per_minute: Limit | None = Field(
+        default=None, description="new jobs a minute of this key; null: only the team's limit counts"
+    )
+    expires_at: GivenMoment | None = Field(
+        default=None, description="when the key expires (RFC 3339, with a time zone); null: never"
+    )
+    ttl_seconds: Annotated[int, Field(strict=True, gt=0, le=10 * YEAR_S)] | None = Field(
+        default=None, description="seconds after which the key expires, instead of `expires_at`; at most 10 years"
+    )
 
     @model_validator(mode="after")
     def _ends_once(self) -> Self:
@@ -241,7 +298,9 @@ class CreateKey(Body):
 class RotateKey(Body):
     """Makes a key like this one; the old one goes on working for `grace_seconds`."""
 
-    grace_seconds: Annotated[int, Field(strict=True, ge=0, le=30 * 86_400)] = 0
+    grace_seconds: Annotated[int, Field(strict=True, ge=0, le=30 * 86_400)] = Field(
+        default=0, description="seconds that the old key goes on working; at most 30 days"
+    )
 
 
 class SetOrigins(Body):
@@ -253,34 +312,40 @@ class SetOrigins(Body):
 class KeyAnswer(Answer):
     """A virtual key, without its secret. `revoked_at` may lie ahead: then the key is being rotated."""
 
-    key_id: str
-    team_id: str
-    name: str | None
-    prefix: str
-    status: Literal["active", "rotating", "expired", "revoked"]
-    kind: KeyKindName
-    origins: Sequence[str]
-    default_model_group: str | None
-    job_type: str | None
-    model_groups: Sequence[str] | None
-    rpm: int | None
-    tpm: int | None
-    max_parallel_calls: int | None
-    jobs_per_minute: int | None
-    created_at: Moment
-    expires_at: Moment | None
-    revoked_at: Moment | None
+    key_id: str = Field(description="id of the key; not the key itself")
+    team_id: str = Field(description="id of the team")
+    name: str | None = Field(description="name of the key for people")
+    prefix: str = Field(description="what the key begins with, to recognize it by")
+    status: Literal["active", "rotating", "expired", "revoked"] = Field(
+        description="`active`; `rotating`: replaced, and in its grace period; `expired`; `revoked`"
+    )
+    kind: KeyKindName = Field(description="`secret` (`sk-…`) for servers, `publishable` (`pk-…`) for web pages")
+    origins: Sequence[str] = Field(description="web origins whose pages may use a publishable key")
+    default_model_group: str | None = Field(description="model group for calls that name none; null: the team's")
+    job_type: str | None = Field(description="of a publishable key: the job type of its calls; null: `respond`")
+    model_groups: Sequence[str] | None = Field(
+        description="the only model groups the key may use; null: all of its team"
+    )
+    rpm: int | None = Field(description="requests a minute of this key; null: only the team's limit counts")
+    tpm: int | None = Field(description="tokens a minute of this key; null: only the team's limit counts")
+    max_parallel_calls: int | None = Field(description="calls at once of this key; null: only the team's limit counts")
+    jobs_per_minute: int | None = Field(description="new jobs a minute of this key; null: only the team's limit counts")
+    created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
+    expires_at: Moment | None = Field(description="when it expires (RFC 3339, UTC); null: never")
+    revoked_at: Moment | None = Field(
+        description="when the key stops, or stopped, working (RFC 3339, UTC); null: it was not revoked"
+    )
 
 
 class KeyCreated(KeyAnswer):
     """A new key. `virtual_key` is shown this once."""
 
-    virtual_key: str
+    virtual_key: str = Field(description="the key itself (`sk-…` or `pk-…`): shown this once, keep it safe")
 
 
 class KeyList(Answer):
     """A team's keys, oldest first, those that ended too. `next_cursor` leads to the next page; null on the last."""
 
-    team_id: str
-    keys: Sequence[KeyAnswer]
-    next_cursor: str | None
+    team_id: str = Field(description="id of the team")
+    keys: Sequence[KeyAnswer] = Field(description="the keys, oldest first")
+    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")

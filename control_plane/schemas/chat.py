@@ -16,41 +16,55 @@ from control_plane.schemas.history import SentBack, ThinkingBlock
 class TextPart(Body):
     """Text."""
 
-    type: Literal["text"]
-    text: str
-    cache_control: GivenJson | None = None
+    type: Literal["text"] = Field(description="`text`")
+    text: str = Field(description="the text")
+    cache_control: GivenJson | None = Field(
+        default=None, description='marks the end of what the provider caches (Anthropic): `{"type": "ephemeral"}`'
+    )
 
 
 class GivenPicture(Body):
     """An image by its URL or as a data URL, and how closely to look at it."""
 
-    url: str
-    detail: Annotated[str, Field(max_length=50)] | None = None
+    url: str = Field(description="`https:` address, or a data URL (`data:image/png;base64,…`)")
+    detail: Annotated[str, Field(max_length=50)] | None = Field(
+        default=None, description="how closely to look at the image: `low`, `high` or `auto`"
+    )
 
 
 class GivenSound(Body):
     """A sound in base64."""
 
-    data: str
-    format: Annotated[str, Field(max_length=50)] | None = None
+    data: str = Field(description="the sound in base64")
+    format: Annotated[str, Field(max_length=50)] | None = Field(
+        default=None, description="format of the sound: `wav`, `mp3`, …"
+    )
 
 
-class GivenFile(Body):
+class FileContent(Body):
     """A file as a data URL or a link (`file_data`), or the id of one that the provider keeps (`file_id`)."""
 
-    file_data: str | None = None
-    file_id: str | None = None
-    filename: Annotated[str, Field(max_length=1000)] | None = None
+    file_data: str | None = Field(
+        default=None, description="the file as a data URL (`data:application/pdf;base64,…`), or its address"
+    )
+    file_id: str | None = Field(default=None, description="id of a file that the provider keeps")
+    filename: Annotated[str, Field(max_length=1000)] | None = Field(
+        default=None, description="name of the file; at most 1,000 characters"
+    )
 
 
 class MediaPart(Body):
     """An image, a sound or a file, in OpenAI's form."""
 
-    type: Literal["image_url", "input_audio", "file"]
-    image_url: str | GivenPicture | None = None
-    input_audio: GivenSound | None = None
-    file: GivenFile | None = None
-    cache_control: GivenJson | None = None
+    type: Literal["image_url", "input_audio", "file"] = Field(description="which of the fields the part has")
+    image_url: str | GivenPicture | None = Field(
+        default=None, description="the image: an object with its `url`, or the URL alone"
+    )
+    input_audio: GivenSound | None = Field(default=None, description="the sound")
+    file: FileContent | None = Field(default=None, description="the file")
+    cache_control: GivenJson | None = Field(
+        default=None, description='marks the end of what the provider caches (Anthropic): `{"type": "ephemeral"}`'
+    )
 
     @model_validator(mode="after")
     def _has_its_content(self) -> "MediaPart":
@@ -62,8 +76,8 @@ class MediaPart(Body):
 class RefusalPart(Body):
     """What an assistant refused with."""
 
-    type: Literal["refusal"]
-    refusal: str
+    type: Literal["refusal"] = Field(description="`refusal`")
+    refusal: str = Field(description="what the model said when it refused")
 
 
 class ThinkingPart(ThinkingBlock):
@@ -103,17 +117,21 @@ FunctionType = Annotated[Literal["function"], BeforeValidator(only_functions)]
 class FunctionCall(Body):
     """The function an assistant called, its arguments as JSON text."""
 
-    name: str
-    arguments: Annotated[str, BeforeValidator(arguments_text)] = "{}"
-    provider_specific_fields: GivenJson | None = None
+    name: str = Field(description="name of the function")
+    arguments: Annotated[str, BeforeValidator(arguments_text)] = Field(
+        default="{}", description="arguments of the call, as JSON text"
+    )
+    provider_specific_fields: GivenJson | None = Field(
+        default=None, description="Gemini's thought signatures; send them back unchanged"
+    )
 
 
 class ToolCall(Body):
     """One call of a tool by an assistant."""
 
-    id: str
-    type: FunctionType = "function"
-    function: FunctionCall
+    id: str = Field(description="id of the tool call, as the model gave it")
+    type: FunctionType = Field(default="function", description="`function`")
+    function: FunctionCall = Field(description="the function that was called")
     provider_specific_fields: GivenJson | None = Field(default=None, description="Gemini's thought signature")
     extra_content: GivenJson | None = Field(default=None, description="Gemini's thought signature")
 
@@ -121,18 +139,24 @@ class ToolCall(Body):
 class ChatMessage(SentBack):
     """One message. `content` may only be null beside what an assistant said otherwise."""
 
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"] = Field(
+        description="`system` or `developer`: instructions; `user`; `assistant`: an earlier answer; `tool`: a tool's result"
+    )
     content: Annotated[
         str | Annotated[list[Part], Field(max_length=10_000, fail_fast=True)] | None, BeforeValidator(_none_if_empty)
-    ] = None
-    name: str | None = None
+    ] = Field(
+        default=None, description="text, or a list of parts (text, images, sounds, files); null only beside tool calls"
+    )
+    name: str | None = Field(
+        default=None, description="name of the participant, or of the function of a `function` message"
+    )
     tool_calls: Annotated[
         Annotated[list[ToolCall], Field(max_length=1000, fail_fast=True)] | None, BeforeValidator(_none_if_empty)
-    ] = None
+    ] = Field(default=None, description="tool calls of an assistant's message, as the answer had them")
     function_call: FunctionCall | None = Field(default=None, description="deprecated: `tool_calls`")
-    tool_call_id: str | None = None
-    refusal: str | None = None
-    audio: GivenJson | None = None
+    tool_call_id: str | None = Field(default=None, description="id of the tool call that this is the result of")
+    refusal: str | None = Field(default=None, description="what the model said when it refused")
+    audio: GivenJson | None = Field(default=None, description='id of an earlier sound answer: `{"id": "…"}`')
 
     @model_validator(mode="after")
     def _says_something(self) -> "ChatMessage":
@@ -178,37 +202,41 @@ def _length(part: Part) -> int:
 class FunctionDefinition(Body):
     """A function the model may call; `parameters` is a JSON Schema."""
 
-    name: Annotated[str, Field(min_length=1)]
-    description: str | None = None
-    parameters: GivenJson | None = None
-    strict: bool | None = None
+    name: Annotated[str, Field(min_length=1)] = Field(description="name of the function")
+    description: str | None = Field(default=None, description="what it is for; the model reads this")
+    parameters: GivenJson | None = Field(default=None, description="JSON Schema of the arguments")
+    strict: bool | None = Field(default=None, description="true: the provider must keep to the schema, where it can")
 
 
 class ToolDefinition(Body):
     """A tool the model may use. Only functions: other kinds would make the server call out."""
 
-    type: FunctionType
-    function: FunctionDefinition
+    type: FunctionType = Field(description="`function`")
+    function: FunctionDefinition = Field(description="the function that may be called")
 
 
 class ChosenFunction(Body):
     """The name of the function the model must call."""
 
-    name: str
+    name: str = Field(description="name of the function")
 
 
 class ToolChoice(Body):
     """One function the model must call."""
 
-    type: FunctionType
-    function: ChosenFunction
+    type: FunctionType = Field(description="`function`")
+    function: ChosenFunction = Field(description="the function that must be called")
 
 
 class ResponseFormat(Body):
     """The form the answer must have; `json_schema` in OpenAI's form."""
 
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: GivenJson | None = None
+    type: Literal["text", "json_object", "json_schema"] = Field(
+        description="`text`; `json_object`: any JSON object; `json_schema`: JSON that fits the schema"
+    )
+    json_schema: GivenJson | None = Field(
+        default=None, description='name and schema of the answer: `{"name": …, "schema": …, "strict": true}`'
+    )
 
 
 ServiceTier = Literal["auto", "default", "flex", "priority", "scale"]
@@ -229,16 +257,37 @@ class ChatParameters(Body):
 
     temperature: (
         Annotated[float, Field(strict=True, ge=0, le=2, description="default 0.7, where the model takes one")] | None
-    ) = None
-    max_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = None
-    top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
-    frequency_penalty: Penalty | None = None
-    presence_penalty: Penalty | None = None
-    stop: StopText | Annotated[list[StopText], Field(max_length=16, fail_fast=True)] | None = None
-    tools: Annotated[list[ToolDefinition], Field(max_length=256, fail_fast=True)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = None
-    response_format: ResponseFormat | None = None
-    seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | None = None
+    ) = Field(
+        default=None,
+        description="0 to 2: how much chance plays a part; left out for models that refuse it; default: 0.7, on `/v1` the model's own",
+    )
+    max_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = Field(
+        default=None, description="the most tokens the answer may have, reasoning included"
+    )
+    top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
+        default=None, description="0 to 1: only the most likely tokens, up to this sum of probability, are considered"
+    )
+    frequency_penalty: Penalty | None = Field(
+        default=None, description="-2 to 2: above 0, tokens become less likely the more often they occurred"
+    )
+    presence_penalty: Penalty | None = Field(
+        default=None, description="-2 to 2: above 0, tokens become less likely once they occurred"
+    )
+    stop: StopText | Annotated[list[StopText], Field(max_length=16, fail_fast=True)] | None = Field(
+        default=None, description="up to 16 texts at which the answer ends, each of at most 1,000 characters"
+    )
+    tools: Annotated[list[ToolDefinition], Field(max_length=256, fail_fast=True)] | None = Field(
+        default=None, description="functions the model may call, at most 256"
+    )
+    tool_choice: Literal["none", "auto", "required"] | ToolChoice | None = Field(
+        default=None, description="`none`, `auto`, `required`, or one function that the model must call"
+    )
+    response_format: ResponseFormat | None = Field(
+        default=None, description="form of the answer: text, JSON, or JSON that fits a schema"
+    )
+    seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | None = Field(
+        default=None, description="the same seed and request give similar answers, where the provider supports it"
+    )
     service_tier: ServiceTier | None = Field(default=None, description="left out where the provider does not have it")
 
     def given_parameters(self) -> dict[str, Any]:

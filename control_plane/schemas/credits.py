@@ -44,21 +44,25 @@ def _not_zero(amount: int) -> int:
 class CreditsAnswer(Answer):
     """Where a team stands. remaining = allocated − used = available + held; the same numbers on every surface."""
 
-    team_id: str
-    credits_allocated: int
-    credits_used: int
-    credits_held: int
-    credits_available: int
-    credits_remaining: int
+    team_id: str = Field(description="id of the team")
+    credits_allocated: int = Field(description="credits given to the team so far, in whole credits")
+    credits_used: int = Field(description="credits that jobs were charged, less refunds")
+    credits_held: int = Field(description="credits held for open jobs")
+    credits_available: int = Field(description="credits that new jobs and calls may use: remaining less held")
+    credits_remaining: int = Field(description="credits the team has left: available and held")
 
 
 class AddCredits(Body):
     """Gives a team credits. Those of a lower priority are used up first, then those that expire sooner, then the older."""
 
-    credits: Amount
-    reason: Reason
-    priority: Annotated[int, Field(strict=True, ge=0, le=MAX_PRIORITY)] = DEFAULT_PRIORITY
-    expires_at: GivenMoment | None = None
+    credits: Amount = Field(description="whole credits to give")
+    reason: Reason = Field(description="why, for the ledger; at most 500 characters")
+    priority: Annotated[int, Field(strict=True, ge=0, le=MAX_PRIORITY)] = Field(
+        default=DEFAULT_PRIORITY, description="0 to 1,000: credits of a lower number are used up first"
+    )
+    expires_at: GivenMoment | None = Field(
+        default=None, description="when what is left of them expires (RFC 3339, with a time zone); null: never"
+    )
 
 
 class RefundCredits(Body):
@@ -68,10 +72,12 @@ class RefundCredits(Body):
     `credits`: all that is left of its charge.
     """
 
-    credits: Amount | None = None
-    reason: Reason
-    job_id: str | None = None
-    force: bool = False
+    credits: Amount | None = Field(
+        default=None, description="whole credits to give back; left out: all that is left of the job's charge"
+    )
+    reason: Reason = Field(description="why, for the ledger; at most 500 characters")
+    job_id: str | None = Field(default=None, description="the job that is refunded; left out: no job in particular")
+    force: bool = Field(default=False, description="true: also a job that was refunded before")
 
     @model_validator(mode="after")
     def _says_how_much(self) -> Self:
@@ -83,45 +89,49 @@ class RefundCredits(Body):
 class AdjustCredits(Body):
     """Corrects a team's allocation; downwards at most by what is available."""
 
-    credits: Annotated[int, Field(strict=True, ge=-MAX_CREDITS, le=MAX_CREDITS), AfterValidator(_not_zero)]
-    reason: Reason
+    credits: Annotated[int, Field(strict=True, ge=-MAX_CREDITS, le=MAX_CREDITS), AfterValidator(_not_zero)] = Field(
+        description="whole credits: above 0 adds, below 0 takes away; not 0"
+    )
+    reason: Reason = Field(description="why, for the ledger; at most 500 characters")
 
 
 class TransactionAnswer(Answer):
     """One entry of a team's ledger; it never changes. `ref` is what it is about: a job, a call, a request."""
 
-    transaction_id: str
-    number: int
-    kind: str
-    ref: str
-    available_delta: int
-    held_delta: int
-    available_after: int
-    held_after: int
-    remaining_after: int
-    reason: str | None
-    actor: str
-    created_at: Moment
+    transaction_id: str = Field(description="id of the entry")
+    number: int = Field(description="number of the entry in the team's ledger, from 1 without gaps")
+    kind: str = Field(
+        description="what happened: `grant`, `refill`, `adjustment`, `expiry`, `refund`, `hold`, `release` or `deduction`"
+    )
+    ref: str = Field(description="what it is about: id of a job, a call or a request")
+    available_delta: int = Field(description="change of the available credits")
+    held_delta: int = Field(description="change of the held credits")
+    available_after: int = Field(description="available credits after it")
+    held_after: int = Field(description="held credits after it")
+    remaining_after: int = Field(description="available and held credits after it")
+    reason: str | None = Field(description="why, as whoever caused it put it; null: nothing was said")
+    actor: str = Field(description="what caused it: a key, the master key, or the server itself")
+    created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
 
 
 class TransactionList(Answer):
     """A team's ledger, newest first. `next_cursor` leads to the next page; null on the last."""
 
-    team_id: str
-    transactions: Sequence[TransactionAnswer]
-    limit: int
-    next_cursor: str | None
+    team_id: str = Field(description="id of the team")
+    transactions: Sequence[TransactionAnswer] = Field(description="the entries, newest first")
+    limit: int = Field(description="how many entries a page has at most")
+    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
 
 
 class GrantAnswer(Answer):
     """Credits given at once, and how many of them are left."""
 
-    grant_id: str
-    credits_granted: int
-    credits_left: int
-    priority: int
-    expires_at: Moment | None
-    created_at: Moment
+    grant_id: str = Field(description="id of the grant")
+    credits_granted: int = Field(description="whole credits that were given")
+    credits_left: int = Field(description="whole credits that are left of them")
+    priority: int = Field(description="grants of a lower number are used up first")
+    expires_at: Moment | None = Field(description="when it expires (RFC 3339, UTC); null: never")
+    created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
 
 
 class GrantList(Answer):
@@ -130,9 +140,9 @@ class GrantList(Answer):
     `next_cursor` leads to the next page; null on the last.
     """
 
-    team_id: str
-    grants: Sequence[GrantAnswer]
-    next_cursor: str | None
+    team_id: str = Field(description="id of the team")
+    grants: Sequence[GrantAnswer] = Field(description="the grants, in the order in which they are used up")
+    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
 
 
 class ConfigureAutoRefill(Body):
@@ -142,12 +152,18 @@ class ConfigureAutoRefill(Body):
     shorter months. Without `rollover`, what is left of a refill expires with the next.
     """
 
-    enabled: bool = True
-    refill_amount: Amount | None = None
-    refill_period: PeriodName | None = None
-    timezone: Annotated[Text, Field(max_length=64)] = "UTC"
-    starts_on: Annotated[date, Field(ge=date(2000, 1, 1), le=date(2200, 1, 1))] | None = None
-    rollover: bool = True
+    enabled: bool = Field(default=True, description="false: ends the automatic refill")
+    refill_amount: Amount | None = Field(
+        default=None, description="whole credits given at the beginning of each period; needed when `enabled`"
+    )
+    refill_period: PeriodName | None = Field(default=None, description="how long a period is; needed when `enabled`")
+    timezone: Annotated[Text, Field(max_length=64)] = Field(
+        default="UTC", description="IANA time zone in which the periods begin: `Europe/Berlin`"
+    )
+    starts_on: Annotated[date, Field(ge=date(2000, 1, 1), le=date(2200, 1, 1))] | None = Field(
+        default=None, description="local date that the periods are counted from (YYYY-MM-DD); default: today"
+    )
+    rollover: bool = Field(default=True, description="whether credits left of a refill stay when the next one comes")
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
@@ -159,70 +175,86 @@ class ConfigureAutoRefill(Body):
 class AutoRefillAnswer(Answer):
     """How a team is refilled. Everything but `enabled` is null when it is not."""
 
-    team_id: str
-    enabled: bool
-    refill_amount: int | None
-    refill_period: PeriodName | None
-    timezone: str | None
-    starts_on: date | None
-    rollover: bool | None
-    next_refill_at: Moment | None
+    team_id: str = Field(description="id of the team")
+    enabled: bool = Field(description="whether the team is refilled")
+    refill_amount: int | None = Field(description="whole credits given at the beginning of each period")
+    refill_period: PeriodName | None = Field(description="how long a period is")
+    timezone: str | None = Field(description="IANA time zone in which the periods begin: `Europe/Berlin`")
+    starts_on: date | None = Field(description="local date that the periods are counted from (YYYY-MM-DD)")
+    rollover: bool | None = Field(description="whether credits left of a refill stay when the next one comes")
+    next_refill_at: Moment | None = Field(description="when the next refill comes (RFC 3339, UTC)")
 
 
 class SetLowBalance(Body):
     """Sets below how many remaining credits an event is written; null: never."""
 
-    threshold: Amount | None
+    threshold: Amount | None = Field(description="whole credits; null: no event is written")
 
 
 class LowBalanceAnswer(Answer):
     """Below how many remaining credits (available and held) an event is written; null: never."""
 
-    team_id: str
-    low_balance_threshold: int | None
-    credits_remaining: int
+    team_id: str = Field(description="id of the team")
+    low_balance_threshold: int | None = Field(description="whole credits; null: no event is written")
+    credits_remaining: int = Field(description="credits the team has left: available and held")
 
 
 class EventAnswer(Answer):
     """Something about a team's credits: `low_balance` when what remained fell below the threshold."""
 
-    event_id: str
-    kind: str
-    credits_remaining: int
-    threshold: int
-    created_at: Moment
+    event_id: str = Field(description="id of the event")
+    kind: str = Field(description="`low_balance`")
+    credits_remaining: int = Field(description="credits that remained, available and held")
+    threshold: int = Field(description="the threshold they fell below")
+    created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
 
 
 class EventList(Answer):
     """A team's events, newest first. `next_cursor` leads to the next page; null on the last."""
 
-    team_id: str
-    events: Sequence[EventAnswer]
-    next_cursor: str | None
+    team_id: str = Field(description="id of the team")
+    events: Sequence[EventAnswer] = Field(description="the events, newest first")
+    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
 
 
 class BillingPlan(Answer):
     """What a team's next jobs will cost; jobs that exist keep the plan they were created with."""
 
-    team_id: str
-    budget_mode: BudgetModeName
-    credits_per_dollar: int
-    tokens_per_credit: int
-    charge_rule: ChargeRuleName
-    markup_bps: int
-    job_type_prices: dict[str, int]
+    team_id: str = Field(description="id of the team")
+    budget_mode: BudgetModeName = Field(
+        description="`job_based`: one credit (or the job type's price) for a completed job; `consumption_usd`: by price; `consumption_tokens`: by tokens"
+    )
+    credits_per_dollar: int = Field(description="`consumption_usd`: credits for one US dollar of price")
+    tokens_per_credit: int = Field(description="`consumption_tokens`: tokens for one credit")
+    charge_rule: ChargeRuleName = Field(
+        description="when a completed job is charged: if any of its calls succeeded, or only if all did"
+    )
+    markup_bps: int = Field(description="added to the provider's cost, in hundredths of a percent: 2000 adds 20 %")
+    job_type_prices: dict[str, int] = Field(
+        description="credits for a job, by job type, whatever its calls cost; other types: as `budget_mode` says"
+    )
 
 
 class ChangeBudgetMode(Body):
     """Sets how jobs are charged, and the rates with it where given."""
 
-    budget_mode: BudgetModeName
-    credits_per_dollar: Rate | None = None
-    tokens_per_credit: Rate | None = None
+    budget_mode: BudgetModeName = Field(
+        description="`job_based`: one credit (or the job type's price) for a completed job; `consumption_usd`: by price; `consumption_tokens`: by tokens"
+    )
+    credits_per_dollar: Rate | None = Field(
+        default=None, description="`consumption_usd`: credits for one US dollar of price; left out: as it is"
+    )
+    tokens_per_credit: Rate | None = Field(
+        default=None, description="`consumption_tokens`: tokens for one credit; left out: as it is"
+    )
 
 
 class ChangeConversionRates(Body):
     """Sets the rates that are given."""
 
-    credits_per_dollar: Rate | None = None
-    tokens_per_credit: Rate | None = None
+    credits_per_dollar: Rate | None = Field(
+        default=None, description="`consumption_usd`: credits for one US dollar of price; left out: as it is"
+    )
+    tokens_per_credit: Rate | None = Field(
+        default=None, description="`consumption_tokens`: tokens for one credit; left out: as it is"
+    )

@@ -16,10 +16,14 @@ MAX_PIECES = 1000
 class ThinkingBlock(Body):
     """A block of Claude's thinking, with its signature, or a redacted one."""
 
-    type: Literal["thinking", "redacted_thinking"]
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
+    type: Literal["thinking", "redacted_thinking"] = Field(
+        description="`thinking`, or `redacted_thinking`: encrypted by the provider"
+    )
+    thinking: str | None = Field(default=None, description="text of the model's reasoning")
+    signature: str | None = Field(
+        default=None, description="the provider's signature of the reasoning; send it back unchanged"
+    )
+    data: str | None = Field(default=None, description="the encrypted reasoning of a `redacted_thinking` block")
 
     def text_length(self) -> int:
         """Characters of its text; a signature is none."""
@@ -43,7 +47,7 @@ class SentBack(Body):
         Annotated[list[ThinkingBlock], Field(max_length=MAX_PIECES, fail_fast=True), BeforeValidator(_in_list)] | None
     ) = Field(default=None, description="Claude's thinking, with its signatures")
     reasoning_details: Pieces | None = Field(default=None, description="OpenRouter's reasoning, with its signatures")
-    annotations: Pieces | None = None
+    annotations: Pieces | None = Field(default=None, description="sources of the answer, as it had them")
     images: Pieces | None = Field(default=None, description="pictures of the answer, as data URLs")
     provider_specific_fields: GivenJson | None = Field(default=None, description="Gemini's thought signatures")
     extra_content: GivenJson | None = Field(default=None, description="Gemini's thought signatures")

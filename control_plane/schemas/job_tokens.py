@@ -14,7 +14,9 @@ DEFAULT_TTL_S, MAX_TTL_S = 900, 86_400
 class CreateJobToken(Body):
     """Lets a web page use one job for a while."""
 
-    ttl_seconds: Annotated[int, Field(strict=True, ge=1, le=MAX_TTL_S)] = DEFAULT_TTL_S
+    ttl_seconds: Annotated[int, Field(strict=True, ge=1, le=MAX_TTL_S)] = Field(
+        default=DEFAULT_TTL_S, description="seconds after which the token expires, 1 to 86,400"
+    )
     origins: Annotated[
         Sequence[Annotated[str, AfterValidator(origin_of)]],
         Field(
@@ -31,9 +33,13 @@ class CreateJobToken(Body):
 class JobTokenCreated(Answer):
     """A new token. It is shown this once."""
 
-    token: str
-    job_id: str
-    origins: Sequence[str]
-    model_groups: Sequence[str] | None
-    may_complete: bool
-    expires_at: Moment
+    token: str = Field(description="the token itself (`jt-…`): shown this once")
+    job_id: str = Field(description="id of the job")
+    origins: Sequence[str] = Field(
+        description="web origins whose pages may use it: `https://app.example.com`; at most 50"
+    )
+    model_groups: Sequence[str] | None = Field(
+        description="the only model groups it may use; null: all that the key may"
+    )
+    may_complete: bool = Field(description="whether the page may complete the job")
+    expires_at: Moment = Field(description="when it expires (RFC 3339, UTC)")

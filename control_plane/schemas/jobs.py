@@ -26,12 +26,21 @@ OnCap = Annotated[
 class CreateJob(Body):
     """Opens a job."""
 
-    job_type: JobType
+    job_type: JobType = Field(
+        description="what kind of work the job is, in the app's words: usage and prices are by job type"
+    )
     team_id: str | None = Field(default=None, description="must be the key's team")
-    user_id: Label | None = None
-    metadata: Metadata | None = None
+    user_id: Label | None = Field(
+        default=None, description="the app's own id of its end user; kept with the job, for usage by user"
+    )
+    metadata: Metadata | None = Field(
+        default=None, description="JSON object of the app's own, returned as it was given; at most 10 KB"
+    )
     model_group: Label | None = Field(default=None, description="what the job's calls use when they name none")
-    ttl_seconds: Annotated[int, Field(gt=0, le=31 * 86_400)] | None = None
+    ttl_seconds: Annotated[int, Field(gt=0, le=31 * 86_400)] | None = Field(
+        default=None,
+        description="seconds after which the open job expires; default: the server's `CONTROL_PLANE_JOB_TTL_S`; at most 31 days",
+    )
     max_credits: MaxCredits | None = Field(default=None, description="the most the job may be charged")
     max_cost_usd: Usd | None = Field(default=None, description="the most its calls may cost at the providers")
     on_cap: OnCap = "refuse"
@@ -40,20 +49,31 @@ class CreateJob(Body):
 class JobCreated(Answer):
     """A new job."""
 
-    job_id: str
-    status: str
-    created_at: Moment
-    team_id: str
+    job_id: str = Field(description="id of the job")
+    status: str = Field(description="`pending`")
+    created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
+    team_id: str = Field(description="id of the team")
 
 
 class CallBody(ChatParameters):
     """One LLM call. `model_group` or `model` or neither: then the job's, key's or team's default group."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
-    model_group: Label | None = None
-    model: Label | None = None
-    purpose: Label | None = None
-    call_metadata: Metadata | None = None
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)] = Field(
+        description="the conversation, oldest message first"
+    )
+    model_group: Label | None = Field(
+        default=None,
+        description="model group to call; without it `model`, else the default of the job, key or team, else the team's only group",
+    )
+    model: Label | None = Field(
+        default=None, description="a model (or another name of a model group) instead of `model_group`"
+    )
+    purpose: Label | None = Field(
+        default=None, description="what the call is for, in the app's words; shown in the job's bill and costs"
+    )
+    call_metadata: Metadata | None = Field(
+        default=None, description="JSON object of the app's own, kept with the call; at most 10 KB"
+    )
 
 
 def _is_absent(value: object) -> bool:
@@ -63,10 +83,15 @@ def _is_absent(value: object) -> bool:
 class CallAnswer(Answer):
     """What the model said."""
 
-    content: str | None
-    role: Literal["assistant"]
-    finish_reason: str
-    tool_calls: Sequence[Json] | None = Field(exclude_if=_is_absent)
+    content: str | None = Field(description="the text of the answer; null beside tool calls without text")
+    role: Literal["assistant"] = Field(description="`assistant`")
+    finish_reason: str = Field(
+        description="why the answer ended: `stop`, `length` (the token limit), `content_filter`, `tool_calls`"
+    )
+    tool_calls: Sequence[Json] | None = Field(
+        exclude_if=_is_absent,
+        description="tools the model calls; run them and send the results back as `tool` messages",
+    )
     native_finish_reason: str | None = Field(
         exclude_if=_is_absent, description="the provider's own word, where it is another"
     )
@@ -88,17 +113,19 @@ class UsageTotals(Answer):
     includes `reasoning_tokens`. Audio and image tokens are among them. `units`: pages or searches.
     """
 
-    input_fresh_tokens: int
-    cache_read_tokens: int
-    cache_write_5m_tokens: int
-    cache_write_1h_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    audio_input_tokens: int
-    audio_output_tokens: int
-    image_input_tokens: int
-    image_output_tokens: int
-    units: int
+    input_fresh_tokens: int = Field(
+        description="input tokens that the provider read at the full price: neither read from nor written to its cache"
+    )
+    cache_read_tokens: int = Field(description="input tokens read from the provider's cache")
+    cache_write_5m_tokens: int = Field(description="input tokens written to the provider's cache for 5 minutes")
+    cache_write_1h_tokens: int = Field(description="input tokens written to the provider's cache for 1 hour")
+    output_tokens: int = Field(description="output tokens, reasoning included")
+    reasoning_tokens: int = Field(description="output tokens that are reasoning")
+    audio_input_tokens: int = Field(description="input tokens that are sound")
+    audio_output_tokens: int = Field(description="output tokens that are sound")
+    image_input_tokens: int = Field(description="input tokens that are images")
+    image_output_tokens: int = Field(description="output tokens that are images")
+    units: int = Field(description="what is billed by number instead of by token: pages read or searches made")
 
 
 class UsageView(UsageTotals):
@@ -110,24 +137,24 @@ class UsageView(UsageTotals):
 class CallMetadata(Answer):
     """What the call took. `cost_usd` is what the provider charges."""
 
-    tokens_used: int
-    prompt_tokens: int
-    completion_tokens: int
-    usage: UsageView
-    latency_ms: int
-    model_group: str
-    model: str
-    cached: bool
-    cost_usd: float
+    tokens_used: int = Field(description="input and output tokens together")
+    prompt_tokens: int = Field(description="tokens of the input")
+    completion_tokens: int = Field(description="tokens of the output")
+    usage: UsageView = Field(description="tokens by kind")
+    latency_ms: int = Field(description="from the request to the end of the answer, in milliseconds")
+    model_group: str = Field(description="model group that was called")
+    model: str = Field(description="model that answered")
+    cached: bool = Field(description="whether the answer was given before and came from the response cache")
+    cost_usd: float = Field(description="what the provider charges, in US dollars")
     unpriced: bool = Field(exclude_if=lambda unpriced: not unpriced, description="nobody knows the cost; it is not 0")
 
 
 class CallResult(Answer):
     """A buffered call."""
 
-    call_id: str
-    response: CallAnswer
-    metadata: CallMetadata
+    call_id: str = Field(description="id of the call")
+    response: CallAnswer = Field(description="the model's answer")
+    metadata: CallMetadata = Field(description="what the call took")
 
 
 def _lower(given: object) -> object:
@@ -137,94 +164,108 @@ def _lower(given: object) -> object:
 class CompleteJob(Body):
     """Closes a job."""
 
-    status: Annotated[Literal["completed", "failed", "cancelled"], BeforeValidator(_lower)]
-    metadata: Metadata | None = None
-    error_message: Annotated[Text, Field(max_length=10_000)] | None = None
+    status: Annotated[Literal["completed", "failed", "cancelled"], BeforeValidator(_lower)] = Field(
+        description="how the job ended: only `completed` costs credits"
+    )
+    metadata: Metadata | None = Field(
+        default=None, description="keys to add to or replace in the job's metadata; at most 10 KB altogether"
+    )
+    error_message: Annotated[Text, Field(max_length=10_000)] | None = Field(
+        default=None, description="why the job failed, in the app's words; at most 10,000 characters"
+    )
 
 
 class JobCosts(Answer):
     """What a job took, and what it was charged."""
 
-    total_calls: int
-    successful_calls: int
-    failed_calls: int
-    total_tokens: int
+    total_calls: int = Field(description="calls of the job")
+    successful_calls: int = Field(description="calls that were answered")
+    failed_calls: int = Field(description="calls that failed; they cost nothing")
+    total_tokens: int = Field(description="tokens of all calls of the job")
     usage: UsageTotals = Field(description="of the calls that are billed")
-    total_cost_usd: float
-    avg_latency_ms: int
-    credit_applied: bool
-    credits_charged: int
-    credits_remaining: int
+    total_cost_usd: float = Field(description="what the providers charge for all calls that are billed, in US dollars")
+    avg_latency_ms: int = Field(description="average latency of the job's calls, in milliseconds")
+    credit_applied: bool = Field(description="whether the job was charged credits")
+    credits_charged: int = Field(description="credits the job was charged")
+    credits_remaining: int = Field(description="credits the team has left: available and held")
 
 
 class CallSummary(Answer):
     """One call of a completed job."""
 
-    call_id: str
-    purpose: str | None
-    model_group: str
-    tokens: int
-    latency_ms: int
-    error: str | None
+    call_id: str = Field(description="id of the call")
+    purpose: str | None = Field(
+        description="what the call is for, in the app's words; shown in the job's bill and costs"
+    )
+    model_group: str = Field(description="model group that was called")
+    tokens: int = Field(description="input and output tokens together")
+    latency_ms: int = Field(description="from the request to the end of the answer, in milliseconds")
+    error: str | None = Field(description="code of the error that the call ended with; null: it succeeded")
 
 
 class JobCompleted(Answer):
     """The bill. A repetition gives the same."""
 
-    job_id: str
-    status: str
-    completed_at: Moment
-    costs: JobCosts
-    calls: Sequence[CallSummary]
+    job_id: str = Field(description="id of the job")
+    status: str = Field(description="how the job ended: `completed`, `failed`, `cancelled` or `expired`")
+    completed_at: Moment = Field(description="when the job was completed (RFC 3339, UTC)")
+    costs: JobCosts = Field(description="what the job took and was charged")
+    calls: Sequence[CallSummary] = Field(description="the job's calls, oldest first")
 
 
 class JobView(Answer):
     """A job."""
 
-    job_id: str
-    team_id: str
-    user_id: str | None
-    job_type: str
-    status: str
-    created_at: Moment
-    started_at: Moment | None
-    completed_at: Moment | None
-    expires_at: Moment
-    model_groups_used: Sequence[str]
-    credit_applied: bool
-    credits_charged: int
-    credits_held: int
-    max_credits: int | None
-    max_cost_usd: float | None
-    metadata: Json
-    error_message: str | None
+    job_id: str = Field(description="id of the job")
+    team_id: str = Field(description="id of the team")
+    user_id: str | None = Field(description="the app's own id of its end user")
+    job_type: str = Field(
+        description="what kind of work the job is, in the app's words: usage and prices are by job type"
+    )
+    status: str = Field(description="`pending`, `in_progress`, `completed`, `failed`, `cancelled` or `expired`")
+    created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
+    started_at: Moment | None = Field(description="when the job's first call began (RFC 3339, UTC); null before")
+    completed_at: Moment | None = Field(description="when the job ended (RFC 3339, UTC); null: it is open")
+    expires_at: Moment = Field(description="when the job expires if it is not completed (RFC 3339, UTC)")
+    model_groups_used: Sequence[str] = Field(description="model groups that the job's calls used")
+    credit_applied: bool = Field(description="whether the job was charged credits")
+    credits_charged: int = Field(description="credits the job was charged; 0 while it is open")
+    credits_held: int = Field(description="credits held for the job while it is open")
+    max_credits: int | None = Field(description="the most credits the job may be charged; null: no cap")
+    max_cost_usd: float | None = Field(
+        description="the most the job's calls may cost at the providers, in US dollars; null: no cap"
+    )
+    metadata: Json = Field(description="JSON object of the app's own, returned as it was given; at most 10 KB")
+    error_message: str | None = Field(description="why the job failed; null: nothing was said")
 
 
 class MetadataPatch(Body):
     """Keys to add to or replace in the job's metadata."""
 
-    metadata: Metadata
+    metadata: Metadata = Field(
+        description="keys to add or replace; a null value is kept as null; at most 10 KB altogether"
+    )
 
 
 class MetadataView(Answer):
     """The job's metadata as it is now."""
 
-    job_id: str
-    metadata: Json
-    updated_at: Moment
+    job_id: str = Field(description="id of the job")
+    metadata: Json = Field(description="the job's whole metadata")
+    updated_at: Moment = Field(description="when this change was made (RFC 3339, UTC)")
 
 
 class SpendLogView(Answer):
     """What LiteLLM reported of one attempt."""
 
-    status: str
-    deployment: str
-    model: str
-    prompt_tokens: int
-    completion_tokens: int
-    usage: UsageView
-    cost_usd: float
-    error: str | None
+    status: str = Field(description="`success` or `failure`")
+    deployment: str = Field(description="id of the deployment that was tried")
+    model: str = Field(description="model that was tried")
+    prompt_tokens: int = Field(description="tokens of the input")
+    completion_tokens: int = Field(description="tokens of the output")
+    usage: UsageView = Field(description="tokens by kind")
+    cost_usd: float = Field(description="what the provider charges, in US dollars")
+    error: str | None = Field(description="code of the error that the attempt ended with; null: it succeeded")
 
 
 class ProviderErrorView(Answer):
@@ -232,136 +273,163 @@ class ProviderErrorView(Answer):
     with `CONTROL_PLANE_KEEP_PROVIDER_ERROR_TEXT`.
     """
 
-    status: int
-    code: str | None
-    type: str | None
-    param: str | None
-    text: str | None = Field(exclude_if=lambda text: text is None)
+    status: int = Field(description="HTTP status of the provider's answer")
+    code: str | None = Field(description="the provider's code of the error")
+    type: str | None = Field(description="the provider's type of the error")
+    param: str | None = Field(description="the request's field that the provider names as wrong")
+    text: str | None = Field(exclude_if=lambda text: text is None, description="the provider's message, redacted")
 
 
 class CallCost(Answer):
     """One call: our record, and beside it what LiteLLM reported, one entry per attempt."""
 
-    call_id: str
-    status: str
-    purpose: str | None
-    model_group: str
-    model: str | None
-    prompt_tokens: int
-    completion_tokens: int
-    usage: UsageView
-    estimated: bool
-    cached: bool
-    unpriced: bool
-    cost_usd: float
-    price_usd: float
-    latency_ms: int
-    error: str | None
-    provider_error: ProviderErrorView | None
-    created_at: Moment
-    spend_logs: Sequence[SpendLogView]
+    call_id: str = Field(description="id of the call")
+    status: str = Field(
+        description="`open`, `succeeded`, `failed`, `cancelled` (the client left) or `lost` (the server died)"
+    )
+    purpose: str | None = Field(
+        description="what the call is for, in the app's words; shown in the job's bill and costs"
+    )
+    model_group: str = Field(description="model group that was called")
+    model: str | None = Field(description="model that answered; null: none did")
+    prompt_tokens: int = Field(description="tokens of the input")
+    completion_tokens: int = Field(description="tokens of the output")
+    usage: UsageView = Field(description="tokens by kind")
+    estimated: bool = Field(description="whether the tokens were counted here, since the provider did not report them")
+    cached: bool = Field(description="whether the answer was given before and came from the response cache")
+    unpriced: bool = Field(description="whether the cost is unknown, since the model has no price")
+    cost_usd: float = Field(description="what the provider charges, in US dollars")
+    price_usd: float = Field(description="the cost with the team's markup, in US dollars")
+    latency_ms: int = Field(description="from the request to the end of the answer, in milliseconds")
+    error: str | None = Field(description="code of the error that the call ended with; null: it succeeded")
+    provider_error: ProviderErrorView | None = Field(
+        description="what the provider reported of a failed call; null: nothing"
+    )
+    created_at: Moment = Field(description="when the call began (RFC 3339, UTC)")
+    spend_logs: Sequence[SpendLogView] = Field(description="what LiteLLM reported, one entry for each attempt")
 
 
 class CostBreakdown(Answer):
     """Costs of a job, call by call. A failed call's cost is shown but not part of the total."""
 
-    total_cost_usd: float
-    total_price_usd: float
-    unbilled_cost_usd: float
-    breakdown: Sequence[CallCost]
+    total_cost_usd: float = Field(description="what the providers charge for all calls that are billed, in US dollars")
+    total_price_usd: float = Field(description="the total cost with the team's markup, in US dollars")
+    unbilled_cost_usd: float = Field(
+        description="what the providers charge for calls that are not billed (failed ones), in US dollars"
+    )
+    breakdown: Sequence[CallCost] = Field(description="the job's calls, oldest first")
 
 
 class JobCostsView(Answer):
     """Costs of a job."""
 
-    job_id: str
-    costs: CostBreakdown
+    job_id: str = Field(description="id of the job")
+    costs: CostBreakdown = Field(description="the costs, in sum and by call")
 
 
 class CreateAndCall(CallBody):
     """A job of one call: opened, called and completed in one request."""
 
-    job_type: JobType
-    team_id: str | None = None
-    user_id: Label | None = None
-    job_metadata: Metadata | None = None
-    max_credits: MaxCredits | None = None
-    max_cost_usd: Usd | None = None
+    job_type: JobType = Field(
+        description="what kind of work the job is, in the app's words: usage and prices are by job type"
+    )
+    team_id: str | None = Field(default=None, description="id of the team; must be the key's own")
+    user_id: Label | None = Field(
+        default=None, description="the app's own id of its end user; kept with the job, for usage by user"
+    )
+    job_metadata: Metadata | None = Field(
+        default=None, description="JSON object of the app's own, kept with the job; at most 10 KB"
+    )
+    max_credits: MaxCredits | None = Field(
+        default=None, description="the most credits the job may be charged; null: no cap"
+    )
+    max_cost_usd: Usd | None = Field(
+        default=None, description="the most the job's calls may cost at the providers, in US dollars; null: no cap"
+    )
     on_cap: OnCap = "refuse"
 
 
 class CreateAndCallResult(Answer):
     """The answer and the bill of a one-call job."""
 
-    job_id: str
-    status: str
-    response: CallAnswer
-    metadata: CallMetadata
-    costs: JobCosts
-    completed_at: Moment
+    job_id: str = Field(description="id of the job")
+    status: str = Field(description="`completed`")
+    response: CallAnswer = Field(description="the model's answer")
+    metadata: CallMetadata = Field(description="what the call took")
+    costs: JobCosts = Field(description="what the job took and was charged")
+    completed_at: Moment = Field(description="when the job was completed (RFC 3339, UTC)")
 
 
 class JobQuery(BaseModel):
     """Which jobs to list."""
 
-    limit: Annotated[int, Field(ge=1, le=1000)] = 50
-    offset: Annotated[int, Field(ge=0, le=100_000)] = 0
+    limit: Annotated[int, Field(ge=1, le=1000)] = Field(default=50, description="how many jobs a page has, 1 to 1,000")
+    offset: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=0, description="how many jobs to skip; for more than a few pages `cursor` is better"
+    )
     cursor: str | None = Field(default=None, description="`next_cursor` of the page before; better than a large offset")
-    status: str | None = Field(default=None, description="a job status, in any case")
-    job_type: Text | None = None
-    user_id: Text | None = None
-    created_from: GivenMoment | None = Field(default=None, description="inclusive")
-    created_to: GivenMoment | None = Field(default=None, description="exclusive")
+    status: str | None = Field(
+        default=None,
+        description="only jobs in this state: `pending`, `in_progress`, `completed`, `failed`, `cancelled`, `expired`",
+    )
+    job_type: Text | None = Field(default=None, description="only jobs of this type")
+    user_id: Text | None = Field(default=None, description="only jobs of this end user")
+    created_from: GivenMoment | None = Field(
+        default=None, description="only jobs created at or after this time (RFC 3339, with a time zone)"
+    )
+    created_to: GivenMoment | None = Field(
+        default=None, description="only jobs created before this time (RFC 3339, with a time zone)"
+    )
 
 
 class JobList(Answer):
     """Jobs, newest first. `next_cursor` leads to the next page; null on the last."""
 
-    team_id: str
-    jobs: Sequence[JobView]
-    limit: int
-    next_cursor: str | None
+    team_id: str = Field(description="id of the team")
+    jobs: Sequence[JobView] = Field(description="the jobs, newest first")
+    limit: int = Field(description="how many entries a page has at most")
+    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
 
 
 class UsageSummary(Answer):
     """What jobs of a month used."""
 
-    total_jobs: int
-    successful_jobs: int
-    failed_jobs: int
-    total_cost_usd: float
-    total_price_usd: float
-    total_tokens: int
-    avg_cost_per_job: float
+    total_jobs: int = Field(description="jobs created in the month")
+    successful_jobs: int = Field(description="jobs completed as `completed`")
+    failed_jobs: int = Field(description="jobs completed as `failed`")
+    total_cost_usd: float = Field(description="what the providers charge for all calls that are billed, in US dollars")
+    total_price_usd: float = Field(description="the total cost with the team's markup, in US dollars")
+    total_tokens: int = Field(description="tokens of all calls")
+    avg_cost_per_job: float = Field(description="`total_cost_usd` divided by `total_jobs`, in US dollars")
 
 
 class TypeUsage(Answer):
     """What jobs of one type used."""
 
-    jobs: int
-    successful_jobs: int
-    failed_jobs: int
-    cost_usd: float
-    price_usd: float
-    tokens: int
-    credits_charged: int
+    jobs: int = Field(description="jobs of this type that were created in the month")
+    successful_jobs: int = Field(description="jobs completed as `completed`")
+    failed_jobs: int = Field(description="jobs completed as `failed`")
+    cost_usd: float = Field(description="what the provider charges, in US dollars")
+    price_usd: float = Field(description="the cost with the team's markup, in US dollars")
+    tokens: int = Field(description="input and output tokens together")
+    credits_charged: int = Field(description="credits that jobs of this type were charged")
 
 
 class PartUsage(Answer):
     """What the calls of a day, or of a model group, used; a call counts on the day its job was created."""
 
-    calls: int
-    tokens: int
-    cost_usd: float
-    price_usd: float
+    calls: int = Field(description="calls made")
+    tokens: int = Field(description="input and output tokens together")
+    cost_usd: float = Field(description="what the provider charges, in US dollars")
+    price_usd: float = Field(description="the cost with the team's markup, in US dollars")
 
 
 class TeamUsage(Answer):
     """Usage of a month."""
 
-    team_id: str
-    period: str
-    summary: UsageSummary
-    job_types: dict[str, TypeUsage]
-    model_groups: dict[str, PartUsage]
-    days: dict[str, PartUsage]
+    team_id: str = Field(description="id of the team")
+    period: str = Field(description="the month, in UTC (YYYY-MM)")
+    summary: UsageSummary = Field(description="usage of all job types together")
+    job_types: dict[str, TypeUsage] = Field(description="usage by job type")
+    model_groups: dict[str, PartUsage] = Field(description="usage by model group")
+    days: dict[str, PartUsage] = Field(description="usage by day (YYYY-MM-DD, UTC) that the call's job was created on")

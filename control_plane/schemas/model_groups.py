@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pydantic import Field
+
 from control_plane.schemas.base import Answer, Json, Moment
 
 
@@ -11,52 +13,58 @@ class ModelGroupAnswer(Answer):
     A team's own key sees the patterns that match it and its own grant, nothing of others.
     """
 
-    group_name: str
-    description: str
-    models: Sequence[str]
-    primary_model: str
-    fallback_models: Sequence[str]
-    defaults: Json
-    team_patterns: Sequence[str]
-    granted_teams: Sequence[str]
+    group_name: str = Field(description="name of the model group")
+    description: str = Field(description="what the group is for")
+    models: Sequence[str] = Field(description="the models of the group, in the order in which they are tried")
+    primary_model: str = Field(description="the model that is tried first")
+    fallback_models: Sequence[str] = Field(
+        description="the models that are tried when those before them fail, in this order"
+    )
+    defaults: Json = Field(description="parameters of calls that do not set them")
+    team_patterns: Sequence[str] = Field(description="patterns of team ids that may use the group, from the YAML")
+    granted_teams: Sequence[str] = Field(description="ids of the teams that were granted the group through the API")
 
 
 class ReplicaAnswer(Answer):
     """A server process and the version of the YAML in force there; null where it has not said so."""
 
-    name: str | None
-    generation: str | None
-    started_at: Moment
+    name: str | None = Field(description="name of the process")
+    generation: str | None = Field(description="version of the YAML: a hash of its content")
+    started_at: Moment = Field(description="when the process started (RFC 3339, UTC)")
 
 
 class ConfigurationAnswer(Answer):
     """Which version of the YAML is in force. `problems`: why the file as it stands is not, where this was answered."""
 
-    generation: str
-    is_same_everywhere: bool
-    problems: Sequence[str]
-    replicas: Sequence[ReplicaAnswer]
+    generation: str = Field(description="version of the YAML: a hash of its content")
+    is_same_everywhere: bool = Field(description="whether every process has the same version in force")
+    problems: Sequence[str] = Field(description="mistakes of the file as it stands, by line; empty: it is in force")
+    replicas: Sequence[ReplicaAnswer] = Field(description="the running processes")
 
 
 class ModelGroupList(Answer):
     """Model groups in the order of the YAML. `configuration` is for the master key; null for a team's."""
 
-    model_groups: Sequence[ModelGroupAnswer]
-    configuration: ConfigurationAnswer | None
+    model_groups: Sequence[ModelGroupAnswer] = Field(description="the model groups, in the order of the YAML")
+    configuration: ConfigurationAnswer | None = Field(
+        description="which version of the YAML is in force; null for a team's key"
+    )
 
 
 class ReloadAnswer(Answer):
     """What a reload has changed, in sentences; both versions are the same when the file was in force already."""
 
-    generation: str
-    generation_before: str
-    changes: Sequence[str]
+    generation: str = Field(description="version of the YAML: a hash of its content")
+    generation_before: str = Field(description="the version that was in force before")
+    changes: Sequence[str] = Field(description="what changed, in sentences")
 
 
 class ResolvedGroup(Answer):
     """What a call of the team to this group runs on. Without access no model is named."""
 
-    group_name: str
-    primary_model: str | None
-    fallback_models: Sequence[str]
-    team_has_access: bool
+    group_name: str = Field(description="name of the model group")
+    primary_model: str | None = Field(description="the model that is tried first; null: the team has no access")
+    fallback_models: Sequence[str] = Field(
+        description="the models that are tried when those before them fail, in this order"
+    )
+    team_has_access: bool = Field(description="whether the team may use the group")

@@ -28,15 +28,19 @@ UNSUPPORTED = {
 class StreamOptions(Body):
     """Whether a last chunk says what was used."""
 
-    include_usage: bool | None = None
+    include_usage: bool | None = Field(default=None, description="true: the last chunk before `[DONE]` has the usage")
 
 
 class ReasoningOptions(Body):
     """How much the model reasons, as OpenRouter has it."""
 
-    effort: Label | None = None
-    max_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = None
-    enabled: bool | None = None
+    effort: Label | None = Field(
+        default=None, description="how much the model reasons, as the provider names it: `low`, `medium`, `high`, …"
+    )
+    max_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = Field(
+        default=None, description="the most tokens of reasoning"
+    )
+    enabled: bool | None = Field(default=None, description="false: no reasoning")
 
     def as_parameters(self) -> dict[str, Any]:
         """The same in the parameters that every provider's code knows."""
@@ -52,18 +56,32 @@ class ReasoningOptions(Body):
 class OpenAiParameters(ChatParameters):
     """The parameters of OpenAI's API that the Job API does not name."""
 
-    max_completion_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = None
-    n: Annotated[int, Field(strict=True, ge=1, le=MAX_ANSWERS)] | None = None
-    parallel_tool_calls: bool | None = None
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=20)] | None = None
-    logit_bias: GivenJson | None = None
-    reasoning_effort: Label | None = None
-    verbosity: Label | None = None
+    max_completion_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = Field(
+        default=None, description="the same as `max_tokens`, by its newer name"
+    )
+    n: Annotated[int, Field(strict=True, ge=1, le=MAX_ANSWERS)] | None = Field(
+        default=None, description="how many answers to give, 1 to 128"
+    )
+    parallel_tool_calls: bool | None = Field(
+        default=None, description="whether the model may call several tools at once"
+    )
+    logprobs: bool | None = Field(default=None, description="true: with the probability of each token")
+    top_logprobs: Annotated[int, Field(strict=True, ge=0, le=20)] | None = Field(
+        default=None, description="0 to 20: how many likely tokens to name at each place"
+    )
+    logit_bias: GivenJson | None = Field(
+        default=None, description="token ids with -100 to 100, added to their likelihood"
+    )
+    reasoning_effort: Label | None = Field(
+        default=None, description="how much the model reasons, as the provider names it: `low`, `medium`, `high`, …"
+    )
+    verbosity: Label | None = Field(default=None, description="how long the answer is: `low`, `medium`, `high`")
     reasoning: ReasoningOptions | None = Field(default=None, description="`effort` is `reasoning_effort`")
-    modalities: Annotated[list[Literal["text", "audio", "image"]], Field(min_length=1, max_length=3)] | None = None
-    audio: GivenJson | None = None
-    prediction: GivenJson | None = None
+    modalities: Annotated[list[Literal["text", "audio", "image"]], Field(min_length=1, max_length=3)] | None = Field(
+        default=None, description="kinds of output: text, audio, image"
+    )
+    audio: GivenJson | None = Field(default=None, description="voice and format of a sound answer")
+    prediction: GivenJson | None = Field(default=None, description="text that most of the answer is expected to repeat")
     thinking: GivenJson | None = Field(default=None, description="as Anthropic's, for models that think")
     functions: Annotated[list[FunctionDefinition], Field(max_length=256, fail_fast=True)] | None = Field(
         default=None, description="deprecated: `tools`"
@@ -99,11 +117,16 @@ class OpenAiParameters(ChatParameters):
 class ChatCompletionBody(OpenAiParameters):
     """`POST /v1/chat/completions`. `metadata.job_id` names the job the call joins, as the header `X-Job-Id` does."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)] = Field(
+        description="the conversation, oldest message first"
+    )
     model: Label | None = Field(default=None, description="a model group, or a model the team may use")
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    metadata: Metadata | None = None
+    stream: bool | None = Field(default=None, description="true: the answer as server-sent events")
+    stream_options: StreamOptions | None = Field(default=None, description="options of a stream")
+    metadata: Metadata | None = Field(
+        default=None,
+        description="JSON object of the app's own, kept with the call; `job_id` names the job it joins; at most 10 KB",
+    )
     user: Label | None = Field(default=None, description="the end user the call's own job is for")
 
     @model_validator(mode="after")
@@ -132,31 +155,64 @@ class EmbeddingsBody(Body):
             list[Annotated[list[Annotated[int, Field(strict=True, ge=0)]], Field(min_length=1)]],
             Field(min_length=1, max_length=2048),
         ]
+    ) = Field(description="a text, up to 2,048 texts, or the same as numbers of tokens")
+    model: Label | None = Field(
+        default=None, description="model group, or a model that the team may use; without it the default"
     )
-    model: Label | None = None
-    dimensions: Annotated[int, Field(strict=True, ge=1, le=100_000)] | None = None
-    encoding_format: Literal["float", "base64"] | None = None
-    metadata: Metadata | None = None
-    user: Label | None = None
+    dimensions: Annotated[int, Field(strict=True, ge=1, le=100_000)] | None = Field(
+        default=None, description="how many numbers a vector has, for models that let it be chosen"
+    )
+    encoding_format: Literal["float", "base64"] | None = Field(
+        default=None, description="`float`: a list of numbers; `base64`: little-endian 32-bit floats"
+    )
+    metadata: Metadata | None = Field(
+        default=None,
+        description="JSON object of the app's own, kept with the call; `job_id` names the job it joins; at most 10 KB",
+    )
+    user: Label | None = Field(
+        default=None, description="the app's own id of its end user; kept with the call's own job"
+    )
 
 
 class ModerationsBody(Body):
     """`POST /v1/moderations`. `input`: a text, or texts."""
 
-    input: str | Annotated[list[str], Field(min_length=1, max_length=2048)]
-    model: Label | None = None
-    metadata: Metadata | None = None
-    user: Label | None = None
+    input: str | Annotated[list[str], Field(min_length=1, max_length=2048)] = Field(
+        description="a text, or up to 2,048 texts"
+    )
+    model: Label | None = Field(
+        default=None, description="model group, or a model that the team may use; without it the default"
+    )
+    metadata: Metadata | None = Field(
+        default=None,
+        description="JSON object of the app's own, kept with the call; `job_id` names the job it joins; at most 10 KB",
+    )
+    user: Label | None = Field(
+        default=None, description="the app's own id of its end user; kept with the call's own job"
+    )
 
 
 class RerankBody(Body):
     """`POST /v1/rerank`, as Cohere and others have it."""
 
-    query: Annotated[str, Field(min_length=1)]
-    documents: Annotated[list[str | GivenJson], Field(min_length=1, max_length=10_000, fail_fast=True)]
-    model: Label | None = None
-    top_n: Annotated[int, Field(strict=True, ge=1)] | None = None
-    return_documents: bool | None = None
-    max_chunks_per_doc: Annotated[int, Field(strict=True, ge=1)] | None = None
-    metadata: Metadata | None = None
-    user: Label | None = None
+    query: Annotated[str, Field(min_length=1)] = Field(description="what the documents are compared with")
+    documents: Annotated[list[str | GivenJson], Field(min_length=1, max_length=10_000, fail_fast=True)] = Field(
+        description="up to 10,000 texts, or objects with a `text`"
+    )
+    model: Label | None = Field(
+        default=None, description="model group, or a model that the team may use; without it the default"
+    )
+    top_n: Annotated[int, Field(strict=True, ge=1)] | None = Field(
+        default=None, description="how many of the best to return; default: all"
+    )
+    return_documents: bool | None = Field(default=None, description="true: with the documents' texts")
+    max_chunks_per_doc: Annotated[int, Field(strict=True, ge=1)] | None = Field(
+        default=None, description="how many pieces a long document is cut into at most"
+    )
+    metadata: Metadata | None = Field(
+        default=None,
+        description="JSON object of the app's own, kept with the call; `job_id` names the job it joins; at most 10 KB",
+    )
+    user: Label | None = Field(
+        default=None, description="the app's own id of its end user; kept with the call's own job"
+    )

@@ -40,15 +40,17 @@ def _served_item(given: object) -> object:
 class InputPart(Body):
     """A part of a message."""
 
-    type: Literal["input_text", "output_text", "text", "refusal", "input_image", "input_file", "input_audio"]
-    text: str | None = None
-    refusal: str | None = None
-    image_url: str | None = None
-    detail: str | None = None
-    file_data: str | None = None
-    file_url: str | None = None
-    filename: str | None = None
-    input_audio: GivenSound | None = None
+    type: Literal["input_text", "output_text", "text", "refusal", "input_image", "input_file", "input_audio"] = Field(
+        description="kind of the part"
+    )
+    text: str | None = Field(default=None, description="the text")
+    refusal: str | None = Field(default=None, description="what the model said when it refused")
+    image_url: str | None = Field(default=None, description="address of the image, or a data URL")
+    detail: str | None = Field(default=None, description="how closely to look at the image: `low`, `high` or `auto`")
+    file_data: str | None = Field(default=None, description="the file as a data URL")
+    file_url: str | None = Field(default=None, description="address of the file")
+    filename: str | None = Field(default=None, description="name of the file; at most 1,000 characters")
+    input_audio: GivenSound | None = Field(default=None, description="the sound")
 
     @model_validator(mode="after")
     def _has_its_content(self) -> "InputPart":
@@ -68,8 +70,8 @@ class InputPart(Body):
 class ReasoningText(Body):
     """A piece of a reasoning."""
 
-    type: str
-    text: str
+    type: str = Field(description="`summary_text` or `reasoning_text`")
+    text: str = Field(description="the text")
 
 
 class InputItem(Body):
@@ -86,16 +88,26 @@ class InputItem(Body):
             "image_generation_call",
         ],
         BeforeValidator(_served_item),
-    ] = "message"
-    role: Literal["user", "assistant", "system", "developer"] | None = None
-    content: str | list[InputPart] | None = None
-    call_id: str | None = None
-    name: str | None = None
-    arguments: Annotated[str | None, BeforeValidator(arguments_text)] = None
+    ] = Field(default="message", description="kind of the item; default `message`")
+    role: Literal["user", "assistant", "system", "developer"] | None = Field(
+        default=None, description="who a message is from"
+    )
+    content: str | list[InputPart] | None = Field(
+        default=None, description="content of a message: text, or a list of parts"
+    )
+    call_id: str | None = Field(
+        default=None, description="id of the tool call, or of the one that this is the result of"
+    )
+    name: str | None = Field(default=None, description="name of the function that was called")
+    arguments: Annotated[str | None, BeforeValidator(arguments_text)] = Field(
+        default=None, description="arguments of the call, as JSON text"
+    )
     input: str | None = Field(default=None, description="of a call of a custom tool: its free text")
-    output: str | list[InputPart] | None = None
+    output: str | list[InputPart] | None = Field(default=None, description="result of a tool: text, or a list of parts")
     result: str | None = Field(default=None, description="of a picture: its data in base64, as it was given")
-    summary: Annotated[list[ReasoningText], Field(max_length=MAX_PIECES)] | None = None
+    summary: Annotated[list[ReasoningText], Field(max_length=MAX_PIECES)] | None = Field(
+        default=None, description="the reasoning's texts"
+    )
     encrypted_content: str | None = Field(
         default=None, description="of a reasoning: its signatures, as they were given"
     )
@@ -134,41 +146,47 @@ class InputItem(Body):
 class FunctionTool(Body):
     """A function the model may call; other tools would run at the provider."""
 
-    type: FunctionType
-    name: Annotated[str, Field(min_length=1)]
-    description: str | None = None
-    parameters: GivenJson | None = None
-    strict: bool | None = None
+    type: FunctionType = Field(description="`function`")
+    name: Annotated[str, Field(min_length=1)] = Field(description="name of the function")
+    description: str | None = Field(default=None, description="what it is for; the model reads this")
+    parameters: GivenJson | None = Field(default=None, description="JSON Schema of the arguments")
+    strict: bool | None = Field(default=None, description="true: the provider must keep to the schema, where it can")
 
 
-class ChosenFunction(Body):
+class ResponsesFunctionChoice(Body):
     """The function the model must call."""
 
-    type: FunctionType
-    name: str
+    type: FunctionType = Field(description="`function`")
+    name: str = Field(description="name of the function")
 
 
 class TextFormat(Body):
     """The form of the answer."""
 
-    type: Literal["text", "json_object", "json_schema"]
-    name: str | None = None
-    description: str | None = None
-    schema_: Annotated[GivenJson | None, Field(alias="schema")] = None
-    strict: bool | None = None
+    type: Literal["text", "json_object", "json_schema"] = Field(
+        description="`text`; `json_object`: any JSON object; `json_schema`: JSON that fits the schema"
+    )
+    name: str | None = Field(default=None, description="name of the schema")
+    description: str | None = Field(default=None, description="what the answer is for; the model reads this")
+    schema_: Annotated[GivenJson | None, Field(alias="schema")] = Field(
+        default=None, description="JSON Schema of the answer"
+    )
+    strict: bool | None = Field(default=None, description="true: the provider must keep to the schema, where it can")
 
 
 class TextConfig(Body):
     """Form and length of the answer."""
 
-    format: TextFormat | None = None
-    verbosity: Label | None = None
+    format: TextFormat | None = Field(default=None, description="form of the answer")
+    verbosity: Label | None = Field(default=None, description="how long the answer is: `low`, `medium`, `high`")
 
 
 class Reasoning(Body):
     """How much the model thinks."""
 
-    effort: Label | None = None
+    effort: Label | None = Field(
+        default=None, description="how much the model reasons, as the provider names it: `low`, `medium`, `high`, …"
+    )
 
 
 class ResponsesBody(Body):
@@ -177,22 +195,41 @@ class ResponsesBody(Body):
     input: (
         Annotated[str, Field(min_length=1)]
         | Annotated[list[InputItem], Field(min_length=1, max_length=MAX_ITEMS, fail_fast=True)]
+    ) = Field(description="a text, or the items of the conversation, oldest first")
+    model: Label | None = Field(
+        default=None, description="model group, or a model that the team may use; without it the default"
     )
-    model: Label | None = None
-    instructions: str | None = None
-    max_output_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = None
-    temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = None
-    top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = None
-    tools: Annotated[list[FunctionTool], Field(max_length=256)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | ChosenFunction | None = None
-    parallel_tool_calls: bool | None = None
-    text: TextConfig | None = None
-    reasoning: Reasoning | None = None
-    stream: bool | None = None
+    instructions: str | None = Field(default=None, description="what the model is told before the conversation")
+    max_output_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = Field(
+        default=None, description="the most tokens the answer may have, reasoning included"
+    )
+    temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = Field(
+        default=None, description="0 to 2: how much chance plays a part; left out for models that refuse it"
+    )
+    top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
+        default=None, description="0 to 1: only the most likely tokens, up to this sum of probability, are considered"
+    )
+    tools: Annotated[list[FunctionTool], Field(max_length=256)] | None = Field(
+        default=None, description="functions the model may call, at most 256"
+    )
+    tool_choice: Literal["none", "auto", "required"] | ResponsesFunctionChoice | None = Field(
+        default=None, description="`none`, `auto`, `required`, or one function that the model must call"
+    )
+    parallel_tool_calls: bool | None = Field(
+        default=None, description="whether the model may call several tools at once"
+    )
+    text: TextConfig | None = Field(default=None, description="form and length of the answer")
+    reasoning: Reasoning | None = Field(default=None, description="how much the model reasons")
+    stream: bool | None = Field(default=None, description="true: the answer as server-sent events")
     service_tier: ServiceTier | None = Field(default=None, description="left out where the provider does not have it")
     store: bool | None = Field(default=None, description="answers are not stored, whatever this says")
-    metadata: Metadata | None = None
-    user: Label | None = None
+    metadata: Metadata | None = Field(
+        default=None,
+        description="JSON object of the app's own, kept with the call; `job_id` names the job it joins; at most 10 KB",
+    )
+    user: Label | None = Field(
+        default=None, description="the app's own id of its end user; kept with the call's own job"
+    )
 
     @model_validator(mode="after")
     def _can_be_honoured(self) -> "ResponsesBody":

@@ -22,15 +22,15 @@ from control_plane.schemas.chat import (
 from control_plane.schemas.history import SentBack
 
 
-class GivenFile(Body):
+class RespondFile(Body):
     """A file: `fileData` is its URL, `file_data` itself as a data URL. A URL in either is fetched."""
 
-    filename: str | None = None
-    fileData: str | None = None  # noqa: N815 - the document's name
-    file_data: str | None = None
+    filename: str | None = Field(default=None, description="name of the file; at most 1,000 characters")
+    fileData: str | None = Field(default=None, description="address of the file; it is fetched by the server")  # noqa: N815 - the document's name
+    file_data: str | None = Field(default=None, description="the file as a data URL, or its address")
 
     @model_validator(mode="after")
-    def _has_one(self) -> "GivenFile":
+    def _has_one(self) -> "RespondFile":
         if (self.fileData is None) == (self.file_data is None):
             raise ValueError("a file needs fileData (a URL) or file_data (a data URL), one of them")
         return self
@@ -39,42 +39,44 @@ class GivenFile(Body):
 class FilePart(Body):
     """A PDF or an image."""
 
-    type: Literal["file"]
-    file: GivenFile
+    type: Literal["file"] = Field(description="`file`")
+    file: RespondFile = Field(description="the file")
 
 
 class GivenImage(Body):
     """An image, or a PDF, by its URL or as a data URL."""
 
-    url: str
-    detail: str | None = None
+    url: str = Field(description="`https:` address, or a data URL (`data:image/png;base64,…`)")
+    detail: str | None = Field(default=None, description="how closely to look at the image: `low`, `high` or `auto`")
 
 
 class ImagePart(Body):
     """An image, or a PDF."""
 
-    type: Literal["image_url"]
-    image_url: str | GivenImage
+    type: Literal["image_url"] = Field(description="`image_url`")
+    image_url: str | GivenImage = Field(description="the image: an object with its `url`, or the URL alone")
 
 
 class AudioPart(Body):
     """A sound, for models that listen: `{data, format}`, as OpenAI has it."""
 
-    type: Literal["input_audio"]
-    input_audio: GivenSound
+    type: Literal["input_audio"] = Field(description="`input_audio`")
+    input_audio: GivenSound = Field(description="the sound")
 
 
 class PdfOptions(Body):
     """`pdf-text` takes the text out of PDFs, `mistral-ocr` reads scans, `native` hands PDFs to models that read them."""
 
-    engine: Literal["pdf-text", "mistral-ocr", "native"] | None = None
+    engine: Literal["pdf-text", "mistral-ocr", "native"] | None = Field(
+        default=None, description="how PDFs are read; left out: `native` where the model reads PDFs, else `pdf-text`"
+    )
 
 
 class Plugin(Body):
     """What is done with the request before the model gets it. Only `file-parser` is known."""
 
-    id: Annotated[str, Field(max_length=200)]
-    pdf: PdfOptions | None = None
+    id: Annotated[str, Field(max_length=200)] = Field(description="`file-parser`")
+    pdf: PdfOptions | None = Field(default=None, description="how PDFs are read")
 
 
 Part = Annotated[TextPart | ImagePart | FilePart | AudioPart, Field(discriminator="type")]
@@ -106,11 +108,15 @@ def _tool_as_object(tool: Any) -> Any:
 class GivenToolCall(Body):
     """A call of a tool by the assistant, as the answer had it (`name`, `arguments`) or as OpenAI writes it (`function`)."""
 
-    id: Annotated[str, Field(min_length=1)]
-    type: FunctionType = "function"
-    name: str | None = None
-    arguments: Annotated[GivenJson | str | None, BeforeValidator(_as_object)] = None
-    function: FunctionCall | None = None
+    id: Annotated[str, Field(min_length=1)] = Field(description="id of the tool call, as the answer had it")
+    type: FunctionType = Field(default="function", description="`function`")
+    name: str | None = Field(default=None, description="name of the tool")
+    arguments: Annotated[GivenJson | str | None, BeforeValidator(_as_object)] = Field(
+        default=None, description="arguments: a JSON object, or JSON text"
+    )
+    function: FunctionCall | None = Field(
+        default=None, description="name and arguments in OpenAI's form, instead of `name` and `arguments`"
+    )
     provider_specific_fields: GivenJson | None = Field(default=None, description="Gemini's thought signature")
     extra_content: GivenJson | None = Field(default=None, description="Gemini's thought signature")
 
@@ -124,19 +130,21 @@ class GivenToolCall(Body):
 class Said(Body):
     """What the developer or the user said."""
 
-    role: Literal["system", "developer", "user"]
-    content: str | Annotated[Parts, Field(min_length=1)]
-    name: str | None = None
+    role: Literal["system", "developer", "user"] = Field(description="`system` or `developer`: instructions; `user`")
+    content: str | Annotated[Parts, Field(min_length=1)] = Field(description="text, or a list of parts")
+    name: str | None = Field(default=None, description="name of the participant")
 
 
 class AssistantSaid(SentBack):
     """What the model said before: text, tool calls, or both, and its reasoning."""
 
-    role: Literal["assistant"]
-    content: str | Parts | None = None
-    tool_calls: Annotated[list[GivenToolCall], Field(max_length=1000, fail_fast=True)] | None = None
-    name: str | None = None
-    refusal: str | None = None
+    role: Literal["assistant"] = Field(description="`assistant`")
+    content: str | Parts | None = Field(default=None, description="text, or a list of parts; null beside tool calls")
+    tool_calls: Annotated[list[GivenToolCall], Field(max_length=1000, fail_fast=True)] | None = Field(
+        default=None, description="tool calls, as the answer had them"
+    )
+    name: str | None = Field(default=None, description="name of the participant")
+    refusal: str | None = Field(default=None, description="what the model said when it refused")
 
     @model_validator(mode="after")
     def _says_something(self) -> "AssistantSaid":
@@ -148,10 +156,12 @@ class AssistantSaid(SentBack):
 class ToolSaid(Body):
     """What a tool answered: text, parts, or any JSON, which the model gets as text, but for the pictures in it."""
 
-    role: Literal["tool"]
-    content: GivenValue = None
-    tool_call_id: Annotated[str, Field(min_length=1)]
-    name: str | None = None
+    role: Literal["tool"] = Field(description="`tool`")
+    content: GivenValue = Field(default=None, description="the tool's result: text, parts, or any JSON")
+    tool_call_id: Annotated[str, Field(min_length=1)] = Field(
+        description="id of the tool call that this is the result of"
+    )
+    name: str | None = Field(default=None, description="name of the tool")
 
 
 GivenMessage = Annotated[Said | AssistantSaid | ToolSaid, Field(discriminator="role")]
@@ -160,13 +170,19 @@ GivenMessage = Annotated[Said | AssistantSaid | ToolSaid, Field(discriminator="r
 class RespondBody(ChatParameters):
     """A conversation to go on with. `model` is a model group or a model the team may use; without it, the default."""
 
-    model: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
-    messages: Annotated[list[GivenMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)]
+    model: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(
+        default=None, description="model group, or a model that the team may use; without it the default"
+    )
+    messages: Annotated[list[GivenMessage], Field(min_length=1, max_length=MAX_MESSAGES, fail_fast=True)] = Field(
+        description="the conversation, oldest message first"
+    )
     tools: Annotated[
         Annotated[list[ToolDefinition], Field(max_length=256, fail_fast=True)] | None,
         BeforeValidator(_tools_as_objects),
-    ] = None
-    plugins: Annotated[list[Plugin], Field(max_length=100)] | None = None
+    ] = Field(default=None, description="functions the model may call, at most 256")
+    plugins: Annotated[list[Plugin], Field(max_length=100)] | None = Field(
+        default=None, description="what is done with the request's files before the model gets it"
+    )
     stream: bool = Field(default=False, description="server-sent events instead of one JSON answer")
 
 
@@ -177,22 +193,22 @@ def _is_absent(value: object) -> bool:
 class AnsweredPicture(Answer):
     """Where a picture is: a data URL, or an address."""
 
-    url: str
+    url: str = Field(description="a data URL, or an address")
 
 
 class AnsweredPart(Answer):
     """Text, or a picture."""
 
-    type: Literal["text", "image_url"]
-    text: str | None = Field(exclude_if=_is_absent)
-    image_url: AnsweredPicture | None = Field(exclude_if=_is_absent)
+    type: Literal["text", "image_url"] = Field(description="`text` or `image_url`")
+    text: str | None = Field(exclude_if=_is_absent, description="the text of a `text` part")
+    image_url: AnsweredPicture | None = Field(exclude_if=_is_absent, description="the picture of an `image_url` part")
 
 
 class AnsweredMessage(Answer):
     """What the model said: always a text, empty beside tool calls that came without one."""
 
-    role: Literal["assistant"]
-    content: Sequence[AnsweredPart]
+    role: Literal["assistant"] = Field(description="`assistant`")
+    content: Sequence[AnsweredPart] = Field(description="parts of the answer; there is always a text, possibly empty")
     reasoning_content: str | None = Field(exclude_if=_is_absent, description="the model's reasoning")
     thinking_blocks: Sequence[Json] | None = Field(
         exclude_if=_is_absent, description="signed reasoning (Claude); send it back unchanged"
@@ -206,17 +222,17 @@ class AnsweredMessage(Answer):
 class AnsweredToolCall(Answer):
     """A function to run. `arguments` is text only where the model wrote something that is no JSON object."""
 
-    id: str
-    name: str
-    arguments: Json | str
+    id: str = Field(description="id of the tool call; send the result back with it as `tool_call_id`")
+    name: str = Field(description="name of the function")
+    arguments: Json | str = Field(description="the arguments, as an object")
 
 
 class AnsweredUsage(Answer):
     """Tokens."""
 
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+    prompt_tokens: int = Field(description="tokens of the input")
+    completion_tokens: int = Field(description="tokens of the output")
+    total_tokens: int = Field(description="input and output tokens together")
     cached_tokens: int | None = Field(
         exclude_if=_is_absent, description="of the prompt, read from the provider's cache"
     )
@@ -229,19 +245,25 @@ class AnsweredUsage(Answer):
 class RespondAnswer(Answer):
     """The model's answer. `provider` and `model` served it; `warnings` say what of the request could not be done."""
 
-    provider: str
-    model: str
-    finish_reason: Literal["stop", "length", "content_filter", "tool_calls"]
+    provider: str = Field(description="provider that served the answer")
+    model: str = Field(description="model that served the answer")
+    finish_reason: Literal["stop", "length", "content_filter", "tool_calls"] = Field(
+        description="why the answer ended: `stop`, `length` (the token limit), `content_filter`, `tool_calls`"
+    )
     native_finish_reason: str | None = Field(
         exclude_if=_is_absent, description="the provider's own word, where it is another"
     )
-    usage: AnsweredUsage
-    message: AnsweredMessage
-    tool_calls: Sequence[AnsweredToolCall]
-    warnings: Sequence[str] = Field(exclude_if=lambda warnings: not warnings)
+    usage: AnsweredUsage = Field(description="tokens used")
+    message: AnsweredMessage = Field(description="the answer; it can be sent back as it is")
+    tool_calls: Sequence[AnsweredToolCall] = Field(
+        description="tools the model calls; run them and send the results back as `tool` messages"
+    )
+    warnings: Sequence[str] = Field(
+        exclude_if=lambda warnings: not warnings, description="what of the request could not be done"
+    )
 
 
-class ErrorFacts(Answer):
+class RespondErrorFacts(Answer):
     """What went wrong. `code` is finer than `type`; `provider_status` and `retry_after_ms` are null where unknown.
 
     `provider_code`, `provider_type` and `provider_param` are the provider's own, where it reported something.
@@ -258,17 +280,25 @@ class ErrorFacts(Answer):
         "timeout",
         "provider_error",
         "internal",
-    ]
-    message: str
-    provider_status: int | None
-    retry_after_ms: int | None
-    code: str
-    provider_code: str | None = Field(default=None, exclude_if=lambda given: given is None)
-    provider_type: str | None = Field(default=None, exclude_if=lambda given: given is None)
-    provider_param: str | None = Field(default=None, exclude_if=lambda given: given is None)
+    ] = Field(description="kind of the error")
+    message: str = Field(description="what is wrong and how to fix it, for people")
+    provider_status: int | None = Field(description="HTTP status of the provider's answer; null: unknown")
+    retry_after_ms: int | None = Field(description="milliseconds after which to try again; null: unknown")
+    code: str = Field(description="code of the error, finer than `type`")
+    provider_code: str | None = Field(
+        default=None, exclude_if=lambda given: given is None, description="the provider's code of the error"
+    )
+    provider_type: str | None = Field(
+        default=None, exclude_if=lambda given: given is None, description="the provider's type of the error"
+    )
+    provider_param: str | None = Field(
+        default=None,
+        exclude_if=lambda given: given is None,
+        description="the request's field that the provider names as wrong",
+    )
 
 
 class RespondError(Answer):
     """Every error of this API."""
 
-    error: ErrorFacts
+    error: RespondErrorFacts = Field(description="what went wrong")

@@ -2,55 +2,59 @@
 
 from collections.abc import Sequence
 
+from pydantic import Field
+
 from control_plane.schemas.base import Answer, Moment
 
 
 class FindingSum(Answer):
     """Calls of one finding; amounts in nano-USD."""
 
-    calls: int
-    recorded: int
-    reported: int
-    priced: int
-    unexplained: int
+    calls: int = Field(description="calls with this finding")
+    recorded: int = Field(description="what we recorded, in nano-USD")
+    reported: int = Field(description="what LiteLLM reported, in nano-USD")
+    priced: int = Field(description="what our price list gives, in nano-USD")
+    unexplained: int = Field(description="the part of the difference that has no explanation, in nano-USD")
 
 
 class ReconciliationView(Answer):
     """One comparison of our calls with what LiteLLM reported. `drift_nano_usd`: reported minus recorded."""
 
-    reconciliation_id: str
-    source: str
-    since: Moment
-    until: Moment
-    findings: dict[str, FindingSum]
-    drift_nano_usd: int
-    unexplained: int
-    created_at: Moment
+    reconciliation_id: str = Field(description="id of the comparison")
+    source: str = Field(
+        description="whose reports were compared: `embedded` (the server's own LiteLLM) or a proxy's name"
+    )
+    since: Moment = Field(description="begin of the time compared (RFC 3339, UTC), inclusive")
+    until: Moment = Field(description="end of the time compared (RFC 3339, UTC), exclusive")
+    findings: dict[str, FindingSum] = Field(description="sums by finding")
+    drift_nano_usd: int = Field(description="reported minus recorded, in nano-USD")
+    unexplained: int = Field(description="calls whose report does not fit their record, without an explanation")
+    created_at: Moment = Field(description="when the comparison was made (RFC 3339, UTC)")
 
 
 class ReconciliationList(Answer):
     """The comparisons, newest first. `next_cursor` leads to the next page; null on the last."""
 
-    reconciliations: Sequence[ReconciliationView]
-    next_cursor: str | None
+    reconciliations: Sequence[ReconciliationView] = Field(description="the comparisons, newest first")
+    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
 
 
 class LostCall(Answer):
     """A call whose server died; tokens and cost are what it counts as."""
 
-    call_id: str
-    job_id: str
-    team_id: str
-    model_group: str
-    purpose: str | None
-    is_stream: bool
-    tokens: int
-    cost_usd: float
-    created_at: Moment
+    call_id: str = Field(description="id of the call")
+    job_id: str = Field(description="id of the job")
+    team_id: str = Field(description="id of the team")
+    model_group: str = Field(description="model group that was called")
+    purpose: str | None = Field(description="what the call was for, in the app's words")
+    is_stream: bool = Field(description="whether the answer was streamed")
+    tokens: int = Field(description="tokens that the call counts as")
+    cost_usd: float = Field(description="cost that the call counts as, in US dollars")
+    created_at: Moment = Field(description="when the call began (RFC 3339, UTC)")
 
 
 class LostCallList(Answer):
     """Lost calls, newest first. `next_cursor` leads to the next page; null on the last."""
 
-    calls: Sequence[LostCall]
-    next_cursor: str | None
+    calls: Sequence[LostCall] = Field(description="the lost calls, newest first")
+    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")

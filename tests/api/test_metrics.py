@@ -4,9 +4,11 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from control_plane.spend.reconcile import ReconcileService
 from tests.calls.sse import streaming
-from tests.house import Team, config_for, new_team, serving, settings_for, write_config
+from tests.house import MASTER_KEY, Team, config_for, new_team, serving, settings_for, write_config
 from tests.provider import Provider
 
 
@@ -46,3 +48,21 @@ async def test_a_call_is_seen_while_it_runs_and_timed_when_it_has_ended(
         assert ended['first_chunk_seconds_sum{model_group="hold"}'] < ended['provider_seconds_sum{model_group="hold"}']
         assert 'first_chunk_seconds_count{model_group="ok"}' not in ended
         assert ended["flush_seconds_count"] >= 2
+
+
+async def test_metrics_with_a_key_are_for_prometheus_and_the_administrator(
+    provider: Provider, tmp_path: Path, sqlite_url: str
+) -> None:
+    file = write_config(tmp_path, config_for(provider))
+    settings = settings_for(sqlite_url, file, metrics_key=SecretStr("for-prometheus"))
+    async with serving(settings) as server, new_team(server) as team:
+        for key, status in (
+            ("for-prometheus", 200),
+            (MASTER_KEY, 200),
+            (team.key, 401),
+            ("for-prom", 401),
+            (None, 401),
+        ):
+            async with server.client(key) as client:
+                answer = await client.get("/metrics")
+                assert (answer.status_code, "cost" in answer.text) == (status, status == 200), key

@@ -116,6 +116,5 @@ async def test_what_a_tool_said_is_refused_when_it_is_too_deep_to_be_written(tea
     ignored = await team.http.post(
         "/api/v1/llm/respond", json={"model": "ok", "messages": messages[:1], "x": nested(depth)}
     )
-    assert (ignored.status_code, ignored.headers.get("x-ignored-fields")) == (
-        (200, "x") if depth < 100 else (422, None)
-    )
+    assert ignored.status_code == expected, ignored.text
+    assert ("x-ignored-fields" in ignored.headers) is (expected == 200)

@@ -91,7 +91,7 @@ async def site() -> AsyncIterator[Site]:
 @asynccontextmanager
 async def browsing(url: str) -> AsyncIterator[None]:
     """Chromium with that page open."""
-    program, environ = _chromium()
+    program, environ = chromium()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
             program,
@@ -109,7 +109,8 @@ async def browsing(url: str) -> AsyncIterator[None]:
             await process.wait()
 
 
-def _chromium() -> tuple[str, dict[str, str]]:
+def chromium() -> tuple[str, dict[str, str]]:
+    """The program of a browser, and its environment."""
     environ = dict(os.environ)
     if SHIPPED.exists():
         libraries = str(SHIPPED.parent / "al2023" / "lib")

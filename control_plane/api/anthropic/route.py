@@ -3,6 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from pydantic import Field
 
 from control_plane.api.answers import billed_headers, call_headers, json_bytes, json_response
 from control_plane.api.anthropic.answers import MessageEvents, message
@@ -27,18 +28,20 @@ class AnthropicFacts(Answer):
     there when the provider reported something.
     """
 
-    type: str
-    message: str
-    code: str
-    provider: ProviderFacts | None = None
+    type: str = Field(description="Anthropic's type of the error")
+    message: str = Field(description="what is wrong and how to fix it, for people")
+    code: str = Field(description="code of the error, for programs")
+    provider: ProviderFacts | None = Field(
+        default=None, description="what the model provider reported as wrong; only there when it reported something"
+    )
 
 
 class AnthropicErrorAnswer(Answer):
     """Every error of `/v1/messages`."""
 
-    type: str
-    error: AnthropicFacts
-    request_id: str
+    type: str = Field(description="`error`")
+    error: AnthropicFacts = Field(description="what went wrong")
+    request_id: str = Field(description="id of the request, as in `X-Request-Id`")
 
 
 ERRORS: dict[int | str, dict[str, Any]] = {

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from control_plane.api.responses import ProviderFacts
 from control_plane.schemas.base import Answer
 
@@ -11,17 +13,19 @@ class OpenAiFacts(Answer):
     there when the provider reported something.
     """
 
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-    provider: ProviderFacts | None = None
+    message: str = Field(description="what is wrong and how to fix it, for people")
+    type: str = Field(description="OpenAI's type of the error")
+    param: str | None = Field(description="the request's field that is wrong, as far as it is known")
+    code: str | None = Field(description="code of the error, for programs")
+    provider: ProviderFacts | None = Field(
+        default=None, description="what the model provider reported as wrong; only there when it reported something"
+    )
 
 
 class OpenAiErrorAnswer(Answer):
     """Every error of `/v1`, but of `/v1/messages`."""
 
-    error: OpenAiFacts
+    error: OpenAiFacts = Field(description="what went wrong")
 
 
 DESCRIPTIONS = (

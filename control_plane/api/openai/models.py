@@ -1,8 +1,8 @@
 """`GET /v1/models`: what a key may ask for, and nothing else."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 
 from control_plane.api.answers import json_response
 from control_plane.api.bodies import StrictRoute
@@ -34,7 +34,12 @@ async def list_models(who: Caller, house: House, request: Request) -> Response:
 
 
 @router.get("/{name:path}", summary="Get a model")
-async def get_model(name: str, who: Caller, house: House, request: Request) -> Response:
+async def get_model(
+    name: Annotated[str, Path(description="name of the model group or model")],
+    who: Caller,
+    house: House,
+    request: Request,
+) -> Response:
     """A model group or model the key may use; 404 for any other, whether or not it exists."""
     names = await house.groups.names(who)
     if name not in names:

@@ -146,7 +146,7 @@ def _part(part: wire.InputPart) -> Json:
 
 def _parameters(body: wire.ResponsesBody) -> Json:
     choice = body.tool_choice
-    if isinstance(choice, wire.ChosenFunction):
+    if isinstance(choice, wire.ResponsesFunctionChoice):
         choice_given: Any = {"type": "function", "function": {"name": choice.name}}
     else:
         choice_given = choice

@@ -1,0 +1,66 @@
+"""`/docs` (Swagger UI), `/redoc` and their scripts, from this package: nothing is loaded from another host."""
+
+from asyncio import to_thread
+
+from fastapi import APIRouter, Request, Response
+
+from control_plane.api.pages.files import ADDRESS, NAMES, PageFile, asset, page
+from control_plane.errors import NotFound
+
+router = APIRouter(include_in_schema=False)
+
+SOURCES = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self' 'unsafe-inline'",  # both libraries write <style> elements while they run
+    "img-src": "'self' data:",
+    "font-src": "'self'",
+    "connect-src": "'self'",
+    "worker-src": "blob:",  # Redoc's search
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+}
+PAGE_HEADERS = {
+    "Content-Security-Policy": "; ".join(f"{kind} {allowed}" for kind, allowed in SOURCES.items()),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Frame-Options": "DENY",
+}
+
+ASK_AGAIN = "no-cache"
+FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """Swagger UI: read about each route, and try it with a key."""
+    return _sent(request, await to_thread(page, "docs.html"), ASK_AGAIN, PAGE_HEADERS)
+
+
+@router.get("/redoc")
+async def redoc(request: Request) -> Response:
+    """Redoc: the same description, for reading."""
+    return _sent(request, await to_thread(page, "redoc.html"), ASK_AGAIN, PAGE_HEADERS)
+
+
+@router.get(ADDRESS + "/{version}/{name}")
+async def script_or_style(request: Request, version: str, name: str) -> Response:
+    """A file of the pages. One of another version is sent, too, since replicas may differ, and not cached."""
+    if name not in NAMES:
+        raise NotFound
+    found = await to_thread(asset, name)
+    return _sent(request, found, FOR_EVER if version == found.version else ASK_AGAIN)
+
+
+def _sent(request: Request, file: PageFile, cache_control: str, headers: dict[str, str] | None = None) -> Response:
+    """The file, compressed where the client takes that; 304 where it has it."""
+    is_compressed = "gzip" in request.headers.get("accept-encoding", "")
+    etag = f'"{file.version}{"-gzip" if is_compressed else ""}"'
+    sent = {"ETag": etag, "Cache-Control": cache_control, "Vary": "Accept-Encoding", **(headers or {})}
+    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    if etag in known:
+        return Response(status_code=304, headers=sent)
+    if is_compressed:
+        return Response(file.compressed, headers={**sent, "Content-Encoding": "gzip"}, media_type=file.media_type)
+    return Response(file.body, headers=sent, media_type=file.media_type)

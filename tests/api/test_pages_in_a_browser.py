@@ -1,0 +1,35 @@
+"""The documentation pages in a real browser, as a developer uses them who has just got a key."""
+
+import asyncio
+import json
+import shutil
+from typing import Any
+
+import pytest
+
+from tests.house import Server, Team
+from tests.respond.browser import chromium
+from tests.respond.house import NODE_MODULES
+from tests.sdks.programs import ran
+
+pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+
+
+async def see(server: Server, team: Team, pictures: str = "") -> dict[str, Any]:
+    """What a developer sees who opens the pages."""
+    program, environ = chromium()
+    script = NODE_MODULES.parent / "pages.mjs"
+    printed = await ran("node", str(script), program, server.url, team.key, team.id, pictures, **environ)
+    seen: dict[str, Any] = json.loads(printed)
+    return seen
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_developer_authorizes_and_tries_routes_on_the_page(server: Server, team: Team) -> None:
+    async with asyncio.timeout(100):
+        seen = await see(server, team)
+    assert seen["errors"] == []
+    assert seen["strangers"] == []
+    assert {"virtualKey", "xApiKey", "masterKey"} <= {scheme.split()[0] for scheme in seen["schemes"]}
+    assert seen["answers"] == {"create_job": "200", "get_job": "200", "list_team_jobs": "200"}
+    assert seen["title"].startswith("Control plane")
