@@ -50,7 +50,7 @@ def error_response(path: str, failure: Failure, headers: Mapping[str, str] | Non
 
 async def _house_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HouseError)
-    if error.status == HTTPStatus.NOT_FOUND:
+    if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN):
         allowed = _methods(request).of_literal(request.url.path)
         if allowed and request.method not in allowed:  # GET /api/jobs/create is no job of the name "create"
             return _method_not_allowed(request, allowed)

@@ -48,6 +48,8 @@ async def test_a_wrong_method_is_405_and_names_the_right_ones(team: Team, admin:
         (admin, "GET", "/api/organizations/create", "POST"),
         (team.http, "GET", "/v1/chat/completions", "POST"),
         (team.http, "DELETE", "/api/jobs/create", "POST"),
+        (team.http, "GET", "/api/teams/create", "POST"),
+        (team.http, "GET", "/api/organizations/create", "POST"),
         (team.http, "POST", "/health/live", "GET, HEAD"),
         (team.http, "POST", "/v1/models", "GET, HEAD"),
     ):
