@@ -450,9 +450,11 @@ def fault_of(error: BaseException) -> ProviderFault | None:
 
 
 def break_off(error: BaseException) -> None:
-    """Lets a provider's error that ended a stream after its first piece say so; other errors stay as they are."""
-    if isinstance(error, ProviderError):
-        error.message = f"{BROKEN_OFF} {type(error).when_broken_off or error.message}"
+    """Lets a provider's error that ended a stream after its first piece say so, where it would speak of all models of the
+    group; other errors stay as they are.
+    """
+    if isinstance(error, ProviderError) and (after := type(error).when_broken_off) is not None:
+        error.message = f"{BROKEN_OFF} {after}"
 
 
 class ProviderRefused(ProviderError):
