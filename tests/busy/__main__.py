@@ -1,6 +1,6 @@
-"""`python -m tests.busy [pytest's arguments]`: tests while four loops keep the machine busy, as a newcomer's laptop is.
+"""`python -m tests.busy [options] [paths]`: tests while four loops keep the machine busy, as a newcomer's laptop is.
 
-Without arguments: the tests that race for something, on both databases.
+Without paths: the tests that race for something, on both databases.
 """
 
 import os
@@ -20,7 +20,8 @@ RACES = [
 def main() -> int:
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(LOOPS)]
     try:
-        arguments = sys.argv[1:] or RACES
+        options = sys.argv[1:]
+        arguments = options if any(not each.startswith("-") for each in options) else [*options, *RACES]
         return subprocess.run(
             [sys.executable, "-m", "pytest", "--quiet", *arguments], check=False, env=os.environ
         ).returncode
