@@ -8,6 +8,7 @@
 # CONFIG  the YAML, litellm_config.yaml of this clone if not given   STATE_DIR  where secrets and settings are kept
 set -Eeuo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../yaml.sh"
 
 CONFIG="${CONFIG:-$root/${FLEET:+deploy/fleet/}litellm_config.yaml}"
 
@@ -87,27 +88,8 @@ compose run --rm --no-deps -T migrate
 
 step "The YAML"
 yaml="$STATE_DIR/config/litellm_config.yaml"
-place_yaml() {
-  install -m 0644 "$1" "$STATE_DIR/config/.next.yaml"
-  mv "$STATE_DIR/config/.next.yaml" "$yaml"
-}
-# The version before, where this deployment has put another in its place.
-put_back_yaml() {
-  [[ -n "${has_previous:-}" ]] || return 0
-  place_yaml "$yaml.previous"
-  say "The YAML is the one before again."
-}
-if cmp --silent "$CONFIG" "$yaml"; then
-  say "unchanged"
-else
-  if [[ -f "$yaml" ]]; then
-    install -m 0644 "$yaml" "$yaml.previous"
-    has_previous=1
-  fi
-  undo=put_back_yaml
-  place_yaml "$CONFIG"
-  say "put in place${has_previous:+; the one before is $yaml.previous}"
-fi
+yaml_mode=0644
+put_yaml_in_place
 
 if [[ -n "${FLEET:-}" ]]; then
   step "LiteLLM proxies"

@@ -10,6 +10,7 @@
 # INIT  systemd or supervisor: what keeps the replicas running, if not what this machine has
 set -Eeuo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/../yaml.sh"
 
 CONFIG="${CONFIG:-$root/litellm_config.yaml}"
 
@@ -90,27 +91,8 @@ with_settings "$next" migrate
 
 step "The YAML"
 yaml="$PREFIX/config/litellm_config.yaml"
-place_yaml() {
-  install -m 0600 "$1" "$PREFIX/config/.next.yaml"
-  mv "$PREFIX/config/.next.yaml" "$yaml"
-}
-# The version before, where this deployment has put another in its place.
-put_back_yaml() {
-  [[ -n "${has_previous:-}" ]] || return 0
-  place_yaml "$yaml.previous"
-  say "The YAML is the one before again."
-}
-if cmp --silent "$CONFIG" "$yaml"; then
-  say "unchanged"
-else
-  if [[ -f "$yaml" ]]; then
-    install -m 0600 "$yaml" "$yaml.previous"
-    has_previous=1
-  fi
-  undo=put_back_yaml
-  place_yaml "$CONFIG"
-  say "put in place${has_previous:+; the one before is $yaml.previous}"
-fi
+yaml_mode=0600
+put_yaml_in_place
 
 before="$(readlink -f "$PREFIX/current" || true)"
 printf '%s=%s\n' BIND "$BIND" PORT "$PORT" REPLICAS "$REPLICAS" >"$PREFIX/place"
