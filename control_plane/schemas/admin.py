@@ -8,7 +8,13 @@ from pydantic import AfterValidator, Field, model_validator
 from control_plane.names import NAME_RULE, is_name
 from control_plane.schemas.base import Answer, Body, GivenMoment, Json, Moment, Text, Usd
 from control_plane.schemas.credits import (
+    BUDGET_MODE,
+    CHARGE_RULE,
+    CREDITS_PER_DOLLAR,
+    JOB_TYPE_PRICES,
+    MARKUP,
     MAX_CREDITS,
+    TOKENS_PER_CREDIT,
     BudgetModeName,
     ChargeRuleName,
     CreditsAnswer,
@@ -89,20 +95,18 @@ class CreateTeam(Body):
     )
     budget_mode: BudgetModeName = Field(
         default="job_based",
-        description="`job_based`: one credit (or the job type's price) for a completed job; `consumption_usd`: by price; `consumption_tokens`: by tokens",
+        description=BUDGET_MODE,
     )
-    credits_per_dollar: Rate = Field(default=10, description="`consumption_usd`: credits for one US dollar of price")
-    tokens_per_credit: Rate = Field(default=10_000, description="`consumption_tokens`: tokens for one credit")
+    credits_per_dollar: Rate = Field(default=10, description=CREDITS_PER_DOLLAR)
+    tokens_per_credit: Rate = Field(default=10_000, description=TOKENS_PER_CREDIT)
     charge_rule: ChargeRuleName = Field(
         default="any_call_succeeded",
-        description="when a completed job is charged: if any of its calls succeeded, or only if all did",
+        description=CHARGE_RULE,
     )
-    markup_bps: Markup = Field(
-        default=0, description="added to the provider's cost, in hundredths of a percent: 2000 adds 20 %"
-    )
+    markup_bps: Markup = Field(default=0, description=MARKUP)
     job_type_prices: JobTypePrices = Field(
         default_factory=dict,
-        description="credits for a job, by job type, whatever its calls cost; other types: as `budget_mode` says",
+        description=JOB_TYPE_PRICES,
     )
     at_risk_limit_usd: Usd | None = Field(default=None, description="null: the default of the house")
     rpm: Limit | None = Field(default=None, description="requests a minute; default 60")
@@ -128,18 +132,12 @@ class ChangeTeam(Body):
     jobs_per_minute: Limit | None = Field(default=None, description="new jobs a minute; null: the default, 100")
     budget_mode: BudgetModeName | None = Field(
         default=None,
-        description="`job_based`: one credit (or the job type's price) for a completed job; `consumption_usd`: by price; `consumption_tokens`: by tokens",
+        description=BUDGET_MODE,
     )
-    credits_per_dollar: Rate | None = Field(
-        default=None, description="`consumption_usd`: credits for one US dollar of price"
-    )
-    tokens_per_credit: Rate | None = Field(default=None, description="`consumption_tokens`: tokens for one credit")
-    charge_rule: ChargeRuleName | None = Field(
-        default=None, description="when a completed job is charged: if any of its calls succeeded, or only if all did"
-    )
-    markup_bps: Markup | None = Field(
-        default=None, description="added to the provider's cost, in hundredths of a percent: 2000 adds 20 %"
-    )
+    credits_per_dollar: Rate | None = Field(default=None, description=CREDITS_PER_DOLLAR)
+    tokens_per_credit: Rate | None = Field(default=None, description=TOKENS_PER_CREDIT)
+    charge_rule: ChargeRuleName | None = Field(default=None, description=CHARGE_RULE)
+    markup_bps: Markup | None = Field(default=None, description=MARKUP)
     job_type_prices: JobTypePrices | None = Field(default=None, description="replaces all of them")
     at_risk_limit_usd: Usd | None = Field(
         default=None,
@@ -190,18 +188,12 @@ class TeamAnswer(CreditsAnswer):
     model_groups: Sequence[str] = Field(description="names of the model groups that the team may use now")
     access: Sequence[GroupAccess] = Field(description="why the team may use each model group")
     default_model_group: str | None = Field(description="model group for calls that name none; null: none is set")
-    budget_mode: BudgetModeName = Field(
-        description="`job_based`: one credit (or the job type's price) for a completed job; `consumption_usd`: by price; `consumption_tokens`: by tokens"
-    )
-    credits_per_dollar: int = Field(description="`consumption_usd`: credits for one US dollar of price")
-    tokens_per_credit: int = Field(description="`consumption_tokens`: tokens for one credit")
-    charge_rule: ChargeRuleName = Field(
-        description="when a completed job is charged: if any of its calls succeeded, or only if all did"
-    )
-    markup_bps: int = Field(description="added to the provider's cost, in hundredths of a percent: 2000 adds 20 %")
-    job_type_prices: dict[str, int] = Field(
-        description="credits for a job, by job type, whatever its calls cost; other types: as `budget_mode` says"
-    )
+    budget_mode: BudgetModeName = Field(description=BUDGET_MODE)
+    credits_per_dollar: int = Field(description=CREDITS_PER_DOLLAR)
+    tokens_per_credit: int = Field(description=TOKENS_PER_CREDIT)
+    charge_rule: ChargeRuleName = Field(description=CHARGE_RULE)
+    markup_bps: int = Field(description=MARKUP)
+    job_type_prices: dict[str, int] = Field(description=JOB_TYPE_PRICES)
     at_risk_usd: float = Field(
         description="provider cost of open jobs and of those that lately ended without a charge, in US dollars"
     )

@@ -12,6 +12,17 @@ MAX_CREDITS = 10**15
 MAX_PRIORITY = 1000
 DEFAULT_PRIORITY = 100
 
+# What a billing plan consists of, described once for all bodies and answers that hold one.
+BUDGET_MODE = (
+    "`job_based`: one credit (or the job type's price) for a completed job; `consumption_usd`: by price; "
+    "`consumption_tokens`: by tokens"
+)
+CREDITS_PER_DOLLAR = "`consumption_usd`: credits for one US dollar of price"
+TOKENS_PER_CREDIT = "`consumption_tokens`: tokens for one credit"
+CHARGE_RULE = "when a completed job is charged: if any of its calls succeeded, or only if all did"
+MARKUP = "added to the provider's cost, in hundredths of a percent: 2000 adds 20 %"
+JOB_TYPE_PRICES = "credits for a job, by job type, whatever its calls cost; other types: as `budget_mode` says"
+
 BudgetModeName = Literal["job_based", "consumption_usd", "consumption_tokens"]
 PeriodName = Literal["daily", "weekly", "monthly"]
 ChargeRuleName = Literal["any_call_succeeded", "all_calls_succeeded"]
@@ -221,40 +232,24 @@ class BillingPlan(Answer):
     """What a team's next jobs will cost; jobs that exist keep the plan they were created with."""
 
     team_id: str = Field(description="id of the team")
-    budget_mode: BudgetModeName = Field(
-        description="`job_based`: one credit (or the job type's price) for a completed job; `consumption_usd`: by price; `consumption_tokens`: by tokens"
-    )
-    credits_per_dollar: int = Field(description="`consumption_usd`: credits for one US dollar of price")
-    tokens_per_credit: int = Field(description="`consumption_tokens`: tokens for one credit")
-    charge_rule: ChargeRuleName = Field(
-        description="when a completed job is charged: if any of its calls succeeded, or only if all did"
-    )
-    markup_bps: int = Field(description="added to the provider's cost, in hundredths of a percent: 2000 adds 20 %")
-    job_type_prices: dict[str, int] = Field(
-        description="credits for a job, by job type, whatever its calls cost; other types: as `budget_mode` says"
-    )
+    budget_mode: BudgetModeName = Field(description=BUDGET_MODE)
+    credits_per_dollar: int = Field(description=CREDITS_PER_DOLLAR)
+    tokens_per_credit: int = Field(description=TOKENS_PER_CREDIT)
+    charge_rule: ChargeRuleName = Field(description=CHARGE_RULE)
+    markup_bps: int = Field(description=MARKUP)
+    job_type_prices: dict[str, int] = Field(description=JOB_TYPE_PRICES)
 
 
 class ChangeBudgetMode(Body):
     """Sets how jobs are charged, and the rates with it where given."""
 
-    budget_mode: BudgetModeName = Field(
-        description="`job_based`: one credit (or the job type's price) for a completed job; `consumption_usd`: by price; `consumption_tokens`: by tokens"
-    )
-    credits_per_dollar: Rate | None = Field(
-        default=None, description="`consumption_usd`: credits for one US dollar of price; left out: as it is"
-    )
-    tokens_per_credit: Rate | None = Field(
-        default=None, description="`consumption_tokens`: tokens for one credit; left out: as it is"
-    )
+    budget_mode: BudgetModeName = Field(description=BUDGET_MODE)
+    credits_per_dollar: Rate | None = Field(default=None, description=f"{CREDITS_PER_DOLLAR}; left out: as it is")
+    tokens_per_credit: Rate | None = Field(default=None, description=f"{TOKENS_PER_CREDIT}; left out: as it is")
 
 
 class ChangeConversionRates(Body):
     """Sets the rates that are given."""
 
-    credits_per_dollar: Rate | None = Field(
-        default=None, description="`consumption_usd`: credits for one US dollar of price; left out: as it is"
-    )
-    tokens_per_credit: Rate | None = Field(
-        default=None, description="`consumption_tokens`: tokens for one credit; left out: as it is"
-    )
+    credits_per_dollar: Rate | None = Field(default=None, description=f"{CREDITS_PER_DOLLAR}; left out: as it is")
+    tokens_per_credit: Rate | None = Field(default=None, description=f"{TOKENS_PER_CREDIT}; left out: as it is")
