@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 
 from control_plane import failpoints
+from control_plane.cli.allocator import give_back_large_buffers
 from control_plane.cli.draining import DrainingServer
 from control_plane.cli.progress import counting
 from control_plane.cli.protocol import protocol_of
@@ -105,6 +106,7 @@ def serve(settings: Settings, fd: int | None = None) -> None:
     `fd`: a listening socket that was inherited, to take customers from, too.
     Raises: InvalidConfig, DatabaseUnavailable, CannotListen when it cannot start.
     """
+    give_back_large_buffers()
     configure_logging(settings.log_level, settings.log_format)
     failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     show_new_master_key(settings)

@@ -1,0 +1,26 @@
+"""How glibc keeps memory, set for a server that handles bodies of many megabytes.
+
+As it comes, it takes such buffers from the heap once some were freed, and leaves holes between the small ones, in up to
+eight heaps for each core: after pictures of 4 MB and streams that nobody reads a server stayed 170 MB larger.
+"""
+
+import ctypes
+
+M_MMAP_THRESHOLD = -3
+M_ARENA_MAX = -8
+"""From malloc.h."""
+
+LARGE_BYTES = 524_288
+"""From this size a buffer is mapped by itself and given back when it is freed."""
+
+ARENAS = 2
+
+
+def give_back_large_buffers() -> None:
+    """Before threads are started. Does nothing where the C library is another."""
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+    mallopt(M_ARENA_MAX, ARENAS)
