@@ -31,6 +31,7 @@ from control_plane.errors import (
     error_code_of,
     fault_of,
 )
+from control_plane.gateway.json_schemas import SchemasTooLarge, check_size, schemas_of
 from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream
 from control_plane.ids import CallId, JobId, Subject, new_id
@@ -41,7 +42,6 @@ from control_plane.limits.rules import likely_tokens
 from control_plane.limits.service import LimitService, Permit
 from control_plane.model_groups.catalog import CachePolicy, Target
 from control_plane.model_groups.service import ModelGroupService
-from control_plane.schemas.json_schemas import TooManyNodes, check_size, schemas_of
 from control_plane.spend.writer import SpendWriter
 from control_plane.tenants.principal import Principal
 from control_plane.traces import Traces
@@ -411,7 +411,7 @@ def _check_schemas(request: CallRequest) -> None:
         return
     try:
         check_size(schemas_of(request.parameters))
-    except TooManyNodes as error:
+    except SchemasTooLarge as error:
         raise SchemaTooLarge(str(error)) from None
 
 

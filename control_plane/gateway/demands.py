@@ -10,6 +10,7 @@ from typing import Any
 
 from control_plane.chat import CallRequest, ChatRequest, Demand, PlainRequest, Rate
 from control_plane.gateway.file_tokens import TOKENS_PER_FILE, file_tokens, is_file, without_data
+from control_plane.gateway.json_schemas import referred_parts, schemas_of
 from control_plane.gateway.rates import at_tier, dearest
 from control_plane.gateway.text_size import LIKELY_BYTES_PER_TOKEN, size_of
 
@@ -45,6 +46,8 @@ def _chat_demand(request: ChatRequest, rate: Rate) -> Demand:
     parameters, messages = request.parameters, request.messages
     files = [part for message in messages for part in _parts(message) if is_file(part)]
     size = size_of([*_texts(messages), *_containers(parameters)])
+    for part, times in referred_parts(schemas_of(parameters)):  # sent in the place of each reference by some providers
+        size += size_of(part) * times
     in_files = sum(map(file_tokens, files))
     # An answer that was spoken before is named by its id, and its sound is read again.
     spoken = sum(rate.max_output_tokens for message in messages if message.get("audio"))

@@ -26,6 +26,12 @@ class Size:
     bytes: int
     dense: int
 
+    def __add__(self, other: "Size") -> "Size":
+        return Size(self.bytes + other.bytes, self.dense + other.dense)
+
+    def __mul__(self, times: int) -> "Size":
+        return Size(self.bytes * times, self.dense * times)
+
     @property
     def worst_tokens(self) -> int:
         """The most tokens it can be."""

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from control_plane.api.body_budget import BodyBudget, HeldBody
 from control_plane.api.body_scan import BodyScan
 from control_plane.errors import BodiesTooLarge, TeamBodiesTooLarge
-from control_plane.schemas.json_schemas import TooManyNodes, check_size
+from control_plane.gateway.json_schemas import SchemasTooLarge, check_size
 from tests.house import Server, Team, call_body, config_for, new_team, serving, settings_for, write_config
 from tests.provider import Provider
 
@@ -100,8 +100,10 @@ def test_a_schema_counts_as_large_as_it_is_expanded_also_in_circles() -> None:
     mesh = {"anyOf": everybody, "definitions": {f"d{each}": {"anyOf": everybody} for each in range(9)}}
     inner = {"type": "object", "properties": {"a": {**doubling(18)}}}
     many = [{"type": "object", "properties": {f"p{each}": {"type": "string"} for each in range(200)}}] * 60
-    for schemas in ([doubling(18)], [mesh], [inner], many):
-        with pytest.raises(TooManyNodes):
+    repeated = {"anyOf": [{"$ref": "#/$defs/a"}] * 2_800, "$defs": {"a": {"description": "x " * 30_000}}}
+    numbers = {"anyOf": [{"$ref": "#/$defs/a"}] * 2_800, "$defs": {"a": {"enum": [10**4_000] * 8}}}
+    for schemas in ([doubling(18)], [mesh], [inner], many, [repeated], [numbers]):
+        with pytest.raises(SchemasTooLarge):
             check_size(schemas)
 
 

@@ -104,6 +104,15 @@ def test_tools_are_counted_in_bytes_not_in_characters() -> None:
     assert asking(tools=tools) >= 3000 + TOKENS_FOR_TOOLS
 
 
+def test_what_references_of_a_schema_stand_for_is_counted_as_often_as_it_is_sent() -> None:
+    """A schema of 32 KB was sent as 3 MB, and the team of 10 credits had -64."""
+    text = {"type": "string", "description": LONG}
+    for definitions in ({"a": text}, {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [{"items": text}]}}):
+        schema = {"anyOf": [{"$ref": "#/$defs/a"}] * 100, "$defs": definitions}
+        tools = [{"type": "function", "function": {"name": "find", "parameters": schema}}]
+        assert asking(tools=tools) >= 100 * 1000
+
+
 def test_what_a_prediction_gets_wrong_is_charged_as_an_answer() -> None:
     plain = demand(ChatRequest([], {"max_tokens": 10}), RATE)
     predicted = demand(ChatRequest([], {"max_tokens": 10, "prediction": {"type": "content", "content": LONG}}), RATE)
