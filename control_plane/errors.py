@@ -53,12 +53,23 @@ class HouseError(Exception):
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
     level: ClassVar[int] = logging.ERROR
+    is_about_request: ClassVar[bool] = False
+    """Whether a message says nothing of the team or the operator, so that everybody who opens a web page may read it."""
 
     def __init__(self, message: str | None = None, *, retry_after_s: float | None = None, **facts: Any) -> None:
-        self.message = message or (type(self).__doc__ or "").partition("\n")[0]
+        self.message = message or self._first_sentence()
         self.facts: Mapping[str, Any] = facts
         self.retry_after_s = retry_after_s
         super().__init__(self.message)
+
+    @property
+    def message_for_pages(self) -> str:
+        """What a web page is told: neither numbers of the team nor names."""
+        return self.message if self.is_about_request else self._first_sentence()
+
+    @classmethod
+    def _first_sentence(cls) -> str:
+        return (cls.__doc__ or "").partition("\n")[0]
 
 
 def error_code_of(error: BaseException) -> str:
@@ -84,6 +95,7 @@ class InvalidKey(Refused):
     """The API key is missing, unknown, expired or revoked. Send it as `Authorization: Bearer sk-…` or `x-api-key`."""
 
     code = "invalid_key"
+    is_about_request = True
     status = 401
 
 
@@ -122,18 +134,21 @@ class PublishableKey(Forbidden):
     """This key is for web pages and works for POST /api/v1/llm/respond only; use a secret key (sk-…) here."""
 
     code = "publishable_key"
+    is_about_request = True
 
 
 class JobTokenRefused(Forbidden):
     """This token is for calls of one job only, by the pages it was made for; use a secret key (sk-…) here."""
 
     code = "job_token"
+    is_about_request = True
 
 
 class OriginRefused(Forbidden):
     """This key may not be used by pages of this origin; an administrator can register it."""
 
     code = "origin_not_registered"
+    is_about_request = True
 
 
 class InsufficientCredits(Forbidden):
@@ -254,6 +269,7 @@ class JobClosed(Conflict):
     """The job is closed; it takes no more calls."""
 
     code = "job_closed"
+    is_about_request = True
 
     def __init__(self, *, status: str) -> None:
         super().__init__(f"The job is {status}; create a new one.", job_status=status)
@@ -303,6 +319,7 @@ class RequestTimeout(Refused):
     """The request did not arrive in time. Send it again, without pauses."""
 
     code = "request_timeout"
+    is_about_request = True
     status = 408
 
 
@@ -310,6 +327,7 @@ class TooLarge(Refused):
     """The request is too large."""
 
     code = "too_large"
+    is_about_request = True
     status = 413
 
 
@@ -324,12 +342,14 @@ class FileRefused(Unprocessable):
     """A file of the request cannot be used."""
 
     code = "file_refused"
+    is_about_request = True
 
 
 class SchemaTooLarge(Unprocessable):
     """The JSON schemas of the request are too large."""
 
     code = "schema_too_large"
+    is_about_request = True
 
 
 class IdempotencyKeyReused(Unprocessable):
@@ -468,6 +488,7 @@ class ContextLengthExceeded(ProviderError):
     """The messages are longer than the model's context window."""
 
     code = "context_length_exceeded"
+    is_about_request = True
     status = 400
 
 
@@ -497,6 +518,11 @@ class ProviderMisconfigured(LlmCallFailed):
 
     level = logging.ERROR
     when_broken_off = None
+
+    @property
+    def message_for_pages(self) -> str:
+        """The operator's troubles are not for everybody."""
+        return LlmCallFailed._first_sentence()  # noqa: SLF001 - of the class above
 
 
 class ProviderUnavailable(ProviderError):

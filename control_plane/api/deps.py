@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from control_plane.api.page_headers import asked_by_page
 from control_plane.errors import InvalidKey, JobTokenRefused, PublishableKey
 from control_plane.house import House as HouseType
 from control_plane.jobs.tokens import is_job_token
@@ -56,7 +57,9 @@ async def holder_of_key(request: Request) -> Principal:
         raise InvalidKey
     house = house_of(request)
     secret = secret.strip()
-    return await (house.job_tokens if is_job_token(secret) else house.keys).principal(secret)
+    found = await (house.job_tokens if is_job_token(secret) else house.keys).principal(secret)
+    asked_by_page.set(found.is_publishable)
+    return found
 
 
 Caller = Annotated[Principal, Depends(principal)]

@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Any
 
 from control_plane.api.answers import limit_headers
+from control_plane.api.page_headers import asked_by_page
 from control_plane.completion.faults import as_shown
 from control_plane.errors import (
     AlreadyExists,
@@ -51,10 +52,12 @@ class Failure:
 
     @classmethod
     def of(cls, error: HouseError) -> "Failure":
-        """One of our errors. Who hears 429 or 503 also hears when to come back."""
+        """One of our errors. With 429 and 503 goes when to come back; to a web page, nothing of the team and the operator."""
         retry_after_s = error.retry_after_s
         if retry_after_s is None and error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
             retry_after_s = DEFAULT_RETRY_AFTER_S
+        if asked_by_page.get():
+            return cls(error.status, error.code, error.message_for_pages, retry_after_s=retry_after_s)
         provider = as_shown(fault_of(error))
         return cls(
             error.status,

@@ -105,12 +105,16 @@ async def complete(job_id: JobPath, body: wire.CompleteJob, who: Caller, house: 
     """Closes the job and bills it once; repeating it gives the same answer and charges nothing.
 
     `completed` costs credits if a call succeeded; `failed` and `cancelled` cost none. Waits up to 5 s for running calls.
-    With a token of the job: `completed` only, and the answer is `job_id`, `status` and `completed_at`.
+    With a token of the job: `completed` only, without metadata, and the answer is `job_id`, `status` and `completed_at`.
     """
     status = JobStatus(body.status)
     if who.grant is not None and status is not JobStatus.COMPLETED:
         raise JobTokenRefused(
             "A token completes its job with the status 'completed'; others are for the team's server."
+        )
+    if who.grant is not None and (body.metadata or body.error_message is not None):
+        raise JobTokenRefused(
+            "A token completes its job as it is; metadata and error messages are for the team's server."
         )
     closing = Closing(status, metadata=body.metadata, error_message=body.error_message)
     completed = views.completed(await house.jobs.complete(who, job_id_of(job_id), closing))

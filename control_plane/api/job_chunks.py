@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 from control_plane.api.answers import call_headers
+from control_plane.api.failures import Failure
 from control_plane.api.openai.messages import Deltas, finish_of
 from control_plane.api.page_headers import shown
 from control_plane.api.sse import DONE, Frame, SseResponse, Stream, event
@@ -55,7 +56,7 @@ class JobChunks:
     def error(self, error: HouseError) -> bytes:
         """The failure as an event, then `[DONE]`."""
         kind = "timeout_error" if isinstance(error, ModelTimeout) else "api_error"
-        return event({"error": {"message": error.message, "type": kind, "code": error.code}}) + DONE
+        return event({"error": {"message": Failure.of(error).message, "type": kind, "code": error.code}}) + DONE
 
 
 def streamed(stream: Stream, call: LiveCall, *, keep_alive_s: float, is_for_page: bool = False) -> SseResponse:

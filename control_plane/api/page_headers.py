@@ -5,10 +5,14 @@ code looks at it: a header cannot choose a price, join a job, un-bill an answer 
 """
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 
 from starlette.types import Scope
 
 from control_plane.schemas.base import ignored_fields
+
+asked_by_page: ContextVar[bool] = ContextVar("asked_by_page", default=False)
+"""Whether the request that is being answered has a key or token that stands in a web page."""
 
 READ = frozenset(
     {

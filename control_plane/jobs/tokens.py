@@ -29,6 +29,9 @@ MAX_TOKENS = 100
 """Of one job, that work at the same time."""
 KEPT = timedelta(days=1)
 """How long an expired token's row is kept."""
+MAX_KEPT = 1000
+"""Of one job, with those that have expired."""
+PURGED_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ class JobTokenService:
         self._jobs = jobs
         self._clock = clock
         self._tokens: TTLCache[str, tuple[JobToken, str] | None] = TTLCache(REMEMBERED, REMEMBERED_S)
+        self._origins: TTLCache[tuple[JobId, str], bool] = TTLCache(REMEMBERED, REMEMBERED_S)
 
     async def create(self, who: Principal, job_id: JobId, terms: TokenTerms) -> IssuedToken:
         """Makes a token for one of the team's open jobs. It does not outlive its job.
@@ -97,9 +101,14 @@ class JobTokenService:
             expires_at=_end(now + terms.ttl, job.expires_at, who.expires_at),
         )
         async with self._db.transaction() as tx:
-            if await store.count(tx, job_id, now) >= MAX_TOKENS:
+            working, kept = await store.count(tx, job_id, now)
+            if working >= MAX_TOKENS:
                 raise Conflict(f"The job has {MAX_TOKENS} tokens that work; wait until some have expired.")
+            if kept >= MAX_KEPT:
+                raise Conflict(f"The job has had {MAX_KEPT} tokens within a day; make them for longer.")
             await store.add(tx, token)
+        for origin in origins:
+            self._origins.pop((job_id, origin), None)
         return IssuedToken(made.secret, token)
 
     async def principal(self, secret: str) -> Principal:
@@ -118,15 +127,21 @@ class JobTokenService:
         return principal
 
     async def is_registered(self, job_id: JobId, origin: str) -> bool:
-        """Whether pages of this origin may use the job."""
-        async with self._db.reader() as reader:
-            tokens = await store.list_working(reader, job_id, self._clock())
-        return any(origin in token.origins for token in tokens)
+        """Whether pages of this origin may use the job; remembered, since whoever knows a job's id may ask."""
+        try:
+            return self._origins[job_id, origin]
+        except KeyError:
+            async with self._db.reader() as reader:
+                found = await store.is_registered(reader, job_id, origin, self._clock())
+            self._origins[job_id, origin] = found
+            return found
 
-    async def purge(self) -> int:
-        """Removes the rows of tokens that expired long ago."""
-        async with self._background.transaction() as tx:
-            return await store.purge(tx, self._clock() - KEPT)
+    async def purge(self) -> None:
+        """Removes the rows of tokens that expired long ago; a chore of the sweeper."""
+        while True:
+            async with self._background.transaction() as tx:
+                if await store.purge(tx, self._clock() - KEPT, limit=PURGED_AT_ONCE) < PURGED_AT_ONCE:
+                    return
 
 
 def _narrowed(key: Principal, token: JobToken, job_status: str) -> Principal:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from control_plane.names import NAME_RULE, is_name
-from control_plane.schemas.base import Answer, Body, GivenMoment, Json, Moment, Text, Usd
+from control_plane.schemas.base import Answer, Body, GivenMoment, GroupName, Json, Moment, Text, Usd
 from control_plane.schemas.credits import (
     BUDGET_MODE,
     CHARGE_RULE,
@@ -37,7 +37,7 @@ def _name(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name), Field(description=NAME_RULE)]
 Label = Annotated[Text, Field(min_length=1, max_length=200)]
-GroupNames = Annotated[Sequence[Text], Field(max_length=1000)]
+GroupNames = Annotated[Sequence[GroupName], Field(max_length=1000)]
 Limit = Annotated[int, Field(strict=True, gt=0, le=10**9, description="per minute")]
 Places = Annotated[int, Field(strict=True, gt=0, le=10**9, description="calls at once; null: as many as it likes")]
 
@@ -89,7 +89,7 @@ class CreateTeam(Body):
     )
     team_alias: Label | None = Field(default=None, description="name of the team for people; at most 200 characters")
     model_groups: GroupNames = Field(default=(), description="granted beside what the YAML's patterns allow")
-    default_model_group: Text | None = Field(default=None, description="model group for calls that name none")
+    default_model_group: GroupName | None = Field(default=None, description="model group for calls that name none")
     credits_allocated: Annotated[int, Field(strict=True, ge=0, le=MAX_CREDITS)] = Field(
         default=0, description="credits the team begins with, in whole credits"
     )
@@ -123,7 +123,7 @@ class ChangeTeam(Body):
     """
 
     team_alias: Label | None = Field(default=None, description="name of the team for people; null removes it")
-    default_model_group: Text | None = Field(
+    default_model_group: GroupName | None = Field(
         default=None, description="model group for calls that name none; null removes it"
     )
     rpm: Limit | None = Field(default=None, description="requests a minute; null: the default, 60")
@@ -253,7 +253,7 @@ class CreateKey(Body):
         default="secret", description="`secret` (`sk-…`) for servers, `publishable` (`pk-…`) for web pages"
     )
     origins: Origins = ()
-    default_model_group: Text | None = Field(default=None, description="what its calls use when they name none")
+    default_model_group: GroupName | None = Field(default=None, description="what its calls use when they name none")
     job_type: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(
         default=None,
         description="of a publishable key: what the jobs of its calls are called, and so what they cost; left out: `respond`",

@@ -42,6 +42,9 @@ def without_nul(text: str) -> str:
 Text = Annotated[str, AfterValidator(without_nul)]
 """Text the database can keep: Postgres has no U+0000."""
 
+GroupName = Annotated[Text, Field(min_length=1, max_length=200)]
+"""The name of a model group."""
+
 Moment = Annotated[
     AwareDatetime, PlainSerializer(lambda moment: moment.isoformat().replace("+00:00", "Z"), return_type=str)
 ]

@@ -5,10 +5,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from control_plane.schemas.base import Answer, Body, Moment, Text
+from control_plane.schemas.base import Answer, Body, GroupName, Moment
 from control_plane.schemas.origins import MAX_ORIGINS, origin_of
 
 DEFAULT_TTL_S, MAX_TTL_S = 900, 86_400
+MAX_GROUPS = 100
 
 
 class CreateJobToken(Body):
@@ -24,7 +25,7 @@ class CreateJobToken(Body):
             description="web origins whose pages may use it: `https://app.example.com`; left out, those of the key",
         ),
     ] = ()
-    model_groups: Annotated[Sequence[Text], Field(min_length=1, max_length=200)] | None = Field(
+    model_groups: Annotated[Sequence[GroupName], Field(min_length=1, max_length=MAX_GROUPS)] | None = Field(
         default=None, description="the only ones it may use, of those that the key may"
     )
     may_complete: bool = Field(default=False, description="whether the page may complete the job")

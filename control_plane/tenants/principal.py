@@ -86,6 +86,8 @@ class Principal:
         elif origin not in self.origins:
             raise OriginRefused(
                 f"The origin '{origin}' is not registered for this key; an administrator can register it."
+                if self.grant is None
+                else f"This token of a job is not for pages of '{origin}'; `origins` says so when one is made."
             )
 
     def is_valid(self, now: datetime) -> None:

@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
-from control_plane.errors import InvalidKey
+from control_plane.errors import Conflict, InvalidKey
 from control_plane.ids import JobId
+from control_plane.jobs import tokens as tokens_module
+from control_plane.jobs import tokens_store
 from control_plane.jobs.service import NewJob
 from control_plane.jobs.tokens import JobTokenService, TokenTerms
 from control_plane.storage.database import Database
@@ -162,6 +165,76 @@ async def test_a_token_ends_with_its_time_and_never_after_its_job(db: Database) 
     rooms.clock.move(timedelta(minutes=25))
     with pytest.raises(InvalidKey):
         await tokens.principal(long.secret)
-    assert not await tokens.is_registered(JobId(job.id), SITE)
+    other_server = JobTokenService(rooms.db, rooms.keys, rooms.jobs, clock=rooms.clock, background=rooms.db)
+    assert not await other_server.is_registered(JobId(job.id), SITE), "this one remembers it for a few seconds"
     rooms.clock.move(timedelta(days=2))
-    assert (await tokens.purge(), await tokens.purge()) == (2, 0)
+    await tokens.purge()
+    async with db.reader() as reader:
+        assert await tokens_store.count(reader, JobId(job.id), job.created_at) == (0, 0)
+
+
+async def test_a_page_that_is_refused_is_told_nothing_of_its_team(server: Server, team: Team) -> None:
+    await team.admin.put(f"/api/teams/{team.id}", json={"budget_mode": "consumption_usd", "credits_per_dollar": 10**9})
+    job_id = await team.create_job()
+    made = await make(team, job_id)
+    await team.admin.put(f"/api/teams/{team.id}", json={"default_model_group": None})
+    async with page(server, made["token"]) as browser:
+        for path in ("llm-call", "llm-call-stream"):
+            poor = await browser.post(f"/api/jobs/{job_id}/{path}", json=call_body(max_tokens=10_000))
+            assert refusal(poor) == (403, "insufficient_credits")
+            assert poor.json()["error"].keys() == {"code", "message"}
+            assert not any(letter.isdigit() for letter in poor.text), poor.text
+        unknown = await browser.post(f"/api/jobs/{job_id}/llm-call", json=call_body("nothing"))
+        assert refusal(unknown) == (404, "model_group_not_found")
+        assert unknown.json()["error"]["message"] == "Model group not found."
+    mine = await team.http.post(f"/api/jobs/{job_id}/llm-call", json=call_body(max_tokens=10_000))
+    assert mine.json()["error"]["credits_needed"] > 0, "the team itself is told"
+
+
+async def test_a_page_completes_its_job_as_it_is(server: Server, team: Team) -> None:
+    job_id = await team.create_job(metadata={"order": "42"})
+    made = await make(team, job_id, may_complete=True)
+    async with page(server, made["token"]) as browser:
+        for more in ({"metadata": {"order": "1"}}, {"error_message": "the page wrote this"}):
+            answer = await browser.post(f"/api/jobs/{job_id}/complete", json={"status": "completed", **more})
+            assert refusal(answer) == (403, "job_token")
+        assert (await browser.post(f"/api/jobs/{job_id}/complete", json={"status": "completed"})).status_code == 200
+    kept = (await team.http.get(f"/api/jobs/{job_id}")).json()
+    assert (kept["metadata"], kept["error_message"]) == ({"order": "42"}, None)
+
+
+async def test_tokens_of_a_job_are_small_and_not_too_many(server: Server, team: Team) -> None:
+    job_id = await team.create_job()
+    long = await team.http.post(f"/api/jobs/{job_id}/tokens", json={"origins": [SITE], "model_groups": ["x" * 201]})
+    assert refusal(long) == (422, "invalid_request")
+    late = {"at": datetime.now(UTC)}
+    tokens = JobTokenService(
+        server.house.db,
+        server.house.keys,
+        server.house.jobs,
+        clock=lambda: late["at"],
+        background=server.house.db,
+    )
+    who = await server.house.keys.principal(team.key)
+    terms = TokenTerms(timedelta(seconds=1), [SITE])
+    for _ in range(tokens_module.MAX_KEPT):
+        late["at"] += timedelta(seconds=2)
+        await tokens.create(who, JobId(UUID(job_id)), terms)
+    with pytest.raises(Conflict, match="within a day"):
+        await tokens.create(who, JobId(UUID(job_id)), terms)
+    late["at"] += timedelta(days=2)
+    await tokens.purge()
+    await tokens.create(who, JobId(UUID(job_id)), terms)
+
+
+async def test_a_preflight_is_remembered_and_a_new_token_holds_at_once(server: Server, team: Team) -> None:
+    job_id = await team.create_job()
+    path = f"/api/jobs/{job_id}/llm-call"
+    asked = {"Access-Control-Request-Method": "POST"}
+    async with server.client() as browser:
+        before = await browser.options(path, headers={"Origin": SITE, **asked})
+        assert before.status_code == 403
+        await make(team, job_id)
+        assert (await browser.options(path, headers={"Origin": SITE, **asked})).status_code == 204
+        both = f'{SITE}", "{STRANGER}'
+        assert (await browser.options(path, headers={"Origin": both, **asked})).status_code == 403
