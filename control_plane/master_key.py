@@ -5,9 +5,7 @@ import secrets
 from pathlib import Path
 
 from control_plane.errors import InvalidConfig
-from control_plane.settings import Settings
-
-MIN_MASTER_KEY_CHARS = 16
+from control_plane.settings import MIN_KEY_CHARS, Settings
 
 
 def find_master_key(settings: Settings) -> tuple[str, bool]:
@@ -17,8 +15,8 @@ def find_master_key(settings: Settings) -> tuple[str, bool]:
     """
     if settings.master_key is not None:
         key = settings.master_key.get_secret_value()
-        if len(key) < MIN_MASTER_KEY_CHARS:
-            raise InvalidConfig([f"CONTROL_PLANE_MASTER_KEY is shorter than {MIN_MASTER_KEY_CHARS} characters."])
+        if len(key) < MIN_KEY_CHARS:
+            raise InvalidConfig([f"CONTROL_PLANE_MASTER_KEY is shorter than {MIN_KEY_CHARS} characters."])
         return key, False
     if settings.env == "production":
         raise InvalidConfig(["CONTROL_PLANE_MASTER_KEY is not set; in production none is made up."])

@@ -44,6 +44,19 @@ def _address(example: str, *schemes: str) -> Any:
     return AfterValidator(check)
 
 
+MIN_KEY_CHARS = 16
+
+
+def _long_key(value: SecretStr | None) -> SecretStr | None:
+    """A key that is set to nothing is a mistake: what it should close would be open. Surrounding blanks do not count."""
+    if value is None:
+        return None
+    key = value.get_secret_value().strip()
+    if len(key) < MIN_KEY_CHARS:
+        raise ValueError(f"must have {MIN_KEY_CHARS} characters or more; leave it out for no key")
+    return SecretStr(key)
+
+
 class FilesSource(PydanticBaseSettingsSource):
     """Settings whose variable, with `_FILE` at its end, names a file: what container engines mount as secrets."""
 
@@ -90,9 +103,9 @@ class Settings(BaseSettings):
     var: Path = Field(default=Path("var"), description="Where the generated master key is kept.")
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=8003, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
-    metrics_key: SecretStr | None = Field(
+    metrics_key: Annotated[SecretStr | None, AfterValidator(_long_key)] = Field(
         default=None,
-        description="`/metrics` then needs it, or the master key, as `Authorization: Bearer …`; without it, it is open to all who reach the port.",
+        description="`/metrics` then needs it, or the master key, as `Authorization: Bearer …`; 16 characters or more; without it, it is open to all who reach the port.",
     )
     redis_url: Annotated[SecretStr | None, _address("redis://host:6379/0", "redis", "rediss", "unix")] = Field(
         default=None,

@@ -48,15 +48,21 @@ def refuse_pages(who: Principal) -> None:
         raise PublishableKey
 
 
-async def holder_of_key(request: Request) -> Principal:
-    """Who holds the key of a request, of whatever kind it is, or the token of a job. Raises: InvalidKey."""
+def secret_of(request: Request) -> str:
+    """The key of a request, as `Authorization: Bearer …` or `x-api-key`. Raises: InvalidKey without one."""
     scheme, _, secret = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
         secret = request.headers.get("x-api-key", "")
-    if not secret.strip():
-        raise InvalidKey
-    house = house_of(request)
     secret = secret.strip()
+    if not secret:
+        raise InvalidKey
+    return secret
+
+
+async def holder_of_key(request: Request) -> Principal:
+    """Who holds the key of a request, of whatever kind it is, or the token of a job. Raises: InvalidKey."""
+    secret = secret_of(request)
+    house = house_of(request)
     found = await (house.job_tokens if is_job_token(secret) else house.keys).principal(secret)
     asked_by_page.set(found.is_publishable)
     return found

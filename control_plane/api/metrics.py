@@ -4,7 +4,7 @@ import secrets
 
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.deps import House, holder_of_key
+from control_plane.api.deps import House, holder_of_key, secret_of
 from control_plane.errors import InvalidKey
 from control_plane.house import House as HouseType
 from control_plane.metrics import CONTENT_TYPE
@@ -32,8 +32,7 @@ async def _require_key(request: Request, house: HouseType) -> None:
     wanted = house.settings.metrics_key
     if wanted is None:
         return
-    given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
-    if secrets.compare_digest(given.encode(), wanted.get_secret_value().encode()):
+    if secrets.compare_digest(secret_of(request).encode(), wanted.get_secret_value().encode()):
         return
     if not (await holder_of_key(request)).is_admin:
         raise InvalidKey("Metrics are for the metrics key or the master key, as `Authorization: Bearer …`.")

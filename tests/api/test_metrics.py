@@ -4,8 +4,10 @@ import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from pydantic import SecretStr
+import pytest
+from pydantic import SecretStr, ValidationError
 
+from control_plane.settings import Settings
 from control_plane.spend.reconcile import ReconcileService
 from tests.calls.sse import streaming
 from tests.house import MASTER_KEY, Team, config_for, new_team, serving, settings_for, write_config
@@ -54,10 +56,10 @@ async def test_metrics_with_a_key_are_for_prometheus_and_the_administrator(
     provider: Provider, tmp_path: Path, sqlite_url: str
 ) -> None:
     file = write_config(tmp_path, config_for(provider))
-    settings = settings_for(sqlite_url, file, metrics_key=SecretStr("for-prometheus"))
+    settings = settings_for(sqlite_url, file, metrics_key=SecretStr("for-prometheus-alone"))
     async with serving(settings) as server, new_team(server) as team:
         for key, status in (
-            ("for-prometheus", 200),
+            ("for-prometheus-alone", 200),
             (MASTER_KEY, 200),
             (team.key, 401),
             ("for-prom", 401),
@@ -66,3 +68,10 @@ async def test_metrics_with_a_key_are_for_prometheus_and_the_administrator(
             async with server.client(key) as client:
                 answer = await client.get("/metrics")
                 assert (answer.status_code, "cost" in answer.text) == (status, status == 200), key
+
+
+@pytest.mark.parametrize("key", ["", "   ", "short", " 15-characters- "])
+def test_a_metrics_key_that_closes_nothing_is_refused(key: str) -> None:
+    """compose's `${METRICS_KEY:-}` is empty when it is forgotten: /metrics was open then."""
+    with pytest.raises(ValidationError, match="16 characters"):
+        Settings(metrics_key=SecretStr(key))
