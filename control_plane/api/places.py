@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Request
 from pydantic import AfterValidator
 
+from control_plane.api.deps import secret_of
 from control_plane.api.idempotency import HEADER as IDEMPOTENCY_KEY
 from control_plane.api.idempotency import NewSubject
 from control_plane.calls.placed import Place
@@ -102,7 +103,9 @@ async def _repetition(request: Request) -> tuple[str | None, bool]:
     tries = request.headers.get(TRIES, "")
     if not tries.isdecimal() or IDEMPOTENCY_KEY in request.headers:
         return None, False
-    asked = f"{request.url.path}\n{request.headers.get('x-job-type')}\n".encode()
+    headers = request.headers
+    by = (secret_of(request), request.url.path, headers.get("x-job-type"), headers.get("x-user-id"))
+    asked = f"{by}\n".encode()  # two users of one team may well ask the same
     return hashlib.sha256(asked + await request.body()).hexdigest(), int(tries[:9]) > 0
 
 

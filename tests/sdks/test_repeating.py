@@ -126,6 +126,21 @@ async def test_another_teams_request_is_nothing_to_do_with_mine(team: Team, othe
     assert (await team.credits())["credits_used"] == 1
 
 
+async def test_another_user_of_the_team_does_not_unbill_my_answer(server: Server, team: Team) -> None:
+    """Their first try was lost before it arrived, and they ask what I asked: my answer was heard, and stays charged."""
+    second = await team.admin.post(f"/api/teams/{team.id}/keys", json={"name": "second"})
+    body = {"model": "ok", "messages": HELLO}
+    first, again = ({"X-Stainless-Retry-Count": count, "X-User-Id": "alice"} for count in "01")
+    assert (await team.http.post("/v1/chat/completions", json=body, headers=first)).status_code == 200
+    async with server.client(second.json()["virtual_key"]) as other_key:
+        await other_key.post("/v1/chat/completions", json=body, headers=again)
+    await team.http.post("/v1/chat/completions", json=body, headers=again | {"X-User-Id": "bob"})
+    books = await Books.of_closed_jobs(team)
+    assert books.credits["credits_used"] == 3
+    await team.http.post("/v1/chat/completions", json=body, headers=again)
+    assert (await Books.of_closed_jobs(team)).credits["credits_used"] == 3, "alice's own repetition is one"
+
+
 async def test_an_answer_that_died_with_its_server_is_charged_once(
     provider: Provider, sqlite_url: str, tmp_path: Path
 ) -> None:
