@@ -71,15 +71,12 @@ class StrictRequest(Request):
         Raises: TooLarge, RequestTimeout, TeamBodiesTooLarge, BodiesTooLarge, RequestValidationError for one too deep.
         """
         held, team = held_body.get(), who.team_id or "admin"
-        announced = self.headers.get("content-length", "")
-        if held is not None and announced.isdecimal():
-            held.grow(team, min(int(announced), settings.max_body_bytes))
         limits = BodyLimits(settings.max_json_chars, MORE_VALUES.get(self.scope["path"], MOST_VALUES), MOST_LEVELS)
         scan, pieces, size = BodyScan(), [], 0
         async for piece in _in_time(self.stream(), settings.body_timeout_s):
             size += len(piece)
             if held is not None:
-                held.grow(team, size)
+                held.grow(team, size)  # as it comes: who announces much and sends nothing takes no room
             for begin in range(0, len(piece), SLICE):
                 if begin:
                     await asyncio.sleep(0)

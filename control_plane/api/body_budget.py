@@ -44,7 +44,7 @@ class HeldBody:
         self._size = 0
 
     def grow(self, team: str, size: int) -> None:
-        """The body is, or will be, of so many bytes. Raises: as `BodyBudget.take`."""
+        """So many bytes of the body have come. Raises: as `BodyBudget.take`."""
         more = size - SMALL - self._size
         if more > 0:
             self._budget.take(team, more)

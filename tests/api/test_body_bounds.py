@@ -1,5 +1,6 @@
 """What a request costs before it is admitted is bounded by its size: bodies, schemas, counting, answers that are kept."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -209,10 +210,26 @@ async def narrow(database_url: str, provider: Provider, tmp_path: Path) -> Async
 
 
 @ON_SQLITE
-async def test_a_team_whose_bodies_are_too_many_is_told_before_they_are_read(narrow: Team) -> None:
+async def test_a_team_whose_bodies_are_too_many_is_told_while_they_come(narrow: Team) -> None:
     large = {**call_body(), "x": base64.b64encode(bytes(300_000)).decode()}
     job_id = await narrow.create_job()
     answer = await narrow.http.post(f"/api/jobs/{job_id}/llm-call", json=large)
     assert (answer.status_code, answer.json()["error"]["code"]) == (429, "too_many_bytes"), answer.text
     assert answer.headers["retry-after"] == "1"
     assert (await narrow.call(job_id)).status_code == 200, "nothing of it is held"
+
+
+@ON_SQLITE
+async def test_who_announces_a_large_body_and_sends_nothing_takes_no_room(narrow: Team) -> None:
+    url = narrow.http.base_url
+    job_id = await narrow.create_job()
+    head = f"POST /api/jobs/{job_id}/llm-call HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {narrow.key}\r\n"
+    silent = [await asyncio.open_connection(url.host, url.port) for _ in range(4)]
+    for _, writer in silent:
+        writer.write(f"{head}Expect: 100-continue\r\nContent-Length: 250000\r\n\r\n".encode())
+    for reader, _ in silent:
+        assert b"100 Continue" in await reader.readline(), "its body is waited for"
+    large = {**call_body(), "x": base64.b64encode(bytes(150_000)).decode()}
+    assert (await narrow.http.post(f"/api/jobs/{job_id}/llm-call", json=large)).status_code == 200
+    for _, writer in silent:
+        writer.close()
