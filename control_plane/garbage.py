@@ -8,6 +8,8 @@ import asyncio
 import gc
 import time
 
+from control_plane.allocator import trim
+
 COLLECT_BYTES = 32_000_000
 """So much may be garbage, and is as little as the bodies of ten pictures."""
 
@@ -36,8 +38,10 @@ class GarbageByBytes:
             asyncio.get_running_loop().call_later(wait_s, self._collect)
 
     def _collect(self) -> None:
+        """And gives the memory back to the system: in a server of 400 MB 60 to 100 MB were free and kept."""
         self._is_due, self._handled = False, 0
         started = time.monotonic()
         gc.collect()
+        trim()
         ended = time.monotonic()
         self._may_collect_at = ended + REST * (ended - started)

@@ -15,6 +15,7 @@ GROUND = (
         "allowance",
         "clock",
         "failpoints",
+        "allocator",
         "garbage",
         "ids",
         "errors",

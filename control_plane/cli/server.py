@@ -16,7 +16,7 @@ import uvicorn
 import uvloop
 
 from control_plane import failpoints
-from control_plane.cli.allocator import give_back_large_buffers
+from control_plane.allocator import give_back_large_buffers
 from control_plane.cli.draining import DrainingServer
 from control_plane.cli.progress import counting
 from control_plane.cli.protocol import protocol_of

@@ -5,6 +5,8 @@ eight heaps for each core: after pictures of 4 MB and streams that nobody reads 
 """
 
 import ctypes
+from collections.abc import Callable
+from functools import cache
 
 M_MMAP_THRESHOLD = -3
 M_ARENA_MAX = -8
@@ -18,9 +20,21 @@ ARENAS = 2
 
 def give_back_large_buffers() -> None:
     """Before threads are started. Does nothing where the C library is another."""
+    if (mallopt := _of_glibc("mallopt")) is not None:
+        mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+        mallopt(M_ARENA_MAX, ARENAS)
+
+
+def trim() -> None:
+    """Gives back what is free in the heaps, also between what is used; glibc itself does so at their ends alone."""
+    if (malloc_trim := _of_glibc("malloc_trim")) is not None:
+        malloc_trim(0)
+
+
+@cache
+def _of_glibc(name: str) -> Callable[..., int] | None:
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        found: Callable[..., int] = getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError):
-        return
-    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
-    mallopt(M_ARENA_MAX, ARENAS)
+        return None
+    return found
