@@ -1,3 +1,4 @@
+document.documentElement.classList.toggle("dark-mode", matchMedia("(prefers-color-scheme: dark)").matches);
 // Without validatorUrl the page would ask a validator on another host; a key typed in is forgotten when the page is closed.
 SwaggerUIBundle({
   url: "/openapi.json",
