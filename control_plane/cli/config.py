@@ -12,7 +12,7 @@ import typer
 from control_plane.cli import findings
 from control_plane.cli.applying import Change, put_in_force
 from control_plane.cli.importing import import_file
-from control_plane.cli.output import print_json
+from control_plane.cli.output import echo, print_json
 from control_plane.cli.progress import waiting
 from control_plane.cli.remote import Url
 from control_plane.cli.servers import Rollout, Servers
@@ -134,7 +134,7 @@ def apply(
     with waiting("waiting for the servers"):
         rollout = _roll_out(settings, new, servers, catalog, replicas=replicas, wait_s=wait_s)
     if rollout.is_good and not as_json:
-        typer.echo(f"{settings.config} is version {catalog.generation}.")
+        echo(f"{settings.config} is version {catalog.generation}.")
     _report(rollout, catalog, as_json=as_json)
 
 
@@ -162,7 +162,7 @@ def _inspected(path: Path, environ: Mapping[str, str] | None) -> Inspection:
         with waiting("building what a server would build"):
             return inspect_and_build(path, environ)
     except InvalidConfig as mistakes:
-        typer.echo(mistakes.message, err=True)
+        echo(mistakes.message, err=True)
         raise typer.Exit(1) from None
 
 
@@ -191,11 +191,11 @@ def _lost(servers: Servers, after: Catalog) -> list[str]:
 
 def _require_consent(lost: list[str], *, yes: bool) -> None:
     for sentence in lost:
-        typer.echo(sentence, err=True)
+        echo(sentence, err=True)
     if not lost or yes:
         return
     if not sys.stdin.isatty():
-        typer.echo("Nothing was changed: --yes is needed, since teams lose access.", err=True)
+        echo("Nothing was changed: --yes is needed, since teams lose access.", err=True)
         raise typer.Exit(1)
     typer.confirm("Is that meant?", abort=True, err=True)
 
@@ -208,7 +208,7 @@ def _write(change: Change, new: Path) -> None:
 
 
 def _unwritable(file: Path, error: OSError) -> NoReturn:
-    typer.echo(f"{file} cannot be written: {error.strerror}", err=True)
+    echo(f"{file} cannot be written: {error.strerror}", err=True)
     raise typer.Exit(1) from None
 
 
@@ -227,7 +227,7 @@ def _report(rollout: Rollout, catalog: Catalog, *, as_json: bool) -> None:
     if as_json:
         print_json({"ok": rollout.is_good, "generation": catalog.generation, "message": rollout.sentence})
     else:
-        typer.echo(rollout.sentence, err=not rollout.is_good)
+        echo(rollout.sentence, err=not rollout.is_good)
     if not rollout.is_good:
         raise typer.Exit(1)
 
@@ -242,11 +242,9 @@ class _Difference:
 
     def show(self, settings: Settings) -> None:
         if not self.is_compared:
-            typer.echo(
-                f"{settings.config} itself has mistakes, or is not there; this is all that the new version says."
-            )
+            echo(f"{settings.config} itself has mistakes, or is not there; this is all that the new version says.")
         for sentence in (*self.lost, *(self.changes or ["Nothing changes but comments or the order."])):
-            typer.echo(sentence)
+            echo(sentence)
 
 
 def _difference(settings: Settings, after: Catalog, environ: Mapping[str, str] | None) -> _Difference:

@@ -1,6 +1,5 @@
 """`control-plane config import`: a file of LiteLLM's proxy becomes one of ours, with a report of what became of it."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Annotated
 import typer
 
 from control_plane.cli.findings import count
+from control_plane.cli.output import echo, print_json
 from control_plane.cli.progress import waiting
 from control_plane.cli.trial import inspect_and_build
 from control_plane.model_groups.config import read_file
@@ -37,13 +37,13 @@ def import_file(
     Exits with 1 if the result would not pass `config check --no-env`.
     """
     if output is not None and output.exists():
-        typer.echo(f"{output} is there already; give another name, or move it away.", err=True)
+        echo(f"{output} is there already; give another name, or move it away.", err=True)
         raise typer.Exit(1)
     problems = Problems(str(file))
     values = read_file(file, problems)
     if values is None:
         for finding in problems.findings("error"):
-            typer.echo(finding.sentence, err=True)
+            echo(finding.sentence, err=True)
         raise typer.Exit(1)
     made = imported_from(values, teams or ["*"])
     with waiting("building what a server would build"):
@@ -52,15 +52,15 @@ def import_file(
         try:
             output.write_text(made.text, encoding="utf-8")
         except OSError as error:
-            typer.echo(f"{output} cannot be written: {error.strerror}", err=True)
+            echo(f"{output} cannot be written: {error.strerror}", err=True)
             raise typer.Exit(1) from None
     if as_json:
-        typer.echo(_json(made, mistakes, is_written=output is not None))
+        print_json(_json(made, mistakes, is_written=output is not None))
     else:
         _show(made.report)
         for mistake in mistakes:
-            typer.echo(f"mistake  {mistake}", err=True)
-        typer.echo(_summary(made.report), err=True)
+            echo(f"mistake  {mistake}", err=True)
+        echo(_summary(made.report), err=True)
         if output is None:
             typer.echo(made.text, nl=False)
     if mistakes:
@@ -77,7 +77,7 @@ def _mistakes(text: str) -> list[str]:
 
 def _show(report: Report) -> None:
     for entry in report.entries:
-        typer.echo(f"{entry.action:<8} {entry.path}: {entry.why}", err=True)
+        echo(f"{entry.action:<8} {entry.path}: {entry.why}", err=True)
 
 
 def _summary(report: Report) -> str:
@@ -86,12 +86,11 @@ def _summary(report: Report) -> str:
     )
 
 
-def _json(made: Imported, mistakes: Sequence[str], *, is_written: bool) -> str:
-    report = {
+def _json(made: Imported, mistakes: Sequence[str], *, is_written: bool) -> dict[str, object]:
+    return {
         "ok": not mistakes,
         "mistakes": list(mistakes),
         **{action: made.report.count(action) for action in ("taken", "changed", "dropped")},
         "report": made.report.as_json(),
         **({} if is_written else {"yaml": made.text}),
     }
-    return json.dumps(report, indent=2, ensure_ascii=False)
