@@ -1,9 +1,12 @@
 """`control-plane config import`: a file of LiteLLM's proxy becomes one of ours, with a report of what became of it."""
 
+import os
+import re
+import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +18,10 @@ from control_plane.model_groups.config import read_file
 from control_plane.model_groups.importing import Imported, Report
 from control_plane.model_groups.importing import import_file as imported_from
 from control_plane.model_groups.problems import Problems
+
+PRIVATE, SHARED = 0o600, 0o666
+_SECRET_NAME = re.compile(r"key|token|secret|password|passwd|credential|auth|cookie|headers", re.IGNORECASE)
+_PASSWORD_IN_ADDRESS = re.compile(r"://[^/\s]*:[^/\s]*@|[?&](api-?)?(key|token|sig)=", re.IGNORECASE)
 
 
 def import_file(
@@ -50,7 +57,7 @@ def import_file(
         mistakes = made.mistakes or _mistakes(made.text)
     if output is not None:
         try:
-            output.write_text(made.text, encoding="utf-8")
+            _write(output, made.text, _mode_for(file, values))
         except OSError as error:
             echo(f"{output} cannot be written: {error.strerror}", err=True)
             raise typer.Exit(1) from None
@@ -65,6 +72,36 @@ def import_file(
             typer.echo(made.text, nl=False)
     if mistakes:
         raise typer.Exit(1)
+
+
+def _mode_for(source: Path, values: Mapping[str, Any]) -> int:
+    """Who may read the old file may read the new one; keys in it, or in what came through a pipe, only its owner."""
+    found = source.stat().st_mode
+    is_private = not stat.S_ISREG(found) or has_secrets(values)
+    return stat.S_IMODE(found) & (PRIVATE if is_private else SHARED)
+
+
+def has_secrets(value: object, name: str = "") -> bool:
+    """Whether a text stands under the name of a secret, or in an address, and not in the environment."""
+    if isinstance(value, dict):
+        return any(has_secrets(inner, f"{name} {key}") for key, inner in value.items())
+    if isinstance(value, list):
+        return any(has_secrets(inner, name) for inner in value)
+    if not isinstance(value, str) or not value or value.startswith("os.environ/"):
+        return False
+    return bool(_SECRET_NAME.search(name) or _PASSWORD_IN_ADDRESS.search(value))
+
+
+def _write(output: Path, text: str, mode: int) -> None:
+    """A new file, which nobody else can read while it is written. Raises: OSError; then there is none."""
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as written:
+            written.write(text)
+            os.fchmod(descriptor, mode)
+    except OSError:
+        output.unlink()
+        raise
 
 
 def _mistakes(text: str) -> list[str]:

@@ -25,10 +25,11 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What the servers run: whom each model group admits, and how many servers there are."""
+    """What the servers run: whom each model group admits, how many servers there are, and their versions."""
 
     admissions: Mapping[str, Admission]
     replicas: int
+    generations: frozenset[str | None]
 
 
 class Servers:
@@ -45,7 +46,8 @@ class Servers:
         admissions = {
             group.group_name: Admission(group.team_patterns, group.granted_teams) for group in found.model_groups
         }
-        return InForce(admissions, len(found.configuration.replicas))
+        replicas = found.configuration.replicas
+        return InForce(admissions, len(replicas), frozenset(replica.generation for replica in replicas))
 
     def list_teams(self) -> list[str]:
         """The ids of their teams, up to MOST_TEAMS."""
