@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from control_plane.cli import answers
 from control_plane.cli.output import AsJson, show, show_all
 from control_plane.cli.remote import Most, Url, ask, ask_for_all, given
 from control_plane.cli.tenants import Team
@@ -24,7 +25,7 @@ Job = Annotated[str, typer.Argument(help="The job's id.")]
 @credits_app.command("show")
 def show_credits(team: Team, url: Url = None, as_json: AsJson = False) -> None:
     """Show where a team stands."""
-    show(ask(url, "GET", "teams", team, "credits"), as_json=as_json)
+    show(ask(url, "GET", "teams", team, "credits", shape=answers.Credits), as_json=as_json)
 
 
 @credits_app.command()
@@ -39,7 +40,7 @@ def add(
     """Give a team credits."""
     until = None if expires_at is None else f"{expires_at.isoformat()}Z"
     body = {"credits": credits_, "reason": reason, "expires_at": until}
-    show(ask(url, "POST", "teams", team, "credits", "add", body=given(body)), as_json=as_json)
+    show(ask(url, "POST", "teams", team, "credits", "add", shape=answers.Credits, body=given(body)), as_json=as_json)
 
 
 @credits_app.command()
@@ -55,7 +56,7 @@ def refund(
     if job is None and credits_ is None:
         raise typer.BadParameter("give --job or --credits")
     body = {"credits": credits_, "reason": reason, "job_id": job}
-    show(ask(url, "POST", "teams", team, "credits", "refund", body=given(body)), as_json=as_json)
+    show(ask(url, "POST", "teams", team, "credits", "refund", shape=answers.Credits, body=given(body)), as_json=as_json)
 
 
 @credits_app.command()
@@ -67,20 +68,34 @@ def adjust(
     as_json: AsJson = False,
 ) -> None:
     """Correct what a team was given."""
-    show(ask(url, "POST", "teams", team, "credits", "adjust", body={"credits": by, "reason": reason}), as_json=as_json)
+    show(
+        ask(
+            url,
+            "POST",
+            "teams",
+            team,
+            "credits",
+            "adjust",
+            shape=answers.Credits,
+            body={"credits": by, "reason": reason},
+        ),
+        as_json=as_json,
+    )
 
 
 @credits_app.command()
 def transactions(team: Team, limit: Most = 50, url: Url = None, as_json: AsJson = False) -> None:
     """List a team's ledger, newest first."""
-    rows = ask_for_all(url, "teams", team, "credits", "transactions", name="transactions", limit=limit)
+    rows = ask_for_all(
+        url, "teams", team, "credits", "transactions", name="transactions", shape=answers.Transaction, limit=limit
+    )
     show_all(rows, *TRANSACTION, as_json=as_json)
 
 
 @credits_app.command()
 def grants(team: Team, url: Url = None, as_json: AsJson = False) -> None:
     """List the grants of which something is left, in the order in which they are used up."""
-    rows = ask_for_all(url, "teams", team, "credits", "grants", name="grants")
+    rows = ask_for_all(url, "teams", team, "credits", "grants", name="grants", shape=answers.Grant)
     show_all(rows, *GRANT, as_json=as_json)
 
 
@@ -98,14 +113,24 @@ def low_balance(
     if (below is None) != never:
         raise typer.BadParameter("give --below or --never")
     show(
-        ask(url, "PATCH", "teams", team, "credits", "low-balance-threshold", body={"threshold": below}), as_json=as_json
+        ask(
+            url,
+            "PATCH",
+            "teams",
+            team,
+            "credits",
+            "low-balance-threshold",
+            shape=answers.Team,
+            body={"threshold": below},
+        ),
+        as_json=as_json,
     )
 
 
 @credits_app.command()
 def events(team: Team, limit: Most = 50, url: Url = None, as_json: AsJson = False) -> None:
     """List when a team's credits ran low, newest first."""
-    rows = ask_for_all(url, "teams", team, "credits", "events", name="events", limit=limit)
+    rows = ask_for_all(url, "teams", team, "credits", "events", name="events", shape=answers.Event, limit=limit)
     show_all(rows, *EVENT, as_json=as_json)
 
 
@@ -120,17 +145,17 @@ def list_jobs(
 ) -> None:
     """List a team's jobs, newest first."""
     query = {"status": status, "job_type": job_type}
-    rows = ask_for_all(url, "teams", team, "jobs", name="jobs", limit=limit, query=query)
+    rows = ask_for_all(url, "teams", team, "jobs", name="jobs", shape=answers.Job, limit=limit, query=query)
     show_all(rows, *JOB, as_json=as_json)
 
 
 @jobs_app.command("show")
 def show_job(job: Job, url: Url = None, as_json: AsJson = False) -> None:
     """Show a job."""
-    show(ask(url, "GET", "jobs", job), as_json=as_json)
+    show(ask(url, "GET", "jobs", job, shape=answers.Job), as_json=as_json)
 
 
 @jobs_app.command()
 def costs(job: Job, url: Url = None, as_json: AsJson = False) -> None:
     """Show what a job cost, call by call."""
-    show(ask(url, "GET", "jobs", job, "costs")["costs"], as_json=as_json)
+    show(ask(url, "GET", "jobs", job, "costs", shape=answers.Costs)["costs"], as_json=as_json)

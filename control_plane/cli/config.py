@@ -2,27 +2,28 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from control_plane.cli import findings
-from control_plane.cli.applying import Change, put_in_force
+from control_plane.cli.applying import Change, put_in_force, put_in_place
 from control_plane.cli.importing import import_file
-from control_plane.cli.output import print_json
+from control_plane.cli.output import echo, print_json
 from control_plane.cli.progress import waiting
 from control_plane.cli.remote import Url
-from control_plane.cli.servers import Rollout, Servers
+from control_plane.cli.servers import InForce, Rollout, Servers
 from control_plane.cli.trial import inspect_and_build
 from control_plane.errors import InvalidConfig
 from control_plane.master_key import existing_master_key
 from control_plane.model_groups import losses
 from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.changes import changes
-from control_plane.model_groups.config import Inspection, inspect
+from control_plane.model_groups.config import Inspection, generation_of, inspect
 from control_plane.model_groups.shape import json_schema
 from control_plane.settings import Settings
 
@@ -98,7 +99,8 @@ def access(
 ) -> None:
     """Name the teams of running servers that a new version takes model groups from. Asks whether it may, or needs --yes."""
     catalog = _catalog(new, inspect(new, os.environ))
-    lost = _lost(_servers(Settings(), url), catalog)
+    servers = _servers(Settings(), url)
+    lost = _lost(servers.in_force(), servers, catalog)
     if as_json:
         print_json({"lost_access": lost})
     _require_consent(lost, yes=yes)
@@ -119,22 +121,30 @@ def apply(
     or does not follow, the one before is put back; it is kept beside the file, with .previous at its end. Exits with 1 then.
     """
     settings = Settings()
+    change = None if new is None else _change(settings.config)
     catalog = _checked(settings.config if new is None else new, os.environ)
+    content = None if new is None else _content(new, catalog)
     if new is not None and not as_json:
         _difference(settings, catalog, os.environ).show(settings)
     if offline:
-        if new is not None:
-            _write(Change(settings.config), new)
+        if change is not None and content is not None:
+            with _writing(settings.config):
+                put_in_place(change, content)
         sentence = f"{settings.config} is version {catalog.generation}. The next server that starts has it in force."
         _report(Rollout(is_good=True, sentence=sentence), catalog, as_json=as_json)
         return
     servers = _servers(settings, url)
-    replicas = servers.in_force().replicas
-    _require_consent(_lost(servers, catalog), yes=yes)
-    with waiting("waiting for the servers"):
-        rollout = _roll_out(settings, new, servers, catalog, replicas=replicas, wait_s=wait_s)
+    before = servers.in_force()
+    _require_consent(_lost(before, servers, catalog), yes=yes)
+    with waiting("waiting for the servers"), _writing(settings.config):
+        if change is None or content is None:
+            rollout = servers.follow(catalog.generation, wait_s, replicas=before.replicas)
+        else:
+            rollout = put_in_force(
+                change, content, servers, replicas=before.replicas, wait_s=wait_s, generations=before.generations
+            )
     if rollout.is_good and not as_json:
-        typer.echo(f"{settings.config} is version {catalog.generation}.")
+        echo(f"{settings.config} is version {catalog.generation}.")
     _report(rollout, catalog, as_json=as_json)
 
 
@@ -162,7 +172,7 @@ def _inspected(path: Path, environ: Mapping[str, str] | None) -> Inspection:
         with waiting("building what a server would build"):
             return inspect_and_build(path, environ)
     except InvalidConfig as mistakes:
-        typer.echo(mistakes.message, err=True)
+        echo(mistakes.message, err=True)
         raise typer.Exit(1) from None
 
 
@@ -182,8 +192,8 @@ def _servers(settings: Settings, url: str | None) -> Servers:
     return Servers(url or f"http://{settings.host}:{settings.port}", existing_master_key(settings))
 
 
-def _lost(servers: Servers, after: Catalog) -> list[str]:
-    before = servers.in_force().admissions
+def _lost(in_force: InForce, servers: Servers, after: Catalog) -> list[str]:
+    before = in_force.admissions
     if not losses.may_lose(before, after):
         return []
     return losses.sentences(losses.lost_access(before, after, servers.list_teams()))
@@ -191,43 +201,45 @@ def _lost(servers: Servers, after: Catalog) -> list[str]:
 
 def _require_consent(lost: list[str], *, yes: bool) -> None:
     for sentence in lost:
-        typer.echo(sentence, err=True)
+        echo(sentence, err=True)
     if not lost or yes:
         return
     if not sys.stdin.isatty():
-        typer.echo("Nothing was changed: --yes is needed, since teams lose access.", err=True)
+        echo("Nothing was changed: --yes is needed, since teams lose access.", err=True)
         raise typer.Exit(1)
     typer.confirm("Is that meant?", abort=True, err=True)
 
 
-def _write(change: Change, new: Path) -> None:
+def _change(file: Path) -> Change:
+    """As the file is before anything is compared with it: what is agreed to is that change and no other."""
+    with _writing(file):
+        return Change(file)
+
+
+def _content(new: Path, catalog: Catalog) -> bytes:
+    """What was checked. It is read again, and may be another by now."""
+    with _writing(new):
+        content = new.read_bytes()
+    if generation_of(content) != catalog.generation:
+        echo(f"{new} was changed while it was checked, or cannot be read twice; nothing was done.", err=True)
+        raise typer.Exit(1)
+    return content
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
     try:
-        change.make(new.read_bytes())
+        yield
     except OSError as error:
-        _unwritable(new, error)
-
-
-def _unwritable(file: Path, error: OSError) -> NoReturn:
-    typer.echo(f"{file} cannot be written: {error.strerror}", err=True)
-    raise typer.Exit(1) from None
-
-
-def _roll_out(
-    settings: Settings, new: Path | None, servers: Servers, catalog: Catalog, *, replicas: int, wait_s: float
-) -> Rollout:
-    if new is None:
-        return servers.follow(catalog.generation, wait_s, replicas=replicas)
-    try:
-        return put_in_force(Change(settings.config), new.read_bytes(), servers, replicas=replicas, wait_s=wait_s)
-    except OSError as error:
-        _unwritable(settings.config, error)
+        echo(f"{file} cannot be read or written: {error.strerror}", err=True)
+        raise typer.Exit(1) from None
 
 
 def _report(rollout: Rollout, catalog: Catalog, *, as_json: bool) -> None:
     if as_json:
         print_json({"ok": rollout.is_good, "generation": catalog.generation, "message": rollout.sentence})
     else:
-        typer.echo(rollout.sentence, err=not rollout.is_good)
+        echo(rollout.sentence, err=not rollout.is_good)
     if not rollout.is_good:
         raise typer.Exit(1)
 
@@ -242,11 +254,9 @@ class _Difference:
 
     def show(self, settings: Settings) -> None:
         if not self.is_compared:
-            typer.echo(
-                f"{settings.config} itself has mistakes, or is not there; this is all that the new version says."
-            )
+            echo(f"{settings.config} itself has mistakes, or is not there; this is all that the new version says.")
         for sentence in (*self.lost, *(self.changes or ["Nothing changes but comments or the order."])):
-            typer.echo(sentence)
+            echo(sentence)
 
 
 def _difference(settings: Settings, after: Catalog, environ: Mapping[str, str] | None) -> _Difference:

@@ -1,11 +1,9 @@
 """How what was found in a configuration file is shown: a line each, for people, or JSON for machines."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import typer
-
+from control_plane.cli.output import echo, print_json
 from control_plane.model_groups.config import Inspection
 from control_plane.model_groups.problems import Finding
 
@@ -25,23 +23,23 @@ def show(path: Path, inspection: Inspection, *, as_json: bool = False) -> None:
             "warnings": len(warnings),
             "findings": [_as_json(finding) for finding in (*errors, *warnings)],
         }
-        typer.echo(json.dumps(report, indent=2))
+        print_json(report)
         return
     for finding in errors:
-        typer.echo(finding.sentence, err=True)
+        echo(finding.sentence, err=True)
     show_warnings(warnings)
     counted = [count(len(errors), "mistake"), *([count(len(warnings), "warning")] if warnings else [])]
     if catalog is None:
-        typer.echo(", ".join(counted), err=True)
+        echo(", ".join(counted), err=True)
         return
     found = (count(len(catalog.router.deployments), "deployment"), count(len(catalog.groups), "model group"))
-    typer.echo(f"OK: {', '.join((*found, *counted[1:]))}")
+    echo(f"OK: {', '.join((*found, *counted[1:]))}")
 
 
 def show_warnings(warnings: Sequence[Finding]) -> None:
     """Warnings on standard error."""
     for finding in warnings:
-        typer.echo(f"warning: {finding.sentence}", err=True)
+        echo(f"warning: {finding.sentence}", err=True)
 
 
 def count(number: int, name: str) -> str:

@@ -1,67 +1,68 @@
 """How a command is a customer of a server: a team of its own, and a key for as long as it needs it."""
 
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
-from typing import Any
+import asyncio
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 
 import httpx
+from pydantic import ValidationError
 
-from control_plane.errors import HouseError
+from control_plane.cli import requests
+from control_plane.cli.answers import Chunk, Credits, GuestFailed, NewKey, reason_in
+from control_plane.cli.requests import request, whole
+from control_plane.gateway.reading.sse import DONE, EventTooLong, SseEvent, SseReader
 
 CREDITS = 100
 
 
-class GuestFailed(HouseError):
-    """The server did not do what a customer would expect."""
-
-
-def client(url: str, key: str) -> httpx.AsyncClient:
-    """A client with this key. Raises: GuestFailed for what is no address."""
-    try:
-        parsed = httpx.URL(url)
-        is_address = parsed.scheme in {"http", "https"} and bool(parsed.host)
-    except (httpx.InvalidURL, UnicodeError):
-        is_address = False
-    if not is_address:
-        raise GuestFailed(f"{url!r} is no address of a server; write http://127.0.0.1:8003.")
-    return httpx.AsyncClient(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
-
-
-@contextmanager
-def reaching(url: str) -> Iterator[None]:
-    """While the block talks to that address. Raises: GuestFailed when nobody is there."""
-    try:
-        yield
-    except httpx.HTTPError as error:
-        raise GuestFailed(f"{url} cannot be reached: {str(error) or type(error).__name__}.") from None
-
-
-async def answered(asked: Awaitable[httpx.Response]) -> dict[str, Any]:
-    """The JSON of a successful answer. Raises: GuestFailed with the server's own sentence."""
-    response = await asked
-    path, status = response.request.url.raw_path.partition(b"?")[0].decode(), response.status_code
-    try:
-        body = response.json()
-    except ValueError:
-        raise GuestFailed(f"{path} answered {status}, and not as the control plane does.") from None
-    if not response.is_success:
-        raise GuestFailed(f"{path} answered {status}: {_reason(body)}")
-    if not isinstance(body, dict):
-        raise GuestFailed(f"{path} answered {status}, and not as the control plane does.")
-    return body
-
-
-def _reason(body: object) -> str:
-    """The server's own sentence, whichever of its APIs answers."""
-    error = body.get("detail", body.get("error")) if isinstance(body, dict) else None
-    return str(error.get("message")) if isinstance(error, dict) else str(error)
-
-
-async def key_of(admin: httpx.AsyncClient, team: str, *, lives_s: int) -> dict[str, Any]:
+async def key_of(admin: httpx.AsyncClient, team: str, *, lives_s: int) -> NewKey:
     """A fresh key of the team, which is made the first time, and given new credits when it has none."""
-    made = await admin.post("/api/teams/create", json={"team_id": team, "credits_allocated": CREDITS})
+    made = await request(admin, "POST", "/api/teams/create", json={"team_id": team, "credits_allocated": CREDITS})
     if not made.is_success:  # it is there already
-        credits_ = await answered(admin.get(f"/api/teams/{team}/credits"))
-        if credits_["credits_available"] < 1:
-            await answered(admin.post(f"/api/teams/{team}/credits/add", json={"credits": CREDITS, "reason": "demo"}))
-    return await answered(admin.post(f"/api/teams/{team}/keys", json={"name": "demo", "ttl_seconds": lives_s}))
+        credits_ = (await request(admin, "GET", f"/api/teams/{team}/credits")).read(Credits)
+        if credits_.credits_available < 1:
+            more = {"credits": CREDITS, "reason": "demo"}
+            (await request(admin, "POST", f"/api/teams/{team}/credits/add", json=more)).read(Credits)
+    wanted = {"name": "demo", "ttl_seconds": lives_s}
+    return (await request(admin, "POST", f"/api/teams/{team}/keys", json=wanted)).read(NewKey)
+
+
+async def stream(
+    http: httpx.AsyncClient,
+    path: str,
+    body: Mapping[str, object],
+    take: Callable[[Chunk], object],
+    headers: Mapping[str, str] | None = None,
+) -> None:
+    """Takes the pieces of a stream, to the end that means that all is recorded, within the time of a request.
+
+    Raises: GuestFailed, httpx.HTTPError.
+    """
+    try:
+        async with (
+            asyncio.timeout(requests.REQUEST_S),
+            http.stream("POST", path, json=body, headers=headers) as response,
+        ):
+            if response.status_code != HTTPStatus.OK:
+                refusal = await whole(response)
+                raise GuestFailed(f"A stream answered {refusal.status}: {refusal.reason}")
+            reader = SseReader()
+            async for received in response.aiter_bytes():
+                for event in reader.feed(received):
+                    if event.data == DONE:
+                        return
+                    take(_chunk(event))
+    except TimeoutError:
+        raise GuestFailed(f"A stream has not ended within {requests.REQUEST_S:g} s.") from None
+    except EventTooLong as error:
+        raise GuestFailed(f"A stream is not one of the control plane's: {error}.") from None
+    raise GuestFailed("A stream ended without its [DONE].")
+
+
+def _chunk(event: SseEvent) -> Chunk:
+    if isinstance(event.document, dict) and "error" in event.document:
+        raise GuestFailed(f"A stream failed: {reason_in(event.document) or 'no reason is given'}")
+    try:
+        return Chunk.model_validate(event.document)
+    except ValidationError:
+        raise GuestFailed("A stream is not one of the control plane's.") from None

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from control_plane.cli import answers
 from control_plane.cli.output import AsJson, Json, show, show_all
 from control_plane.cli.remote import Url, ask, ask_for_all, given
 from control_plane.cli.tenants import Team
@@ -60,7 +61,7 @@ def create_key(  # noqa: PLR0913 - an option for each field
         "max_parallel_calls": max_parallel_calls,
         "jobs_per_minute": jobs_per_minute,
     }
-    show(ask(url, "POST", "teams", team, "keys", body=given(body)), as_json=as_json)
+    show(ask(url, "POST", "teams", team, "keys", shape=answers.NewKey, body=given(body)), as_json=as_json)
 
 
 @key_app.command("list")
@@ -71,7 +72,7 @@ def list_keys(
     as_json: AsJson = False,
 ) -> None:
     """List a team's keys by what they begin with, those that ended too."""
-    rows: Sequence[Json] = ask_for_all(url, "teams", team, "keys", name="keys")
+    rows: Sequence[Json] = ask_for_all(url, "teams", team, "keys", name="keys", shape=answers.Key)
     if publishable:
         rows = [row for row in rows if row["kind"] == "publishable"]
     show_all(rows, *COLUMNS, as_json=as_json)
@@ -88,7 +89,10 @@ def set_origins(
     as_json: AsJson = False,
 ) -> None:
     """Set the web origins of a key: exactly these; every replica follows within 5 s."""
-    show(ask(url, "PUT", "teams", team, "keys", key, "origins", body={"origins": origins or []}), as_json=as_json)
+    show(
+        ask(url, "PUT", "teams", team, "keys", key, "origins", shape=answers.Key, body={"origins": origins or []}),
+        as_json=as_json,
+    )
 
 
 @key_app.command("rotate")
@@ -100,10 +104,13 @@ def rotate_key(
     as_json: AsJson = False,
 ) -> None:
     """Put a new key on the same terms in a key's place; the new one is shown this once."""
-    show(ask(url, "POST", "teams", team, "keys", key, "rotate", body={"grace_seconds": grace}), as_json=as_json)
+    show(
+        ask(url, "POST", "teams", team, "keys", key, "rotate", shape=answers.NewKey, body={"grace_seconds": grace}),
+        as_json=as_json,
+    )
 
 
 @key_app.command("revoke")
 def revoke_key(team: Team, key: Key, url: Url = None, as_json: AsJson = False) -> None:
     """End a key; it is refused by every replica within 5 s."""
-    show(ask(url, "DELETE", "teams", team, "keys", key), as_json=as_json)
+    show(ask(url, "DELETE", "teams", team, "keys", key, shape=answers.Key), as_json=as_json)

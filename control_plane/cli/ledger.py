@@ -8,7 +8,7 @@ import typer
 
 from control_plane.administration.audit import Findings, LedgerAudit
 from control_plane.cli.databases import existing_database
-from control_plane.cli.output import print_json
+from control_plane.cli.output import echo, print_json
 from control_plane.cli.progress import counting
 from control_plane.credits.verify import Misfit
 from control_plane.ids import TeamId
@@ -32,7 +32,7 @@ def verify(
     if as_json:
         print_json({"is_in_order": not findings.misfits, **asdict(findings)})
     else:
-        typer.echo(_as_text(findings))
+        echo(_as_text(findings))
     if findings.misfits:
         raise typer.Exit(1)
 

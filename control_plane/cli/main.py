@@ -22,7 +22,7 @@ from control_plane.cli.demo import demo as run_demo
 from control_plane.cli.doctor import Finding, examine
 from control_plane.cli.keys import key_app
 from control_plane.cli.ledger import ledger_app
-from control_plane.cli.output import print_json
+from control_plane.cli.output import echo, print_json
 from control_plane.cli.refills import refill_app
 from control_plane.cli.smoke import smoke as run_smoke
 from control_plane.cli.spend import spend_app
@@ -49,7 +49,7 @@ USAGE = 2
 def _show_version(is_wanted: bool) -> None:
     if is_wanted:
         ours, litellm = version_of("control-plane"), version_of("litellm")
-        typer.echo(f"control-plane {ours} (litellm {litellm}, Python {platform.python_version()})")
+        echo(f"control-plane {ours} (litellm {litellm}, Python {platform.python_version()})")
         raise typer.Exit
 
 
@@ -85,7 +85,7 @@ def migrate(
     if as_json:
         print_json({"applied": applied})
     else:
-        typer.echo("The database is up to date.")
+        echo("The database is up to date.")
 
 
 @app.command()
@@ -110,7 +110,7 @@ def smoke(
     ] = False,
 ) -> None:
     """Run a job of two calls at a running service, as the team demo-smoke. Exits with 1 if it is not billed."""
-    result = asyncio.run(run_smoke(Settings(), url, group, tell=(lambda _: None) if as_json else typer.echo))
+    result = asyncio.run(run_smoke(Settings(), url, group, tell=(lambda _: None) if as_json else echo))
     if as_json:
         print_json(asdict(result))
 
@@ -128,7 +128,7 @@ def doctor(
     def note(finding: Finding) -> None:
         findings.append(finding)
         if not as_json:
-            typer.echo(f"{finding.level:<8} {finding.about:<13} {finding.says}")
+            echo(f"{finding.level:<8} {finding.about:<13} {finding.says}")
 
     async def look() -> None:
         try:

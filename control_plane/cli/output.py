@@ -1,6 +1,7 @@
 """How results are printed: for people as lines and tables, for programs as JSON."""
 
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -18,9 +19,37 @@ AsJson = Annotated[
 ]
 
 
+_DIRECTIONS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
+_UNSEEN = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff{_DIRECTIONS}]")
+"""What a terminal obeys instead of showing it, or cannot write: controls, changes of direction, halves of characters."""
+
+
+def visible(text: str, *, keep: str = "") -> str:
+    """The text with what a terminal would obey as escapes: customers and servers may have written anything.
+
+    `keep`: which of it stays, as line feeds in a sentence of several lines.
+    """
+    return _UNSEEN.sub(lambda found: found[0] if found[0] in keep else _escaped(found[0]), text)
+
+
+def echo(text: str, *, err: bool = False) -> None:
+    """Lines for people, on standard output or standard error."""
+    typer.echo(visible(text, keep="\n\t"), err=err)
+
+
+def json_text(value: object) -> str:
+    """JSON for programs that is safe to look at, too."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    return _UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
+
+
 def print_json(value: object) -> None:
     """JSON on standard output."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    typer.echo(json_text(value))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def show(values: Json, *, as_json: bool) -> None:
@@ -32,9 +61,9 @@ def show(values: Json, *, as_json: bool) -> None:
     width = max(map(len, values), default=0)
     for name, value in values.items():
         if name not in tables:
-            typer.echo(f"{name:<{width}}  {plain(value)}")
+            echo(f"{visible(name):<{width}}  {plain(value)}")
     for name, rows in tables.items():
-        typer.echo(f"\n{name}")
+        echo(f"\n{visible(name)}")
         show_all(rows, *rows[0], as_json=False)
 
 
@@ -47,16 +76,16 @@ def show_all(rows: Sequence[Json], *columns: str, as_json: bool) -> None:
     for column in columns:
         is_number = any(isinstance(row.get(column), int | float) and row[column] not in {True, False} for row in rows)
         table.add_column(
-            column, overflow="fold", justify="right" if is_number else "left"
+            visible(column), overflow="fold", justify="right" if is_number else "left"
         )  # an id that is cut is no id
     for row in rows:
         table.add_row(*(plain(row.get(column)) for column in columns))
     is_seen = sys.stdout.isatty()  # a program that reads it wants no broken lines
-    Console(highlight=False, markup=False, width=None if is_seen else WIDE).print(table)
+    Console(highlight=False, markup=False, emoji=False, width=None if is_seen else WIDE).print(table)
 
 
 def plain(value: object) -> str:
-    """A value in a cell or a line."""
+    """A value in a cell or a line, on one line."""
     if value is None or value in ([], {}):
         return "-"
     match value:
@@ -67,9 +96,9 @@ def plain(value: object) -> str:
         case list() if not any(isinstance(item, dict | list) for item in value):
             return ", ".join(map(plain, value))
         case dict() if not any(isinstance(item, dict | list) for item in value.values()):
-            return ", ".join(f"{name}={plain(item)}" for name, item in value.items())
+            return ", ".join(f"{visible(name)}={plain(item)}" for name, item in value.items())
         case _:
-            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            return visible(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _are_rows(value: object) -> bool:

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from control_plane.cli import answers
 from control_plane.cli.output import AsJson, show
 from control_plane.cli.remote import Url, ask, given
 from control_plane.cli.tenants import Team
@@ -15,7 +16,7 @@ refill_app = typer.Typer(name="refill", help="Automatic refills of a team's cred
 @refill_app.command("show")
 def show_refill(team: Team, url: Url = None, as_json: AsJson = False) -> None:
     """Show how a team is refilled, and when next."""
-    show(ask(url, "GET", "teams", team, "auto-refill"), as_json=as_json)
+    show(ask(url, "GET", "teams", team, "auto-refill", shape=answers.Team), as_json=as_json)
 
 
 @refill_app.command("set")
@@ -40,10 +41,15 @@ def set_refill(
         "starts_on": None if starts_on is None else starts_on.date().isoformat(),
         "rollover": rollover,
     }
-    show(ask(url, "POST", "teams", team, "configure-auto-refill", body=given(body)), as_json=as_json)
+    show(
+        ask(url, "POST", "teams", team, "configure-auto-refill", shape=answers.Team, body=given(body)), as_json=as_json
+    )
 
 
 @refill_app.command("unset")
 def unset_refill(team: Team, url: Url = None, as_json: AsJson = False) -> None:
     """Refill a team no more; it keeps its credits."""
-    show(ask(url, "POST", "teams", team, "configure-auto-refill", body={"enabled": False}), as_json=as_json)
+    show(
+        ask(url, "POST", "teams", team, "configure-auto-refill", shape=answers.Team, body={"enabled": False}),
+        as_json=as_json,
+    )

@@ -18,6 +18,7 @@ import uvloop
 from control_plane import failpoints
 from control_plane.allocator import give_back_large_buffers
 from control_plane.cli.draining import DrainingServer
+from control_plane.cli.output import visible
 from control_plane.cli.progress import counting
 from control_plane.cli.protocol import protocol_of
 from control_plane.errors import HouseError
@@ -230,4 +231,5 @@ def show_new_master_key(settings: Settings) -> None:
 
 def explain(sentence: str) -> None:
     """What went wrong, for people, without a traceback."""
-    print(f"control-plane: {sentence}", file=sys.stderr)  # noqa: T201
+    shown = visible(sentence, keep="\n")
+    print(f"control-plane: {shown}", file=sys.stderr)  # noqa: T201

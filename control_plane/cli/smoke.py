@@ -1,13 +1,14 @@
 """`smoke`: is a running service of use to a customer? A job of two calls, through the address customers use."""
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import uuid4
 
 import httpx
 
-from control_plane.cli.guest import GuestFailed, answered, client, key_of, reaching
+from control_plane.cli.answers import Bill, Call, Chunk, Groups, GuestFailed, Job, Key, Ready
+from control_plane.cli.guest import key_of, stream
+from control_plane.cli.requests import client, reaching, request
 from control_plane.master_key import existing_master_key
 from control_plane.settings import Settings
 
@@ -41,47 +42,47 @@ async def smoke(settings: Settings, url: str, group: str | None, tell: Tell) -> 
     master_key = existing_master_key(settings)
     with reaching(url):
         async with client(url, master_key) as admin:
-            await answered(admin.get("/health/ready"))
+            (await request(admin, "GET", "/health/ready")).read(Ready)
             tell(f"{url} is ready.")
             key = await key_of(admin, TEAM, lives_s=KEY_LIFE_S)
             try:
-                async with client(url, key["virtual_key"]) as app:
+                async with client(url, key.virtual_key) as app:
                     return await _job(app, url, group, tell)
             finally:
-                await answered(admin.delete(f"/api/teams/{TEAM}/keys/{key['key_id']}"))
+                (await request(admin, "DELETE", f"/api/teams/{TEAM}/keys/{key.key_id}")).read(Key)
 
 
 async def _job(app: httpx.AsyncClient, url: str, group: str | None, tell: Tell) -> Smoke:
     if group is None:
-        usable = (await answered(app.get("/api/model-groups")))["model_groups"]
+        usable = (await request(app, "GET", "/api/model-groups")).read(Groups).model_groups
         if not usable:
             tell(f"No job was run: no model group in the YAML admits the team {TEAM}. No provider was asked.")
             return Smoke(url)
-        group = str(usable[0]["group_name"])
+        group = usable[0].group_name
     body = {
         "model_group": group,
         # No two are alike, so that no cache on the way has an answer to it.
         "messages": [{"role": "user", "content": f"Say hello to {uuid4().hex[:12]}."}],
         "max_tokens": MOST_TOKENS,
     }
-    job_id = (await answered(app.post("/api/jobs/create", json={"job_type": "smoke"})))["job_id"]
+    job_id = (await request(app, "POST", "/api/jobs/create", json={"job_type": "smoke"})).read(Job).job_id
+    closing = f"/api/jobs/{job_id}/complete"
     try:
-        called = await answered(app.post(f"/api/jobs/{job_id}/llm-call", json=body, headers=ANEW))
-        _require_anew(group, is_cached=called["metadata"]["cached"])
-        model, ms = called["metadata"]["model"], called["metadata"]["latency_ms"]
-        tell(f"{group} answers: {model} was asked anew, past the response cache, and took {ms} ms.")
+        called = await request(app, "POST", f"/api/jobs/{job_id}/llm-call", json=body, headers=ANEW)
+        facts = called.read(Call).metadata
+        _require_anew(group, is_cached=facts.cached)
+        tell(f"{group} answers: {facts.model} was asked anew, past the response cache, and took {facts.latency_ms} ms.")
         pieces = await _streamed(app, job_id, body)
         tell(f"{group} streams: asked anew, in {pieces} pieces.")
     except GuestFailed:
-        await app.post(f"/api/jobs/{job_id}/complete", json={"status": "failed"})
+        await request(app, "POST", closing, json={"status": "failed"})
         raise
-    bill = await answered(app.post(f"/api/jobs/{job_id}/complete", json={"status": "completed"}))
-    costs = bill["costs"]
-    calls = costs["total_calls"]
+    costs = (await request(app, "POST", closing, json={"status": "completed"})).read(Bill).costs
+    calls = costs.total_calls
     if calls != 2:  # noqa: PLR2004 - the two above
         raise GuestFailed(f"The bill of job {job_id} lists {calls} calls instead of 2.")
-    tell(f"The job is billed: {costs['credits_charged']} credit(s), ${costs['total_cost_usd']:.6f}.")
-    return Smoke(url, group, job_id, calls, costs["credits_charged"], costs["total_cost_usd"])
+    tell(f"The job is billed: {costs.credits_charged} credit(s), ${costs.total_cost_usd:.6f}.")
+    return Smoke(url, group, job_id, calls, costs.credits_charged, costs.total_cost_usd)
 
 
 def _require_anew(who: str, *, is_cached: bool) -> None:
@@ -92,16 +93,11 @@ def _require_anew(who: str, *, is_cached: bool) -> None:
 async def _streamed(app: httpx.AsyncClient, job_id: str, body: dict[str, object]) -> int:
     """How many pieces came, up to the end that says all is recorded."""
     pieces = 0
-    async with app.stream("POST", f"/api/jobs/{job_id}/llm-call-stream", json=body, headers=ANEW) as response:
-        if not response.is_success:
-            await response.aread()
-            raise GuestFailed(f"A stream answered {response.status_code}: {response.text[:200]}")
-        async for line in response.aiter_lines():
-            if line == "data: [DONE]":
-                return pieces
-            if line.startswith("data: "):
-                if "error" in (chunk := json.loads(line.removeprefix("data: "))):
-                    raise GuestFailed(f"A stream failed: {chunk['error']['message']}")
-                _require_anew("A stream", is_cached=chunk.get("cached", False))
-                pieces += 1
-    raise GuestFailed("A stream ended without its [DONE].")
+
+    def count(chunk: Chunk) -> None:
+        nonlocal pieces
+        _require_anew("A stream", is_cached=chunk.cached)
+        pieces += 1
+
+    await stream(app, f"/api/jobs/{job_id}/llm-call-stream", body, count, ANEW)
+    return pieces

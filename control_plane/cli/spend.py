@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from control_plane.cli.databases import existing_database
-from control_plane.cli.output import print_json
+from control_plane.cli.output import echo, print_json, visible
 from control_plane.cli.progress import counting, waiting
 from control_plane.clock import now
 from control_plane.errors import Unprocessable
@@ -93,7 +93,7 @@ def lost(
     table = Table("when", "call", "job", "team", "group", "tokens", "cost USD")
     for call in calls:
         known = _lost_call(call)
-        table.add_row(*(str(known[name]) for name in LOST_COLUMNS))
+        table.add_row(*(visible(str(known[name])) for name in LOST_COLUMNS))
     _console().print(table)
 
 
@@ -109,7 +109,7 @@ def prune(
     if as_json:
         print_json({"dropped": dropped})
     else:
-        typer.echo(f"{dropped} spend logs dropped.")
+        echo(f"{dropped} spend logs dropped.")
 
 
 LOST_COLUMNS = ("created_at", "call_id", "job_id", "team_id", "model_group", "tokens", "cost_usd")
@@ -225,18 +225,18 @@ def _show(found: Reconciled) -> None:
         for name, each in sums.items():
             difference = usd_signed(each.reported - each.recorded)
             amounts = (f"{usd(each.recorded):.9f}", f"{usd(each.reported):.9f}", f"{usd(each.priced):.9f}", difference)
-            table.add_row(f"{title} {name}".strip(), str(each.calls), *amounts, str(each.unexplained))
+            table.add_row(visible(f"{title} {name}".strip()), str(each.calls), *amounts, str(each.unexplained))
         table.add_section()
     console.print(table)
     console.print(f"{len(found.by_job)} jobs, of which {len(unfit)} do not fit; --json lists them all")
     for example in found.examples:
-        console.print(" ".join(f"{name}={value}" for name, value in example.items()), soft_wrap=True)
+        console.print(" ".join(visible(f"{name}={value}") for name, value in example.items()), soft_wrap=True)
     console.print(f"{found.unexplained} unexplained")
 
 
 def _console() -> Console:
     """As wide as the terminal; wide enough for whole numbers where there is none, as in a log or a pipe."""
-    return Console(width=None if sys.stdout.isatty() else WIDE)
+    return Console(markup=False, emoji=False, width=None if sys.stdout.isatty() else WIDE)
 
 
 def usd_signed(amount: int) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from control_plane.cli import answers
 from control_plane.cli.output import AsJson, show
 from control_plane.cli.remote import Url, ask, given
 
@@ -87,7 +88,7 @@ def update_team(  # noqa: PLR0913 - an option for each field
         raise typer.BadParameter(f"{', '.join(sorted(twice))}: set and unset at once.")
     if not named and not cleared:
         raise typer.BadParameter("nothing is to be changed; name an option")
-    show(ask(url, "PUT", "teams", team, body={**named, **cleared}), as_json=as_json)
+    show(ask(url, "PUT", "teams", team, shape=answers.Team, body={**named, **cleared}), as_json=as_json)
 
 
 def _prices(texts: Sequence[str]) -> dict[str, int]:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from control_plane.cli import answers
 from control_plane.cli.output import AsJson, show, show_all
 from control_plane.cli.remote import Url, ask, ask_for_all, given
 from control_plane.cli.team_changes import Mode, update_team
@@ -29,20 +30,20 @@ def create_org(
 ) -> None:
     """Create an organization."""
     body = {"organization_id": organization, "name": name or organization}
-    show(ask(url, "POST", "organizations", "create", body=body), as_json=as_json)
+    show(ask(url, "POST", "organizations", "create", shape=answers.Organization, body=body), as_json=as_json)
 
 
 @org_app.command("list")
 def list_orgs(url: Url = None, as_json: AsJson = False) -> None:
     """List all organizations."""
-    rows = ask_for_all(url, "organizations", name="organizations")
+    rows = ask_for_all(url, "organizations", name="organizations", shape=answers.Organization)
     show_all(rows, "organization_id", "name", "created_at", as_json=as_json)
 
 
 @org_app.command("show")
 def show_org(organization: Organization, url: Url = None, as_json: AsJson = False) -> None:
     """Show an organization."""
-    show(ask(url, "GET", "organizations", organization), as_json=as_json)
+    show(ask(url, "GET", "organizations", organization, shape=answers.Organization), as_json=as_json)
 
 
 @team_app.command("create")
@@ -63,7 +64,7 @@ def create_team(
         "model_groups": group or [],
         "budget_mode": mode,
     }
-    show(ask(url, "POST", "teams", "create", body=given(body)), as_json=as_json)
+    show(ask(url, "POST", "teams", "create", shape=answers.NewTeam, body=given(body)), as_json=as_json)
 
 
 @team_app.command("list")
@@ -73,7 +74,7 @@ def list_teams(
     as_json: AsJson = False,
 ) -> None:
     """List all teams."""
-    rows = ask_for_all(url, "teams", name="teams", query={"organization_id": org})
+    rows = ask_for_all(url, "teams", name="teams", shape=answers.Team, query={"organization_id": org})
     columns = (
         "team_id",
         "organization_id",
@@ -89,7 +90,7 @@ def list_teams(
 @team_app.command("show")
 def show_team(team: Team, url: Url = None, as_json: AsJson = False) -> None:
     """Show a team: credits, prices, limits, and which model groups it may use and why."""
-    show(ask(url, "GET", "teams", team), as_json=as_json)
+    show(ask(url, "GET", "teams", team, shape=answers.Team), as_json=as_json)
 
 
 @team_app.command("groups")
@@ -100,16 +101,19 @@ def set_groups(
     as_json: AsJson = False,
 ) -> None:
     """Grant a team exactly these model groups, beside those that the YAML's patterns allow; none takes all grants back."""
-    show(ask(url, "PUT", "teams", team, "model-groups", body={"model_groups": groups or []}), as_json=as_json)
+    show(
+        ask(url, "PUT", "teams", team, "model-groups", shape=answers.Team, body={"model_groups": groups or []}),
+        as_json=as_json,
+    )
 
 
 @team_app.command("suspend")
 def suspend(team: Team, url: Url = None, as_json: AsJson = False) -> None:
     """Let a team begin nothing more; what runs may end."""
-    show(ask(url, "POST", "teams", team, "suspend"), as_json=as_json)
+    show(ask(url, "POST", "teams", team, "suspend", shape=answers.Team), as_json=as_json)
 
 
 @team_app.command("resume")
 def resume(team: Team, url: Url = None, as_json: AsJson = False) -> None:
     """Let a suspended team work again."""
-    show(ask(url, "POST", "teams", team, "resume"), as_json=as_json)
+    show(ask(url, "POST", "teams", team, "resume", shape=answers.Team), as_json=as_json)

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from control_plane.cli.output import AsJson, Json, print_json, show, show_all
+from control_plane.cli import answers
+from control_plane.cli.output import AsJson, Json, echo, print_json, show, show_all
 from control_plane.cli.remote import Url, ask
 
 By = Literal["job-type", "model-group", "day"]
@@ -22,7 +23,7 @@ def team_usage(
     as_json: AsJson = False,
 ) -> None:
     """Show what a team's jobs of a month used: in sum, by job type, by model group and by day."""
-    used = ask(url, "GET", "teams", team, "usage", query={"period": period})
+    used = ask(url, "GET", "teams", team, "usage", shape=answers.TeamUsage, query={"period": period})
     _show(used, list(PARTS) if by is None else [by], has_sum=by is None, as_json=as_json)
 
 
@@ -33,7 +34,9 @@ def organization_usage(
     as_json: AsJson = False,
 ) -> None:
     """Show what the jobs of an organization's teams used in a month: in sum and by job type."""
-    used = ask(url, "GET", "organizations", organization, "usage", query={"period": period})
+    used = ask(
+        url, "GET", "organizations", organization, "usage", shape=answers.OrganizationUsage, query={"period": period}
+    )
     _show(used, ["job-type"], has_sum=True, as_json=as_json)
 
 
@@ -47,5 +50,5 @@ def _show(used: Json, parts: Sequence[str], *, has_sum: bool, as_json: bool) -> 
         name = part.replace("-", "_")
         rows = [{name: key, **values} for key, values in sorted(used[PARTS[part]].items())]
         if has_sum:
-            typer.echo("")
+            echo("")
         show_all(rows, *(rows[0] if rows else (name,)), as_json=False)

@@ -1,14 +1,16 @@
 """The Job API, typed: jobs, calls, streams and structured outputs."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal, Self, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from .errors import ClientError, OutputInvalid, StreamFailed
+from .errors import ClientError, OutputInvalid, StreamFailed, text_of
+from .events import LineTooLong, events
 from .job import JobSession
 from .transport import Transport
 from .values import ChatAnswer, ChatChunk, CompletedJob, JobCreated, JobView
@@ -19,8 +21,12 @@ M = TypeVar("M", bound=BaseModel)
 Messages = Sequence[dict[str, Any]]
 Status = Literal["completed", "failed", "cancelled"]
 
-DATA = "data: "
-DONE = "[DONE]"
+DONE = b"[DONE]"
+
+STALL_TIMEOUT_S = 1800.0
+"""As long as the server lets a call take; until then its comments are a model that thinks."""
+LEAVE_S = 5.0
+"""For closing the job of a block that raises or is cancelled; its caller waits for the exception."""
 
 
 class SaaSLLMClient:
@@ -38,10 +44,13 @@ class SaaSLLMClient:
         virtual_key: str = "",
         *,
         timeout_s: float = 600.0,
+        stall_timeout_s: float = STALL_TIMEOUT_S,
         max_retries: int = 2,
     ) -> None:
-        """`team_id`: the key's; the server refuses another. `timeout_s`: for an answer, or a pause within a stream.
+        """`team_id`: the key's; the server refuses another.
 
+        `timeout_s`: for a whole answer, each time that it is tried; of a stream until it begins, then for silence.
+        `stall_timeout_s`: for a pause between two pieces of a stream; the server's comments do not end it.
         Raises: ValueError without a key.
         """
         if not virtual_key.strip() or not virtual_key.isascii():
@@ -55,7 +64,8 @@ class SaaSLLMClient:
             },
             timeout=httpx.Timeout(timeout_s, connect=10.0),
         )
-        self._transport = Transport(self._http, max_retries=max_retries)
+        self._stall_timeout_s = stall_timeout_s
+        self._transport = Transport(self._http, max_retries=max_retries, timeout_s=timeout_s)
 
     async def __aenter__(self) -> Self:
         return self
@@ -88,14 +98,16 @@ class SaaSLLMClient:
         body = {"messages": list(messages), **parameters}
         async with self._transport.stream(f"/api/jobs/{job_id}/llm-call-stream", body) as response:
             try:
-                async for line in response.aiter_lines():
-                    said = line.removeprefix(DATA)
-                    if said == DONE:
+                async for data in events(response, stall_s=self._stall_timeout_s):
+                    if data == DONE:
                         return
-                    if line.startswith(DATA):
-                        yield _chunk(said)
+                    yield _chunk(data)
             except httpx.RequestError as error:
                 raise StreamFailed("connection_lost", type(error).__name__) from error
+            except TimeoutError as error:
+                raise StreamFailed("stalled", f"no piece came for {self._stall_timeout_s:g} s") from error
+            except LineTooLong as error:
+                raise StreamFailed("invalid_chunk", str(error)) from error
             raise StreamFailed("connection_lost", "the stream ended before its end")
 
     async def structured_output(self, job_id: str, messages: Messages, response_model: type[M], **parameters: Any) -> M:
@@ -128,24 +140,26 @@ class SaaSLLMClient:
         try:
             yield session
         except BaseException as error:
-            await self._fail(session.id, type(error).__name__)
+            await self._fail(session.id, error)
             raise
         session.bill = await self.complete_job(session.id)
 
-    async def _fail(self, job_id: str, why: str) -> None:
-        """What the block raised is what its caller must hear, also when the server cannot be told."""
-        try:
-            await self.complete_job(job_id, "failed", error_message=why)
-        except ClientError:
-            return  # the job expires by itself, and costs nothing
+    async def _fail(self, job_id: str, error: BaseException) -> None:
+        """The caller gets what the block raised, soon, also when the job cannot be closed. A cancelled one is tried once."""
+        retries = None if isinstance(error, Exception) else 0
+        body = {"status": "failed", "error_message": type(error).__name__}
+        with suppress(ClientError, TimeoutError):  # the job expires by itself, and costs nothing
+            async with asyncio.timeout(LEAVE_S):
+                await self._transport.post(f"/api/jobs/{job_id}/complete", body, CompletedJob, retries=retries)
 
 
-def _chunk(said: str) -> ChatChunk:
+def _chunk(data: bytes) -> ChatChunk:
     try:
-        event = json.loads(said)
+        event = json.loads(data)
         if "error" in event:
             error = event["error"]
-            raise StreamFailed(str(error.get("code")), str(error.get("message")))
+            code, message = error.get("code"), error.get("message")
+            raise StreamFailed(text_of(code, "unknown"), text_of(message, "The server gave no reason."))
         return ChatChunk.model_validate(event)
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise StreamFailed("invalid_chunk", "a piece of the stream is not one of the control plane's") from error

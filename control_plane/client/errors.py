@@ -101,8 +101,8 @@ def status_error(status: int, body: Any, request_id: str | None) -> StatusError:
     """The error of an answer, whatever its body is."""
     said = body.get("error") if isinstance(body, dict) else None
     facts = dict(said) if isinstance(said, dict) else {}
-    code = str(facts.pop("code", "unknown"))
-    message = str(facts.pop("message", "The server did not say why."))
+    code = text_of(facts.pop("code", None), "unknown")
+    message = text_of(facts.pop("message", None), "The server gave no reason.")
     if code == "insufficient_credits":
         kind: type[StatusError] = InsufficientCredits
     elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -110,3 +110,8 @@ def status_error(status: int, body: Any, request_id: str | None) -> StatusError:
     else:
         kind = KINDS.get(status, BadRequest)
     return kind(status, code, message, facts, request_id)
+
+
+def text_of(value: object, otherwise: str) -> str:
+    """A text of an answer, which may hold anything."""
+    return value if isinstance(value, str) else otherwise

@@ -10,6 +10,8 @@ from typing import Any
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from .errors import InvalidResponse
+
 Json = dict[str, Any]
 
 
@@ -45,8 +47,11 @@ class ChatChunk(Value):
 
     @property
     def text(self) -> str:
-        """The text that is new."""
-        return "".join(choice.delta.get("content") or "" for choice in self.choices)
+        """The text that is new. Raises: InvalidResponse for content that is none."""
+        texts = [choice.delta.get("content") or "" for choice in self.choices]
+        if not all(isinstance(text, str) for text in texts):
+            raise InvalidResponse("a piece of the answer is no text; `choices` has it as it came")
+        return "".join(texts)
 
 
 class CallAnswer(Value):

@@ -1,6 +1,8 @@
 """`config import`: files of LiteLLM's proxy become ours. What is lost is reported; the result can be used."""
 
 import json
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,32 @@ def test_the_result_passes_the_check_and_the_report_is_for_machines_too(tmp_path
         assert inspect(new, None).catalog is not None
         again = CliRunner().invoke(config_app, ["import", str(file), "--output", str(new)])
         assert (again.exit_code, "is there already" in again.output) == (1, True)
+
+
+def test_a_key_in_the_old_file_is_not_shown_to_others_by_the_new_one(tmp_path: Path) -> None:
+    keyless = "model_list: [{model_name: a, litellm_params: {model: openai/gpt-4o, api_key: os.environ/KEY}}]"
+    keyed = keyless.replace("os.environ/KEY", "sk-live-0123456789")
+    address = keyless.replace("api_key: os.environ/KEY", "api_base: 'https://me:pass@models.example'")
+    for text, before, after in (
+        (keyless, 0o640, 0o640),
+        (keyless, 0o444, 0o444),
+        (keyed, 0o644, 0o600),
+        (keyed, 0o400, 0o400),
+        (address, 0o644, 0o600),
+    ):
+        file, new = tmp_path / f"{before}-{after}.yaml", tmp_path / "new.yaml"
+        file.unlink(missing_ok=True)
+        file.write_text(text)
+        file.chmod(before)
+        run = CliRunner().invoke(config_app, ["import", str(file), "--output", str(new)])
+        assert (new.stat().st_mode & 0o777, "Traceback" in run.output) == (after, False), run.output
+        new.unlink()
+    os.mkfifo(pipe := tmp_path / "pipe", 0o644)
+    writing = threading.Thread(target=pipe.write_text, args=(keyless,))
+    writing.start()
+    CliRunner().invoke(config_app, ["import", str(pipe), "--output", str(new)])
+    writing.join()
+    assert new.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(

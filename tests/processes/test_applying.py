@@ -37,7 +37,9 @@ async def test_a_version_is_in_force_or_the_one_before_is_in_its_place(
         for url in (None, "http://127.0.0.1:9"):
             refused = await apply(server, config, new, url=url)
             assert refused.code == 1
-            expected = "No server answers" if url else f"Model group json is lost by the team {team.id}."
+            expected = (
+                "http://127.0.0.1:9 cannot be reached" if url else f"Model group json is lost by the team {team.id}."
+            )
             assert expected in refused.output
             assert (config.read_text(), "Traceback" in refused.output) == (before, False)
 
