@@ -121,6 +121,12 @@ class Settings(BaseSettings):
         ge=0.5,
         description="How long a transaction may take, and how long one of a server that froze keeps its locks, in seconds; a wait for a lock or a connection half of it.",
     )
+    completion_wait_s: float = Field(
+        default=5.0,
+        ge=0,
+        le=600,
+        description="How long the completion of a job waits for its running calls, in seconds; then 409 `calls_in_flight`.",
+    )
     lease_s: float = Field(
         default=30.0,
         ge=1.5,

@@ -20,6 +20,7 @@ from control_plane.house import House
 from control_plane.runtime import open_house
 from control_plane.schemas.jobs import UsageTotals
 from control_plane.settings import Settings
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 
 MASTER_KEY = "sk-master-for-the-tests"
@@ -111,7 +112,7 @@ def write_config(folder: Path, config: dict[str, Any]) -> Path:
     return file
 
 
-PATIENT = {"database_timeout_s": 60.0, "header_timeout_s": 60.0}
+PATIENT = {"database_timeout_s": 60.0, "header_timeout_s": 60.0, "completion_wait_s": 50.0}
 """Settings of a server that is tested on a busy machine, or with a crowd of clients in its own event loop."""
 
 
@@ -148,7 +149,7 @@ class Server:
     @asynccontextmanager
     async def client(self, key: str | None = None) -> AsyncIterator[httpx.AsyncClient]:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, verify=TLS) as client:
+        async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=PATIENCE_S, verify=TLS) as client:
             yield client
 
 

@@ -104,7 +104,7 @@ async def llm_call_stream(
 async def complete(job_id: JobPath, body: wire.CompleteJob, who: Caller, house: House) -> Response:
     """Closes the job and bills it once; repeating it gives the same answer and charges nothing.
 
-    `completed` costs credits if a call succeeded; `failed` and `cancelled` cost none. Waits up to 5 s for running calls.
+    `completed` costs credits if a call succeeded; `failed` and `cancelled` cost none. Waits for running calls, 5 s unless ops chose otherwise.
     With a token of the job: `completed` only, without metadata, and the answer is `job_id`, `status` and `completed_at`.
     """
     status = JobStatus(body.status)

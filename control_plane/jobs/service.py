@@ -33,6 +33,7 @@ from control_plane.errors import (
 )
 from control_plane.ids import CallId, JobId, Subject, TeamId, new_id
 from control_plane.jobs import calls_store, days_store, store
+from control_plane.jobs.idle import IdleJobs
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.plans import plan_of, read_plan, standing_of, usage_of, write_plan
 from control_plane.jobs.rules import OPEN_JOB, JobStatus, merged_metadata
@@ -42,8 +43,6 @@ from control_plane.storage.database import Database, Tx, again_if_unknown
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
 
-COMPLETION_WAIT_S = 5.0
-COMPLETION_POLL_S = 0.05
 DUE_PAGE = 100
 DUE_AT_ONCE = 20
 
@@ -117,8 +116,16 @@ class JobService:
     """The jobs of all teams."""
 
     def __init__(
-        self, db: Database, groups: ModelGroupService, *, clock: Clock, metrics: Metrics | None = None
+        self,
+        db: Database,
+        groups: ModelGroupService,
+        *,
+        clock: Clock,
+        metrics: Metrics | None = None,
+        completion_wait_s: float = 5.0,
     ) -> None:
+        self._completion_wait_s = completion_wait_s
+        self._idle = IdleJobs(self._is_idle)
         self._metrics = metrics or Metrics()
         self._db = db
         self._groups = groups
@@ -189,10 +196,10 @@ class JobService:
     async def complete(self, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls:
         """Closes the job and bills it, once: a repetition returns the stored bill and charges nothing.
 
-        Waits up to 5 s for running calls.
+        Waits `completion_wait_s` for running calls.
         Raises: JobNotFound, JobNotOwned, JobClosed (closed differently before), CallsInFlight.
         """
-        deadline = asyncio.get_running_loop().time() + COMPLETION_WAIT_S
+        deadline = asyncio.get_running_loop().time() + self._completion_wait_s
         while True:
             close = partial(self._close, team_id=who.team(), job_id=job_id, closing=closing, actor=who.actor)
             job = await again_if_unknown(partial(self._db.at_once, close))
@@ -205,9 +212,10 @@ class JobService:
                 return JobWithCalls(job, await self._calls(job))
             if JobStatus(job.status) not in OPEN_JOB:
                 raise JobClosed(status=job.status)
-            if asyncio.get_running_loop().time() >= deadline:
+            left_s = deadline - asyncio.get_running_loop().time()
+            if left_s <= 0:
                 raise CallsInFlight(calls=job.calls_open)
-            await asyncio.sleep(COMPLETION_POLL_S)
+            await self._idle.wait(job_id, left_s)
 
     async def withdraw(self) -> None:
         """Closes jobs whose creation was answered with 503 and happened all the same: nobody has heard their ids, and what
@@ -394,6 +402,11 @@ class JobService:
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
             return await days_store.sum_parts(reader, [team_id], start.date(), end.date(), by=by)
+
+    async def _is_idle(self, job_id: JobId) -> bool:
+        """Whether a completion need not wait: nothing runs in the job, or it was closed or never there."""
+        job = await self.find(job_id)
+        return job is None or not job.calls_open or JobStatus(job.status) not in OPEN_JOB
 
     async def _calls(self, job: Job) -> Sequence[Call]:
         async with self._db.reader() as reader:

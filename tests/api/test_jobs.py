@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from control_plane.settings import Settings
 from tests.books import Books
-from tests.house import COST_USD, Server, Team, call_body, new_team, used
+from tests.house import COST_USD, Server, Team, call_body, new_team, serving, used
 from tests.patience import PATIENCE_S
 from tests.provider import Provider
 
@@ -293,16 +294,33 @@ async def test_a_closed_job_takes_no_calls_and_no_other_end(team: Team, provider
 
 
 @ON_SQLITE
-async def test_completing_waits_for_a_call_in_flight_but_not_for_ever(team: Team, provider: Provider) -> None:
+async def test_completing_waits_for_a_call_in_flight_but_not_for_ever(settings: Settings, provider: Provider) -> None:
+    hasty = settings.model_copy(update={"completion_wait_s": 0.1})
+    async with serving(hasty) as server, new_team(server) as team:
+        job_id = await team.create_job()
+        call = asyncio.create_task(team.call(job_id, "hold"))
+        await provider.wait_requests("hold")
+        refused = await team.complete(job_id)
+        error = error_of(refused, 409)
+        assert (error["code"], error["calls_in_flight"]) == ("calls_in_flight", 1)
+        assert "Retry-After" in refused.headers
+        provider.release("hold")
+        assert (await call).status_code == 200
+        assert (await team.complete(job_id)).json()["costs"]["successful_calls"] == 1
+
+
+async def test_all_completions_that_wait_for_a_call_get_its_bill(team: Team, provider: Provider) -> None:
     job_id = await team.create_job()
     call = asyncio.create_task(team.call(job_id, "hold"))
     await provider.wait_requests("hold")
-    error = error_of(await team.complete(job_id), 409)
-    assert (error["code"], error["calls_in_flight"]) == ("calls_in_flight", 1)
-    completion = asyncio.create_task(team.complete(job_id))
+    left = asyncio.create_task(team.complete(job_id))
+    waiting = [asyncio.create_task(team.complete(job_id)) for _ in range(3)]
+    await asyncio.wait([left, *waiting], timeout=0.2)
+    left.cancel()  # one client leaves; the others wait on
     provider.release("hold")
     assert (await call).status_code == 200
-    assert (await completion).json()["costs"]["successful_calls"] == 1
+    bills = [answer.json() for answer in await asyncio.gather(*waiting)]
+    assert [bill["costs"]["successful_calls"] for bill in bills] == [1, 1, 1]
 
 
 async def test_costs_show_our_record_beside_litellms(team: Team) -> None:

@@ -222,15 +222,15 @@ async def test_a_completion_waits_for_a_running_stream(team: Team, provider: Pro
     assert (bill["total_calls"], bill["total_cost_usd"]) == (1, COST_USD)
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_stream_that_goes_on_keeps_its_job_open(team: Team, provider: Provider) -> None:
-    """Five seconds long, hence on one database."""
-    job_id = await team.create_job()
-    async with streaming(team, job_id, "hold") as stream:
-        await stream.pieces(3)
-        refused = await team.complete(job_id)
-        assert (refused.status_code, refused.json()["error"]["code"]) == (409, "calls_in_flight")
-        assert "Retry-After" in refused.headers
-        provider.release("hold")
-        await stream.rest()
-    assert (await team.complete(job_id)).json()["costs"]["successful_calls"] == 1
+async def test_a_stream_that_goes_on_keeps_its_job_open(settings: Settings, provider: Provider) -> None:
+    hasty = settings.model_copy(update={"completion_wait_s": 0.1})
+    async with serving(hasty) as server, new_team(server) as team:
+        job_id = await team.create_job()
+        async with streaming(team, job_id, "hold") as stream:
+            await stream.pieces(3)
+            refused = await team.complete(job_id)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (409, "calls_in_flight")
+            assert "Retry-After" in refused.headers
+            provider.release("hold")
+            await stream.rest()
+        assert (await team.complete(job_id)).json()["costs"]["successful_calls"] == 1
