@@ -136,7 +136,7 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
             keys = KeyService(db, master_key=key, clock=clock)
             groups = ModelGroupService(db, catalog)
             wait_s = settings.completion_wait_s
-            jobs = JobService(db, groups, clock=clock, metrics=metrics, completion_wait_s=wait_s)
+            jobs = JobService(db, groups, clock=clock, metrics=metrics, writer=writer, completion_wait_s=wait_s)
             fetcher = Fetcher(
                 private_hosts=PrivateHosts.listed(settings.private_file_hosts or ""),
                 max_bytes=settings.max_file_bytes,

@@ -11,7 +11,7 @@ from control_plane.administration.values import NewTeam
 from control_plane.calls.service import CallOrder
 from control_plane.chat import ChatRequest
 from control_plane.ids import JobId, TeamId
-from control_plane.jobs.service import NewJob
+from control_plane.jobs.values import NewJob
 from control_plane.runtime import open_house
 from control_plane.settings import Settings
 from control_plane.storage.database import Database

@@ -21,7 +21,7 @@ from control_plane.api.respond.browsers import preflight
 from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
 from control_plane.errors import JobClosed, JobTokenRefused
 from control_plane.jobs.rules import JobStatus
-from control_plane.jobs.service import Closing
+from control_plane.jobs.values import Closing
 from control_plane.schemas import jobs as wire
 from control_plane.tenants.principal import Principal
 

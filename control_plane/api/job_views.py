@@ -10,7 +10,7 @@ from control_plane.chat import Completion
 from control_plane.ids import CallId
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.rules import CallStatus, is_billable
-from control_plane.jobs.service import JobWithCalls
+from control_plane.jobs.values import JobWithCalls
 from control_plane.schemas import jobs as wire
 from control_plane.spend.models import SpendLog
 from control_plane.storage.usage_columns import usage_from

@@ -19,7 +19,7 @@ from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
 from control_plane.credits.reservations import Caps
 from control_plane.errors import TeamNotOwned
 from control_plane.ids import JobId, Subject
-from control_plane.jobs.service import NewJob
+from control_plane.jobs.values import NewJob
 from control_plane.schemas import jobs as wire
 from control_plane.tenants.principal import Principal
 from control_plane.units import nano_usd

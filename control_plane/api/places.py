@@ -18,7 +18,7 @@ from control_plane.api.idempotency import NewSubject
 from control_plane.calls.placed import Place
 from control_plane.errors import JobNotFound
 from control_plane.ids import JobId, Subject, parse_id
-from control_plane.jobs.service import NewJob
+from control_plane.jobs.values import NewJob
 from control_plane.schemas.base import ignored_fields
 
 ONE_CALL_TTL = timedelta(hours=1)

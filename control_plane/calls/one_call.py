@@ -22,7 +22,8 @@ from control_plane.errors import (
 )
 from control_plane.ids import JobId, following_id
 from control_plane.jobs.rules import JobStatus
-from control_plane.jobs.service import Closing, JobService, JobWithCalls, NewJob
+from control_plane.jobs.service import JobService
+from control_plane.jobs.values import Closing, JobWithCalls, NewJob
 from control_plane.tenants.principal import Principal
 
 log = logging.getLogger(__name__)

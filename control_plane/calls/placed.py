@@ -10,7 +10,7 @@ from control_plane.calls.stream import JobStream, LiveStream
 from control_plane.chat import Completion, PlainAnswer
 from control_plane.ids import JobId, Subject
 from control_plane.jobs.models import Job
-from control_plane.jobs.service import NewJob
+from control_plane.jobs.values import NewJob
 from control_plane.tenants.principal import Principal
 
 A = TypeVar("A", Completion, PlainAnswer)

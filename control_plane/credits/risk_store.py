@@ -55,24 +55,20 @@ async def add_open_costs(tx: Tx, costs: Mapping[TeamId, int], worst: Mapping[Tea
     await tx.execute(_add_open(), one_or_many(rows))
 
 
-async def close_costs(tx: Tx, team_id: TeamId, cost: int, *, unbilled: int, at: datetime) -> None:
-    """A job was closed: its cost is no longer that of an open job. `unbilled`: as much of it as is not paid by a charge."""
-    if cost:
-        await tx.execute(_add_open(), {"team": team_id, "cost": -cost, "worst": 0})
-        await add_unbilled_cost(tx, team_id, unbilled, at=at)
+async def close_costs(tx: Tx, changes: Mapping[TeamId, int], unbilled: Mapping[TeamId, int], *, at: datetime) -> None:
+    """Jobs were closed: `changes` (nano-USD, negative) of the cost of open jobs. `unbilled`: what no charge pays of it."""
+    changed = {team_id: change for team_id, change in changes.items() if change}
+    if changed:
+        await add_open_costs(tx, changed)
+    for team_id in sorted(unbilled):
+        await add_unbilled_cost(tx, team_id, unbilled[team_id], at=at)
 
 
 async def add_unbilled_cost(tx: Tx, team_id: TeamId, cost: int, *, at: datetime) -> None:
     """What calls have cost that are not paid by a charge, or not any more. The team's balance is locked."""
-    if not cost:
-        return
-    hour = at.replace(minute=0, second=0, microsecond=0)
-    added = upsert(tx.dialect.name, UnbilledCost)
-    statement = added.on_conflict_do_update(
-        index_elements=["team_id", "hour"],
-        set_={"cost_nano_usd": col(UnbilledCost.cost_nano_usd) + added.excluded.cost_nano_usd},
-    )
-    await tx.execute(statement, {"team_id": team_id, "hour": hour, "cost_nano_usd": cost})
+    if cost:
+        hour = at.replace(minute=0, second=0, microsecond=0)
+        await tx.execute(_add_unbilled(tx.dialect.name), {"team_id": team_id, "hour": hour, "cost_nano_usd": cost})
 
 
 async def find_risks(reader: Reader, team_ids: Collection[TeamId], *, since: datetime) -> Mapping[TeamId, TeamRisk]:
@@ -105,6 +101,15 @@ def _add_open() -> Executable:
             open_cost_nano_usd=CreditBalance.open_cost_nano_usd + bindparam("cost", type_=BigInteger()),
             open_worst_nano_usd=CreditBalance.open_worst_nano_usd + bindparam("worst", type_=BigInteger()),
         )
+    )
+
+
+@cache
+def _add_unbilled(dialect: str) -> Executable:
+    added = upsert(dialect, UnbilledCost)
+    return added.on_conflict_do_update(
+        index_elements=["team_id", "hour"],
+        set_={"cost_nano_usd": col(UnbilledCost.cost_nano_usd) + added.excluded.cost_nano_usd},
     )
 
 

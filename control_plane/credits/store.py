@@ -56,6 +56,14 @@ class Author:
 
 
 @dataclass(frozen=True, slots=True)
+class Post:
+    """Movements that happen together or not at all, and by whom."""
+
+    movements: Sequence[Movement]
+    author: Author
+
+
+@dataclass(frozen=True, slots=True)
 class Balance:
     """Where a team stands, in credits. `remaining` is what it has not used: available and held."""
 
@@ -68,6 +76,22 @@ class Balance:
     def remaining(self) -> int:
         """allocated − used."""
         return self.available + self.held
+
+    def moved(self, movements: Sequence[Movement]) -> "Balance":
+        """Where the team stands after them."""
+        return self._changed(movements, 1)
+
+    def before(self, movements: Sequence[Movement]) -> "Balance":
+        """Where the team stood before them."""
+        return self._changed(movements, -1)
+
+    def _changed(self, movements: Sequence[Movement], sign: int) -> "Balance":
+        return Balance(
+            self.allocated + sign * sum(movement.allocated for movement in movements),
+            self.used + sign * sum(movement.used for movement in movements),
+            self.available + sign * sum(movement.available for movement in movements),
+            self.held + sign * sum(movement.held for movement in movements),
+        )
 
 
 async def create_balance(tx: Tx, team_id: TeamId) -> None:
@@ -115,14 +139,34 @@ async def post_by(
     tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: Author, terms: Terms = FOREVER
 ) -> Balance:
     """`post_all`, for who knows the author whole."""
-    balance = await _move(tx, team_id, movements, author)
-    gained = left(balance.remaining) - left(balance.remaining - sum(movement.remaining for movement in movements))
+    (balance,) = await _move(tx, team_id, [Post(movements, author)])
+    gained = left(balance.remaining) - left(balance.before(movements).remaining)
     given = sum(movement.available for movement in movements if movement.is_giving)
     if given:
         await grants_store.add(tx, team_id, given, max(0, gained), terms, author.now)
     elif gained < 0:
         await grants_store.take(tx, team_id, -gained)
     return balance
+
+
+async def post_each(tx: Tx, team_id: TeamId, posts: Sequence[Post]) -> Sequence[Balance | HouseError]:
+    """Several posts of a team, none of which gives it credits, in their order: where it stands after each, or why not.
+
+    One statement moves the balance for all of them, if it allows that; else one after the other is decided on.
+    Raises: TeamNotFound; AlreadyExists, and then none has happened.
+    """
+    try:
+        balances = await _move(tx, team_id, posts)
+    except InsufficientCredits as refusal:
+        if len(posts) == 1:
+            return [refusal]
+        alone = [await post_each(tx, team_id, [post]) for post in posts]
+        return [balance for (balance,) in alone]
+    before = balances[0].before(posts[0].movements)
+    gained = left(balances[-1].remaining) - left(before.remaining)
+    if gained < 0:
+        await grants_store.take(tx, team_id, -gained)
+    return balances
 
 
 async def expire(tx: Tx, team_id: TeamId, balance: Balance, now: datetime) -> Balance:
@@ -134,13 +178,14 @@ async def expire(tx: Tx, team_id: TeamId, balance: Balance, now: datetime) -> Ba
         if lost <= 0:
             break
         author = Author(f"{grant.id}:{grant.remaining}", now, "expiry", None)
-        balance = await _move(tx, team_id, [Movement(EntryKind.EXPIRY, available=-lost)], author)
+        (balance,) = await _move(tx, team_id, [Post([Movement(EntryKind.EXPIRY, available=-lost)], author)])
         await grants_store.set_remaining(tx, {grant.id: grant.remaining - lost})
     return balance
 
 
-async def _move(tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: Author) -> Balance:
-    """Balance, entries and the event of a low balance; not the grants."""
+async def _move(tx: Tx, team_id: TeamId, posts: Sequence[Post]) -> Sequence[Balance]:
+    """Balance, entries and the event of a low balance; not the grants. Returns where the team stands after each post."""
+    movements = [movement for post in posts for movement in post.movements]
     change: dict[str, Any] = {
         "team": team_id,
         "allocated": sum(movement.allocated for movement in movements),
@@ -154,30 +199,31 @@ async def _move(tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: 
     if row is None:
         found = await find_balance(tx, team_id)
         raise TeamNotFound if found is None else _refusal(limits, change, found)
-    balance = Balance(row.allocated, row.used, row.available, row.held)
-    before = Balance(
-        balance.allocated - change["allocated"],
-        balance.used - change["used"],
-        balance.available - change["available"],
-        balance.held - change["held"],
-    )
-    await _write(tx, team_id, movements, author, before=before, number=row.entries - len(movements))
-    threshold = row.low_balance_threshold
-    if threshold is not None and balance.remaining < threshold <= before.remaining:
-        await events_store.add(tx, team_id, LOW_BALANCE, balance.remaining, threshold, author.now)
-        log.warning(LOW_BALANCE, extra={"team": team_id, "remaining": balance.remaining, "threshold": threshold})
-    return balance
+    balance = Balance(row.allocated, row.used, row.available, row.held).before(movements)
+    await _write(tx, team_id, posts, before=balance, number=row.entries - len(movements))
+    balances = []
+    for post in posts:
+        before, balance = balance, balance.moved(post.movements)
+        balances.append(balance)
+        await _note_low(tx, team_id, before, balance, row.low_balance_threshold, post.author.now)
+    return balances
 
 
-async def _write(
-    tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: Author, *, before: Balance, number: int
+async def _note_low(
+    tx: Tx, team_id: TeamId, before: Balance, balance: Balance, threshold: int | None, now: datetime
 ) -> None:
+    if threshold is not None and balance.remaining < threshold <= before.remaining:
+        await events_store.add(tx, team_id, LOW_BALANCE, balance.remaining, threshold, now)
+        log.warning(LOW_BALANCE, extra={"team": team_id, "remaining": balance.remaining, "threshold": threshold})
+
+
+async def _write(tx: Tx, team_id: TeamId, posts: Sequence[Post], *, before: Balance, number: int) -> None:
     """Writes the entries after the one numbered `number`, each chained to the one before."""
     previous = BEGINNING if number == 0 else await _hash_of(tx, team_id, number)
-    available, held = before.available, before.held
+    balance = before
     entries = []
-    for movement in movements:
-        number, available, held = number + 1, available + movement.available, held + movement.held
+    for author, movement in ((post.author, movement) for post in posts for movement in post.movements):
+        number, balance = number + 1, balance.moved([movement])
         entry = {
             "id": author.entry_id or new_id(),
             "team_id": team_id,
@@ -186,8 +232,8 @@ async def _write(
             "ref": author.ref,
             "available_delta": movement.available,
             "held_delta": movement.held,
-            "available_after": available,
-            "held_after": held,
+            "available_after": balance.available,
+            "held_after": balance.held,
             "reason": author.reason,
             "actor": author.actor,
             "created_at": author.now,
@@ -197,8 +243,9 @@ async def _write(
     try:
         await tx.execute(_insert_entries(), one_or_many(entries))
     except IntegrityError as error:
-        kinds = " and ".join(movement.kind for movement in movements)
-        raise AlreadyExists(f"There is a {kinds} for {author.ref} already.") from error
+        kinds = " and ".join(movement.kind for post in posts for movement in post.movements)
+        refs = ", ".join(post.author.ref for post in posts)
+        raise AlreadyExists(f"There is a {kinds} for {refs} already.") from error
 
 
 async def _hash_of(tx: Tx, team_id: TeamId, number: int) -> str:

@@ -3,6 +3,7 @@
 A month costs the same to look at, however many calls it had.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,7 +15,7 @@ from sqlmodel import SQLModel, col
 
 from control_plane.ids import JobId
 from control_plane.jobs.models import Job, JobDay, UsageDay
-from control_plane.jobs.rules import JobStatus, Totals
+from control_plane.jobs.rules import Totals
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import one_or_many
 from control_plane.storage.upsert import upsert
@@ -33,14 +34,14 @@ SUMMED = {
 """Columns of a day's usage, and what of finished calls is added to them."""
 
 
-async def count_created(tx: Tx, job: Job) -> None:
-    """One more job of its day."""
-    await _count(tx, job, jobs=1)
+async def count_created(tx: Tx, jobs: Sequence[Job]) -> None:
+    """More jobs of their days."""
+    await _count(tx, [(job, {"jobs": 1}) for job in jobs])
 
 
-async def count_closed(tx: Tx, job: Job, status: JobStatus, charged: int) -> None:
-    """What became of a job, and what it was charged."""
-    await _count(tx, job, **{status.value: 1}, credits_charged=charged)
+async def count_closed(tx: Tx, jobs: Sequence[Job]) -> None:
+    """What became of jobs, and what they were charged."""
+    await _count(tx, [(job, {job.status: 1, "credits_charged": job.credits_charged or 0}) for job in jobs])
 
 
 async def add_usage(tx: Tx, totals: Mapping[tuple[JobId, str], Totals]) -> None:
@@ -143,9 +144,21 @@ async def sum_parts(
     ]
 
 
-async def _count(tx: Tx, job: Job, **counts: int) -> None:
-    key = {"team_id": job.team_id, "day": job.day, "job_type": job.job_type}
-    await tx.execute(_add_counts(tx.dialect.name), key | dict.fromkeys(COUNTED, 0) | counts)
+async def _count(tx: Tx, counted: Sequence[tuple[Job, Mapping[str, int]]]) -> None:
+    sums: defaultdict[tuple[str, date, str], Counter[str]] = defaultdict(Counter)
+    for job, counts in counted:
+        sums[job.team_id, job.day, job.job_type].update(counts)
+    rows = [
+        {
+            "team_id": team_id,
+            "day": day,
+            "job_type": job_type,
+            **dict.fromkeys(COUNTED, 0),
+            **sums[team_id, day, job_type],
+        }
+        for team_id, day, job_type in sorted(sums)  # as every server does (D16)
+    ]
+    await tx.execute(_add_counts(tx.dialect.name), one_or_many(rows))
 
 
 @cache

@@ -4,20 +4,15 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
 from control_plane import failpoints
 from control_plane.chat import Demand
 from control_plane.clock import Clock
-from control_plane.credits import risk_store
-from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
-from control_plane.credits.reservations import Caps
-from control_plane.credits.rules import EntryKind, Movement
 from control_plane.errors import (
     AlreadyExists,
     CallsInFlight,
@@ -25,21 +20,24 @@ from control_plane.errors import (
     DatabaseUnavailable,
     HouseError,
     InsufficientCredits,
-    JobCapReached,
     JobClosed,
     JobNotFound,
     JobNotOwned,
     OutcomeUnknown,
 )
-from control_plane.ids import CallId, JobId, Subject, TeamId, new_id
+from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs import calls_store, days_store, store
+from control_plane.jobs.closing import JobClosing, take_back
+from control_plane.jobs.creating import Creation
 from control_plane.jobs.idle import IdleJobs
 from control_plane.jobs.models import Call, Job
-from control_plane.jobs.plans import plan_of, read_plan, standing_of, usage_of, write_plan
+from control_plane.jobs.plans import standing_of
 from control_plane.jobs.rules import OPEN_JOB, JobStatus, merged_metadata
+from control_plane.jobs.values import Closing, JobPage, JobWithCalls, NewJob
+from control_plane.jobs.writing import JobWriter, OneByOne
 from control_plane.metrics import Metrics
 from control_plane.model_groups.service import ModelGroupService
-from control_plane.storage.database import Database, Tx, again_if_unknown
+from control_plane.storage.database import Database, again_if_unknown
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
 
@@ -48,68 +46,7 @@ DUE_AT_ONCE = 20
 
 log = logging.getLogger(__name__)
 
-REPEATED_WITHIN = timedelta(minutes=20)
-"""How long after a request its repetition may come: SDKs wait up to ten minutes for an answer before they repeat."""
-
 UNANSWERED = "its creation was answered with 503, since the database went away"
-
-UNHEARD = "its client asked again: the answer was not heard"
-
-
-@dataclass(frozen=True, slots=True)
-class NewJob:
-    """What a client says about the job it opens. `id`: what it will be called, or is already if it was made before.
-
-    `is_retaken`: a request that failed or whose process died may have made it; `is_unheard`: its process died.
-    `fingerprint`: of the request, when its client may repeat it by itself; `is_repeated`: it does, since it did not hear the
-    answer of the job before. `is_repetition`: a job of the same request was taken off the bill, so the cache is not read.
-    `is_claimed`: its client has an idempotency key to ask again with.
-    """
-
-    job_type: str
-    user_id: str | None = None
-    metadata: Mapping[str, Any] | None = None
-    model_group: str | None = None
-    ttl: timedelta = timedelta(hours=24)
-    caps: Caps = field(default_factory=Caps)
-    id: JobId | None = None
-    is_retaken: bool = False
-    is_unheard: bool = False
-    fingerprint: str | None = None
-    is_repeated: bool = False
-    is_repetition: bool = False
-    is_claimed: bool = False
-
-    @property
-    def subject(self) -> Subject | None:
-        """What the request makes, where its id is known."""
-        return None if self.id is None else Subject(self.id, self.is_retaken, self.is_unheard, self.is_claimed)
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """How a client closes a job. `metadata` is merged into the job's."""
-
-    status: JobStatus
-    metadata: Mapping[str, Any] | None = None
-    error_message: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class JobWithCalls:
-    """A job and its calls, in the order they were made."""
-
-    job: Job
-    calls: Sequence[Call]
-
-
-@dataclass(frozen=True, slots=True)
-class JobPage:
-    """Some jobs of a team, the model groups each has used, and whether more follow."""
-
-    jobs: Sequence[Job]
-    groups: Mapping[JobId, AbstractSet[str]]
-    has_more: bool
 
 
 class JobService:
@@ -122,8 +59,12 @@ class JobService:
         *,
         clock: Clock,
         metrics: Metrics | None = None,
+        writer: JobWriter | None = None,
         completion_wait_s: float = 5.0,
     ) -> None:
+        """`writer`: makes and closes what clients wait for; without one each job is a transaction of its own."""
+        self._alone = OneByOne(db, clock=clock)
+        self._writer = writer or self._alone
         self._completion_wait_s = completion_wait_s
         self._idle = IdleJobs(self._is_idle)
         self._metrics = metrics or Metrics()
@@ -169,27 +110,9 @@ class JobService:
             return job
 
     async def _create(self, who: Principal, team_id: TeamId, new: NewJob, job_id: JobId) -> Job:
-        now = self._clock()
-
-        async def create(tx: Tx) -> Job:
-            is_repetition = new.is_repetition
-            if new.is_repeated and new.fingerprint is not None:
-                is_repetition = await self._give_up_unheard(tx, team_id, new.fingerprint, now) or is_repetition
-            plan = plan_of(await tenants_store.get_team(tx, team_id), new.job_type)
-            job = _new_job(
-                replace(new, id=job_id), team_id, plan, now=now, held=billing.needed_hold(plan, billing.JobUsage())
-            )
-            job.is_repetition = is_repetition
-            if new.caps.max_credits is not None and job.credits_held > new.caps.max_credits:
-                raise JobCapReached(affordable_max_tokens=0, credits_needed=job.credits_held)
-            if job.credits_held:
-                hold = billing.hold(job.credits_held)
-                await credits_store.post(tx, team_id, hold, ref=str(job.id), now=now, actor=who.actor)
-            await store.add(tx, job)
-            await days_store.count_created(tx, job)
-            return job
-
-        job = await self._db.at_once(create)
+        creation = Creation(team_id, job_id, new, who.actor)
+        writer = self._alone if creation.repeats else self._writer
+        job = await writer.create(creation)
         failpoints.reach("job_created")
         return job
 
@@ -201,8 +124,8 @@ class JobService:
         """
         deadline = asyncio.get_running_loop().time() + self._completion_wait_s
         while True:
-            close = partial(self._close, team_id=who.team(), job_id=job_id, closing=closing, actor=who.actor)
-            job = await again_if_unknown(partial(self._db.at_once, close))
+            wanted = JobClosing(who.team(), job_id, closing, who.actor)
+            job = await again_if_unknown(partial(self._writer.close, wanted))
             failpoints.reach("bill_committed")
             if job is not None:
                 self._metrics.job_closed(status=job.status, charged=job.credits_charged or 0)
@@ -249,33 +172,9 @@ class JobService:
             return
         try:
             async with self._db.transaction() as tx:
-                await self._take_back(tx, job, reason, now=self._clock())
+                await take_back(tx, job, reason, now=self._clock())
         except Conflict:
             return  # refunded before
-
-    async def _give_up_unheard(self, tx: Tx, team_id: TeamId, fingerprint: str, now: datetime) -> bool:
-        """Makes the latest job of a request free, whose client repeats it because it did not hear the answer.
-
-        What was charged is refunded; a job whose call still runs will be charged nothing. Its cost counts as at risk.
-        Returns whether any job of the request was made free that cost something, or may still.
-        """
-        since = now - REPEATED_WITHIN
-        job = await store.claim_unheard(tx, team_id, fingerprint, since=since)
-        if job is not None and job.credits_charged:
-            await credits_store.lock_balance(tx, team_id)
-            if not await credits_store.has_entry(
-                tx, EntryKind.REFUND, str(job.id)
-            ):  # else an administrator refunded it
-                with suppress(Conflict):
-                    await self._take_back(tx, job, UNHEARD, now=now)
-        return await store.has_unheard(tx, team_id, fingerprint, since=since)
-
-    async def _take_back(self, tx: Tx, job: Job, reason: str, *, now: datetime) -> None:
-        """Raises: Conflict when the team has used less; AlreadyExists for a job that was refunded."""
-        refund = Movement(EntryKind.REFUND, available=job.credits_charged or 0)
-        team_id = TeamId(job.team_id)
-        await credits_store.post(tx, team_id, refund, ref=str(job.id), now=now, actor="server", reason=reason)
-        await risk_store.add_unbilled_cost(tx, team_id, job.cost_nano_usd, at=now)
 
     async def expire_due(self) -> int:
         """Closes jobs that nobody closed in time and releases their holds; returns how many. Costs them nothing.
@@ -303,9 +202,7 @@ class JobService:
 
     async def _expire(self, due: store.Due) -> bool:
         closing = Closing(JobStatus.EXPIRED, error_message="The job was not completed in time.")
-        job = await self._db.at_once(
-            partial(self._close, team_id=due.team_id, job_id=due.job_id, closing=closing, actor="expiry")
-        )
+        job = await self._alone.close(JobClosing(due.team_id, due.job_id, closing, "expiry"))
         if job is not None:
             self._metrics.job_closed(status=job.status, charged=0)
         return job is not None
@@ -411,62 +308,3 @@ class JobService:
     async def _calls(self, job: Job) -> Sequence[Call]:
         async with self._db.reader() as reader:
             return await calls_store.list_calls(reader, TeamId(job.team_id), JobId(job.id))
-
-    async def _close(self, tx: Tx, team_id: TeamId, job_id: JobId, closing: Closing, *, actor: str) -> Job | None:
-        """The job, closed and billed now; None when it is not ours to close: closed before, calls running, no such job."""
-        job = await store.claim(tx, team_id, job_id, closing.status, self._clock())
-        if job is not None:
-            await self._settle(tx, job, closing, actor=actor)
-        return job
-
-    async def _settle(self, tx: Tx, job: Job, closing: Closing, *, actor: str) -> None:
-        """Bills a job just claimed: the ledger movements, and the bill kept on the job."""
-        now = self._clock()
-        team_id = TeamId(job.team_id)
-        is_paid = closing.status is JobStatus.COMPLETED and not job.is_unheard
-        charged = billing.bill(read_plan(job.plan), is_completed=is_paid, usage=usage_of(job))
-        movements = billing.settle(charged, job.credits_held)
-        balance = (
-            await credits_store.post_all(tx, team_id, movements, ref=str(job.id), now=now, actor=actor)
-            if movements
-            else await credits_store.find_balance(tx, team_id)  # a job of a free type holds nothing
-        )
-        assert balance is not None, "a team with jobs has a balance"
-        unbilled = job.unbilled_nano_usd + (0 if charged else job.cost_nano_usd)
-        await risk_store.close_costs(tx, team_id, job.cost_nano_usd + job.unbilled_nano_usd, unbilled=unbilled, at=now)
-        await days_store.count_closed(tx, job, closing.status, charged)
-        job.credits_charged = charged
-        job.credits_remaining = balance.remaining
-        job.credits_held = 0
-        job.metadata_ = merged_metadata(job.metadata_, closing.metadata or {})
-        job.error_message = (
-            closing.error_message or _said_error(closing.metadata) or (UNHEARD if job.is_unheard else None)
-        )
-        await store.save_bill(tx, job)
-
-
-def _new_job(new: NewJob, team_id: TeamId, plan: billing.Plan, *, now: datetime, held: int) -> Job:
-    return Job(
-        id=new.id or new_id(),
-        team_id=team_id,
-        job_type=new.job_type,
-        user_id=new.user_id,
-        status=JobStatus.PENDING.value,
-        plan=write_plan(plan),
-        default_model_group=new.model_group,
-        metadata_=dict(new.metadata or {}),
-        credits_held=held,
-        max_credits=new.caps.max_credits,
-        max_cost_nano_usd=new.caps.max_cost,
-        is_clamped=new.caps.is_clamped,
-        fingerprint=new.fingerprint,
-        day=now.astimezone(UTC).date(),
-        created_at=now,
-        expires_at=now + new.ttl,
-    )
-
-
-def _said_error(metadata: Mapping[str, Any] | None) -> str | None:
-    """Clients of the older document say why a job failed in its metadata; both ways mean the same."""
-    said = (metadata or {}).get("error")
-    return said if isinstance(said, str) else None

@@ -18,13 +18,13 @@ from control_plane.jobs.models import HAS_FINGERPRINT, IS_OPEN, Job
 from control_plane.jobs.plans import standing_of
 from control_plane.jobs.rules import OPEN_JOB, JobStatus
 from control_plane.storage.database import Reader, Tx
-from control_plane.storage.rows import columns_of, every, many, one, values_of
+from control_plane.storage.rows import columns_of, every, many, one, one_or_many, values_of
 
 
-async def add(tx: Tx, job: Job) -> None:
-    """Inserts a new job. Raises: AlreadyExists."""
+async def add(tx: Tx, jobs: Sequence[Job]) -> None:
+    """Inserts new jobs. Raises: AlreadyExists for an id that is taken, and then none is there."""
     try:
-        await tx.execute(insert(Job), values_of(job))
+        await tx.execute(_add(), one_or_many([values_of(job) for job in jobs]))
     except IntegrityError as error:
         raise AlreadyExists("There is a job with this id already.") from error
 
@@ -34,14 +34,33 @@ async def find(reader: Reader, job_id: JobId) -> Job | None:
     return one(Job, await reader.execute(every(Job).where(col(Job.id) == job_id)))
 
 
-async def claim(tx: Tx, team_id: TeamId, job_id: JobId, status: JobStatus, now: datetime) -> Job | None:
-    """Closes an open job without running calls; the one who gets the row settles it.
+async def claim(tx: Tx, jobs: Sequence[tuple[JobId, TeamId]], status: JobStatus, now: datetime) -> Sequence[Job]:
+    """Closes open jobs without running calls; the one who gets a row settles it.
 
-    None: no such job, another team's, closed before, or calls are running. One statement decides, so of 200
+    Missing: no such job, another team's, closed before, or calls are running. One statement decides, so of 200
     completions at once one gets the row.
     """
-    row = {"job": job_id, "team": team_id, "to": status.value, "now": now}
-    return one(Job, await tx.execute(_claim(), row))
+    return many(Job, await tx.execute(_claim(), {"jobs": list(jobs), "to": status.value, "now": now}))
+
+
+async def save_bills(tx: Tx, jobs: Sequence[Job]) -> None:
+    """Keeps what the claims led to: bill, metadata and error message of jobs just claimed."""
+    rows = [
+        {
+            "job": job.id,
+            "charged": job.credits_charged,
+            "remaining": job.credits_remaining,
+            "merged": job.metadata_,
+            "message": job.error_message,
+        }
+        for job in jobs
+    ]
+    await tx.execute(_save_bill(), one_or_many(rows))
+
+
+@cache
+def _add() -> Executable:
+    return insert(Job)
 
 
 @cache
@@ -49,8 +68,7 @@ def _claim() -> Executable:
     return (
         update(Job)
         .where(
-            col(Job.id) == bindparam("job"),
-            col(Job.team_id) == bindparam("team"),
+            tuple_(col(Job.id), col(Job.team_id)).in_(bindparam("jobs", expanding=True)),
             col(Job.status).in_(OPEN_JOB),
             col(Job.calls_open) == 0,
         )
@@ -59,20 +77,19 @@ def _claim() -> Executable:
     )
 
 
-async def save_bill(tx: Tx, job: Job) -> None:
-    """Keeps what the claim led to: bill, metadata and error message of a job just claimed."""
-    statement = (
+@cache
+def _save_bill() -> Executable:
+    return (
         update(Job)
-        .where(col(Job.id) == job.id)
+        .where(col(Job.id) == bindparam("job"))
         .values(
-            credits_charged=job.credits_charged,
-            credits_remaining=job.credits_remaining,
+            credits_charged=bindparam("charged"),
+            credits_remaining=bindparam("remaining"),
             credits_held=0,
-            metadata_=job.metadata_,
-            error_message=job.error_message,
+            metadata_=bindparam("merged"),
+            error_message=bindparam("message"),
         )
     )
-    await tx.execute(statement)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""The durable writer of the call path: intents, records and LiteLLM's reports, many calls in one transaction.
+"""The durable writer of the call path: jobs, intents, records and LiteLLM's reports, many in one transaction.
 
-Every write of a call goes through here and nowhere else. The caller of `open` or `finish` goes on when its call is
+Every write of a call goes through here and nowhere else; so does the creation and completion of jobs that clients wait for. The caller of `open` or `finish` goes on when its call is
 durable, and not before (D4).
 """
 
@@ -17,9 +17,12 @@ from control_plane.chat import SpendReport
 from control_plane.clock import Clock
 from control_plane.credits import risk_store
 from control_plane.errors import DatabaseBusy, DatabaseUnavailable, HouseError, OutcomeUnknown
-from control_plane.ids import CallId, Subject
+from control_plane.ids import CallId, JobId, Subject, TeamId
 from control_plane.jobs import admission, calls_store, correction
 from control_plane.jobs.admission import Admitted, Repetition, RiskPolicy
+from control_plane.jobs.closing import JobClosing, close_jobs
+from control_plane.jobs.creating import Creation, create_jobs
+from control_plane.jobs.models import Job
 from control_plane.jobs.rules import Intent, Record, counted, not_made
 from control_plane.metrics import Metrics
 from control_plane.spend import store as spend_store
@@ -43,14 +46,16 @@ class Withdrawal:
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a caller learns of its item. `opened` is known for intents; `is_first` for records: whether this record
-    ended the call (False: it had ended before, as when it was declared lost).
+    ended the call (False: it had ended before, as when it was declared lost). `job`: the one made or closed; None for one
+    that was not its to close.
     """
 
     opened: Admitted | None = None
     is_first: bool = True
+    job: Job | None = None
 
 
-Item = Intent | Withdrawal | Record | SpendReport
+Item = Intent | Withdrawal | Record | SpendReport | Creation | JobClosing
 
 
 class SpendWriter:
@@ -101,6 +106,16 @@ class SpendWriter:
             raise
         assert written.opened is not None, "an intent is opened or refused"
         return written.opened
+
+    async def create(self, creation: Creation) -> Job:
+        """Makes a job durable. Raises: as `JobWriter.create`."""
+        made = (await self._batcher.put(creation)).job
+        assert made is not None, "a job is made or refused"
+        return made
+
+    async def close(self, closing: JobClosing) -> Job | None:
+        """Closes and bills a job durably; None when it is not ours to close. Raises: DatabaseUnavailable."""
+        return (await self._batcher.put(closing)).job
 
     async def repetition(self, subject: Subject) -> Repetition:
         """A call that is asked for again: see `admission`. Raises: DatabaseUnavailable."""
@@ -251,14 +266,13 @@ class SpendWriter:
         return [results.get(id(item), Written(is_first=False)) for item in items]
 
     async def _write_batch(self, tx: Tx, batch: "_Batch") -> tuple[set[CallId], dict[int, Written | Exception]]:
-        """One transaction: records first, since they may release what an intent of the same batch needs.
+        """One transaction: what ends goes before what begins, since it may release what that needs; and what was begun
+        before what is new.
 
-        Gives the calls that ended now, and what became of the intents.
+        Gives the calls that ended now, and what became of the other items.
         """
-        jobs = {intent.job_id for intent in batch.touched}
-        await calls_store.lock_jobs(tx, jobs, even_one=batch.is_repeated)
-        teams = {intent.team_id for intent in batch.touched}
-        await risk_store.lock_balances(tx, teams, even_one=bool(batch.intents))
+        await calls_store.lock_jobs(tx, batch.jobs, even_one=batch.is_repeated)
+        await risk_store.lock_balances(tx, batch.teams, even_one=bool(batch.intents))
         now = self._clock()
         first: set[CallId] = set()
         results: dict[int, Written | Exception] = {}
@@ -272,9 +286,15 @@ class SpendWriter:
                 first |= await correction.settle(tx, again, now=now)
         if batch.reports:
             await spend_store.add_reports(tx, batch.reports)
+        if batch.closings:
+            closed = await close_jobs(tx, batch.closings, now=now)
+            results |= {id(each): Written(job=job) for each, job in zip(batch.closings, closed, strict=True)}
         if batch.intents:
             opened = await admission.open_calls(tx, batch.intents, self._worker_id, now=now, risk=self._risk)
-            results = {id(intent): _written(opened[intent.call_id]) for intent in batch.intents}
+            results |= {id(intent): _written(opened[intent.call_id]) for intent in batch.intents}
+        if batch.creations:
+            made = await create_jobs(tx, batch.creations, now=now)
+            results |= {id(each): _made(job) for each, job in zip(batch.creations, made, strict=True)}
         failpoints.reach("in_flush")
         return first, results
 
@@ -287,10 +307,12 @@ class _Batch:
     withdrawn: list[Intent]
     records: dict[CallId, Record]
     reports: list[SpendReport]
+    closings: list[JobClosing]
+    creations: list[Creation]
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> "_Batch":
-        batch = cls([], [], {}, [])
+        batch = cls([], [], {}, [], [], [])
         for item in items:
             match item:
                 case Intent():
@@ -301,6 +323,10 @@ class _Batch:
                     batch.records.setdefault(item.intent.call_id, item)
                 case SpendReport():
                     batch.reports.append(item)
+                case JobClosing():
+                    batch.closings.append(item)
+                case Creation():
+                    batch.creations.append(item)
                 case _:
                     assert_never(item)
         return batch
@@ -311,8 +337,18 @@ class _Batch:
         return bool(self.withdrawn) or any(record.may_be_written for record in self.records.values())
 
     @property
-    def touched(self) -> Sequence[Intent]:
-        """The calls whose jobs and balances are written."""
+    def jobs(self) -> set[JobId]:
+        """The jobs whose rows are written, of those that are there already."""
+        return {each.job_id for each in self._calls} | {each.job_id for each in self.closings}
+
+    @property
+    def teams(self) -> set[TeamId]:
+        """The teams whose balances are written."""
+        jobs: Sequence[JobClosing | Creation] = [*self.closings, *self.creations]
+        return {each.team_id for each in self._calls} | {each.team_id for each in jobs}
+
+    @property
+    def _calls(self) -> Sequence[Intent]:
         return [*self.intents, *self.withdrawn, *(record.intent for record in self.records.values())]
 
 
@@ -320,10 +356,14 @@ def _written(result: Admitted | HouseError) -> Written | Exception:
     return result if isinstance(result, HouseError) else Written(opened=result)
 
 
+def _made(result: Job | HouseError) -> Written | Exception:
+    return result if isinstance(result, HouseError) else Written(job=result)
+
+
 def _team_of(item: Item) -> str | None:
     """Whose rows an item's transaction locks; those of a report are nobody's."""
     match item:
-        case Intent():
+        case Intent() | JobClosing() | Creation():
             return item.team_id
         case Withdrawal(intent) | Record(intent=intent):
             return intent.team_id

@@ -1,11 +1,12 @@
 """SQL of the tenants."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, delete, insert, inspect, or_, select, update
+from sqlalchemy import ColumnElement, Executable, Select, bindparam, delete, insert, inspect, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel, col
 
@@ -55,6 +56,15 @@ async def find_team(reader: Reader, team_id: TeamId) -> Team | None:
     if not is_name(team_id):
         return None
     return one(Team, await reader.execute(every(Team).where(col(Team.id) == team_id)))
+
+
+async def find_teams(reader: Reader, team_ids: Collection[TeamId]) -> Mapping[TeamId, Team]:
+    """Those of the teams that there are."""
+    known = [team_id for team_id in team_ids if is_name(team_id)]
+    if not known:
+        return {}
+    rows = many(Team, await reader.execute(_find_teams(), {"teams": known}))
+    return {TeamId(team.id): team for team in rows}
 
 
 async def list_all_teams(
@@ -193,3 +203,8 @@ async def _find_principal(reader: Reader, is_the_key: ColumnElement[bool]) -> Pr
 def _limits_of(table: type[Team | VirtualKey]) -> Sequence[ColumnElement[Any]]:
     columns = inspect(table).columns
     return [columns[name] for name in ("rpm", "tpm", "max_parallel_calls", "jobs_per_minute")]
+
+
+@cache
+def _find_teams() -> Executable:
+    return every(Team).where(col(Team.id).in_(bindparam("teams", expanding=True)))

@@ -27,7 +27,7 @@ from control_plane.errors import (
 from control_plane.ids import JobId, OrganizationId, TeamId, new_id
 from control_plane.jobs.models import Job
 from control_plane.jobs.plans import plan_of
-from control_plane.jobs.service import NewJob
+from control_plane.jobs.values import NewJob
 from control_plane.model_groups import store as groups_store
 from control_plane.storage.database import Database
 from control_plane.tenants.models import Organization

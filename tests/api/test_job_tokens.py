@@ -13,8 +13,8 @@ from control_plane.errors import Conflict, InvalidKey
 from control_plane.ids import JobId
 from control_plane.jobs import tokens as tokens_module
 from control_plane.jobs import tokens_store
-from control_plane.jobs.service import NewJob
 from control_plane.jobs.tokens import JobTokenService, TokenTerms
+from control_plane.jobs.values import NewJob
 from control_plane.storage.database import Database
 from tests.house import Server, Team, call_body
 from tests.rooms import Rooms

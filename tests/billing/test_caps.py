@@ -119,7 +119,7 @@ async def test_an_unbilled_job_is_at_risk_for_the_whole_window(db: Database, min
     policy = RiskPolicy(window=timedelta(hours=1))
     await Rooms.on(db).team()
     async with db.transaction() as tx:
-        await risk_store.close_costs(tx, ACME, 7, unbilled=7, at=closed)
+        await risk_store.close_costs(tx, {ACME: -7}, {ACME: 7}, at=closed)
         await risk_store.add_open_costs(tx, {ACME: 7})  # closing took it out of what is open
 
     async def at(moment: datetime) -> int:

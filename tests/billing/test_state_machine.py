@@ -21,7 +21,7 @@ from control_plane.errors import Conflict, HouseError, InsufficientCredits, JobC
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.admission import Admitted
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
-from control_plane.jobs.service import Closing, NewJob
+from control_plane.jobs.values import Closing, NewJob
 from control_plane.spend.writer import SpendWriter, Withdrawal
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal

@@ -11,7 +11,7 @@ from control_plane.calls.lease import Lease
 from control_plane.clock import now
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.rules import Intent
-from control_plane.jobs.service import NewJob
+from control_plane.jobs.values import NewJob
 from control_plane.metrics import Metrics
 from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database

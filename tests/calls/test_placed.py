@@ -10,7 +10,7 @@ from control_plane.calls.service import CallOrder
 from control_plane.chat import ChatRequest, PlainRequest
 from control_plane.errors import JobClosed, LlmCallFailed
 from control_plane.ids import JobId
-from control_plane.jobs.service import NewJob
+from control_plane.jobs.values import NewJob
 from control_plane.tenants.principal import Principal
 from tests.books import Books
 from tests.house import Server, Team

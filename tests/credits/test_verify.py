@@ -22,7 +22,7 @@ from control_plane.credits.verify import Entry, Kept, Misfit, Standing, job_misf
 from control_plane.errors import TeamNotFound
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs.rules import JobStatus
-from control_plane.jobs.service import Closing, NewJob
+from control_plane.jobs.values import Closing, NewJob
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.units import Credits

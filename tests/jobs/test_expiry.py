@@ -9,7 +9,8 @@ from sqlmodel import col
 
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs.models import Job
-from control_plane.jobs.service import DUE_PAGE, NewJob
+from control_plane.jobs.service import DUE_PAGE
+from control_plane.jobs.values import NewJob
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from tests.house import Team

@@ -12,7 +12,7 @@ from control_plane.credits.rules import BudgetMode, Plan
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.rules import Intent, JobStatus
-from control_plane.jobs.service import Closing, NewJob
+from control_plane.jobs.values import Closing, NewJob
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database

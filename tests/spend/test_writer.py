@@ -17,7 +17,7 @@ from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.opening import open_gateway
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
-from control_plane.jobs.service import Closing, NewJob
+from control_plane.jobs.values import Closing, NewJob
 from control_plane.limits.service import LimitService
 from control_plane.model_groups.catalog import Target
 from control_plane.spend.service import SpendService

@@ -27,7 +27,7 @@ from control_plane.ids import JobId, TeamId
 from control_plane.jobs import calls_store
 from control_plane.jobs import models as job_tables
 from control_plane.jobs.rules import JobStatus
-from control_plane.jobs.service import Closing, NewJob
+from control_plane.jobs.values import Closing, NewJob
 from control_plane.model_groups import models as grant_tables
 from control_plane.schemas.credits import DEFAULT_PRIORITY
 from control_plane.spend import models as spend_tables

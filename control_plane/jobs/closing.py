@@ -1,0 +1,131 @@
+"""Jobs as they are closed and billed: many, of many teams, in one transaction."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from control_plane.credits import risk_store
+from control_plane.credits import rules as billing
+from control_plane.credits import store as credits_store
+from control_plane.credits.rules import EntryKind, Movement
+from control_plane.credits.store import Author, Post
+from control_plane.errors import HouseError
+from control_plane.ids import JobId, TeamId
+from control_plane.jobs import days_store, store
+from control_plane.jobs.models import Job
+from control_plane.jobs.plans import read_plan, usage_of
+from control_plane.jobs.rules import JobStatus, merged_metadata
+from control_plane.jobs.values import Closing
+from control_plane.storage.database import Tx
+
+UNHEARD = "its client asked again: the answer was not heard"
+
+
+@dataclass(frozen=True, slots=True)
+class JobClosing:
+    """Which job of a team is closed, how, and by whom."""
+
+    team_id: TeamId
+    job_id: JobId
+    closing: Closing
+    actor: str
+
+
+async def close_jobs(tx: Tx, closings: Sequence[JobClosing], *, now: datetime) -> Sequence[Job | None]:
+    """The jobs, closed and billed now, in the order asked for; None where a job is not ours to close: closed before, calls
+    running, no such job of the team. The jobs' rows and the balances are locked if they are several.
+    """
+    claimed = await _claim(tx, closings, now)
+    closed: dict[JobId, JobClosing] = {}
+    results: list[Job | None] = []
+    for each in closings:  # of several for one job the first closes it
+        is_first = each.job_id in claimed and each.job_id not in closed
+        if is_first:
+            closed[each.job_id] = each
+        results.append(claimed[each.job_id] if is_first else None)
+    if closed:
+        await _settle(tx, [(claimed[job_id], each) for job_id, each in closed.items()], now)
+    return results
+
+
+async def take_back(tx: Tx, job: Job, reason: str, *, now: datetime) -> None:
+    """Refunds all that a job was charged; what it has cost is at risk then.
+
+    Raises: Conflict when the team has used less; AlreadyExists for a job that was refunded.
+    """
+    refund = Movement(EntryKind.REFUND, available=job.credits_charged or 0)
+    team_id = TeamId(job.team_id)
+    await credits_store.post(tx, team_id, refund, ref=str(job.id), now=now, actor="server", reason=reason)
+    await risk_store.add_unbilled_cost(tx, team_id, job.cost_nano_usd, at=now)
+
+
+async def _claim(tx: Tx, closings: Sequence[JobClosing], now: datetime) -> Mapping[JobId, Job]:
+    wanted: defaultdict[JobStatus, list[tuple[JobId, TeamId]]] = defaultdict(list)
+    taken: set[JobId] = set()
+    for each in closings:
+        if each.job_id not in taken:
+            taken.add(each.job_id)
+            wanted[each.closing.status].append((each.job_id, each.team_id))
+    claimed: dict[JobId, Job] = {}
+    for status, jobs in wanted.items():
+        claimed |= {JobId(job.id): job for job in await store.claim(tx, jobs, status, now)}
+    return claimed
+
+
+async def _settle(tx: Tx, closed: Sequence[tuple[Job, JobClosing]], now: datetime) -> None:
+    """Bills jobs just claimed: the ledger's movements, what is at risk, the days' sums, and the bills kept on the jobs."""
+    teams: defaultdict[TeamId, list[tuple[Job, JobClosing]]] = defaultdict(list)
+    for job, each in closed:
+        teams[each.team_id].append((job, each))
+    costs: Counter[TeamId] = Counter()
+    unbilled: Counter[TeamId] = Counter()
+    for team_id in sorted(teams):
+        await _bill(tx, team_id, teams[team_id], now)
+        for job, _ in teams[team_id]:
+            costs[team_id] -= job.cost_nano_usd + job.unbilled_nano_usd
+            unbilled[team_id] += job.unbilled_nano_usd + (0 if job.credits_charged else job.cost_nano_usd)
+    await risk_store.close_costs(tx, costs, unbilled, at=now)
+    await days_store.count_closed(tx, [job for job, _ in closed])
+    await store.save_bills(tx, [job for job, _ in closed])
+
+
+async def _bill(tx: Tx, team_id: TeamId, closed: Sequence[tuple[Job, JobClosing]], now: datetime) -> None:
+    """Fills in the jobs' bills, and moves the team's credits by them."""
+    posts: list[Post] = []
+    for job, each in closed:
+        is_paid = each.closing.status is JobStatus.COMPLETED and not job.is_unheard
+        charged = billing.bill(read_plan(job.plan), is_completed=is_paid, usage=usage_of(job))
+        movements = billing.settle(charged, job.credits_held)
+        if movements:
+            posts.append(Post(movements, Author(str(job.id), now, each.actor, None)))
+        job.credits_charged = charged
+        job.credits_held = 0
+        job.metadata_ = merged_metadata(job.metadata_, each.closing.metadata or {})
+        job.error_message = _error_message(job, each.closing)
+    balances = (
+        {} if not posts else dict(zip(_refs(posts), await credits_store.post_each(tx, team_id, posts), strict=True))
+    )
+    for job, _ in closed:
+        balance = balances.get(str(job.id))
+        if balance is None:  # a job of a free type holds nothing
+            balance = await credits_store.find_balance(tx, team_id)
+        if isinstance(balance, HouseError):
+            raise balance
+        assert balance is not None, "a team with jobs has a balance"
+        job.credits_remaining = balance.remaining
+
+
+def _refs(posts: Sequence[Post]) -> Sequence[str]:
+    return [post.author.ref for post in posts]
+
+
+def _error_message(job: Job, closing: Closing) -> str | None:
+    """Clients of the older document say why a job failed in its metadata; both ways mean the same."""
+    return closing.error_message or _said_error(closing.metadata) or (UNHEARD if job.is_unheard else None)
+
+
+def _said_error(metadata: Mapping[str, Any] | None) -> str | None:
+    said = (metadata or {}).get("error")
+    return said if isinstance(said, str) else None

@@ -1,0 +1,68 @@
+"""What a client says of a job, and what is said of jobs to it."""
+
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from control_plane.credits.reservations import Caps
+from control_plane.ids import JobId, Subject
+from control_plane.jobs.models import Call, Job
+from control_plane.jobs.rules import JobStatus
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What a client says about the job it opens. `id`: what it will be called, or is already if it was made before.
+
+    `is_retaken`: a request that failed or whose process died may have made it; `is_unheard`: its process died.
+    `fingerprint`: of the request, when its client may repeat it by itself; `is_repeated`: it does, since it did not hear the
+    answer of the job before. `is_repetition`: a job of the same request was taken off the bill, so the cache is not read.
+    `is_claimed`: its client has an idempotency key to ask again with.
+    """
+
+    job_type: str
+    user_id: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    model_group: str | None = None
+    ttl: timedelta = timedelta(hours=24)
+    caps: Caps = field(default_factory=Caps)
+    id: JobId | None = None
+    is_retaken: bool = False
+    is_unheard: bool = False
+    fingerprint: str | None = None
+    is_repeated: bool = False
+    is_repetition: bool = False
+    is_claimed: bool = False
+
+    @property
+    def subject(self) -> Subject | None:
+        """What the request makes, where its id is known."""
+        return None if self.id is None else Subject(self.id, self.is_retaken, self.is_unheard, self.is_claimed)
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How a client closes a job. `metadata` is merged into the job's."""
+
+    status: JobStatus
+    metadata: Mapping[str, Any] | None = None
+    error_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobWithCalls:
+    """A job and its calls, in the order they were made."""
+
+    job: Job
+    calls: Sequence[Call]
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Some jobs of a team, the model groups each has used, and whether more follow."""
+
+    jobs: Sequence[Job]
+    groups: Mapping[JobId, AbstractSet[str]]
+    has_more: bool

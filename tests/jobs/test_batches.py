@@ -1,0 +1,197 @@
+"""Jobs of many teams, made and closed in one transaction: each as if it had been alone, in the order of arrival."""
+
+import asyncio
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from control_plane.administration.values import NewTeam
+from control_plane.credits.reservations import Caps
+from control_plane.errors import AlreadyExists, InsufficientCredits, JobCapReached, TeamNotFound
+from control_plane.ids import CallId, JobId, TeamId, new_id
+from control_plane.jobs.closing import JobClosing
+from control_plane.jobs.creating import Creation
+from control_plane.jobs.models import Job
+from control_plane.jobs.rules import Intent, JobStatus
+from control_plane.jobs.values import Closing, NewJob
+from control_plane.spend.writer import Item, SpendWriter, Written
+from control_plane.storage.database import Database
+from tests.credits.ledgers import audit
+from tests.databases import make_migrated
+from tests.rooms import ACME, ADMIN, Rooms
+from tests.spend.test_writer import NOW, record
+
+PRICES = {"free": 0, "one": 1, "three": 3, "seven": 7}
+TEAMS = (ACME, TeamId("globex"))
+
+
+@dataclass
+class Bench:
+    """Two teams of ten credits, and a writer whose batches the test makes."""
+
+    rooms: Rooms
+    writer: SpendWriter
+
+    @classmethod
+    async def on(cls, db: Database) -> "Bench":
+        rooms = Rooms.on(db)
+        for team in TEAMS:
+            new = NewTeam(team, credits_allocated=10, job_type_prices=PRICES)
+            await rooms.administration.create_team(ADMIN, new)
+        return cls(rooms, SpendWriter(db, new_id(), clock=rooms.clock))
+
+    async def write(self, *items: Item) -> Sequence[Written | Exception]:
+        return await self.writer._write(items)
+
+    async def available(self, team: TeamId = ACME) -> int:
+        return (await self.rooms.credits.balance(ADMIN, team)).available
+
+    async def check(self) -> None:
+        assert (await audit(self.rooms)).misfits == []
+
+
+def creation(
+    job_type: str = "one", team: TeamId = ACME, job_id: JobId | None = None, caps: Caps | None = None
+) -> Creation:
+    return Creation(team, job_id or JobId(new_id()), NewJob(job_type, caps=caps or Caps()), "test")
+
+
+def closing(job_id: JobId, status: JobStatus = JobStatus.COMPLETED, team: TeamId = ACME) -> JobClosing:
+    return JobClosing(team, job_id, Closing(status), "test")
+
+
+def intent(job_id: JobId, team: TeamId = ACME) -> Intent:
+    return Intent(CallId(new_id()), job_id, team, "ChatAgent", False, None, {}, NOW)
+
+
+def kinds(results: Sequence[Written | Exception]) -> list[type]:
+    return [type(each.job) if isinstance(each, Written) else type(each) for each in results]
+
+
+async def test_the_eleventh_job_on_ten_credits_is_refused(db: Database) -> None:
+    bench = await Bench.on(db)
+    made = await bench.write(*(creation() for _ in range(11)), creation(team=TEAMS[1]))
+    assert kinds(made) == [Job] * 10 + [InsufficientCredits, Job]
+    assert (await bench.available(), await bench.available(TEAMS[1])) == (0, 9)
+    await bench.check()
+
+
+async def test_what_is_too_dear_leaves_its_credits_to_those_behind_it(db: Database) -> None:
+    bench = await Bench.on(db)
+    made = await bench.write(creation("seven"), creation("seven"), creation("three"), creation("free"))
+    assert kinds(made) == [Job, InsufficientCredits, Job, Job]
+    await bench.check()
+
+
+async def test_a_job_that_cannot_be_made_fails_no_other(db: Database) -> None:
+    bench = await Bench.on(db)
+    taken, capped = creation(), creation("three", caps=Caps(max_credits=2))
+    await bench.write(taken)
+    stray = creation(team=TeamId("nobody"))
+    made = await bench.write(creation(), creation(job_id=taken.job_id), stray, capped, creation())
+    assert kinds(made) == [Job, AlreadyExists, TeamNotFound, JobCapReached, Job]
+    assert await bench.available() == 10 - 3
+    await bench.check()
+
+
+async def test_jobs_of_all_teams_are_billed_together_and_each_once(db: Database) -> None:
+    bench = await Bench.on(db)
+    jobs = [creation("three"), creation("one"), creation("free"), creation("seven", TEAMS[1])]
+    await bench.write(*jobs)
+    intents = [intent(job.job_id, job.team_id) for job in jobs]
+    await bench.write(*intents)
+    ends, repeated = ([closing(job.job_id, team=job.team_id) for job in jobs] for _ in range(2))
+    results = await bench.write(*ends, *(record(each) for each in intents), *repeated)
+    first = [each.job for each in results[:4] if isinstance(each, Written) and each.job is not None]
+    assert [job.credits_charged for job in first] == [3, 1, 0, 7]
+    assert [job.calls_succeeded for job in first] == [1] * 4, "a call that ended with its job is in the bill"
+    assert kinds(results[8:]) == [type(None)] * 4
+    assert (await bench.available(), await bench.available(TEAMS[1])) == (6, 3)
+    assert [(await bench.rooms.jobs.get(ADMIN, job.job_id)).credits_charged for job in jobs] == [3, 1, 0, 7]
+    usage = await bench.rooms.jobs.usage(ADMIN, TEAMS, NOW.replace(hour=0), NOW.replace(day=2, hour=0))
+    assert {each.job_type: (each.jobs, each.completed, each.credits) for each in usage} == {
+        job_type: (1, 1, price) for job_type, price in PRICES.items()
+    }
+    await bench.check()
+
+
+async def test_a_job_with_a_running_call_or_of_another_team_is_not_closed(db: Database) -> None:
+    bench = await Bench.on(db)
+    running, idle = creation(), creation()
+    await bench.write(running, idle)
+    await bench.write(intent(running.job_id))
+    results = await bench.write(closing(running.job_id), closing(idle.job_id, team=TEAMS[1]), closing(JobId(new_id())))
+    assert kinds(results) == [type(None)] * 3
+    assert (await bench.rooms.jobs.get(ADMIN, idle.job_id)).completed_at is None
+
+
+async def test_what_a_closed_job_gives_back_is_there_for_a_new_one_of_the_same_batch(db: Database) -> None:
+    bench = await Bench.on(db)
+    dear, small = creation("seven"), creation("three")
+    await bench.write(dear, small)
+    made = await bench.write(creation("seven"), closing(dear.job_id, JobStatus.CANCELLED), creation())
+    assert kinds(made) == [Job, Job, InsufficientCredits]
+    await bench.check()
+
+
+@dataclass
+class Model:
+    """What the two teams should have, by arithmetic."""
+
+    available: Counter[TeamId] = field(default_factory=lambda: Counter(dict.fromkeys(TEAMS, 10)))
+    open: dict[JobId, tuple[TeamId, int]] = field(default_factory=dict)
+
+    def close(self, job: JobId) -> bool:
+        if job not in self.open:
+            return False
+        team, held = self.open.pop(job)
+        self.available[team] += held  # without a call it costs nothing
+        return True
+
+    def create(self, new: Creation) -> bool:
+        price = PRICES[new.new.job_type]
+        if price > self.available[new.team_id]:
+            return False
+        self.available[new.team_id] -= price
+        self.open[new.job_id] = (new.team_id, price)
+        return True
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(TEAMS), st.sampled_from(list(PRICES))) | st.integers(0, 30), min_size=1, max_size=12
+)
+TEMPLATE = Path(tempfile.mkdtemp(prefix="cp-batches-")) / "template.db"
+
+
+async def run_history(folder: Path, batches: Sequence[Sequence[tuple[TeamId, str] | int]]) -> None:
+    if not TEMPLATE.exists():
+        await make_migrated(f"sqlite:///{TEMPLATE}")
+    await asyncio.to_thread(shutil.copy, TEMPLATE, folder / "jobs.db")
+    db = Database(f"sqlite:///{folder}/jobs.db")
+    bench, model = await Bench.on(db), Model()
+    known: list[Creation] = []
+    for batch in batches:
+        made = [creation(step[1], step[0]) for step in batch if not isinstance(step, int)]
+        ended = [known[step % len(known)] for step in batch if isinstance(step, int) and known]
+        closings = [closing(job.job_id, JobStatus.FAILED, job.team_id) for job in ended]
+        results = await bench.write(*made, *closings)
+        closed = [Job if model.close(job.job_id) else type(None) for job in ended]
+        opened = [Job if model.create(new) else InsufficientCredits for new in made]
+        assert kinds(results) == [*opened, *closed]
+        known += made
+    assert {team: await bench.available(team) for team in TEAMS} == dict(model.available)
+    await bench.check()
+    await db.aclose()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEPS, min_size=1, max_size=6))
+def test_any_history_of_batches_is_as_counted_by_hand(batches: list[list[tuple[TeamId, str] | int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
+        runner.run(run_history(Path(folder), batches))
