@@ -23,6 +23,7 @@ GROUND = (
         "chat",
         "names",
         "fairness",
+        "lookups",
         "settings",
         "schemas",
     ),

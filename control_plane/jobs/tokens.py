@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from cachetools import TTLCache
-
 from control_plane.clock import Clock
 from control_plane.errors import Conflict, Forbidden, InvalidKey, JobClosed, Unprocessable
 from control_plane.ids import JobId, KeyId, new_id
@@ -17,6 +15,7 @@ from control_plane.jobs import tokens_store as store
 from control_plane.jobs.models import JobToken
 from control_plane.jobs.rules import OPEN_JOB
 from control_plane.jobs.service import JobService
+from control_plane.lookups import Lookups
 from control_plane.storage.database import Database
 from control_plane.tenants.keys import JOB_TOKEN, hash_key, make_job_token
 from control_plane.tenants.principal import JobGrant, Principal
@@ -67,8 +66,8 @@ class JobTokenService:
         self._keys = keys
         self._jobs = jobs
         self._clock = clock
-        self._tokens: TTLCache[str, tuple[JobToken, str] | None] = TTLCache(REMEMBERED, REMEMBERED_S)
-        self._origins: TTLCache[tuple[JobId, str], bool] = TTLCache(REMEMBERED, REMEMBERED_S)
+        self._tokens = Lookups(self._find, ttl_s=REMEMBERED_S, kept=REMEMBERED)
+        self._origins = Lookups(self._find_origin, ttl_s=REMEMBERED_S, kept=REMEMBERED)
 
     async def create(self, who: Principal, job_id: JobId, terms: TokenTerms) -> IssuedToken:
         """Makes a token for one of the team's open jobs. It does not outlive its job.
@@ -108,17 +107,12 @@ class JobTokenService:
                 raise Conflict(f"The job has had {MAX_KEPT} tokens within a day; make them for longer.")
             await store.add(tx, token)
         for origin in origins:
-            self._origins.pop((job_id, origin), None)
+            self._origins.forget((job_id, origin))
         return IssuedToken(made.secret, token)
 
     async def principal(self, secret: str) -> Principal:
         """Who asks with this token. Raises: InvalidKey when it is unknown or expired, or its key has ended."""
-        secret_hash = hash_key(secret)
-        try:
-            found = self._tokens[secret_hash]
-        except KeyError:
-            async with self._db.reader() as reader:
-                found = self._tokens[secret_hash] = await store.find(reader, secret_hash)
+        found = await self._tokens.get(hash_key(secret))
         if found is None:
             raise InvalidKey
         token, status = found
@@ -128,13 +122,16 @@ class JobTokenService:
 
     async def is_registered(self, job_id: JobId, origin: str) -> bool:
         """Whether pages of this origin may use the job; remembered, since whoever knows a job's id may ask."""
-        try:
-            return self._origins[job_id, origin]
-        except KeyError:
-            async with self._db.reader() as reader:
-                found = await store.is_registered(reader, job_id, origin, self._clock())
-            self._origins[job_id, origin] = found
-            return found
+        return await self._origins.get((job_id, origin))
+
+    async def _find(self, secret_hash: str) -> tuple[JobToken, str] | None:
+        async with self._db.reader() as reader:
+            return await store.find(reader, secret_hash)
+
+    async def _find_origin(self, asked: tuple[JobId, str]) -> bool:
+        job_id, origin = asked
+        async with self._db.reader() as reader:
+            return await store.is_registered(reader, job_id, origin, self._clock())
 
     async def purge(self) -> None:
         """Removes the rows of tokens that expired long ago; a chore of the sweeper."""

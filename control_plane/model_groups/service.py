@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from cachetools import TTLCache
-
 from control_plane.ids import TeamId
+from control_plane.lookups import Lookups
 from control_plane.model_groups import access, store
 from control_plane.model_groups.catalog import Catalog, Target
 from control_plane.storage.database import Database
@@ -20,7 +19,7 @@ class ModelGroupService:
     def __init__(self, db: Database, catalog: Catalog) -> None:
         self._db = db
         self.catalog = catalog
-        self._grants: TTLCache[TeamId, frozenset[str]] = TTLCache(GRANTS_KEPT, GRANTS_TTL_S)
+        self._grants = Lookups(self._find_grants, ttl_s=GRANTS_TTL_S, kept=GRANTS_KEPT)
 
     async def choose(self, who: Principal, asked: str | None, defaults: Sequence[str | None]) -> Target:
         """What a call of this key runs on: see `access.choose`. Raises: Forbidden for the master key, TeamSuspended."""
@@ -40,14 +39,12 @@ class ModelGroupService:
 
     async def grants(self, team_id: TeamId) -> frozenset[str]:
         """What was granted to the team through the API; remembered for a few seconds."""
-        try:
-            return self._grants[team_id]
-        except KeyError:
-            async with self._db.reader() as reader:
-                grants = await store.list_grants(reader, team_id)
-            self._grants[team_id] = grants
-            return grants
+        return await self._grants.get(team_id)
 
     def forget(self) -> None:
         """Looks grants up again: one has just changed in this process."""
-        self._grants.clear()
+        self._grants.forget_all()
+
+    async def _find_grants(self, team_id: TeamId) -> frozenset[str]:
+        async with self._db.reader() as reader:
+            return await store.list_grants(reader, team_id)

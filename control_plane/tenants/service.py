@@ -1,10 +1,9 @@
 """What a key stands for. Keys are made and ended in `administration/keys.py`."""
 
-from cachetools import TTLCache
-
 from control_plane.clock import Clock
 from control_plane.errors import InvalidKey
 from control_plane.ids import KeyId
+from control_plane.lookups import Lookups
 from control_plane.storage.database import Database
 from control_plane.tenants import store
 from control_plane.tenants.keys import hash_key, is_same
@@ -22,51 +21,45 @@ class KeyService:
         self._db = db
         self._clock = clock
         self._master_hash = hash_key(master_key)
-        self._principals: TTLCache[str, Principal | None] = TTLCache(PRINCIPALS_KEPT, PRINCIPAL_TTL_S)
-        self._by_id: TTLCache[KeyId, Principal | None] = TTLCache(PRINCIPALS_KEPT, PRINCIPAL_TTL_S)
-        self._origins: TTLCache[str, bool] = TTLCache(ORIGINS_KEPT, PRINCIPAL_TTL_S)
+        self._principals = Lookups(self._find, ttl_s=PRINCIPAL_TTL_S, kept=PRINCIPALS_KEPT)
+        self._by_id = Lookups(self._find_by_id, ttl_s=PRINCIPAL_TTL_S, kept=PRINCIPALS_KEPT)
+        self._origins = Lookups(self._find_origin, ttl_s=PRINCIPAL_TTL_S, kept=ORIGINS_KEPT)
 
     async def principal(self, secret: str) -> Principal:
         """Who asks with this key. Raises: InvalidKey when it is unknown, expired or revoked."""
         secret_hash = hash_key(secret)
         if is_same(secret_hash, self._master_hash):
             return Principal(team_id=None)
-        try:
-            principal = self._principals[secret_hash]
-        except KeyError:
-            async with self._db.reader() as reader:
-                principal = await store.find_principal(reader, secret_hash)
-            self._principals[secret_hash] = principal
-        if principal is None:
-            raise InvalidKey
-        principal.is_valid(self._clock())
-        return principal
+        return self._valid(await self._principals.get(secret_hash))
 
     async def principal_of(self, key_id: KeyId) -> Principal:
         """Who asks with what was made with this key. Raises: InvalidKey when the key is gone, expired or revoked."""
-        try:
-            principal = self._by_id[key_id]
-        except KeyError:
-            async with self._db.reader() as reader:
-                principal = await store.find_principal_of(reader, key_id)
-            self._by_id[key_id] = principal
+        return self._valid(await self._by_id.get(key_id))
+
+    async def is_registered(self, origin: str) -> bool:
+        """Whether pages of this origin may use some key; remembered as long as what a key stands for."""
+        return await self._origins.get(origin)
+
+    def forget(self) -> None:
+        """Looks every key up again: something about a key or its team has just changed in this process."""
+        self._principals.forget_all()
+        self._by_id.forget_all()
+        self._origins.forget_all()
+
+    def _valid(self, principal: Principal | None) -> Principal:
         if principal is None:
             raise InvalidKey
         principal.is_valid(self._clock())
         return principal
 
-    async def is_registered(self, origin: str) -> bool:
-        """Whether pages of this origin may use some key; remembered as long as what a key stands for."""
-        try:
-            return self._origins[origin]
-        except KeyError:
-            async with self._db.reader() as reader:
-                found = await store.is_registered(reader, origin, self._clock())
-            self._origins[origin] = found
-            return found
+    async def _find(self, secret_hash: str) -> Principal | None:
+        async with self._db.reader() as reader:
+            return await store.find_principal(reader, secret_hash)
 
-    def forget(self) -> None:
-        """Looks every key up again: something about a key or its team has just changed in this process."""
-        self._principals.clear()
-        self._by_id.clear()
-        self._origins.clear()
+    async def _find_by_id(self, key_id: KeyId) -> Principal | None:
+        async with self._db.reader() as reader:
+            return await store.find_principal_of(reader, key_id)
+
+    async def _find_origin(self, origin: str) -> bool:
+        async with self._db.reader() as reader:
+            return await store.is_registered(reader, origin, self._clock())

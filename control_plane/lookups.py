@@ -1,0 +1,89 @@
+"""Answers of the database that are remembered for a moment, so that the hot path asks it nothing.
+
+Whoever asks for the same key at once waits for one look; a key that is in use is looked up again before its answer is too
+old, while the old one still serves.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from cachetools import LRUCache
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+AHEAD = 0.75
+"""How much of its time an answer may serve before a use of it has it looked up again."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known(Generic[V]):
+    """What was found, by a look that began `at` (monotonic)."""
+
+    value: V
+    at: float
+
+
+class Lookups(Generic[K, V]):
+    """What `look` found, for `ttl_s` after it began to look; of so many keys, those used last."""
+
+    def __init__(
+        self,
+        look: Callable[[K], Awaitable[V]],
+        *,
+        ttl_s: float,
+        kept: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._look = look
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._known: LRUCache[K, _Known[V]] = LRUCache(kept)
+        self._looking: dict[K, asyncio.Task[V]] = {}
+
+    async def get(self, key: K) -> V:
+        """The answer for a key. Raises: what looking it up raises, and the next one asks again."""
+        known = self._known.get(key)
+        age = self._ttl_s if known is None else self._clock() - known.at
+        if known is not None and age < self._ttl_s:
+            if age >= AHEAD * self._ttl_s:
+                self._begin(key)
+            return known.value
+        return await asyncio.shield(self._begin(key))  # who leaves does not take the answer from the others
+
+    def forget(self, key: K) -> None:
+        """The key's answer has just changed in this process: the next to ask looks it up again."""
+        self._known.pop(key, None)
+        self._looking.pop(key, None)
+
+    def forget_all(self) -> None:
+        """As `forget`, of every key."""
+        self._known.clear()
+        self._looking.clear()
+
+    def _begin(self, key: K) -> "asyncio.Task[V]":
+        looking = self._looking.get(key)
+        if looking is None:
+            looking = self._looking[key] = asyncio.create_task(self._keep(key))
+            looking.add_done_callback(_heard)
+        return looking
+
+    async def _keep(self, key: K) -> V:
+        at, this = self._clock(), asyncio.current_task()
+        try:
+            value = await self._look(key)
+            if self._looking.get(key) is this:  # else it was forgotten meanwhile: this may be the answer from before
+                self._known[key] = _Known(value, at)
+            return value
+        finally:
+            if self._looking.get(key) is this:
+                del self._looking[key]
+
+
+def _heard(task: "asyncio.Task[V]") -> None:
+    """A look ahead may fail with nobody waiting for it: the old answer serves on, and the next look says so."""
+    if not task.cancelled():
+        task.exception()
