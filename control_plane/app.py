@@ -23,6 +23,7 @@ from control_plane.api.anthropic import route as anthropic
 from control_plane.api.body_budget import BodyBudget
 from control_plane.api.entrance import Entrance
 from control_plane.api.errors import add_error_handlers
+from control_plane.api.gate import Gate
 from control_plane.api.openai import models as openai_models
 from control_plane.api.openai import responses as openai_responses
 from control_plane.api.openai import route as openai
@@ -81,6 +82,7 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
         budget=BodyBudget(settings.max_held_bytes, settings.max_held_bytes_of_team),
         lease=house.lease,
         handled=house.garbage.handled,
+        gate=Gate(house.keys, house.writer, wait_timeout_s=settings.wait_timeout_s),
     )
     app.add_middleware(ReadableByPages, house=house)
     app.add_middleware(AsRouted)

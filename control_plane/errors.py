@@ -33,6 +33,7 @@
         ├── ShuttingDown  BodiesTooLarge
         └── DatabaseUnavailable
             ├── DatabaseBusy         it answers, but what is asked for is locked
+            ├── Overloaded           its turn would not come in the time a request may wait
             └── OutcomeUnknown       the answer to a COMMIT was lost
 
 The first sentence of a docstring is the default message. Messages say what was wrong and how to mend it; provider text,
@@ -40,6 +41,7 @@ addresses and secrets stay out of them.
 """
 
 import logging
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -578,6 +580,18 @@ class OutcomeUnknown(DatabaseUnavailable):
 
     It went away while a transaction was committed: it may have happened. What is written again must find out.
     """
+
+
+class Overloaded(DatabaseUnavailable):
+    """More is asked than this server can do in time. Nothing was done; try again later."""
+
+    code = "overloaded"
+    level = logging.DEBUG  # there are many, and each has its line in the log of requests
+
+    @classmethod
+    def after(cls, wait_s: float) -> "Overloaded":
+        """One whose client would wait so long. Those who were refused together do not come again together."""
+        return cls(retry_after_s=max(1.0, wait_s * random.uniform(1.0, 1.5)))  # noqa: S311 - nothing is kept secret by it
 
 
 class BodiesTooLarge(Unavailable):

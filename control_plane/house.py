@@ -23,6 +23,7 @@ from control_plane.settings import Settings
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.service import SpendService
 from control_plane.spend.standing import Standing
+from control_plane.spend.writer import SpendWriter
 from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
 from control_plane.tenants.service import KeyService
@@ -51,6 +52,7 @@ class House:
     spend: SpendService
     standing: Standing
     reconciliation: ReconcileService
+    writer: SpendWriter
     calls: CallService
     configuration: Configuration
     idempotency: IdempotencyService

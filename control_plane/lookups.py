@@ -54,6 +54,11 @@ class Lookups(Generic[K, V]):
             return known.value
         return await asyncio.shield(self._begin(key))  # who leaves does not take the answer from the others
 
+    def peek(self, key: K) -> V | None:
+        """The answer for a key, if it is remembered."""
+        known = self._known.get(key)
+        return known.value if known is not None and self._clock() - known.at < self._ttl_s else None
+
     def forget(self, key: K) -> None:
         """The key's answer has just changed in this process: the next to ask looks it up again."""
         self._known.pop(key, None)

@@ -48,6 +48,10 @@ class Metrics:
         )
         self._lines: Callable[[], Mapping[str, int]] = dict
         self._waiting = self._gauge("writes_waiting", "Intents and records that wait for the next group commit.")
+        self._queue = self._histogram("queue_seconds", "From a write's arrival to its turn.", OURS_S, "turn")
+        self._overloaded = self._counter(
+            "overloaded", "Requests refused since their turn would have come too late.", "turn"
+        )
         self._flush = self._histogram("flush_seconds", "One group commit.", OURS_S)
         self._open = self._histogram("open_seconds", "Ours before a call: group, limits, hold, durable intent.", OURS_S)
         self._record = self._histogram("record_seconds", "Ours after a call: until its record is durable.", OURS_S)
@@ -103,6 +107,14 @@ class Metrics:
     def call_recorded(self, seconds: float) -> None:
         """A call's record took so long to become durable."""
         self._record.observe(seconds)
+
+    def write_waited(self, turn: str, seconds: float) -> None:
+        """A write of this class had its turn after so long."""
+        self._queue.labels(turn).observe(seconds)
+
+    def overloaded(self, turn: str) -> None:
+        """A request was refused, because its turn would have come too late."""
+        self._overloaded.labels(turn).inc()
 
     def flushed(self, seconds: float) -> None:
         """A group commit ended, well or not."""

@@ -194,6 +194,7 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
                 ),
                 lease=lease,
                 connections=connections,
+                writer=writer,
                 calls=calls,
                 configuration=configuration,
                 idempotency=IdempotencyService(

@@ -121,6 +121,11 @@ class Settings(BaseSettings):
         ge=0.5,
         description="How long a transaction may take, and how long one of a server that froze keeps its locks, in seconds; a wait for a lock or a connection half of it.",
     )
+    wait_timeout_s: float = Field(
+        default=10.0,
+        ge=0.1,
+        description="How long a request may wait for its turn, all its waits together, in seconds; one that would wait longer gets 503 `overloaded` at once. Clients may wait less: `X-Max-Wait`.",
+    )
     completion_wait_s: float = Field(
         default=5.0,
         ge=0,

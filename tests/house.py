@@ -112,7 +112,7 @@ def write_config(folder: Path, config: dict[str, Any]) -> Path:
     return file
 
 
-PATIENT = {"database_timeout_s": 60.0, "header_timeout_s": 60.0, "completion_wait_s": 50.0}
+PATIENT = {"database_timeout_s": 60.0, "header_timeout_s": 60.0, "wait_timeout_s": 60.0, "completion_wait_s": 50.0}
 """Settings of a server that is tested on a busy machine, or with a crowd of clients in its own event loop."""
 
 

@@ -24,6 +24,7 @@ GROUND = (
         "names",
         "fairness",
         "lookups",
+        "waiting",
         "settings",
         "schemas",
     ),

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Depends, Request
+from starlette.datastructures import Headers
 
 from control_plane.api.page_headers import asked_by_page
 from control_plane.errors import InvalidKey, JobTokenRefused, PublishableKey
@@ -48,12 +49,17 @@ def refuse_pages(who: Principal) -> None:
         raise PublishableKey
 
 
-def secret_of(request: Request) -> str:
-    """The key of a request, as `Authorization: Bearer …` or `x-api-key`. Raises: InvalidKey without one."""
-    scheme, _, secret = request.headers.get("authorization", "").partition(" ")
+def key_in(headers: Headers) -> str:
+    """The key of a request, as `Authorization: Bearer …` or `x-api-key`; empty without one."""
+    scheme, _, secret = headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret:
-        secret = request.headers.get("x-api-key", "")
-    secret = secret.strip()
+        secret = headers.get("x-api-key", "")
+    return secret.strip()
+
+
+def secret_of(request: Request) -> str:
+    """As `key_in`. Raises: InvalidKey without one."""
+    secret = key_in(request.headers)
     if not secret:
         raise InvalidKey
     return secret

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from control_plane.api.body_budget import BodyBudget, HeldBody, held_body
 from control_plane.api.errors import error_response
 from control_plane.api.failures import Failure
+from control_plane.api.gate import Gate
 from control_plane.api.leaving import ClientLeft
 from control_plane.calls.lease import Lease
 from control_plane.errors import DatabaseUnavailable, HouseError, ShuttingDown
@@ -29,10 +30,7 @@ log = logging.getLogger(__name__)
 MAX_REQUEST_ID_CHARS = 128
 LAST_WORDS_S = 1.0  # how long a stopping server tries to tell a client that still waits
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
-CUT_OFF = DatabaseUnavailable(
-    "This server could not write to the database for a while and takes nothing new until it can. Try again.",
-    retry_after_s=2,
-)
+CUT_OFF = "This server could not write to the database for a while and takes nothing new until it can. Try again."
 CLIENT_LEFT = 499  # only in the log, where nginx made it a custom: nobody is there to get an answer
 
 
@@ -47,11 +45,19 @@ class Entrance:
     """Wraps the whole application."""
 
     def __init__(
-        self, app: ASGIApp, *, max_body_bytes: int, budget: BodyBudget, lease: Lease, handled: Callable[[int], None]
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        budget: BodyBudget,
+        lease: Lease,
+        handled: Callable[[int], None],
+        gate: Gate,
     ) -> None:
         """`budget`: of the bodies of all requests. `lease`: of this process; while it is overdue nothing new is begun here.
-        `handled`: takes the bytes that a request and its answer had.
+        `handled`: takes the bytes that a request and its answer had. `gate`: refuses those whose turn would be too late.
         """
+        self._gate = gate
         self._app = app
         self._lease = lease
         self._handled = handled
@@ -88,7 +94,7 @@ class Entrance:
             await send(message)
 
         try:
-            await self._serve(scope, self._limited(headers, receive, size), send_with_headers)
+            await self._serve(scope, headers, self._limited(headers, receive, size), send_with_headers)
         except ClientLeft:
             status = CLIENT_LEFT
         except asyncio.CancelledError:  # the grace after SIGTERM is over
@@ -109,9 +115,13 @@ class Entrance:
             log.info("request", extra=fields)
             self._handled(size.handled)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._lease.is_overdue and scope["method"] not in READING:
-            await error_response(scope["path"], Failure.of(CUT_OFF))(scope, receive, send)
+    async def _serve(self, scope: Scope, headers: Headers, receive: Receive, send: Send) -> None:
+        try:
+            if self._lease.is_overdue and scope["method"] not in READING:
+                raise DatabaseUnavailable(CUT_OFF, retry_after_s=2)
+            self._gate.enter(scope["method"], scope["path"], headers)
+        except HouseError as refusal:
+            await error_response(scope["path"], Failure.of(refusal))(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
-from control_plane import failpoints
+from control_plane import failpoints, waiting
 from control_plane.calls.rules import CLIENT_CLOSED
 from control_plane.calls.service import AnsweredCall, CallOrder, CallService
 from control_plane.calls.stream import JobStream
@@ -124,10 +124,11 @@ class OneCallJobs:
         Raises: DatabaseUnavailable; the job is not billed then, unless the second acknowledgement was lost, too.
         """
         closing = Closing(JobStatus.COMPLETED)
-        try:
-            return await self._jobs.complete(who, job_id, closing)
-        except DatabaseUnavailable:
-            return await self._jobs.complete(who, job_id, closing)
+        with waiting.without_end():
+            try:
+                return await self._jobs.complete(who, job_id, closing)
+            except DatabaseUnavailable:
+                return await self._jobs.complete(who, job_id, closing)
 
     async def fail(self, who: Principal, job_id: JobId, error_code: str) -> None:
         """Closes the job as failed, now or when the database is back; one that is closed costs nothing from then on."""
@@ -153,7 +154,8 @@ class OneCallJobs:
 
     async def _close_or_keep(self, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls | None:
         try:
-            return await self._close(self._jobs, who, job_id, closing)
+            with waiting.without_end():
+                return await self._close(self._jobs, who, job_id, closing)
         except (DatabaseUnavailable, CallsInFlight) as error:
             log.warning("job_closed_later", extra={"job_id": str(job_id), "reason": error.code})
             self._kept[job_id] = (who, closing)

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import anyio.lowlevel
 
-from control_plane import failpoints
+from control_plane import failpoints, waiting
 from control_plane.cache.forms import CHAT, PLAIN, Form, RecordedAnswer
 from control_plane.cache.replay import ReplayedStream
 from control_plane.cache.rules import ANY, Freshness
@@ -292,6 +292,7 @@ class CallService:
             to_provider = ProviderCall(call_id, job_id, who.team(), decided.target.models, request)
             live = await self.in_flight.to_its_end(self._admit(decided, intent, to_provider, permit))
             live.takes_kept = live.takes_kept and repetition.takes_kept
+            waiting.work_has_begun()
         except BaseException:
             if gateway is not None:
                 gateway.leave()

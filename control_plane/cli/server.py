@@ -175,6 +175,7 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
+    gc.enable()  # off since the program began (`start.py`)
 
 
 async def _until_started(server: uvicorn.Server, task: asyncio.Task[None], settings: Settings) -> None:

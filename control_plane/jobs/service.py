@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Literal
 
-from control_plane import failpoints
+from control_plane import failpoints, waiting
 from control_plane.chat import Demand
 from control_plane.clock import Clock
 from control_plane.credits import store as credits_store
@@ -113,6 +113,7 @@ class JobService:
         creation = Creation(team_id, job_id, new, who.actor)
         writer = self._alone if creation.repeats else self._writer
         job = await writer.create(creation)
+        waiting.work_has_begun()
         failpoints.reach("job_created")
         return job
 
@@ -132,12 +133,14 @@ class JobService:
             else:
                 job = await self.get(who, job_id)
             if JobStatus(job.status) is closing.status:
+                waiting.work_has_begun()  # who has closed it is to hear its bill
                 return JobWithCalls(job, await self._calls(job))
             if JobStatus(job.status) not in OPEN_JOB:
                 raise JobClosed(status=job.status)
             left_s = deadline - asyncio.get_running_loop().time()
             if left_s <= 0:
                 raise CallsInFlight(calls=job.calls_open)
+            waiting.wait_longer(left_s)  # for its own calls, not for others
             await self._idle.wait(job_id, left_s)
 
     async def withdraw(self) -> None:

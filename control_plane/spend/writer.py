@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from time import perf_counter
 from typing import assert_never
 from uuid import UUID
@@ -16,7 +17,7 @@ from control_plane import failpoints
 from control_plane.chat import SpendReport
 from control_plane.clock import Clock
 from control_plane.credits import risk_store
-from control_plane.errors import DatabaseBusy, DatabaseUnavailable, HouseError, OutcomeUnknown
+from control_plane.errors import DatabaseBusy, DatabaseUnavailable, HouseError, OutcomeUnknown, Overloaded
 from control_plane.ids import CallId, JobId, Subject, TeamId
 from control_plane.jobs import admission, calls_store, correction
 from control_plane.jobs.admission import Admitted, Repetition, RiskPolicy
@@ -26,7 +27,7 @@ from control_plane.jobs.models import Job
 from control_plane.jobs.rules import Intent, Record, counted, not_made
 from control_plane.metrics import Metrics
 from control_plane.spend import store as spend_store
-from control_plane.storage.batching import Batcher
+from control_plane.storage.batching import Batcher, Place
 from control_plane.storage.database import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,15 @@ class Written:
     opened: Admitted | None = None
     is_first: bool = True
     job: Job | None = None
+
+
+class Turn(IntEnum):
+    """In which order what waits to be written has its turn: what ends before what begins, what was begun before what is new."""
+
+    END_OF_CALL = 0
+    END_OF_JOB = 1
+    CALL = 2
+    JOB = 3
 
 
 Item = Intent | Withdrawal | Record | SpendReport | Creation | JobClosing
@@ -82,7 +92,9 @@ class SpendWriter:
         self._background = background or db
         self._worker_id = worker_id
         self._clock = clock
-        self._batcher: Batcher[Item, Written] = Batcher(self._write)
+        self._batcher: Batcher[Item, Written] = Batcher(
+            self._write, place=_place, classes=len(Turn), waited=self._has_waited, refused=self._was_refused
+        )
         self._reporting: set[asyncio.Task[None]] = set()
         self._kept: list[Withdrawal | Record | SpendReport] = []
         self._retrying = asyncio.Lock()
@@ -101,6 +113,8 @@ class SpendWriter:
         """
         try:
             written = await self._batcher.put(intent)
+        except Overloaded:
+            raise  # it never got to the database
         except DatabaseUnavailable:
             self._kept.append(Withdrawal(intent))
             raise
@@ -147,6 +161,14 @@ class SpendWriter:
                 return await self._batcher.put(replace(record, may_be_written=True))
             except DatabaseUnavailable:
                 raise unknown from None
+
+    def wait_s(self, turn: Turn, team_id: TeamId) -> float:
+        """How long what the team asks for now would wait for its turn."""
+        return self._batcher.wait_s(turn, team_id)
+
+    def require_turn(self, turn: Turn, team_id: TeamId) -> None:
+        """Raises: Overloaded when what the team asks for now would wait for longer than its request may."""
+        self._batcher.require_turn(turn, team_id)
 
     def report(self, report: SpendReport) -> None:
         """Keeps what LiteLLM said about an attempt. Nobody waits for it, so it is written in a task of its own."""
@@ -206,6 +228,12 @@ class SpendWriter:
         for item in items:
             if isinstance(item, Record):
                 self._kept[self._kept.index(item)] = replace(item, may_be_written=True)
+
+    def _has_waited(self, rank: int, seconds: float) -> None:
+        self.metrics.write_waited(Turn(rank).name.lower(), seconds)
+
+    def _was_refused(self, rank: int) -> None:
+        self.metrics.overloaded(Turn(rank).name.lower())
 
     async def _write(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
         started = perf_counter()
@@ -358,6 +386,20 @@ def _written(result: Admitted | HouseError) -> Written | Exception:
 
 def _made(result: Job | HouseError) -> Written | Exception:
     return result if isinstance(result, HouseError) else Written(job=result)
+
+
+def _place(item: Item) -> Place:
+    match item:
+        case Record() | Withdrawal() | SpendReport():
+            return Place(Turn.END_OF_CALL, _team_of(item))
+        case JobClosing():
+            return Place(Turn.END_OF_JOB, item.team_id, may_be_refused=True)
+        case Intent():
+            return Place(Turn.CALL, item.team_id, may_be_refused=True)
+        case Creation():
+            return Place(Turn.JOB, item.team_id, may_be_refused=True)
+        case _:
+            assert_never(item)
 
 
 def _team_of(item: Item) -> str | None:

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy import exc
 
-from control_plane.errors import DatabaseBusy, DatabaseUnavailable
+from control_plane.errors import DatabaseBusy, DatabaseUnavailable, Overloaded
+from control_plane.storage.turns import NoTurn
 
 BUSY = frozenset({"55P03", "57014", "40P01", "40001", "25P03", "25P04"})
 """SQLSTATEs of a lock or statement that took too long, a deadlock, a serialization failure, and a transaction that was idle or
@@ -20,10 +21,15 @@ RETRY_AFTER_S = 2
 
 
 def as_ours(error: BaseException) -> DatabaseUnavailable | None:
-    """Our error for what a driver or a wait for a connection raised; None for anything else."""
+    """Our error for what a driver or a wait for a connection raised; None for anything else.
+
+    That the database is away is only said when a driver said so, or when it was asked and said nothing for too long.
+    """
+    if isinstance(error, (NoTurn, exc.TimeoutError)):  # others had all connections: it was not asked
+        return Overloaded.after(RETRY_AFTER_S)
     if _is_busy(error):
         return DatabaseBusy(retry_after_s=RETRY_AFTER_S)
-    is_away = isinstance(error, (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, OSError))
+    is_away = isinstance(error, (exc.OperationalError, exc.InterfaceError, OSError))
     if is_away or (isinstance(error, exc.DBAPIError) and error.connection_invalidated):
         return DatabaseUnavailable(retry_after_s=RETRY_AFTER_S)
     return None

@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from control_plane.storage.sessions import bound_session, connect_arguments
 from control_plane.storage.threads import ConnectionThread, DirectTx, HoppingTx
+from control_plane.storage.turns import turn_within
 
 T = TypeVar("T")
 
@@ -40,7 +41,7 @@ class PostgresThreads:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[HoppingTx]:
-        """A transaction, statement by statement. Raises: TimeoutError when all threads are busy for too long."""
+        """A transaction, statement by statement. Raises: NoTurn when all threads are busy for too long."""
         async with self._thread() as thread:
             try:
                 async with thread.transaction() as tx:
@@ -52,13 +53,13 @@ class PostgresThreads:
     reader = transaction
 
     async def at_once(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
-        """A transaction in one go. Raises: TimeoutError when all threads are busy for too long, or it takes longer."""
+        """A transaction in one go. Raises: NoTurn when all threads are busy for too long; TimeoutError when it takes longer."""
         async with self._thread() as thread:
             return await thread.at_once(work, within_s)
 
     @asynccontextmanager
     async def _thread(self) -> AsyncIterator[ConnectionThread]:
-        async with asyncio.timeout(self._wait_s):
+        async with turn_within(self._wait_s):
             thread = await self._threads.get()
         try:
             yield thread
@@ -85,6 +86,7 @@ class PostgresPool:
             **_common(url),
         )
         _bound_sessions(self._engine.sync_engine, answer_timeout_s)
+        self._wait_s = answer_timeout_s
         self._gone_at = 0.0
         event.listen(self._engine.sync_engine, "connect", _remember_when)
         event.listen(self._engine.sync_engine, "checkout", self._refuse_the_dead)
@@ -95,7 +97,9 @@ class PostgresPool:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction, statement by statement. Raises: SQLAlchemy's TimeoutError when the pool is empty for too long."""
-        async with self._engine.begin() as connection:
+        async with turn_within(self._wait_s):
+            connection = await self._engine.connect()
+        async with connection, connection.begin():
             yield connection
 
     reader = transaction

@@ -12,7 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from control_plane.storage.threads import ConnectionThread, DirectTx, HoppingTx
-from control_plane.storage.turns import Turns
+from control_plane.storage.turns import Turns, turn_within
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ class SqliteThreads:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[HoppingTx]:
-        """A transaction, statement by statement. Raises: TimeoutError when others write for too long."""
+        """A transaction, statement by statement. Raises: NoTurn when others write for too long."""
         async with (
             self._writing.held(is_urgent=self._is_urgent, within_s=self._wait_s),
             self._writer.transaction() as tx,
@@ -48,14 +48,14 @@ class SqliteThreads:
             yield tx
 
     async def at_once(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
-        """A transaction in one go. Raises: as `transaction`, and when it takes longer than `within_s`."""
+        """A transaction in one go. Raises: as `transaction`; TimeoutError when it takes longer than `within_s`."""
         async with self._writing.held(is_urgent=self._is_urgent, within_s=self._wait_s):
             return await self._writer.at_once(work, within_s)
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[HoppingTx]:
-        """A look at one moment. Raises: TimeoutError when all readers are busy for too long."""
-        async with asyncio.timeout(self._wait_s):
+        """A look at one moment. Raises: NoTurn when all readers are busy for too long."""
+        async with turn_within(self._wait_s):
             thread = await self._readers.get()
         try:
             async with thread.transaction() as reader:

@@ -5,6 +5,22 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from control_plane import waiting
+
+
+class NoTurn(TimeoutError):
+    """Others had the connections for as long as this could wait. The database was not asked."""
+
+
+@asynccontextmanager
+async def turn_within(seconds: float) -> AsyncIterator[None]:
+    """The block gets a connection in that time, or in what is left of its request's. Raises: NoTurn."""
+    try:
+        async with asyncio.timeout(waiting.left_s(seconds)):
+            yield
+    except TimeoutError as error:
+        raise NoTurn from error
+
 
 class Turns:
     """One holder at a time. Who is urgent goes before all who are not; otherwise the first to wait is the first."""
@@ -16,8 +32,8 @@ class Turns:
 
     @asynccontextmanager
     async def held(self, *, is_urgent: bool, within_s: float) -> AsyncIterator[None]:
-        """Holds the lock for the block. Raises: TimeoutError when it was not free in time."""
-        async with asyncio.timeout(within_s):
+        """Holds the lock for the block. Raises: NoTurn when it was not free in time."""
+        async with turn_within(within_s):
             await self._acquire(self._urgent if is_urgent else self._others)
         try:
             yield

@@ -76,10 +76,10 @@ async def test_a_write_that_fails_tells_everybody_and_the_next_one_is_tried() ->
         assert await batcher.put(4) == "wrote 4"
 
 
-async def test_a_full_queue_makes_callers_wait_and_drops_nothing() -> None:
+async def test_a_writer_that_stands_still_makes_callers_wait_and_drops_nothing() -> None:
     sink = Sink()
     sink.gate.clear()
-    batcher = Batcher(sink.write, capacity=3, max_batch=2)
+    batcher = Batcher(sink.write, max_batch=2)
     async with running(batcher):
         callers = put(batcher, *range(20))
         done, _ = await asyncio.wait(callers, timeout=0.05)

@@ -1,0 +1,66 @@
+"""The gate: how long a request may wait for its turn, and the refusal of one whose turn would come too late.
+
+It is refused before its body is read, so that a server with too much to do spends nothing on what it cannot do.
+"""
+
+import math
+
+from starlette.datastructures import Headers
+
+from control_plane import waiting
+from control_plane.api.deps import key_in
+from control_plane.errors import Unprocessable
+from control_plane.spend.writer import SpendWriter, Turn
+from control_plane.tenants.service import KeyService
+
+MAX_WAIT = "x-max-wait"
+"""The header by which a client waits less than the server's setting, in seconds."""
+
+JOBS = "/api/jobs/"
+CALLS = ("/llm-call", "/llm-call-stream")
+ONE_CALL_JOBS = (
+    *("/api/jobs/create", "/api/jobs/create-and-call", "/api/jobs/create-and-call-stream"),
+    *("/chat/completions", "/responses", "/messages", "/embeddings", "/moderations", "/rerank", "/respond"),
+)
+"""How the paths end of requests that make a job."""
+
+
+class Gate:
+    """Of one process."""
+
+    def __init__(self, keys: KeyService, writer: SpendWriter, *, wait_timeout_s: float) -> None:
+        self._keys = keys
+        self._writer = writer
+        self._wait_timeout_s = wait_timeout_s
+
+    def enter(self, method: str, path: str, headers: Headers) -> None:
+        """Begins the time that a request may wait. Raises: Overloaded, Unprocessable for a header that is no time."""
+        waiting.wait_at_most(min(self._wait_timeout_s, _asked_s(headers)))
+        turn = _turn_of(path) if method == "POST" else None
+        if turn is None:
+            return
+        team_id = self._keys.known_team(key_in(headers))
+        if team_id is not None:
+            self._writer.require_turn(turn, team_id)
+
+
+def _turn_of(path: str) -> Turn | None:
+    """The class of what a request writes first; None: nothing that waits for the group commit."""
+    if path.startswith(JOBS) and path.endswith(CALLS):
+        return Turn.CALL
+    if path.startswith(JOBS) and path.endswith("/complete"):
+        return Turn.END_OF_JOB
+    return Turn.JOB if path.endswith(ONE_CALL_JOBS) else None
+
+
+def _asked_s(headers: Headers) -> float:
+    asked = headers.get(MAX_WAIT)
+    if asked is None:
+        return math.inf
+    try:
+        seconds = float(asked)
+    except ValueError:
+        seconds = math.nan
+    if not seconds > 0:
+        raise Unprocessable("X-Max-Wait must be a number of seconds above 0, as in `X-Max-Wait: 2.5`.")
+    return seconds

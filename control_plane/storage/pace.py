@@ -1,0 +1,43 @@
+"""How fast a writer is: from what its last batches took, how long what waits will wait. Pure.
+
+A batch costs its transaction, and a little for each item: small batches say what the first costs, large ones the second.
+"""
+
+SMALL, LARGE = 4, 16
+"""Batches of up to so many items tell what a transaction costs, those of as many or more what an item does."""
+
+FIRST_BATCH_S, FIRST_ITEM_S = 0.005, 0.0005
+"""Before anything was measured: sooner too little than too much, since nobody is refused for a guess."""
+
+NEW = 0.2
+"""How much the latest measure counts."""
+
+
+class Pace:
+    """Of one writer, which writes one batch at a time."""
+
+    def __init__(self) -> None:
+        self._batch_s = FIRST_BATCH_S
+        self._item_s = FIRST_ITEM_S
+        self._busy_since: float | None = None
+
+    def begin(self, now: float) -> float:
+        """A batch is being written."""
+        self._busy_since = now
+        return now
+
+    def end(self, begun_at: float, now: float, items: int) -> None:
+        """It was written, or has failed, which takes its time, too."""
+        self._busy_since = None
+        took = now - begun_at
+        if items <= SMALL:
+            self._batch_s += NEW * (took - self._batch_s)
+        elif items >= LARGE:
+            self._item_s += NEW * (max(0.0, took - self._batch_s) / items - self._item_s)
+
+    def wait_s(self, ahead: int, now: float) -> float:
+        """How long an item waits that so many are served before; 0 when the writer has nothing to do."""
+        if self._busy_since is None and not ahead:
+            return 0.0
+        stuck = 0.0 if self._busy_since is None else now - self._busy_since
+        return max(stuck, self._batch_s) + ahead * self._item_s

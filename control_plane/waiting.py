@@ -1,0 +1,50 @@
+"""How long a request may wait for its turn: one time for all its waits together, and what is refused when it is over.
+
+The time runs from the request's arrival to the moment when its work begins. What was begun has no such time: a record or
+a bill is written however long that takes.
+"""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_until: ContextVar[float | None] = ContextVar("waits_until", default=None)
+
+
+def wait_at_most(seconds: float) -> None:
+    """From now on this request, and what it starts, waits no longer than that."""
+    _until.set(asyncio.get_running_loop().time() + seconds)
+
+
+def wait_longer(seconds: float) -> None:
+    """The request has a reason of its own to wait so much longer."""
+    until = _until.get()
+    if until is not None:
+        _until.set(until + seconds)
+
+
+def work_has_begun() -> None:
+    """The request has had its turn; what is left to do is done whatever it takes."""
+    _until.set(None)
+
+
+@contextmanager
+def without_end() -> Iterator[None]:
+    """What is done in this block ends what was begun, and waits as long as it must."""
+    token = _until.set(None)
+    try:
+        yield
+    finally:
+        _until.reset(token)
+
+
+def left_s(most_s: float) -> float:
+    """How long the request may wait now: `most_s`, or what is left of its time, if that is less; never below zero."""
+    until = _until.get()
+    return most_s if until is None else max(0.0, min(most_s, until - asyncio.get_running_loop().time()))
+
+
+def is_bounded() -> bool:
+    """Whether the request's time counts."""
+    return _until.get() is not None
