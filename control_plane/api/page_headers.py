@@ -16,7 +16,7 @@ asked_by_page: ContextVar[bool] = ContextVar("asked_by_page", default=False)
 
 READ = frozenset(
     {
-        *("host", "origin", "authorization", "x-api-key", "x-request-id", "traceparent", "tracestate"),
+        *("host", "origin", "authorization", "x-api-key", "x-request-id", "x-max-wait", "traceparent", "tracestate"),
         *("accept", "accept-encoding", "accept-language", "user-agent"),
         *("content-type", "content-length", "transfer-encoding", "content-encoding", "expect", "connection"),
     }

@@ -110,6 +110,7 @@ def _headers_of_requests(path: str, method: str, operation: Operation) -> Iterat
     if path.startswith("/v1/models"):
         yield _reference("parameters", "AnthropicVersion")
     yield _reference("parameters", "XRequestId")
+    yield _reference("parameters", "XMaxWait")
 
 
 def _parameter(derived: Json) -> Json:

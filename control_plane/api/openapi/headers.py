@@ -55,6 +55,15 @@ PARAMETERS: Mapping[str, Json] = {
         "ASCII characters; else the server makes one.",
         "schema": {"type": "string", "maxLength": 128},
     },
+    "XMaxWait": {
+        "name": "X-Max-Wait",
+        "in": "header",
+        "required": False,
+        "description": "How long the request may wait for its turn, in seconds, if that is less than the server's own limit; "
+        "a request that would wait longer gets 503 `overloaded` at once, and nothing was done. The time of a provider does "
+        "not count.",
+        "schema": {"type": "number", "exclusiveMinimum": 0},
+    },
     "AnthropicVersion": {
         "name": "anthropic-version",
         "in": "header",
