@@ -5,7 +5,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 from psycopg import OperationalError
@@ -97,9 +97,9 @@ class PostgresPool:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
         """A transaction, statement by statement. Raises: SQLAlchemy's TimeoutError when the pool is empty for too long."""
-        async with turn_within(self._wait_s):
-            connection = await self._engine.connect()
-        async with connection, connection.begin():
+        async with AsyncExitStack() as stack:
+            async with turn_within(self._wait_s):
+                connection = await stack.enter_async_context(self._engine.begin())
             yield connection
 
     reader = transaction
