@@ -5,6 +5,7 @@ a bill is written however long that takes.
 """
 
 import asyncio
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -43,6 +44,11 @@ def left_s(most_s: float) -> float:
     """How long the request may wait now: `most_s`, or what is left of its time, if that is less; never below zero."""
     until = _until.get()
     return most_s if until is None else max(0.0, min(most_s, until - asyncio.get_running_loop().time()))
+
+
+def left_or_none_s() -> float | None:
+    """How long the request may wait now; None: as long as it takes."""
+    return left_s(math.inf) if is_bounded() else None
 
 
 def is_bounded() -> bool:

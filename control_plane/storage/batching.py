@@ -9,6 +9,7 @@ An item whose caller would wait longer than it may is refused when it arrives, b
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -104,7 +105,7 @@ class Batcher(Generic[Item, Result]):
         place, now, until = self._place(item), loop.time(), None
         if place.may_be_refused and waiting.is_bounded():
             self.require_turn(place.rank, place.owner)
-            until = now + waiting.left_s(float("inf"))
+            until = now + waiting.left_s(math.inf)
         done: asyncio.Future[Result] = loop.create_future()
         self._queue.put(_Waiting(item, done, patience_s > 0, place.rank, now, until), place.rank, place.owner)
         self._is_idle.clear()

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from psycopg import OperationalError
 from sqlalchemy import URL, Engine, create_engine, event
@@ -14,11 +14,12 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
+from control_plane import waiting
 from control_plane.storage.sessions import bound_session, connect_arguments
 from control_plane.storage.threads import ConnectionThread, DirectTx, HoppingTx
-from control_plane.storage.turns import turn_within
+from control_plane.storage.turns import NoTurn, turn_within
 
 T = TypeVar("T")
 
@@ -86,7 +87,6 @@ class PostgresPool:
             **_common(url),
         )
         _bound_sessions(self._engine.sync_engine, answer_timeout_s)
-        self._wait_s = answer_timeout_s
         self._gone_at = 0.0
         event.listen(self._engine.sync_engine, "connect", _remember_when)
         event.listen(self._engine.sync_engine, "checkout", self._refuse_the_dead)
@@ -96,10 +96,20 @@ class PostgresPool:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
-        """A transaction, statement by statement. Raises: SQLAlchemy's TimeoutError when the pool is empty for too long."""
+        """A transaction, statement by statement.
+
+        Raises: SQLAlchemy's TimeoutError, or NoTurn when the request may wait no longer, while others have all connections;
+        TimeoutError when a new one takes longer than that.
+        """
         async with AsyncExitStack() as stack:
-            async with turn_within(self._wait_s):
-                connection = await stack.enter_async_context(self._engine.begin())
+            try:
+                async with asyncio.timeout(waiting.left_or_none_s()):
+                    connection = await stack.enter_async_context(self._engine.begin())
+            except TimeoutError as error:
+                pool = cast("QueuePool", self._engine.pool)
+                if pool.checkedout() >= pool.size():
+                    raise NoTurn from error
+                raise
             yield connection
 
     reader = transaction
