@@ -6,6 +6,8 @@ queue; when that is full, INFO goes first, and what is dropped is counted.
 
 import contextlib
 import logging
+import os
+import select
 import threading
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -17,6 +19,23 @@ FLUSH_S = 2.0
 """How long an orderly exit waits for the stream."""
 
 BATCH = 500
+
+
+class UnqueuedStream(logging.Handler):
+    """Writes at once, in a process that may have no thread since it forks. Drops a line that a pipe has no room for."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._descriptor = stream.fileno()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Never waits for the stream."""
+        try:
+            line = f"{self.format(record)}\n".encode()[: select.PIPE_BUF]
+            if select.select([], [self._descriptor], [], 0)[1]:
+                os.write(self._descriptor, line)
+        except Exception:  # noqa: BLE001 - as every handler of logging's
+            self.handleError(record)
 
 
 class QueuedStream(logging.Handler):

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.orjson import OrjsonFormatter
 
-from control_plane.log_queue import QueuedStream
+from control_plane.log_queue import QueuedStream, UnqueuedStream
 
 NOISE = ("color_message", "litellm_redacted")
 """What libraries put beside their messages for handlers of their own."""
@@ -59,12 +59,13 @@ def lines_dropped() -> Mapping[str, int]:
     return next((handler.dropped for handler in queued), {})
 
 
-def configure_logging(level: str, form: Literal["json", "text"]) -> None:
-    """Sends every logger, and Python's warnings, to stderr in one form, without waiting for it.
+def configure_logging(level: str, form: Literal["json", "text"], *, has_thread: bool = True) -> None:
+    """Sends every logger, and Python's warnings, to stderr in one form, without waiting for it. `has_thread`: a line that the
+    stream has no room for waits in a queue; without a thread it is dropped.
 
     uvicorn's access log is left out: `request` lines say more.
     """
-    handler = QueuedStream(sys.stderr)
+    handler = QueuedStream(sys.stderr) if has_thread else UnqueuedStream(sys.stderr)
     handler.setLevel(level)
     handler.addFilter(_WithRequestId())
     if form == "json":

@@ -99,8 +99,8 @@ class NotTooOften(logging.Filter):
         return self._logged[place] <= LOGGED_AT_MOST
 
 
-def load(settings: Mapping[str, Any]) -> Any:
-    """The litellm module, with `settings` (its `litellm_settings`, already checked) applied. Blocks: call in a thread."""
+def import_litellm() -> Any:
+    """The litellm module as it comes. Blocks for seconds; starts no thread."""
     os.environ.update(OFFLINE)
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -108,6 +108,12 @@ def load(settings: Mapping[str, Any]) -> Any:
         warnings.filterwarnings("ignore", message=text)
     import litellm  # noqa: PLC0415  # seconds and 190 MB: only a process that serves calls pays
 
+    return litellm
+
+
+def load(settings: Mapping[str, Any]) -> Any:
+    """The litellm module, with `settings` (its `litellm_settings`, already checked) applied. Blocks: call in a thread."""
+    litellm = import_litellm()
     for name, value in {**LITELLM_SETTINGS, **settings, **PRIVACY}.items():
         setattr(litellm, name, value)
     _quieten()

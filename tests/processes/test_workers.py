@@ -42,7 +42,7 @@ async def test_workers_share_an_address_and_one_that_dies_is_replaced(
                 await stream.next()
                 process.send(signal.SIGTERM)
                 await stream.rest()
-        assert await process.ended() == 0
+        assert await process.ended() == 0, process.log.read_text()[-3000:]
 
 
 async def test_workers_on_sqlite_are_refused_with_the_reason(tmp_path: Path, sqlite_url: str) -> None:
