@@ -129,29 +129,31 @@ class ControlPlane:
             return
         connection = await Connection.open(self.server.port)
         for job, count in zip(self.jobs, calls, strict=True):
-            _check_bill(await connection.call(self._completion(job)), calls=count)
+            _check_bill(await connection.call(self.completion(job)), calls=count)
         connection.close()
         self.jobs = None
 
     async def _create_job(self) -> str:
         connection = await Connection.open(self.server.port)
         try:
-            return _job_id(await connection.call(self._creation()))
+            return _job_id(await connection.call(self.creation()))
         finally:
             connection.close()
 
-    def _creation(self) -> bytes:
+    def creation(self) -> bytes:
+        """The request for a job."""
         return post("/api/jobs/create", {"team_id": TEAM, "job_type": "benchmark"}, key=self.key)
 
-    def _completion(self, job: str) -> bytes:
+    def completion(self, job: str) -> bytes:
+        """The request that completes one."""
         return post(f"/api/jobs/{job}/complete", {"status": "completed"}, key=self.key)
 
     async def _whole_job(self, connection: Connection) -> Reply:
-        created = await connection.call(self._creation())
+        created = await connection.call(self.creation())
         job = _job_id(created)
         request = post(f"/api/jobs/{job}/llm-call", {"model_group": GROUP, **CALL}, key=self.key)
         answered = check_answer(await connection.call(request), is_stream=False)
-        completed = _check_bill(await connection.call(self._completion(job)), calls=1)
+        completed = _check_bill(await connection.call(self.completion(job)), calls=1)
         return replace(answered, started_at=created.started_at, done_at=completed.done_at)
 
 

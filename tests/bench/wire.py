@@ -19,6 +19,7 @@ class Reply:
     started_at: float
     first_at: float
     done_at: float
+    retry_after_s: float = 0.0
 
     def json(self) -> Any:
         """The body of a buffered answer."""
@@ -97,8 +98,14 @@ class Connection(asyncio.Protocol):
             now = perf_counter()
             body = bytes(self._buffer[self._body_at :])
             self._reply.set_result(
-                Reply(int(self._buffer[9:12]), body, self._started_at, self._first_at or now, now),
+                Reply(
+                    int(self._buffer[9:12]), body, self._started_at, self._first_at or now, now, self._retry_after_s()
+                ),
             )
+
+    def _retry_after_s(self) -> float:
+        after = self._buffer[: self._body_at].lower().partition(b"retry-after:")[2].partition(b"\r\n")[0]
+        return float(after) if after else 0.0
 
     def _is_whole(self) -> bool:
         if self._until is not None and self._buffer.count(self._until):
