@@ -18,6 +18,8 @@ from control_plane.errors import (
     DatabaseUnavailable,
     HouseError,
     JobClosed,
+    JobNotFound,
+    OutcomeUnknown,
     error_code_of,
 )
 from control_plane.ids import JobId, following_id
@@ -83,7 +85,7 @@ class OneCallJobs:
         make: Callable[[Principal, JobId, CallOrder], Awaitable[AnsweredCall[A]]],
         prepare: Prepare | None = None,
     ) -> AnsweredJob[A]:
-        job_id, order = await self._create(who, new, order)
+        job_id, order = await self._create(who, new, order, prepare)
         try:
             if prepare is not None:
                 order = await prepared(self._calls, who, job_id, order, prepare)
@@ -91,19 +93,19 @@ class OneCallJobs:
             failpoints.reach("one_call_recorded")
             bill = await self._to_its_end(self.bill(who, job_id))
         except BaseException as error:
-            await self._to_its_end(self.fail(who, job_id, _code_of(error)))
+            await self._to_its_end(self._give_up(who, job_id, error))
             raise
         return AnsweredJob(answered, bill)
 
     async def stream(self, who: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None = None) -> JobStream:
         """One streamed call in a job of its own, after what `prepare` calls in that job."""
-        job_id, order = await self._create(who, new, order)
+        job_id, order = await self._create(who, new, order, prepare)
         try:
             if prepare is not None:
                 order = await prepared(self._calls, who, job_id, order, prepare)
             stream = await self._calls.stream(who, job_id, order)
         except BaseException as error:
-            await self._to_its_end(self.fail(who, job_id, _code_of(error)))
+            await self._to_its_end(self._give_up(who, job_id, error))
             raise
 
         async def bill() -> None:
@@ -133,6 +135,14 @@ class OneCallJobs:
     async def fail(self, who: Principal, job_id: JobId, error_code: str) -> None:
         """Closes the job as failed, now or when the database is back; one that is closed costs nothing from then on."""
         await self._close_or_keep(who, job_id, Closing(JobStatus.FAILED, error_message=error_code))
+
+    async def _give_up(self, who: Principal, job_id: JobId, error: BaseException) -> None:
+        """As `fail`, of a job that was made with its call and may not be there."""
+        try:
+            await self.fail(who, job_id, _code_of(error))
+        except JobNotFound:
+            if isinstance(error, OutcomeUnknown):
+                self._jobs.give_up(who, job_id)
 
     async def complete(self, who: Principal, job_id: JobId, *, error_code: str | None = None) -> JobWithCalls | None:
         """Completes a job of which something was delivered, now (then its bill) or when it can be (None)."""
@@ -177,6 +187,8 @@ class OneCallJobs:
                 await self._close(self._background, who, job_id, closing)
             except (DatabaseUnavailable, CallsInFlight):
                 continue
+            except JobNotFound:  # or its commit is not over
+                self._jobs.give_up(who, job_id)
             except HouseError as error:
                 log.warning("job_not_closed", extra={"job_id": str(job_id), "reason": error.code})
             self._kept.pop(job_id, None)
@@ -195,9 +207,12 @@ class OneCallJobs:
             job_id = JobId(following_id(job.id))
         return replace(new, id=job_id, is_repetition=is_repetition)
 
-    async def _create(self, who: Principal, new: NewJob, order: CallOrder) -> tuple[JobId, CallOrder]:
+    async def _create(
+        self, who: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None
+    ) -> tuple[JobId, CallOrder]:
         """A job whose id we know: a client that leaves between the two would leave it open. And the order as admitted.
 
+        A job that nobody asks for again, and in which nothing comes before its call, is made together with that call.
         What the call runs on is decided first: a group that may not be used, or a limit, must not leave a failed job
         behind.
         """
@@ -205,6 +220,10 @@ class OneCallJobs:
         try:
             if new.is_retaken and new.id is not None:
                 new = await self._made_again(who, new, new.id)
+            is_asked_again = new.id is not None or new.is_repeated
+            if not is_asked_again and prepare is None and not self._calls.reads_files(order):
+                creation = await self._jobs.creation(who, new)
+                return creation.job_id, replace(order, creation=creation)
             return JobId((await self._to_its_end(self._jobs.create(who, new))).id), order
         except BaseException:
             await self._give_back(order)

@@ -36,6 +36,7 @@ from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream
 from control_plane.ids import CallId, JobId, Subject, new_id
 from control_plane.jobs.admission import Repetition
+from control_plane.jobs.creating import Creation
 from control_plane.jobs.rules import CallStatus, Intent
 from control_plane.jobs.service import JobService
 from control_plane.limits.rules import likely_tokens
@@ -62,6 +63,7 @@ class CallOrder:
 
     `only`: of the group's models, those that can do what is asked; None: all of them. `default_temperature`: where
     neither the client nor the group sets one; None: the model's own. `subject`: the call, when its id is known before.
+    `creation`: of its job, where that is made together with the call.
     `permit`: leave that the limits have given already, to a call whose job was still to be made. `freshness`: whether an
     answer that was kept will do. `render`: makes the API's response of a buffered answer, before the record says that the
     call succeeded: what cannot be rendered is a failed call.
@@ -74,6 +76,7 @@ class CallOrder:
     only: frozenset[str] | None = None
     default_temperature: float | None = DEFAULT_TEMPERATURE
     subject: Subject | None = None
+    creation: Creation | None = None
     permit: Permit | None = None
     freshness: Freshness = ANY
     render: Callable[[LiveCall, Any], Any] = lambda _call, _answer: None
@@ -201,7 +204,9 @@ class CallService:
     async def target_in(self, who: Principal, order: CallOrder, job_id: JobId | None) -> Target:
         """What the order would run on in that job, or in one of its own. Raises: as `choose`; JobNotFound, JobNotOwned."""
         job_group = None
-        if job_id is not None and order.model_group is None:
+        if order.creation is not None:
+            job_group = order.creation.new.model_group
+        elif job_id is not None and order.model_group is None:
             job_group = (await self._jobs.get(who, job_id)).default_model_group
         return await self.choose(who, order, job_group)
 
@@ -231,6 +236,10 @@ class CallService:
         """
         decided = await self._decide(who, order, job_id)
         return replace(order, permit=await self._permit(who, decided))
+
+    def reads_files(self, order: CallOrder) -> bool:
+        """Whether something is fetched for the call before it is made: its job is to be there by then."""
+        return self._files.are_linked(order.request)
 
     async def require_paid(self, who: Principal, order: CallOrder, job_id: JobId) -> None:
         """Before files are read for a call: its job is open, and what is known of the call can be paid.
@@ -290,7 +299,8 @@ class CallService:
                 markup_bps=decided.target.markup_bps,
             )
             to_provider = ProviderCall(call_id, job_id, who.team(), decided.target.models, request)
-            live = await self.in_flight.to_its_end(self._admit(decided, intent, to_provider, permit))
+            admitted = self._admit(decided, intent, to_provider, permit, order.creation)
+            live = await self.in_flight.to_its_end(admitted)
             live.takes_kept = live.takes_kept and repetition.takes_kept
             waiting.work_has_begun()
         except BaseException:
@@ -339,10 +349,12 @@ class CallService:
         with self._traces.room("limits", team_id=who.team_id, model_group=decided.target.group):
             return await self._limits.admit_call(who, decided.target, tokens)
 
-    async def _admit(self, decided: _Decided, intent: Intent, to_provider: ProviderCall, permit: Permit) -> LiveCall:
+    async def _admit(
+        self, decided: _Decided, intent: Intent, to_provider: ProviderCall, permit: Permit, creation: Creation | None
+    ) -> LiveCall:
         """A durable intent and the LiveCall that will finish it, settle its permit and leave its gateway: or nothing."""
         with self._traces.room("intent", job_id=intent.job_id, call_id=intent.call_id):
-            opened = await self._writer.open(intent)
+            opened = await self._writer.open(intent, creation)
         failpoints.reach("intent_committed")
         if opened.intent.demand.max_tokens < intent.demand.max_tokens:
             to_provider = replace(to_provider, request=cut_to(to_provider.request, opened.intent.demand.max_tokens))

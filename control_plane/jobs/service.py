@@ -80,37 +80,44 @@ class JobService:
 
         Raises: InsufficientCredits, JobCapReached, TeamSuspended; ModelGroupNotAllowed and ModelGroupNotFound for its default group.
         """
-        team_id = who.active_team()
-        if new.model_group is not None:
-            await self._groups.choose(who, new.model_group, ())
-        job_id = new.id or JobId(new_id())
+        creation = await self.creation(who, new)
         try:
-            return await self._create(who, team_id, new, job_id)
+            return await self._create(creation)
         except OutcomeUnknown:
-            return await self._create_again(who, team_id, new, job_id)
+            return await self._create_again(who, creation)
         except AlreadyExists:
             if new.id is None:
                 raise
             return await self.get(who, new.id)
 
-    async def _create_again(self, who: Principal, team_id: TeamId, new: NewJob, job_id: JobId) -> Job:
+    async def creation(self, who: Principal, new: NewJob) -> Creation:
+        """The job, still to be made. Raises: as `create`, of the key, the team and the model group."""
+        team_id = who.active_team()
+        if new.model_group is not None:
+            await self._groups.choose(who, new.model_group, ())
+        return Creation(team_id, new.id or JobId(new_id()), new, who.actor)
+
+    async def _create_again(self, who: Principal, creation: Creation) -> Job:
         """The answer to the first commit was lost: the job is there, or is made now, or (the database stays away) closed
         when it is back. Raises: OutcomeUnknown; as `create`.
         """
         try:
-            return await self._create(who, team_id, new, job_id)
+            return await self._create(creation)
         except DatabaseUnavailable as error:
-            if not new.is_claimed:  # else who asks again with the key finds it
-                self._withdrawn.append((who, job_id))
+            if not creation.new.is_claimed:  # else who asks again with the key finds it
+                self.give_up(who, creation.job_id)
             raise OutcomeUnknown(retry_after_s=error.retry_after_s) from error
         except HouseError:  # it exists, or its own hold left too little for it
-            job = await self.find(job_id)
+            job = await self.find(creation.job_id)
             if job is None:
                 raise
             return job
 
-    async def _create(self, who: Principal, team_id: TeamId, new: NewJob, job_id: JobId) -> Job:
-        creation = Creation(team_id, job_id, new, who.actor)
+    def give_up(self, who: Principal, job_id: JobId) -> None:
+        """A job that may be made although nobody will hear of it: `withdraw` closes it."""
+        self._withdrawn.append((who, job_id))
+
+    async def _create(self, creation: Creation) -> Job:
         writer = self._alone if creation.repeats else self._writer
         job = await writer.create(creation)
         waiting.work_has_begun()
@@ -154,6 +161,8 @@ class JobService:
                 await self.complete(who, job_id, Closing(JobStatus.CANCELLED, error_message=UNANSWERED))
             except DatabaseUnavailable:
                 return
+            except CallsInFlight:  # its intent is still to be withdrawn
+                continue
             except HouseError as error:  # as a rule: it was not made
                 log.info("job_not_withdrawn", extra={"job_id": str(job_id), "reason": error.code})
             self._withdrawn.remove((who, job_id))

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import IntEnum
 from time import perf_counter
 from typing import assert_never
@@ -45,6 +46,14 @@ class Withdrawal:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """A job of one call, made together with its call's intent."""
+
+    creation: Creation
+    intent: Intent
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What a caller learns of its item. `opened` is known for intents; `is_first` for records: whether this record
     ended the call (False: it had ended before, as when it was declared lost). `job`: the one made or closed; None for one
@@ -65,7 +74,7 @@ class Turn(IntEnum):
     JOB = 3
 
 
-Item = Intent | Withdrawal | Record | SpendReport | Creation | JobClosing
+Item = Intent | Withdrawal | Record | SpendReport | Creation | Opening | JobClosing
 
 
 class SpendWriter:
@@ -105,14 +114,15 @@ class SpendWriter:
         """How many items wait to be written."""
         return self._batcher.waiting
 
-    async def open(self, intent: Intent) -> Admitted:
-        """Makes the intent durable and holds what the job needs; returns the intent as it was written.
+    async def open(self, intent: Intent, creation: Creation | None = None) -> Admitted:
+        """Makes the intent durable and holds what the job needs; returns the intent as it was written. `creation`: of its
+        job, which is made before it in the same transaction, and stays if the call alone is refused.
 
-        Raises: JobNotFound, JobNotOwned, JobClosed, AtRiskLimit, JobCapReached, InsufficientCredits; DatabaseUnavailable, and then, should the intent
+        Raises: what making the job raises; JobNotFound, JobNotOwned, JobClosed, AtRiskLimit, JobCapReached, InsufficientCredits; DatabaseUnavailable, and then, should the intent
         be written all the same (its acknowledgement was lost), it is withdrawn when the database is back.
         """
         try:
-            written = await self._batcher.put(intent)
+            written = await self._batcher.put(intent if creation is None else Opening(creation, intent))
         except Overloaded:
             raise  # it never got to the database
         except DatabaseUnavailable:
@@ -300,7 +310,7 @@ class SpendWriter:
         Gives the calls that ended now, and what became of the other items.
         """
         await calls_store.lock_jobs(tx, batch.jobs, even_one=batch.is_repeated)
-        await risk_store.lock_balances(tx, batch.teams, even_one=bool(batch.intents))
+        await risk_store.lock_balances(tx, batch.teams, even_one=bool(batch.intents or batch.openings))
         now = self._clock()
         first: set[CallId] = set()
         results: dict[int, Written | Exception] = {}
@@ -320,11 +330,22 @@ class SpendWriter:
         if batch.intents:
             opened = await admission.open_calls(tx, batch.intents, self._worker_id, now=now, risk=self._risk)
             results |= {id(intent): _written(opened[intent.call_id]) for intent in batch.intents}
-        if batch.creations:
-            made = await create_jobs(tx, batch.creations, now=now)
-            results |= {id(each): _made(job) for each, job in zip(batch.creations, made, strict=True)}
+        if batch.creations or batch.openings:
+            results |= await self._begin_jobs(tx, batch, now)
         failpoints.reach("in_flush")
         return first, results
+
+    async def _begin_jobs(self, tx: Tx, batch: "_Batch", now: datetime) -> dict[int, Written | Exception]:
+        """New jobs, and then the calls of those that have one."""
+        made = await create_jobs(tx, [*batch.creations, *(each.creation for each in batch.openings)], now=now)
+        items: list[Creation | Opening] = [*batch.creations, *batch.openings]
+        results = {id(each): _made(job) for each, job in zip(items, made, strict=True)}
+        begun = [each for each in batch.openings if isinstance(results[id(each)], Written)]
+        if begun:
+            intents = [each.intent for each in begun]
+            opened = await admission.open_calls(tx, intents, self._worker_id, now=now, risk=self._risk)
+            results |= {id(each): _written(opened[each.intent.call_id]) for each in begun}
+        return results
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,10 +358,11 @@ class _Batch:
     reports: list[SpendReport]
     closings: list[JobClosing]
     creations: list[Creation]
+    openings: list[Opening]
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> "_Batch":
-        batch = cls([], [], {}, [], [], [])
+        batch = cls([], [], {}, [], [], [], [])
         for item in items:
             match item:
                 case Intent():
@@ -355,6 +377,8 @@ class _Batch:
                     batch.closings.append(item)
                 case Creation():
                     batch.creations.append(item)
+                case Opening():
+                    batch.openings.append(item)
                 case _:
                     assert_never(item)
         return batch
@@ -372,7 +396,8 @@ class _Batch:
     @property
     def teams(self) -> set[TeamId]:
         """The teams whose balances are written."""
-        jobs: Sequence[JobClosing | Creation] = [*self.closings, *self.creations]
+        made = [*self.creations, *(each.creation for each in self.openings)]
+        jobs: Sequence[JobClosing | Creation] = [*self.closings, *made]
         return {each.team_id for each in self._calls} | {each.team_id for each in jobs}
 
     @property
@@ -396,8 +421,8 @@ def _place(item: Item) -> Place:
             return Place(Turn.END_OF_JOB, item.team_id, may_be_refused=True)
         case Intent():
             return Place(Turn.CALL, item.team_id, may_be_refused=True)
-        case Creation():
-            return Place(Turn.JOB, item.team_id, may_be_refused=True)
+        case Creation() | Opening():
+            return Place(Turn.JOB, _team_of(item), may_be_refused=True)
         case _:
             assert_never(item)
 
@@ -407,7 +432,7 @@ def _team_of(item: Item) -> str | None:
     match item:
         case Intent() | JobClosing() | Creation():
             return item.team_id
-        case Withdrawal(intent) | Record(intent=intent):
+        case Withdrawal(intent) | Record(intent=intent) | Opening(intent=intent):
             return intent.team_id
         case SpendReport():
             return None

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from control_plane.administration.values import NewTeam
 from control_plane.credits.reservations import Caps
-from control_plane.errors import AlreadyExists, InsufficientCredits, JobCapReached, TeamNotFound
+from control_plane.errors import AlreadyExists, AtRiskLimit, InsufficientCredits, JobCapReached, TeamNotFound
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.closing import JobClosing
 from control_plane.jobs.creating import Creation
 from control_plane.jobs.models import Job
 from control_plane.jobs.rules import Intent, JobStatus
 from control_plane.jobs.values import Closing, NewJob
-from control_plane.spend.writer import Item, SpendWriter, Written
+from control_plane.spend.writer import Item, Opening, SpendWriter, Written
 from control_plane.storage.database import Database
 from tests.credits.ledgers import audit
 from tests.databases import make_migrated
@@ -137,6 +137,38 @@ async def test_what_a_closed_job_gives_back_is_there_for_a_new_one_of_the_same_b
     await bench.write(dear, small)
     made = await bench.write(creation("seven"), closing(dear.job_id, JobStatus.CANCELLED), creation())
     assert kinds(made) == [Job, Job, InsufficientCredits]
+    await bench.check()
+
+
+async def test_a_job_of_one_call_is_made_with_its_call(db: Database) -> None:
+    bench = await Bench.on(db)
+    openings = [Opening(new, intent(new.job_id)) for new in (creation("seven"), creation("seven"), creation("three"))]
+    first, refused, last = await bench.write(*openings)
+    assert isinstance(first, Written)
+    assert isinstance(last, Written)
+    assert first.opened is not None
+    assert last.opened is not None
+    assert isinstance(refused, InsufficientCredits)
+    assert await bench.rooms.jobs.find(openings[1].creation.job_id) is None
+    made = [openings[0], openings[2]]
+    await bench.write(*(closing(each.creation.job_id) for each in made), *(record(each.intent) for each in made))
+    bills = [await bench.rooms.jobs.get(ADMIN, each.creation.job_id) for each in made]
+    assert [(job.status, job.credits_charged, job.calls_succeeded) for job in bills] == [
+        ("completed", 7, 1),
+        ("completed", 3, 1),
+    ]
+    await bench.check()
+
+
+async def test_a_job_whose_call_is_refused_is_there_to_be_closed(db: Database) -> None:
+    bench = await Bench.on(db)
+    await bench.rooms.administration.change_team(ADMIN, ACME, {"at_risk_limit_nano_usd": 0})
+    new = creation()
+    (refused,) = await bench.write(Opening(new, intent(new.job_id)))
+    assert isinstance(refused, AtRiskLimit)
+    results = await bench.write(closing(new.job_id, JobStatus.FAILED))
+    assert kinds(results) == [Job]
+    assert await bench.available() == 10
     await bench.check()
 
 
