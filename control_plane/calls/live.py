@@ -18,6 +18,8 @@ from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
 from control_plane.errors import CallLost, DatabaseUnavailable, HouseError
 from control_plane.gateway.router import Gateway
+from control_plane.jobs.closing import JobClosing
+from control_plane.jobs.models import Job
 from control_plane.jobs.rules import CallStatus, Intent, Record
 from control_plane.limits.service import Permit
 from control_plane.spend.writer import SpendWriter, Written
@@ -136,8 +138,12 @@ class LiveCall:
         traces: Traces,
         in_flight: "InFlight",
         takes_kept: bool = True,
+        closing: JobClosing | None = None,
     ) -> None:
+        """`closing`: of its job, if that ends with it; `closed` is the job then, unless it could not be closed yet."""
         self.takes_kept = takes_kept
+        self.closed: Job | None = None
+        self._closing = closing
         self.is_cached = False
         self.intent = intent
         self.to_provider = to_provider
@@ -229,7 +235,9 @@ class LiveCall:
                     is_cached=self.is_cached,
                 )
                 failpoints.reach("writing_record")
-                written = await self._writer.finish(record)
+                is_last = outcome.status is CallStatus.SUCCEEDED
+                written = await self._writer.finish(record, self._closing if is_last else None)
+                self.closed = written.job
         except DatabaseUnavailable as error:
             raise DatabaseUnavailable(
                 "The database went away during the call; its record is kept and written when the database is back.",

@@ -23,6 +23,8 @@ from control_plane.errors import (
     error_code_of,
 )
 from control_plane.ids import JobId, following_id
+from control_plane.jobs.closing import JobClosing
+from control_plane.jobs.models import Job
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.service import JobService
 from control_plane.jobs.values import Closing, JobWithCalls, NewJob
@@ -89,9 +91,9 @@ class OneCallJobs:
         try:
             if prepare is not None:
                 order = await prepared(self._calls, who, job_id, order, prepare)
-            answered = await make(who, job_id, order)
+            answered = await make(who, job_id, _closing_with(order, who, job_id))
             failpoints.reach("one_call_recorded")
-            bill = await self._to_its_end(self.bill(who, job_id))
+            bill = await self._to_its_end(self.bill(who, job_id, answered.call.closed))
         except BaseException as error:
             await self._to_its_end(self._give_up(who, job_id, error))
             raise
@@ -103,14 +105,14 @@ class OneCallJobs:
         try:
             if prepare is not None:
                 order = await prepared(self._calls, who, job_id, order, prepare)
-            stream = await self._calls.stream(who, job_id, order)
+            stream = await self._calls.stream(who, job_id, _closing_with(order, who, job_id))
         except BaseException as error:
             await self._to_its_end(self._give_up(who, job_id, error))
             raise
 
         async def bill() -> None:
             failpoints.reach("one_call_recorded")
-            await self.bill(who, job_id)
+            await self.bill(who, job_id, stream.call.closed)
 
         async def close(error_code: str) -> None:
             if error_code in (CLIENT_CLOSED, CallTimedOut.code):  # what was delivered is paid (D11)
@@ -120,14 +122,17 @@ class OneCallJobs:
 
         return JobStream(stream, on_end=bill, on_abandon=close)
 
-    async def bill(self, who: Principal, job_id: JobId) -> JobWithCalls:
-        """Completes the job. Asks twice: a bill whose acknowledgement was lost would look like a failure to the client.
+    async def bill(self, who: Principal, job_id: JobId, closed: Job | None = None) -> JobWithCalls:
+        """Completes the job, unless it was `closed` with its call. Asks twice: a bill whose acknowledgement was lost would
+        look like a failure to the client.
 
         Raises: DatabaseUnavailable; the job is not billed then, unless the second acknowledgement was lost, too.
         """
         closing = Closing(JobStatus.COMPLETED)
         with waiting.without_end():
             try:
+                if closed is not None:
+                    return await self._jobs.bill_of(closed)
                 return await self._jobs.complete(who, job_id, closing)
             except DatabaseUnavailable:
                 return await self._jobs.complete(who, job_id, closing)
@@ -233,6 +238,11 @@ class OneCallJobs:
         """No job was made, and no call will be."""
         if order.permit is not None:
             await self._to_its_end(order.permit.give_back())
+
+
+def _closing_with(order: CallOrder, who: Principal, job_id: JobId) -> CallOrder:
+    """The order of a call with which its job ends."""
+    return replace(order, closing=JobClosing(who.team(), job_id, Closing(JobStatus.COMPLETED), who.actor))
 
 
 async def prepared(calls: CallService, who: Principal, job_id: JobId, order: CallOrder, prepare: Prepare) -> CallOrder:

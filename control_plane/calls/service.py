@@ -36,6 +36,7 @@ from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream
 from control_plane.ids import CallId, JobId, Subject, new_id
 from control_plane.jobs.admission import Repetition
+from control_plane.jobs.closing import JobClosing
 from control_plane.jobs.creating import Creation
 from control_plane.jobs.rules import CallStatus, Intent
 from control_plane.jobs.service import JobService
@@ -63,7 +64,7 @@ class CallOrder:
 
     `only`: of the group's models, those that can do what is asked; None: all of them. `default_temperature`: where
     neither the client nor the group sets one; None: the model's own. `subject`: the call, when its id is known before.
-    `creation`: of its job, where that is made together with the call.
+    `creation`: of its job, where that is made together with the call; `closing`: where it ends with it.
     `permit`: leave that the limits have given already, to a call whose job was still to be made. `freshness`: whether an
     answer that was kept will do. `render`: makes the API's response of a buffered answer, before the record says that the
     call succeeded: what cannot be rendered is a failed call.
@@ -77,6 +78,7 @@ class CallOrder:
     default_temperature: float | None = DEFAULT_TEMPERATURE
     subject: Subject | None = None
     creation: Creation | None = None
+    closing: JobClosing | None = None
     permit: Permit | None = None
     freshness: Freshness = ANY
     render: Callable[[LiveCall, Any], Any] = lambda _call, _answer: None
@@ -299,7 +301,7 @@ class CallService:
                 markup_bps=decided.target.markup_bps,
             )
             to_provider = ProviderCall(call_id, job_id, who.team(), decided.target.models, request)
-            admitted = self._admit(decided, intent, to_provider, permit, order.creation)
+            admitted = self._admit(decided, intent, to_provider, permit, order)
             live = await self.in_flight.to_its_end(admitted)
             live.takes_kept = live.takes_kept and repetition.takes_kept
             waiting.work_has_begun()
@@ -350,11 +352,11 @@ class CallService:
             return await self._limits.admit_call(who, decided.target, tokens)
 
     async def _admit(
-        self, decided: _Decided, intent: Intent, to_provider: ProviderCall, permit: Permit, creation: Creation | None
+        self, decided: _Decided, intent: Intent, to_provider: ProviderCall, permit: Permit, order: CallOrder
     ) -> LiveCall:
         """A durable intent and the LiveCall that will finish it, settle its permit and leave its gateway: or nothing."""
         with self._traces.room("intent", job_id=intent.job_id, call_id=intent.call_id):
-            opened = await self._writer.open(intent, creation)
+            opened = await self._writer.open(intent, order.creation)
         failpoints.reach("intent_committed")
         if opened.intent.demand.max_tokens < intent.demand.max_tokens:
             to_provider = replace(to_provider, request=cut_to(to_provider.request, opened.intent.demand.max_tokens))
@@ -369,6 +371,7 @@ class CallService:
             traces=self._traces,
             in_flight=self.in_flight,
             takes_kept=opened.takes_kept,
+            closing=order.closing,
         )
 
     def _slot(self, form: Form[K], live: LiveCall, policy: CachePolicy, order: CallOrder) -> Slot[K]:

@@ -134,13 +134,10 @@ class JobService:
         while True:
             wanted = JobClosing(who.team(), job_id, closing, who.actor)
             job = await again_if_unknown(partial(self._writer.close, wanted))
-            failpoints.reach("bill_committed")
             if job is not None:
-                self._metrics.job_closed(status=job.status, charged=job.credits_charged or 0)
-            else:
-                job = await self.get(who, job_id)
+                return await self.bill_of(job)
+            job = await self.get(who, job_id)
             if JobStatus(job.status) is closing.status:
-                waiting.work_has_begun()  # who has closed it is to hear its bill
                 return JobWithCalls(job, await self._calls(job))
             if JobStatus(job.status) not in OPEN_JOB:
                 raise JobClosed(status=job.status)
@@ -149,6 +146,13 @@ class JobService:
                 raise CallsInFlight(calls=job.calls_open)
             waiting.wait_longer(left_s)  # for its own calls, not for others
             await self._idle.wait(job_id, left_s)
+
+    async def bill_of(self, job: Job) -> JobWithCalls:
+        """The bill of a job that was closed just now. Raises: DatabaseUnavailable; it is closed all the same."""
+        failpoints.reach("bill_committed")
+        self._metrics.job_closed(status=job.status, charged=job.credits_charged or 0)
+        waiting.work_has_begun()  # who has closed it is to hear its bill
+        return JobWithCalls(job, await self._calls(job))
 
     async def withdraw(self) -> None:
         """Closes jobs whose creation was answered with 503 and happened all the same: nobody has heard their ids, and what

@@ -6,12 +6,12 @@ durable, and not before (D4).
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 from time import perf_counter
-from typing import assert_never
+from typing import Any, assert_never
 from uuid import UUID
 
 from control_plane import failpoints
@@ -146,8 +146,9 @@ class SpendWriter:
         async with self._db.transaction() as tx:
             return await admission.repetition(tx, subject, self._worker_id, now=self._clock())
 
-    async def finish(self, record: Record) -> Written:
-        """Makes the record durable. A caller cancelled while it waits leaves it to be written.
+    async def finish(self, record: Record, closing: JobClosing | None = None) -> Written:
+        """Makes the record durable. A caller cancelled while it waits leaves it to be written. `closing`: of its job, in the
+        same transaction; `Written.job` is None if it could not be closed, which is for the caller to try again.
 
         When the answer to its commit is lost it is written again at once, and finds itself: then the call has ended as it
         says. Raises: DatabaseUnavailable; the record is kept then, and written when the database is back.
@@ -156,12 +157,20 @@ class SpendWriter:
         if record.fault is not None and not self._keeps_provider_text:
             record = replace(record, fault=replace(record.fault, text=""))
         try:
-            written = await self._put(record)
+            ending = self._put(record)
+            written = await (ending if closing is None else self._put_both(ending, closing))
         except DatabaseUnavailable as error:
             self._kept.append(replace(record.to_be_kept(), may_be_written=isinstance(error, OutcomeUnknown)))
             raise
         self.metrics.call_recorded(perf_counter() - started)
         return written
+
+    async def _put_both(self, ending: Coroutine[Any, Any, Written], closing: JobClosing) -> Written:
+        """They are put one after the other and wait together; of one batch the record is first."""
+        recording, closing_it = asyncio.ensure_future(ending), asyncio.ensure_future(self.close(closing))
+        await asyncio.wait([recording, closing_it])
+        is_closed = closing_it.exception() is None
+        return replace(recording.result(), job=closing_it.result() if is_closed else None)
 
     async def _put(self, record: Record) -> Written:
         try:

@@ -16,6 +16,7 @@ from control_plane.errors import DatabaseUnavailable, JobNotFound
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.opening import open_gateway
 from control_plane.ids import CallId, JobId, new_id
+from control_plane.jobs.closing import JobClosing
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
 from control_plane.jobs.values import Closing, NewJob
 from control_plane.limits.service import LimitService
@@ -120,6 +121,19 @@ async def test_what_the_database_refuses_does_not_fail_its_neighbours(
     assert [await customer.bill(intent.job_id) for intent in intents] == [(1, 7)] * 3
     job = await customer.rooms.jobs.get(customer.who, intents[1].job_id)
     assert len((await SpendService(db).logs_of(job))[intents[1].call_id]) == 1
+
+
+async def test_a_job_ends_with_its_call_and_stays_open_while_another_runs(
+    writer: SpendWriter, customer: Customer
+) -> None:
+    last = await customer.intent()
+    other = replace(await customer.intent(last.job_id), call_id=CallId(new_id()))
+    await asyncio.gather(writer.open(last), writer.open(other))
+    closing = JobClosing(ACME, last.job_id, Closing(JobStatus.COMPLETED), "test")
+    assert (await writer.finish(record(last), closing)).job is None, "a call still runs"
+    closed = (await writer.finish(record(other), closing)).job
+    assert closed is not None
+    assert (closed.status, closed.calls_succeeded, closed.credits_charged) == ("completed", 2, 1)
 
 
 async def test_a_call_is_finished_once_whoever_repeats_it(writer: SpendWriter, customer: Customer) -> None:
