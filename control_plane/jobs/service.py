@@ -179,8 +179,7 @@ class JobService:
 
     async def find(self, job_id: JobId) -> Job | None:
         """One job, whoever's it is, or None."""
-        async with self._db.reader() as reader:
-            return await store.find(reader, job_id)
+        return await self._db.look(partial(store.find, job_id=job_id))
 
     async def take_back_charge(self, job: Job, *, reason: str) -> None:
         """Refunds all that a job was charged, once. What it has cost is at risk then."""
@@ -225,8 +224,7 @@ class JobService:
 
     async def get(self, who: Principal, job_id: JobId) -> Job:
         """One job. Raises: JobNotFound, JobNotOwned."""
-        async with self._db.reader() as reader:
-            job = await store.find(reader, job_id)
+        job = await self.find(job_id)
         if job is None:
             raise JobNotFound
         if not who.is_admin and job.team_id != who.team_id:
@@ -322,5 +320,4 @@ class JobService:
         return job is None or not job.calls_open or JobStatus(job.status) not in OPEN_JOB
 
     async def _calls(self, job: Job) -> Sequence[Call]:
-        async with self._db.reader() as reader:
-            return await calls_store.list_calls(reader, TeamId(job.team_id), JobId(job.id))
+        return await self._db.look(partial(calls_store.list_calls, team_id=TeamId(job.team_id), job_id=JobId(job.id)))

@@ -1,6 +1,7 @@
 """The model groups in force: the catalog read from the YAML, and the grants beside it."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from control_plane.ids import TeamId
 from control_plane.lookups import Lookups
@@ -46,5 +47,4 @@ class ModelGroupService:
         self._grants.forget_all()
 
     async def _find_grants(self, team_id: TeamId) -> frozenset[str]:
-        async with self._db.reader() as reader:
-            return await store.list_grants(reader, team_id)
+        return await self._db.look(partial(store.list_grants, team_id=team_id))

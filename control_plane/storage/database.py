@@ -140,6 +140,11 @@ class Database:
 
             return await self._machine.at_once(noted, self._answer_timeout_s)
 
+    async def look(self, work: Callable[[Reader], Coroutine[Any, Any, T]]) -> T:
+        """What `work` reads, in a thread without coming back in between: for the hot paths. Raises: DatabaseUnavailable."""
+        with self._translated():
+            return await self._machine.look(work, self._answer_timeout_s)
+
     @asynccontextmanager
     async def reader(self, *, is_long: bool = False) -> AsyncIterator[Reader]:
         """A look that changes nothing. Raises: DatabaseUnavailable."""

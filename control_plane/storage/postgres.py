@@ -53,6 +53,10 @@ class PostgresThreads:
 
     reader = transaction
 
+    async def look(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
+        """A look in one go. Raises: as `at_once`."""
+        return await self.at_once(work, within_s)
+
     async def at_once(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
         """A transaction in one go. Raises: NoTurn when all threads are busy for too long; TimeoutError when it takes longer."""
         async with self._thread() as thread:
@@ -93,6 +97,7 @@ class PostgresPool:
         self._threads = PostgresThreads(url, threads, answer_timeout_s)
         event.listen(self._threads.engine, "handle_error", self._look_at)
         self.at_once = self._threads.at_once
+        self.look = self._threads.look
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:

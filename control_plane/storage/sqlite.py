@@ -52,6 +52,15 @@ class SqliteThreads:
         async with self._writing.held(is_urgent=self._is_urgent, within_s=self._wait_s):
             return await self._writer.at_once(work, within_s)
 
+    async def look(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
+        """A look in one go. Raises: as `reader`; TimeoutError when it takes longer than `within_s`."""
+        async with turn_within(self._wait_s):
+            thread = await self._readers.get()
+        try:
+            return await thread.at_once(work, within_s)
+        finally:
+            self._readers.put_nowait(thread)
+
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[HoppingTx]:
         """A look at one moment. Raises: NoTurn when all readers are busy for too long."""

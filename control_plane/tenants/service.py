@@ -1,5 +1,7 @@
 """What a key stands for. Keys are made and ended in `administration/keys.py`."""
 
+from functools import partial
+
 from control_plane.clock import Clock
 from control_plane.errors import InvalidKey
 from control_plane.ids import KeyId, TeamId
@@ -58,13 +60,10 @@ class KeyService:
         return principal
 
     async def _find(self, secret_hash: str) -> Principal | None:
-        async with self._db.reader() as reader:
-            return await store.find_principal(reader, secret_hash)
+        return await self._db.look(partial(store.find_principal, secret_hash=secret_hash))
 
     async def _find_by_id(self, key_id: KeyId) -> Principal | None:
-        async with self._db.reader() as reader:
-            return await store.find_principal_of(reader, key_id)
+        return await self._db.look(partial(store.find_principal_of, key_id=key_id))
 
     async def _find_origin(self, origin: str) -> bool:
-        async with self._db.reader() as reader:
-            return await store.is_registered(reader, origin, self._clock())
+        return await self._db.look(partial(store.is_registered, origin=origin, at=self._clock()))
