@@ -55,8 +55,8 @@ run: install ## Migrate the database and serve on port 8003
 test: install-dev $(NODE)/node_modules/.installed $(VENV)/clients/.installed ## Run every test, on SQLite and on a real Postgres and Redis
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
-busy: install-dev ## The tests that race for something, while four loops keep the machine busy (about 10 minutes)
-	@$(BIN)/python -m tests.busy
+busy: install-dev ## The tests that race for something, while four loops keep the machine busy (10 minutes; TESTS=… for some)
+	@$(BIN)/python -m tests.busy $(TESTS)
 
 check: install-dev ## Format, ruff, mypy strict, floors
 	@$(BIN)/ruff format --check $(SOURCES)
