@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from control_plane.log_queue import QueuedStream
+from control_plane.log_queue import QueuedStream, UnqueuedStream
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate
 from tests.house import config_for, write_config
@@ -119,3 +119,16 @@ def test_what_does_not_fit_is_dropped_info_first_and_counted() -> None:
     logger.error("behind the end")
     assert handler.dropped["ERROR"] == 2
     os.close(reading)
+
+
+def test_a_process_without_a_thread_drops_what_its_pipe_has_no_room_for() -> None:
+    """The parent of the workers: a line that waits would keep a dead worker dead."""
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as stream:
+        fcntl.fcntl(writing, SET_PIPE_SIZE, PIPE_BYTES)
+        handler = UnqueuedStream(stream)
+        for number in range(3):
+            handler.emit(logging.makeLogRecord({"msg": f"{number} " + "x" * PIPE_BYTES}))
+        assert reader.read1().startswith(b"0 x")
+        handler.emit(logging.makeLogRecord({"msg": "there is room again"}))
+        assert reader.read1() == b"there is room again\n"
