@@ -223,7 +223,9 @@ async def test_a_request_that_trickles_is_408_and_its_connection_ends(served: Se
 
 async def test_a_request_that_came_in_time_is_answered_by_a_server_that_was_late(served: Served) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-    await served.talk(served.request("/api/jobs/create", JOB))  # taken behind that one, which the server has then
+    await served.talk(
+        b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    )  # taken behind that one, which the server has then
     served.process.send(signal.SIGSTOP)
     try:
         writer.write(served.request("/api/jobs/create", JOB))

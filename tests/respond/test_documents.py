@@ -435,15 +435,13 @@ async def test_nothing_is_fetched_for_who_may_not_call_or_cannot_pay(app: App, f
 
 @ONE_DATABASE
 async def test_files_have_bounds(start_app: StartApp, files: Files) -> None:
-    bounds: Json = {"max_file_bytes": 200_000, "file_timeout_s": 3, "max_pdf_pages": 3, "max_prompt_chars": 20_000}
+    bounds: Json = {"max_file_bytes": 200_000, "file_timeout_s": 3}
     app = await start_app(private_file_hosts=files.host, **bounds)
     files.files |= {
         "big.bin": b"%PDF-1.4" + b"\0" * 200_000,
         "deep.pdf": bomb(100),
         "slow.pdf": slow(),
-        "long.pdf": pdf("x" * 30_000),
     }
-    files.files["many.pdf"] = pdf(*(f"page {number}" for number in range(1, 301)))
 
     async def ask(path: str, options: Json | None = None) -> httpx.Response:
         return await app.respond(with_part(file_part(files.url(path)), **(options or engine("pdf-text"))))
@@ -477,6 +475,18 @@ async def test_files_have_bounds(start_app: StartApp, files: Files) -> None:
     many = [file_part(f"{files.url('files/document.pdf')}?{number}") for number in range(21)]
     refused(await app.respond(hello(messages=[{"role": "user", "content": many}])), "21 files")
     assert app.provider.requests == []
+
+
+@ONE_DATABASE
+async def test_texts_of_files_have_bounds(start_app: StartApp, files: Files) -> None:
+    app = await start_app(private_file_hosts=files.host, max_pdf_pages=3, max_prompt_chars=20_000)
+    files.files |= {
+        "long.pdf": pdf("x" * 30_000),
+        "many.pdf": pdf(*(f"page {number}" for number in range(1, 301))),
+    }
+
+    async def ask(path: str) -> httpx.Response:
+        return await app.respond(with_part(file_part(files.url(path)), **engine("pdf-text")))
 
     long = (await ask("files/many.pdf")).json()
     assert long["warnings"] == ["document.pdf: only its first 3 of 300 pages were read."]
