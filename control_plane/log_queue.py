@@ -31,7 +31,7 @@ class UnqueuedStream(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Never waits for the stream."""
         try:
-            line = f"{self.format(record)}\n".encode()[: select.PIPE_BUF]
+            line = self.format(record).encode()[: select.PIPE_BUF - 1] + b"\n"
             if select.select([], [self._descriptor], [], 0)[1]:
                 os.write(self._descriptor, line)
         except Exception:  # noqa: BLE001 - as every handler of logging's

@@ -12,6 +12,9 @@ from typing import Generic, TypeVar
 
 from cachetools import LRUCache
 
+from control_plane import waiting
+from control_plane.errors import Overloaded
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
@@ -45,14 +48,20 @@ class Lookups(Generic[K, V]):
         self._looking: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K) -> V:
-        """The answer for a key. Raises: what looking it up raises, and the next one asks again."""
+        """The answer for a key. Raises: what looking it up raises, and the next one asks again; Overloaded."""
         known = self._known.get(key)
         age = self._ttl_s if known is None else self._clock() - known.at
         if known is not None and age < self._ttl_s:
             if age >= AHEAD * self._ttl_s:
                 self._begin(key)
             return known.value
-        return await asyncio.shield(self._begin(key))  # who leaves does not take the answer from the others
+        left_s = waiting.left_or_none_s()
+        looking = self._begin(key)
+        if not (await asyncio.wait([looking], timeout=left_s))[
+            0
+        ]:  # who leaves does not take the answer from the others
+            raise Overloaded.after(left_s or 0)
+        return looking.result()
 
     def peek(self, key: K) -> V | None:
         """The answer for a key, if it is remembered."""
@@ -72,7 +81,8 @@ class Lookups(Generic[K, V]):
     def _begin(self, key: K) -> "asyncio.Task[V]":
         looking = self._looking.get(key)
         if looking is None:
-            looking = self._looking[key] = asyncio.create_task(self._keep(key))
+            with waiting.without_end():  # others may wait for it, for longer than who comes first
+                looking = self._looking[key] = asyncio.create_task(self._keep(key))
             looking.add_done_callback(_heard)
         return looking
 

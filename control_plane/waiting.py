@@ -1,7 +1,7 @@
 """How long a request may wait for its turn: one time for all its waits together, and what is refused when it is over.
 
-The time runs from the request's arrival to the moment when its work begins. What was begun has no such time: a record or
-a bill is written however long that takes.
+The time runs from the request's arrival to the moment when its work begins, less what it waits for
+that is no turn, as its body and its files. What was begun has no such time: a record or a bill is written however long that takes.
 """
 
 import asyncio
@@ -18,11 +18,16 @@ def wait_at_most(seconds: float) -> None:
     _until.set(asyncio.get_running_loop().time() + seconds)
 
 
-def wait_longer(seconds: float) -> None:
-    """The request has a reason of its own to wait so much longer."""
-    until = _until.get()
-    if until is not None:
-        _until.set(until + seconds)
+@contextmanager
+def off_the_clock() -> Iterator[None]:
+    """What is waited for in this block is no turn: it comes from a client, a web server, or the request's own job."""
+    begun_at = asyncio.get_running_loop().time()
+    try:
+        yield
+    finally:
+        until = _until.get()
+        if until is not None:
+            _until.set(until + asyncio.get_running_loop().time() - begun_at)
 
 
 def work_has_begun() -> None:

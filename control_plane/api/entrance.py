@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from control_plane import waiting
 from control_plane.api.body_budget import BodyBudget, HeldBody, held_body
 from control_plane.api.errors import error_response
 from control_plane.api.failures import Failure
@@ -135,7 +136,8 @@ class Entrance:
             nonlocal received
             if is_too_large:
                 raise self._too_large()
-            message = await receive()
+            with waiting.off_the_clock():
+                message = await receive()
             received += len(message.get("body", b""))
             size.handled += len(message.get("body", b""))
             if received > self._max_body_bytes:

@@ -20,6 +20,7 @@ from control_plane.errors import (
     JobClosed,
     JobNotFound,
     OutcomeUnknown,
+    Overloaded,
     error_code_of,
 )
 from control_plane.ids import JobId, following_id
@@ -143,6 +144,8 @@ class OneCallJobs:
 
     async def _give_up(self, who: Principal, job_id: JobId, error: BaseException) -> None:
         """As `fail`, of a job that was made with its call and may not be there."""
+        if isinstance(error, Overloaded) and waiting.is_bounded():
+            return  # it never had its turn: there is no job
         try:
             await self.fail(who, job_id, _code_of(error))
         except JobNotFound:
@@ -225,11 +228,13 @@ class OneCallJobs:
         try:
             if new.is_retaken and new.id is not None:
                 new = await self._made_again(who, new, new.id)
-            is_asked_again = new.id is not None or new.is_repeated
+            is_asked_again = new.is_claimed or new.is_repeated
             if not is_asked_again and prepare is None and not self._calls.reads_files(order):
                 creation = await self._jobs.creation(who, new)
                 return creation.job_id, replace(order, creation=creation)
-            return JobId((await self._to_its_end(self._jobs.create(who, new))).id), order
+            job = await self._to_its_end(self._jobs.create(who, new))
+            waiting.work_has_begun()  # what was begun in a task of its own lifts the limit only there
+            return JobId(job.id), order
         except BaseException:
             await self._give_back(order)
             raise
@@ -251,7 +256,8 @@ async def prepared(calls: CallService, who: Principal, job_id: JobId, order: Cal
     """
     try:
         await calls.require_paid(who, order, job_id)
-        return await prepare(job_id, order)
+        with waiting.off_the_clock():
+            return await prepare(job_id, order)
     except BaseException:
         if order.permit is not None:
             await calls.in_flight.to_its_end(order.permit.settle(0))

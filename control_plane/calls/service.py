@@ -284,7 +284,7 @@ class CallService:
             permit = permit or await self._permit(who, decided)
             if self._files.are_linked(decided.request):
                 await self._jobs.require_open(who, job_id, decided.demand, decided.target.markup_bps)
-            with self._traces.room("files", job_id=job_id):
+            with self._traces.room("files", job_id=job_id), waiting.off_the_clock():
                 request = await self._files.inlined(decided.request, decided.target.models, team=who.team())
             repetition = await self._repetition(order)
             call_id = repetition.call_id

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from control_plane import waiting
 from control_plane.ids import JobId
 
 POLL_S = 0.05
@@ -21,7 +22,8 @@ class IdleJobs:
         """Returns when no call of the job runs, or when the time is over. Raises: DatabaseUnavailable."""
         looking = self._looking.get(job_id)
         if looking is None or looking.done():
-            looking = self._looking[job_id] = asyncio.create_task(self._look(job_id))
+            with waiting.without_end():  # others may wait for it, for longer than who comes first
+                looking = self._looking[job_id] = asyncio.create_task(self._look(job_id))
         self._waiting[job_id] = self._waiting.get(job_id, 0) + 1
         try:
             await asyncio.wait([looking], timeout=timeout_s)

@@ -144,8 +144,8 @@ class JobService:
             left_s = deadline - asyncio.get_running_loop().time()
             if left_s <= 0:
                 raise CallsInFlight(calls=job.calls_open)
-            waiting.wait_longer(left_s)  # for its own calls, not for others
-            await self._idle.wait(job_id, left_s)
+            with waiting.off_the_clock():
+                await self._idle.wait(job_id, left_s)
 
     async def bill_of(self, job: Job) -> JobWithCalls:
         """The bill of a job that was closed just now. Raises: DatabaseUnavailable; it is closed all the same."""

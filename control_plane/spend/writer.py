@@ -318,8 +318,9 @@ class SpendWriter:
 
         Gives the calls that ended now, and what became of the other items.
         """
-        await calls_store.lock_jobs(tx, batch.jobs, even_one=batch.is_repeated)
-        await risk_store.lock_balances(tx, batch.teams, even_one=bool(batch.intents or batch.openings))
+        takes_balances = bool(batch.intents or batch.openings) or len(batch.teams) > 1  # before it writes any job (D16)
+        await calls_store.lock_jobs(tx, batch.jobs, even_one=batch.is_repeated or takes_balances)
+        await risk_store.lock_balances(tx, batch.teams, even_one=takes_balances)
         now = self._clock()
         first: set[CallId] = set()
         results: dict[int, Written | Exception] = {}

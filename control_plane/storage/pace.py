@@ -1,6 +1,7 @@
 """How fast a writer is: from what its last batches took, how long what waits will wait. Pure.
 
-A batch costs its transaction, and a little for each item: small batches say what the first costs, large ones the second.
+A batch costs its transaction, and a little for each item: small batches say what the first costs, large ones the second. Neither
+costs more than any batch took: what a database that stood still has taught is forgotten, whatever the batches' size.
 """
 
 SMALL, LARGE = 4, 16
@@ -30,10 +31,12 @@ class Pace:
         """It was written, or has failed, which takes its time, too."""
         self._busy_since = None
         took = now - begun_at
-        if items <= SMALL:
+        if items <= SMALL or took < self._batch_s:
             self._batch_s += NEW * (took - self._batch_s)
-        elif items >= LARGE:
+        if items >= LARGE:
             self._item_s += NEW * (max(0.0, took - self._batch_s) / items - self._item_s)
+        elif took / items < self._item_s:
+            self._item_s += NEW * (took / items - self._item_s)
 
     def wait_s(self, ahead: int, now: float) -> float:
         """How long an item waits that so many are served before; 0 when the writer has nothing to do."""

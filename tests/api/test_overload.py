@@ -86,3 +86,33 @@ async def test_a_call_that_has_begun_takes_as_long_as_its_provider(team: Team, p
     await asyncio.sleep(3.1)  # time itself is what is tried here
     provider.release("hold")
     assert (await call).status_code == 200
+
+
+@ON_SQLITE
+async def test_the_time_in_which_a_body_arrives_is_no_waiting(team: Team) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"job_type": '
+        await asyncio.sleep(0.7)
+        yield b'"test"}'
+
+    headers = {"X-Max-Wait": "0.5", "Content-Type": "application/json"}
+    answer = await team.http.post("/api/jobs/create", content=slowly(), headers=headers)
+    assert answer.status_code == 200, answer.text
+
+
+@ON_SQLITE
+async def test_a_job_that_was_never_made_is_not_closed(server: Server, settings: Settings, team: Team) -> None:
+    await team.create_job()
+    with standing_still(settings):
+        created = asyncio.create_task(team.create_job())
+        body = {"job_type": "late", **call_body()}
+        asked = [
+            asyncio.create_task(team.http.post("/api/jobs/create-and-call", json=body, headers={"X-Max-Wait": "0.3"}))
+            for _ in range(5)
+        ]
+        await asyncio.sleep(0.6)  # time itself is what is tried here
+    answers = await asyncio.gather(*asked)
+    assert [answer.status_code for answer in answers] == [503] * 5
+    assert await created
+    metrics = (await team.http.get("/metrics")).text
+    assert 'control_plane_queue_seconds_count{turn="end_of_job"}' not in metrics

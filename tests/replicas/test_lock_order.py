@@ -1,0 +1,34 @@
+"""Two servers on one Postgres take their locks in one order: jobs, then balances (D16)."""
+
+import asyncio
+
+import pytest
+
+from control_plane.credits import store as credits_store
+from control_plane.jobs import store
+from control_plane.spend.writer import Item, Opening
+from control_plane.storage.database import Database
+from tests.jobs.test_batches import TEAMS, Bench, closing, creation, intent
+from tests.rooms import ACME
+
+ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+
+
+@ON_POSTGRES
+@pytest.mark.parametrize("with_it", ["job of another team", "call of the same", "opening of the same"])
+async def test_a_batch_waits_for_a_job_before_it_takes_a_balance(db: Database, with_it: str) -> None:
+    bench = await Bench.on(db)
+    held, new = creation(), creation()
+    await bench.write(held)
+    others: dict[str, Item] = {
+        "job of another team": creation(team=TEAMS[1]),
+        "call of the same": intent(held.job_id),
+        "opening of the same": Opening(new, intent(new.job_id)),
+    }
+    async with db.transaction() as tx:
+        await store.lock(tx, ACME, held.job_id)
+        writing = asyncio.create_task(bench.write(closing(held.job_id), others[with_it]))
+        await asyncio.sleep(0.3)  # it waits for the job by now
+        async with asyncio.timeout(0.5):
+            await credits_store.lock_balance(tx, ACME)
+    await writing
