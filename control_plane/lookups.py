@@ -57,9 +57,8 @@ class Lookups(Generic[K, V]):
             return known.value
         left_s = waiting.left_or_none_s()
         looking = self._begin(key)
-        if not (await asyncio.wait([looking], timeout=left_s))[
-            0
-        ]:  # who leaves does not take the answer from the others
+        found, _ = await asyncio.wait([looking], timeout=left_s)  # who leaves does not take the answer from the others
+        if not found:
             raise Overloaded.after(left_s or 0)
         return looking.result()
 
