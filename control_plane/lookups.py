@@ -30,6 +30,14 @@ class _Known(Generic[V]):
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Look(Generic[V]):
+    """One that began `at`."""
+
+    task: "asyncio.Task[V]"
+    at: float
+
+
 class Lookups(Generic[K, V]):
     """What `look` found, for `ttl_s` after it began to look; of so many keys, those used last."""
 
@@ -45,7 +53,7 @@ class Lookups(Generic[K, V]):
         self._ttl_s = ttl_s
         self._clock = clock
         self._known: LRUCache[K, _Known[V]] = LRUCache(kept)
-        self._looking: dict[K, asyncio.Task[V]] = {}
+        self._looking: dict[K, _Look[V]] = {}
 
     async def get(self, key: K) -> V:
         """The answer for a key. Raises: what looking it up raises, and the next one asks again; Overloaded."""
@@ -78,23 +86,28 @@ class Lookups(Generic[K, V]):
         self._looking.clear()
 
     def _begin(self, key: K) -> "asyncio.Task[V]":
-        looking = self._looking.get(key)
-        if looking is None:
+        """The look that is on its way, or a new one: what began too long ago may find what was true then."""
+        now, looking = self._clock(), self._looking.get(key)
+        if looking is None or now - looking.at >= self._ttl_s:
             with waiting.without_end():  # others may wait for it, for longer than who comes first
-                looking = self._looking[key] = asyncio.create_task(self._keep(key))
-            looking.add_done_callback(_heard)
-        return looking
+                task = asyncio.create_task(self._keep(key, now))
+            task.add_done_callback(_heard)
+            looking = self._looking[key] = _Look(task, now)
+        return looking.task
 
-    async def _keep(self, key: K) -> V:
-        at, this = self._clock(), asyncio.current_task()
+    async def _keep(self, key: K, at: float) -> V:
         try:
             value = await self._look(key)
-            if self._looking.get(key) is this:  # else it was forgotten meanwhile: this may be the answer from before
+            if self._is_latest(key):  # else it was forgotten meanwhile: this may be the answer from before
                 self._known[key] = _Known(value, at)
             return value
         finally:
-            if self._looking.get(key) is this:
+            if self._is_latest(key):
                 del self._looking[key]
+
+    def _is_latest(self, key: K) -> bool:
+        looking = self._looking.get(key)
+        return looking is not None and looking.task is asyncio.current_task()
 
 
 def _heard(task: "asyncio.Task[V]") -> None:

@@ -93,6 +93,20 @@ async def test_no_answer_is_older_than_promised_however_slow_the_look_was() -> N
     assert await known.get("a") == 2, "its time began with the look"
 
 
+async def test_who_asks_late_does_not_join_a_look_that_began_long_ago() -> None:
+    source = Source()
+    known = source.lookups()
+    source.may_answer.clear()
+    early = asyncio.create_task(known.get("a"))
+    await source.has_begun(1)
+    source.value, source.now = 2, 4.0
+    late = asyncio.create_task(known.get("a"))
+    await source.has_begun(2)
+    source.may_answer.set()
+    assert (await early, await late) == (1, 2)
+    assert await known.get("a") == 2
+
+
 async def test_what_was_being_looked_up_when_it_changed_is_not_kept() -> None:
     source = Source()
     known = source.lookups()

@@ -16,13 +16,16 @@ from control_plane.tenants.service import KeyService
 MAX_WAIT = "x-max-wait"
 """The header by which a client waits less than the server's setting, in seconds."""
 
+NEW_JOBS = ("/api/jobs/create", "/api/jobs/create-and-call", "/api/jobs/create-and-call-stream")
 JOBS = "/api/jobs/"
-CALLS = ("/llm-call", "/llm-call-stream")
-ONE_CALL_JOBS = (
-    *("/api/jobs/create", "/api/jobs/create-and-call", "/api/jobs/create-and-call-stream"),
+COMPLETION = "/complete"
+CALLS = (
+    *("/llm-call", "/llm-call-stream"),
     *("/chat/completions", "/responses", "/messages", "/embeddings", "/moderations", "/rerank", "/respond"),
 )
-"""How the paths end of requests that make a job."""
+"""How the paths of calls end. Those of other APIs may be of a job that is there, which their bodies say: so they are only
+refused here if there is no time for such a call either.
+"""
 
 
 class Gate:
@@ -36,7 +39,7 @@ class Gate:
     def enter(self, method: str, path: str, headers: Headers) -> None:
         """Begins the time that a request may wait. Raises: Overloaded, Unprocessable for a header that is no time."""
         waiting.wait_at_most(min(self._wait_timeout_s, _asked_s(headers)))
-        turn = _turn_of(path) if method == "POST" else None
+        turn = turn_of(path) if method == "POST" else None
         if turn is None:
             return
         team_id = self._keys.known_team(key_in(headers))
@@ -44,13 +47,13 @@ class Gate:
             self._writer.require_turn(turn, team_id)
 
 
-def _turn_of(path: str) -> Turn | None:
+def turn_of(path: str) -> Turn | None:
     """The class of what a request writes first; None: nothing that waits for the group commit."""
-    if path.startswith(JOBS) and path.endswith(CALLS):
-        return Turn.CALL
-    if path.startswith(JOBS) and path.endswith("/complete"):
+    if path in NEW_JOBS:
+        return Turn.JOB
+    if path.startswith(JOBS) and path.endswith(COMPLETION):
         return Turn.END_OF_JOB
-    return Turn.JOB if path.endswith(ONE_CALL_JOBS) else None
+    return Turn.CALL if path.endswith(CALLS) else None
 
 
 def _asked_s(headers: Headers) -> float:

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from control_plane.cli.server import bound, serve
 from control_plane.errors import InvalidConfig
@@ -53,13 +54,21 @@ def serve_by_workers(settings: Settings, count: int) -> int:
         return 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """One of them. `started_at`: monotonic."""
+
+    number: int
+    started_at: float
+
+
 class Workers:
     """The processes, while they run."""
 
     def __init__(self, port: int) -> None:
         self.exit_code = 0
         self._port = port
-        self._running: dict[int, int] = {}  # the worker's number by process
+        self._running: dict[int, _Worker] = {}  # by process
         self._is_stopping = False
 
     def run(self, count: int) -> int | None:
@@ -73,14 +82,14 @@ class Workers:
                 return number
         while self._running:
             process, status = os.waitpid(-1, 0)
-            number, code = self._running.pop(process), os.waitstatus_to_exitcode(status)
+            worker, code = self._running.pop(process), os.waitstatus_to_exitcode(status)
             if not self._is_stopping:
-                log.error("worker_died", extra={"worker": number, "exit_code": code})
-                time.sleep(RESTART_S)
+                log.error("worker_died", extra={"worker": worker.number, "exit_code": code})
+                time.sleep(max(0.0, worker.started_at + RESTART_S - time.monotonic()))
             if self._is_stopping:
                 self.exit_code = max(self.exit_code, code)
-            elif self._is_worker(number):
-                return number
+            elif self._is_worker(worker.number):
+                return worker.number
         return None
 
     def _is_worker(self, number: int) -> bool:
@@ -91,7 +100,7 @@ class Workers:
         try:
             process = os.fork()
             if process:
-                self._running[process] = number
+                self._running[process] = _Worker(number, time.monotonic())
                 return False
             os.setsid()  # Ctrl-C is the parent's to pass on
             for each in SIGNALS:

@@ -12,7 +12,7 @@ from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.store import Author, Post
 from control_plane.errors import HouseError
-from control_plane.ids import JobId, TeamId
+from control_plane.ids import CallId, JobId, TeamId
 from control_plane.jobs import days_store, store
 from control_plane.jobs.models import Job
 from control_plane.jobs.plans import read_plan, usage_of
@@ -25,12 +25,13 @@ UNHEARD = "its client asked again: the answer was not heard"
 
 @dataclass(frozen=True, slots=True)
 class JobClosing:
-    """Which job of a team is closed, how, and by whom."""
+    """Which job of a team is closed, how, and by whom. `after`: only if this call ends as its record says."""
 
     team_id: TeamId
     job_id: JobId
     closing: Closing
     actor: str
+    after: CallId | None = None
 
 
 async def close_jobs(tx: Tx, closings: Sequence[JobClosing], *, now: datetime) -> Sequence[Job | None]:

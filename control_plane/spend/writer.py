@@ -158,7 +158,10 @@ class SpendWriter:
             record = replace(record, fault=replace(record.fault, text=""))
         try:
             ending = self._put(record)
-            written = await (ending if closing is None else self._put_both(ending, closing))
+            if closing is None:
+                written = await ending
+            else:
+                written = await self._put_both(ending, replace(closing, after=record.intent.call_id))
         except DatabaseUnavailable as error:
             self._kept.append(replace(record.to_be_kept(), may_be_written=isinstance(error, OutcomeUnknown)))
             raise
@@ -318,7 +321,8 @@ class SpendWriter:
 
         Gives the calls that ended now, and what became of the other items.
         """
-        takes_balances = bool(batch.intents or batch.openings) or len(batch.teams) > 1  # before it writes any job (D16)
+        begins = bool(batch.intents or batch.openings or (batch.closings and batch.creations))
+        takes_balances = begins or len(batch.teams) > 1  # before it writes any job (D16)
         await calls_store.lock_jobs(tx, batch.jobs, even_one=batch.is_repeated or takes_balances)
         await risk_store.lock_balances(tx, batch.teams, even_one=takes_balances)
         now = self._clock()
@@ -334,9 +338,10 @@ class SpendWriter:
                 first |= await correction.settle(tx, again, now=now)
         if batch.reports:
             await spend_store.add_reports(tx, batch.reports)
-        if batch.closings:
-            closed = await close_jobs(tx, batch.closings, now=now)
-            results |= {id(each): Written(job=job) for each, job in zip(batch.closings, closed, strict=True)}
+        closings = [each for each in batch.closings if each.after not in batch.records or each.after in first]
+        if closings:
+            closed = await close_jobs(tx, closings, now=now)
+            results |= {id(each): Written(job=job) for each, job in zip(closings, closed, strict=True)}
         if batch.intents:
             opened = await admission.open_calls(tx, batch.intents, self._worker_id, now=now, risk=self._risk)
             results |= {id(intent): _written(opened[intent.call_id]) for intent in batch.intents}

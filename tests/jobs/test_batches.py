@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -18,7 +18,7 @@ from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.closing import JobClosing
 from control_plane.jobs.creating import Creation
 from control_plane.jobs.models import Job
-from control_plane.jobs.rules import Intent, JobStatus
+from control_plane.jobs.rules import CallStatus, Intent, JobStatus
 from control_plane.jobs.values import Closing, NewJob
 from control_plane.spend.writer import Item, Opening, SpendWriter, Written
 from control_plane.storage.database import Database
@@ -157,6 +157,21 @@ async def test_a_job_of_one_call_is_made_with_its_call(db: Database) -> None:
         ("completed", 7, 1),
         ("completed", 3, 1),
     ]
+    await bench.check()
+
+
+async def test_a_job_is_not_closed_with_a_call_that_had_ended_otherwise(db: Database) -> None:
+    """It was declared lost while its provider answered: its client hears that, and no bill."""
+    bench = await Bench.on(db)
+    new = creation()
+    call = intent(new.job_id)
+    await bench.write(Opening(new, call))
+    await bench.write(replace(record(call), status=CallStatus.LOST))
+    late, closed = await bench.write(record(call), replace(closing(new.job_id), after=call.call_id))
+    assert isinstance(late, Written)
+    assert not late.is_first
+    assert kinds([closed]) == [type(None)]
+    assert kinds(await bench.write(closing(new.job_id, JobStatus.FAILED))) == [Job]
     await bench.check()
 
 

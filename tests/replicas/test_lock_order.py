@@ -32,3 +32,17 @@ async def test_a_batch_waits_for_a_job_before_it_takes_a_balance(db: Database, w
         async with asyncio.timeout(0.5):
             await credits_store.lock_balance(tx, ACME)
     await writing
+
+
+@ON_POSTGRES
+async def test_jobs_that_cost_nothing_are_counted_under_the_balance_of_their_team(db: Database) -> None:
+    """The days' rows of what is closed and of what is made are written one after the other: their orders could cross."""
+    bench = await Bench.on(db)
+    done = creation("free")
+    await bench.write(done)
+    async with db.transaction() as tx:
+        await credits_store.lock_balance(tx, ACME)
+        writing = asyncio.create_task(bench.write(closing(done.job_id), creation("free")))
+        await asyncio.wait([writing], timeout=0.5)
+        assert not writing.done()
+    await writing

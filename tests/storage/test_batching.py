@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
@@ -32,7 +33,7 @@ class Sink:
 
 
 @asynccontextmanager
-async def running(batcher: Batcher[int, str]) -> AsyncIterator[None]:
+async def running(batcher: Batcher[Any, str]) -> AsyncIterator[None]:
     task = asyncio.create_task(batcher.run())
     try:
         yield

@@ -1,8 +1,7 @@
 """What waits to be written: what was begun first, teams in turn, and nobody kept waiting for what would come too late."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -14,6 +13,7 @@ from control_plane.errors import Overloaded
 from control_plane.storage.batching import Batcher, Place
 from control_plane.storage.pace import Pace
 from control_plane.storage.queues import FairQueue
+from tests.storage.test_batching import running
 
 PUTS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abc")), max_size=40)
 
@@ -98,17 +98,6 @@ class Sink:
             classes=2,
             refused=self.refused.append,
         )
-
-
-@asynccontextmanager
-async def running(batcher: Batcher[tuple[int, str], str]) -> AsyncIterator[None]:
-    task = asyncio.create_task(batcher.run())
-    try:
-        yield
-    finally:
-        await batcher.drain()
-        task.cancel()
-        await asyncio.wait([task])
 
 
 async def asking(batcher: Batcher[tuple[int, str], str], item: tuple[int, str], within_s: float | None) -> str:
