@@ -6,7 +6,7 @@ reached.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -80,30 +80,59 @@ def expanded(schemas: Iterable[Any]) -> Expanded:
     return size
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """An object or list by itself, looked at once however often it is referred to. `node` lives on, as its id is its name."""
+
+    node: Any
+    is_object: bool
+    nodes: float
+    chars: int
+    reference: str | None
+    inner: Sequence[Any]
+    has_definitions: bool
+
+
 def _expand(schema: Any, size: Expanded) -> None:
+    parts: dict[int, _Part] = {}
     waiting: list[tuple[Any, Definitions, frozenset[str]]] = [(schema, {}, frozenset())]
     if isinstance(schema, Mapping):  # its definitions are part of it where they are referred to
         main = {name: value for name, value in schema.items() if name not in TABLES}
         waiting = [(main, _with_own({}, schema), frozenset())]
     while waiting and not size.is_too_large:
         node, known, chain = waiting.pop()
-        size.nodes += 1 + len(node) / MEMBERS_PER_NODE
-        size.chars += sum(map(_length, _own_values(node)))
+        part = parts.get(id(node))
+        if part is None:
+            part = parts[id(node)] = _part_of(node)
+        size.nodes += part.nodes
+        size.chars += part.chars
         if chain:
             size.referred[id(node)] += 1
             size.by_id[id(node)] = node
-        if isinstance(node, Mapping):
+        if part.has_definitions:
             known = _with_own(known, node)
+        if part.is_object:
             size.nodes += len(known) / DEFINITIONS_PER_NODE
-            name = node.get("$ref")
-            if isinstance(name, str):
-                name = name.rpartition("/")[2]
-                if name in known and name not in chain and isinstance(known[name], Mapping | list):
-                    waiting.append((known[name], known, chain | {name}))
-                continue
-            waiting += [(value, known, chain) for value in node.values() if isinstance(value, Mapping | list)]
-        else:
-            waiting += [(value, known, chain) for value in node if isinstance(value, Mapping | list)]
+        name = part.reference
+        if name is not None:
+            if name in known and name not in chain and isinstance(known[name], Mapping | list):
+                waiting.append((known[name], known, chain | {name}))
+            continue
+        waiting += [(value, known, chain) for value in part.inner]
+
+
+def _part_of(node: Any) -> _Part:
+    is_object = isinstance(node, Mapping)
+    reference = node.get("$ref") if is_object else None
+    return _Part(
+        node=node,
+        is_object=is_object,
+        nodes=1 + len(node) / MEMBERS_PER_NODE,
+        chars=sum(map(_length, _own_values(node))),
+        reference=reference.rpartition("/")[2] if isinstance(reference, str) else None,
+        inner=[value for value in (node.values() if is_object else node) if isinstance(value, Mapping | list)],
+        has_definitions=is_object and any(name in node for name in (*TABLES, "components")),
+    )
 
 
 def _own_values(node: Any) -> list[Any]:
