@@ -12,8 +12,9 @@ import redis.asyncio
 from control_plane.limits.process import ProcessLimits, monotonic_ms
 from control_plane.limits.replicas import Hold
 from control_plane.limits.rules import Exceeded, Kind, Scope, Taken
-from control_plane.limits.shared import ANSWER_S, MemoryLost, SharedLimits
+from control_plane.limits.shared import MemoryLost, SharedLimits
 from tests.limits.test_replicas import Replica, replica, team
+from tests.patience import PATIENCE_S
 from tests.redis_server import Redis, running_redis
 
 Outage = Callable[[Redis], AbstractAsyncContextManager[None]]
@@ -50,7 +51,7 @@ async def restarted(server: Redis) -> AsyncIterator[None]:
 
 
 async def until_noticed(replica: Replica) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         while replica.said("control_plane_limits_fallbacks_total") < 1:  # noqa: ASYNC110 - a metric has no event
             await asyncio.sleep(0.02)
 
@@ -73,7 +74,7 @@ async def test_a_limit_is_given_once_whatever_becomes_of_redis(tmp_path: Path, o
         scope = team(requests=60)
         await use_22_of_60(one, two, scope)
         let_in = 22
-        async with outage(server), asyncio.timeout(ANSWER_S + 5):  # no caller waits for longer than that
+        async with outage(server), asyncio.timeout(PATIENCE_S):  # no caller waits for as long as Redis is away
             let_in += sum(await asyncio.gather(one.count(scope, 60), two.count(scope, 60)))
         let_in += sum(await asyncio.gather(one.count(scope, 60), two.count(scope, 60)))
         await until_rejoined(one, two)

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import time
 
 import pytest
 from pypdf import PdfReader as Library
@@ -85,10 +84,8 @@ async def test_more_memory_than_allowed_ends_the_reader_alone() -> None:
 
 async def test_a_pdf_that_takes_too_long_is_given_up() -> None:
     content = slow()
-    begun = time.monotonic()
     with pytest.raises(FileRefused, match="takes longer than 1 seconds to read"):
         await read(content, timeout_s=1)
-    assert time.monotonic() - begun < 15
 
 
 async def test_who_stops_waiting_ends_the_reader() -> None:
