@@ -1,5 +1,6 @@
 """The ASGI application: hangs the doors."""
 
+import asyncio
 from collections.abc import Collection
 
 from fastapi import FastAPI
@@ -92,4 +93,5 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
         route for routes in (app.routes, *(each.routes for each in routers)) for route in routes
     )
     app.state.shared_ports = shared_ports
+    app.state.large_bodies = asyncio.Lock()
     return app

@@ -93,6 +93,10 @@ class StrictRequest(Request):
             return
         work = partial(copy_context().run, _validated, model, body)
         self._json = await asyncio.get_running_loop().run_in_executor(_threads, work)
+        async with (
+            self.app.state.large_bodies
+        ):  # what follows takes long, too: between two of them the event loop does all else
+            await asyncio.sleep(0)
         self._body = b"{}"  # whoever asks for it has its JSON; the call may last for minutes
 
 
