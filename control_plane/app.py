@@ -72,10 +72,9 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
         openapi_url=None,
     )
     add_error_handlers(app)
-    for door in ROUTERS:
-        app.include_router(door.router)
-    for each in (respond.preflights, job_calls.preflights):
-        app.include_router(each)
+    # Not include_router: it makes every route once more, and looks for a request's route twice.
+    for router in (*(door.router for door in ROUTERS), respond.preflights, job_calls.preflights):
+        app.router.routes.extend(router.routes)
     settings = house.settings
     app.add_middleware(
         Entrance,
@@ -88,10 +87,7 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
     app.add_middleware(ReadableByPages, house=house)
     app.add_middleware(AsRouted)
     app.state.house = house
-    routers = (*(door.router for door in ROUTERS), respond.preflights, job_calls.preflights)
-    app.state.methods = Methods(
-        route for routes in (app.routes, *(each.routes for each in routers)) for route in routes
-    )
+    app.state.methods = Methods(app.routes)
     app.state.shared_ports = shared_ports
     app.state.large_bodies = asyncio.Lock()
     return app

@@ -108,7 +108,7 @@ def config_for(provider: Provider, **more: Any) -> dict[str, Any]:
 
 def write_config(folder: Path, config: dict[str, Any]) -> Path:
     file = folder / "litellm_config.yaml"
-    file.write_text(yaml.safe_dump(config, sort_keys=False))
+    file.write_text(yaml.dump(config, Dumper=yaml.CSafeDumper, sort_keys=False))
     return file
 
 

@@ -144,8 +144,7 @@ def _report_model(
                 place, f"model {model!r} of deployment {name!r} has no provider in front, as in 'openai/{model}'"
             )
             return
-        meant = nearest(provider, names.PROVIDERS, cutoff=NEARLY - 0.04)
-        if provider not in names.PROVIDERS and meant:
+        if provider not in names.PROVIDERS and (meant := nearest(provider, names.PROVIDERS, cutoff=NEARLY - 0.04)):
             problems.add(place, f"unknown provider {provider!r} of deployment {name!r}; did you mean {meant!r}?")
             return
     report_price(name, params, info, place, problems)
