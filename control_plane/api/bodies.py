@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from contextvars import copy_context
 from functools import partial
 from typing import Any
@@ -19,11 +20,12 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
-from starlette.types import Scope
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from control_plane.api.body_budget import held_body
 from control_plane.api.body_scan import BodyLimits, BodyScan
 from control_plane.api.deps import house_of, principal
+from control_plane.api.direct import Direct, NotInOrder, is_direct
 from control_plane.api.idempotency import HEADER, answer_once
 from control_plane.api.leaving import ClientLeft
 from control_plane.errors import RequestTimeout, TooLarge
@@ -86,22 +88,37 @@ class StrictRequest(Request):
             pieces.append(piece)
         self._body = b"".join(pieces)
 
-    async def validate(self, model: type[BaseModel] | None) -> None:
-        """Parses and validates a large body in a thread. Raises: RequestValidationError."""
-        body = self._body
-        if model is None or len(body) < LARGE:
-            return
-        work = partial(copy_context().run, _validated, model, body)
-        self._json = await asyncio.get_running_loop().run_in_executor(_threads, work)
-        async with (
-            self.app.state.large_bodies
-        ):  # what follows takes long, too: between two of them the event loop does all else
-            await asyncio.sleep(0)
+    @property
+    def is_large(self) -> bool:
+        """Whether its body is, which was read."""
+        return len(self._body) >= LARGE
+
+    async def validated(self, model: type[BaseModel]) -> BaseModel | None:
+        """The body. None: FastAPI says what is wrong with it. Raises: RequestValidationError for a large one.
+
+        A large one is parsed and validated in a thread.
+        """
+        if not self.is_large:
+            try:
+                return model.model_validate(orjson.loads(self._body))
+            except ValueError:
+                return None
+        work = partial(copy_context().run, _validated, model, self._body)
+        self._json = body = await asyncio.get_running_loop().run_in_executor(_threads, work)
         self._body = b"{}"  # whoever asks for it has its JSON; the call may last for minutes
+        async with self.app.state.large_bodies:  # what follows takes long, too: meanwhile the event loop does all else
+            await asyncio.sleep(0)
+        return body
 
 
 class StrictRoute(APIRoute):
     """A route for holders of a key that reads their bodies strictly: `APIRouter(route_class=StrictRoute)`."""
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        """As FastAPI's."""
+        super().__init__(*given, **more)
+        if is_direct(self, model_of(self)):
+            self.app = _answering(self.get_route_handler())
 
     async def identify(self, request: Request) -> Principal:
         """Who asks. Raises: InvalidKey, Forbidden."""
@@ -112,17 +129,26 @@ class StrictRoute(APIRoute):
         return scope
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's handler, given our request."""
+        """The endpoint, or FastAPI's handler, given our request."""
         handle = super().get_route_handler()
 
         has_secret = not SECRETS.isdisjoint(getattr(self.response_model, "model_fields", ()))
         known = {field.alias for field in get_flat_params(self.dependant)}
-        model = _model_of(self)
+        model = model_of(self)
+        direct = Direct(self) if is_direct(self, model) else None
 
-        async def validated(request: Request) -> Response:
+        async def answer(request: Request) -> Response:
             assert isinstance(request, StrictRequest), "made below"
-            await request.validate(model)
-            return await handle(request)
+            body = None
+            if model is not None and (direct is not None or request.is_large):
+                body = await request.validated(model)
+            if direct is None or (model is not None and body is None):
+                return await handle(request)
+            try:
+                arguments = await direct.arguments(request, body)
+            except NotInOrder:
+                return await handle(request)
+            return await direct.call(arguments)
 
         async def handle_strictly(request: Request) -> Response:
             who = await self.identify(request)  # a stranger's body is not even read
@@ -131,18 +157,28 @@ class StrictRoute(APIRoute):
             has_key = strict.method == "POST" and HEADER in strict.headers
             if has_key or self.body_field is not None:
                 await strict.read(who, house_of(request).settings)
-            if has_key:
-                response = await answer_once(strict, who, validated, has_secret=has_secret)
-            elif self.body_field is None:
-                response = await handle(strict)
-            else:
-                response = await validated(strict)
-            return response
+            return await (answer_once(strict, who, answer, has_secret=has_secret) if has_key else answer(strict))
 
         return handle_strictly
 
 
-def _model_of(route: APIRoute) -> type[BaseModel] | None:
+def _answering(handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> ASGIApp:
+    """A handler as an application. What it raises is answered by the handlers of errors, as everywhere."""
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive, send)
+        async with (
+            AsyncExitStack() as function_stack,
+            AsyncExitStack() as request_stack,
+        ):  # FastAPI's handler asks for them
+            scope["fastapi_inner_astack"], scope["fastapi_function_astack"] = request_stack, function_stack
+            response = await handle(request)
+        await response(scope, receive, send)
+
+    return answering
+
+
+def model_of(route: APIRoute) -> type[BaseModel] | None:
     """The model of a route's body."""
     found = None if route.body_field is None else route.body_field.field_info.annotation
     return found if isinstance(found, type) and issubclass(found, BaseModel) else None

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, CursorResult, Result, Select, inspect, select
+from sqlalchemy import ColumnElement, CursorResult, Result, RowMapping, Select, inspect, select
+from sqlalchemy.orm import ClassManager
+from sqlalchemy.orm.attributes import manager_of_class
 from sqlmodel import SQLModel
 
 Model = TypeVar("Model", bound=SQLModel)
@@ -29,13 +31,25 @@ def values_of(row: SQLModel) -> dict[str, Any]:
 
 def many(model: type[Model], result: CursorResult[Any] | Result[Any]) -> list[Model]:
     """Every row of a statement that selected or returned `columns_of(model)`."""
-    return [model(**row) for row in result.mappings()]
+    return [_loaded(model, row) for row in result.mappings()]
 
 
 def one(model: type[Model], result: CursorResult[Any] | Result[Any]) -> Model | None:
     """The only row, or None."""
     row = result.mappings().one_or_none()
-    return model(**row) if row else None
+    return _loaded(model, row) if row else None
+
+
+def _loaded(model: type[Model], row: RowMapping) -> Model:
+    """As a session loads one: what comes from the database is not validated, and no attribute is set by itself."""
+    loaded: Model = _manager(model).new_instance()
+    loaded.__dict__.update(row)
+    return loaded
+
+
+@cache
+def _manager(model: type[SQLModel]) -> ClassManager[Any]:
+    return manager_of_class(model)
 
 
 def one_or_many(rows: list[dict[str, Any]]) -> dict[str, Any] | list[dict[str, Any]]:
