@@ -7,29 +7,21 @@ import asyncio
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from importlib import import_module
 from importlib.metadata import version as version_of
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
-from control_plane.cli import server
-from control_plane.cli.accounts import credits_app, jobs_app
-from control_plane.cli.config import config_app
-from control_plane.cli.demo import demo as run_demo
-from control_plane.cli.doctor import Finding, examine
-from control_plane.cli.keys import key_app
-from control_plane.cli.ledger import ledger_app
-from control_plane.cli.output import echo, print_json
-from control_plane.cli.refills import refill_app
-from control_plane.cli.smoke import smoke as run_smoke
-from control_plane.cli.spend import spend_app
-from control_plane.cli.tenants import org_app, team_app
-from control_plane.cli.workers import serve_by_workers
+from control_plane.cli.output import echo, explain, print_json
 from control_plane.errors import HouseError
 from control_plane.settings import Settings
+
+# What only some commands need is imported by them: all of it takes seconds.
+# ruff: noqa: PLC0415
 
 app = typer.Typer(
     name="control-plane",
@@ -40,8 +32,19 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for commands in (config_app, org_app, team_app, key_app, credits_app, refill_app, jobs_app, spend_app, ledger_app):
-    app.add_typer(commands)
+
+GROUPS = {
+    "config": "config:config_app",
+    "org": "tenants:org_app",
+    "team": "tenants:team_app",
+    "key": "keys:key_app",
+    "credits": "accounts:credits_app",
+    "refill": "refills:refill_app",
+    "jobs": "accounts:jobs_app",
+    "spend": "spend:spend_app",
+    "ledger": "ledger:ledger_app",
+}
+"""Groups of commands, in the order of `--help`: a module of this package, and its Typer."""
 
 USAGE = 2
 
@@ -72,7 +75,11 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C. Settings come from the environment: see README."""
     if workers > 1:
+        from control_plane.cli.workers import serve_by_workers
+
         raise typer.Exit(serve_by_workers(Settings(), workers))
+    from control_plane.cli import server
+
     server.serve(Settings(), fd)
 
 
@@ -81,6 +88,8 @@ def migrate(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON: applied, the list of migrations.")] = False
 ) -> None:
     """Bring the database to the newest schema."""
+    from control_plane.cli import server
+
     applied = server.migrate(Settings())
     if as_json:
         print_json({"applied": applied})
@@ -91,7 +100,9 @@ def migrate(
 @app.command()
 def demo() -> None:
     """Start, run a three-call job as a team would, show its bill, and keep serving until Ctrl-C."""
-    run_demo(Settings())
+    from control_plane.cli.demo import demo as run
+
+    run(Settings())
 
 
 @app.command()
@@ -110,7 +121,9 @@ def smoke(
     ] = False,
 ) -> None:
     """Run a job of two calls at a running service, as the team demo-smoke. Exits with 1 if it is not billed."""
-    result = asyncio.run(run_smoke(Settings(), url, group, tell=(lambda _: None) if as_json else echo))
+    from control_plane.cli.smoke import smoke as run
+
+    result = asyncio.run(run(Settings(), url, group, tell=(lambda _: None) if as_json else echo))
     if as_json:
         print_json(asdict(result))
 
@@ -123,6 +136,8 @@ def doctor(
     ] = False,
 ) -> None:
     """Look at settings, keys, model groups, database, Redis, address and clocks. Exits with 1 if anything is wrong."""
+    from control_plane.cli.doctor import Finding, examine
+
     findings: list[Finding] = []
 
     def note(finding: Finding) -> None:
@@ -149,24 +164,36 @@ def doctor(
         raise typer.Exit(1)
 
 
+def add_groups(words: Sequence[str]) -> None:
+    """Adds the group of commands that a command line names, or all where it names none."""
+    known = {each.name for each in app.registered_groups}
+    single = {each.name or getattr(each.callback, "__name__", "") for each in app.registered_commands}
+    named = words[0] if words else ""
+    for name in [] if named in single else [named] if named in GROUPS else GROUPS:
+        if name not in known:
+            module, _, group = GROUPS[name].partition(":")
+            app.add_typer(getattr(import_module(f"control_plane.cli.{module}"), group), name=name)
+
+
 def main() -> None:
     """The entry point. What can be explained is explained in a sentence; the exit codes are in `--help`."""
+    add_groups(sys.argv[1:])
     try:
         code = app(prog_name="control-plane", standalone_mode=False)
     except HouseError as error:
-        server.explain(error.message)
+        explain(error.message)
         code = 1
     except ValidationError as error:
         for sentence in _sentences(error):
-            server.explain(sentence)
+            explain(sentence)
         code = 1
     except typer.Abort:  # a question that was not answered
-        server.explain("Nothing was done.")
+        explain("Nothing was done.")
         code = 1
     except typer.TyperException as error:
         code = _explain_usage(error)
     except OSError as error:  # of a file that the command line or a setting names
-        server.explain(f"{error.filename}: {error.strerror}." if error.filename else str(error))
+        explain(f"{error.filename}: {error.strerror}." if error.filename else str(error))
         code = 1
     sys.exit(code if isinstance(code, int) else 0)
 
@@ -175,7 +202,7 @@ def _explain_usage(error: typer.TyperException) -> int:
     context = getattr(error, "ctx", None)
     words = str(getattr(error, "format_message", error.__str__)()).strip().removesuffix(".")
     if words:  # a group without a command has shown its help
-        server.explain(f"{words}." if context is None else f"{words}. See {context.command_path} --help.")
+        explain(f"{words}." if context is None else f"{words}. See {context.command_path} --help.")
     return USAGE
 
 

@@ -103,3 +103,9 @@ def plain(value: object) -> str:
 
 def _are_rows(value: object) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, dict) for item in value)
+
+
+def explain(sentence: str) -> None:
+    """What went wrong, for people, without a traceback."""
+    shown = visible(sentence, keep="\n")
+    print(f"control-plane: {shown}", file=sys.stderr)  # noqa: T201

@@ -18,7 +18,6 @@ import uvloop
 from control_plane import failpoints
 from control_plane.allocator import give_back_large_buffers
 from control_plane.cli.draining import DrainingServer
-from control_plane.cli.output import visible
 from control_plane.cli.progress import counting
 from control_plane.cli.protocol import protocol_of
 from control_plane.errors import HouseError
@@ -228,9 +227,3 @@ def show_new_master_key(settings: Settings) -> None:
     key, is_new = find_master_key(settings)
     if is_new:
         print(f"A master key was made: {key}\nIt is kept in {settings.var / 'master_key'}.", file=sys.stderr)  # noqa: T201
-
-
-def explain(sentence: str) -> None:
-    """What went wrong, for people, without a traceback."""
-    shown = visible(sentence, keep="\n")
-    print(f"control-plane: {shown}", file=sys.stderr)  # noqa: T201

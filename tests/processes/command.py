@@ -84,4 +84,5 @@ def name_of(command: Any) -> str:
     return str(command.name or command.callback.__name__.replace("_", "-"))
 
 
+main.add_groups([])
 COMMANDS = _commands()
