@@ -19,8 +19,8 @@ from control_plane.completion.usage import Usage
 from control_plane.errors import CallLost, DatabaseUnavailable, HouseError
 from control_plane.gateway.router import Gateway
 from control_plane.jobs.closing import JobClosing
-from control_plane.jobs.models import Job
 from control_plane.jobs.rules import CallStatus, Intent, Record
+from control_plane.jobs.values import ClosedJob
 from control_plane.limits.service import Permit
 from control_plane.spend.writer import SpendWriter, Written
 from control_plane.traces import Room, Traces
@@ -142,7 +142,7 @@ class LiveCall:
     ) -> None:
         """`closing`: of its job, if that ends with it; `closed` is the job then, unless it could not be closed yet."""
         self.takes_kept = takes_kept
-        self.closed: Job | None = None
+        self.closed: ClosedJob | None = None
         self._closing = closing
         self.is_cached = False
         self.intent = intent
@@ -237,7 +237,7 @@ class LiveCall:
                 failpoints.reach("writing_record")
                 is_last = outcome.status is CallStatus.SUCCEEDED
                 written = await self._writer.finish(record, self._closing if is_last else None)
-                self.closed = written.job
+                self.closed = written.closed
         except DatabaseUnavailable as error:
             raise DatabaseUnavailable(
                 "The database went away during the call; its record is kept and written when the database is back.",

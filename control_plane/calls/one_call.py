@@ -25,10 +25,9 @@ from control_plane.errors import (
 )
 from control_plane.ids import JobId, following_id
 from control_plane.jobs.closing import JobClosing
-from control_plane.jobs.models import Job
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.service import JobService
-from control_plane.jobs.values import Closing, JobWithCalls, NewJob
+from control_plane.jobs.values import ClosedJob, Closing, JobWithCalls, NewJob
 from control_plane.tenants.principal import Principal
 
 log = logging.getLogger(__name__)
@@ -123,7 +122,7 @@ class OneCallJobs:
 
         return JobStream(stream, on_end=bill, on_abandon=close)
 
-    async def bill(self, who: Principal, job_id: JobId, closed: Job | None = None) -> JobWithCalls:
+    async def bill(self, who: Principal, job_id: JobId, closed: ClosedJob | None = None) -> JobWithCalls:
         """Completes the job, unless it was `closed` with its call. Asks twice: a bill whose acknowledgement was lost would
         look like a failure to the client.
 

@@ -177,6 +177,21 @@ async def list_calls(reader: Reader, team_id: TeamId, job_id: JobId) -> Sequence
     return many(Call, await reader.execute(statement))
 
 
+async def list_calls_of(reader: Reader, job_ids: Sequence[JobId]) -> Mapping[JobId, Sequence[Call]]:
+    """The calls of each of these jobs in the order they were made."""
+    calls: dict[JobId, list[Call]] = {job_id: [] for job_id in job_ids}
+    if calls:
+        for call in many(Call, await reader.execute(_list_of_jobs(), {"jobs": list(job_ids)})):
+            calls[JobId(call.job_id)].append(call)
+    return calls
+
+
+@cache
+def _list_of_jobs() -> Executable:
+    in_order = (col(Call.created_at), col(Call.id))
+    return every(Call).where(col(Call.job_id).in_(bindparam("jobs", expanding=True))).order_by(*in_order)
+
+
 async def groups_used(reader: Reader, team_id: TeamId, job_ids: Sequence[JobId]) -> Mapping[JobId, set[str]]:
     """The model groups that each of these jobs has called."""
     statement = (

@@ -13,12 +13,15 @@ from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.store import Author, Post
 from control_plane.errors import HouseError
 from control_plane.ids import CallId, JobId, TeamId
-from control_plane.jobs import days_store, store
+from control_plane.jobs import calls_store, days_store, store
 from control_plane.jobs.models import Job
 from control_plane.jobs.plans import read_plan, usage_of
 from control_plane.jobs.rules import JobStatus, merged_metadata
-from control_plane.jobs.values import Closing
+from control_plane.jobs.values import ClosedJob, Closing
 from control_plane.storage.database import Tx
+
+FEW_CALLS = 20
+"""Of a job, to be read in the transaction that bills it."""
 
 UNHEARD = "its client asked again: the answer was not heard"
 
@@ -34,21 +37,24 @@ class JobClosing:
     after: CallId | None = None
 
 
-async def close_jobs(tx: Tx, closings: Sequence[JobClosing], *, now: datetime) -> Sequence[Job | None]:
+async def close_jobs(tx: Tx, closings: Sequence[JobClosing], *, now: datetime) -> Sequence[ClosedJob | None]:
     """The jobs, closed and billed now, in the order asked for; None where a job is not ours to close: closed before, calls
     running, no such job of the team. The jobs' rows and the balances are locked if they are several.
     """
     claimed = await _claim(tx, closings, now)
     closed: dict[JobId, JobClosing] = {}
-    results: list[Job | None] = []
     for each in closings:  # of several for one job the first closes it
-        is_first = each.job_id in claimed and each.job_id not in closed
-        if is_first:
-            closed[each.job_id] = each
-        results.append(claimed[each.job_id] if is_first else None)
-    if closed:
-        await _settle(tx, [(claimed[job_id], each) for job_id, each in closed.items()], now)
-    return results
+        if each.job_id in claimed:
+            closed.setdefault(each.job_id, each)
+    if not closed:
+        return [None] * len(closings)
+    await _settle(tx, [(claimed[job_id], each) for job_id, each in closed.items()], now)
+    short = [job_id for job_id in closed if claimed[job_id].calls_total <= FEW_CALLS]
+    calls = await calls_store.list_calls_of(tx, short)
+    return [
+        ClosedJob(claimed[each.job_id], calls.get(each.job_id)) if each is closed.get(each.job_id) else None
+        for each in closings
+    ]
 
 
 async def take_back(tx: Tx, job: Job, reason: str, *, now: datetime) -> None:

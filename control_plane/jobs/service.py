@@ -33,7 +33,7 @@ from control_plane.jobs.idle import IdleJobs
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.plans import standing_of
 from control_plane.jobs.rules import OPEN_JOB, JobStatus, merged_metadata
-from control_plane.jobs.values import Closing, JobPage, JobWithCalls, NewJob
+from control_plane.jobs.values import ClosedJob, Closing, JobPage, JobWithCalls, NewJob
 from control_plane.jobs.writing import JobWriter, OneByOne
 from control_plane.metrics import Metrics
 from control_plane.model_groups.service import ModelGroupService
@@ -133,9 +133,9 @@ class JobService:
         deadline = asyncio.get_running_loop().time() + self._completion_wait_s
         while True:
             wanted = JobClosing(who.team(), job_id, closing, who.actor)
-            job = await again_if_unknown(partial(self._writer.close, wanted))
-            if job is not None:
-                return await self.bill_of(job)
+            closed = await again_if_unknown(partial(self._writer.close, wanted))
+            if closed is not None:
+                return await self.bill_of(closed)
             job = await self.get(who, job_id)
             if JobStatus(job.status) is closing.status:
                 return JobWithCalls(job, await self._calls(job))
@@ -147,12 +147,13 @@ class JobService:
             with waiting.off_the_clock():
                 await self._idle.wait(job_id, left_s)
 
-    async def bill_of(self, job: Job) -> JobWithCalls:
+    async def bill_of(self, closed: ClosedJob) -> JobWithCalls:
         """The bill of a job that was closed just now. Raises: DatabaseUnavailable; it is closed all the same."""
         failpoints.reach("bill_committed")
+        job, calls = closed.job, closed.calls
         self._metrics.job_closed(status=job.status, charged=job.credits_charged or 0)
         waiting.work_has_begun()  # who has closed it is to hear its bill
-        return JobWithCalls(job, await self._calls(job))
+        return JobWithCalls(job, await self._calls(job) if calls is None else calls)
 
     async def withdraw(self) -> None:
         """Closes jobs whose creation was answered with 503 and happened all the same: nobody has heard their ids, and what
@@ -217,10 +218,10 @@ class JobService:
 
     async def _expire(self, due: store.Due) -> bool:
         closing = Closing(JobStatus.EXPIRED, error_message="The job was not completed in time.")
-        job = await self._alone.close(JobClosing(due.team_id, due.job_id, closing, "expiry"))
-        if job is not None:
-            self._metrics.job_closed(status=job.status, charged=0)
-        return job is not None
+        closed = await self._alone.close(JobClosing(due.team_id, due.job_id, closing, "expiry"))
+        if closed is not None:
+            self._metrics.job_closed(status=closed.job.status, charged=0)
+        return closed is not None
 
     async def get(self, who: Principal, job_id: JobId) -> Job:
         """One job. Raises: JobNotFound, JobNotOwned."""

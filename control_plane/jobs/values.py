@@ -60,6 +60,16 @@ class JobWithCalls:
 
 
 @dataclass(frozen=True, slots=True)
+class ClosedJob:
+    """A job that was closed just now. `calls`: in the order they were made; None where they are so many that they are read
+    when nobody waits for the transaction.
+    """
+
+    job: Job
+    calls: Sequence[Call] | None
+
+
+@dataclass(frozen=True, slots=True)
 class JobPage:
     """Some jobs of a team, the model groups each has used, and whether more follow."""
 

@@ -7,6 +7,7 @@ from control_plane.clock import Clock
 from control_plane.jobs.closing import JobClosing, close_jobs
 from control_plane.jobs.creating import Creation, create_job
 from control_plane.jobs.models import Job
+from control_plane.jobs.values import ClosedJob
 from control_plane.storage.database import Database
 
 
@@ -16,7 +17,7 @@ class JobWriter(Protocol):
     async def create(self, creation: Creation) -> Job:
         """Makes a job. Raises: InsufficientCredits, JobCapReached, TeamNotFound, AlreadyExists; DatabaseUnavailable."""
 
-    async def close(self, closing: JobClosing) -> Job | None:
+    async def close(self, closing: JobClosing) -> ClosedJob | None:
         """Closes and bills a job; None when it is not ours to close. Raises: DatabaseUnavailable."""
 
 
@@ -31,7 +32,7 @@ class OneByOne:
         """As `JobWriter`."""
         return await self._db.at_once(partial(create_job, creation=creation, now=self._clock()))
 
-    async def close(self, closing: JobClosing) -> Job | None:
+    async def close(self, closing: JobClosing) -> ClosedJob | None:
         """As `JobWriter`."""
         closed = await self._db.at_once(partial(close_jobs, closings=[closing], now=self._clock()))
         return closed[0]

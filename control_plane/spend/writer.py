@@ -26,6 +26,7 @@ from control_plane.jobs.closing import JobClosing, close_jobs
 from control_plane.jobs.creating import Creation, create_jobs
 from control_plane.jobs.models import Job
 from control_plane.jobs.rules import Intent, Record, counted, not_made
+from control_plane.jobs.values import ClosedJob
 from control_plane.metrics import Metrics
 from control_plane.spend import store as spend_store
 from control_plane.storage.batching import Batcher, Place
@@ -56,13 +57,14 @@ class Opening:
 @dataclass(frozen=True, slots=True)
 class Written:
     """What a caller learns of its item. `opened` is known for intents; `is_first` for records: whether this record
-    ended the call (False: it had ended before, as when it was declared lost). `job`: the one made or closed; None for one
-    that was not its to close.
+    ended the call (False: it had ended before, as when it was declared lost). `job`: the one made. `closed`: the one closed;
+    None when it was not its to close.
     """
 
     opened: Admitted | None = None
     is_first: bool = True
     job: Job | None = None
+    closed: ClosedJob | None = None
 
 
 class Turn(IntEnum):
@@ -137,9 +139,9 @@ class SpendWriter:
         assert made is not None, "a job is made or refused"
         return made
 
-    async def close(self, closing: JobClosing) -> Job | None:
+    async def close(self, closing: JobClosing) -> ClosedJob | None:
         """Closes and bills a job durably; None when it is not ours to close. Raises: DatabaseUnavailable."""
-        return (await self._batcher.put(closing)).job
+        return (await self._batcher.put(closing)).closed
 
     async def repetition(self, subject: Subject) -> Repetition:
         """A call that is asked for again: see `admission`. Raises: DatabaseUnavailable."""
@@ -148,7 +150,7 @@ class SpendWriter:
 
     async def finish(self, record: Record, closing: JobClosing | None = None) -> Written:
         """Makes the record durable. A caller cancelled while it waits leaves it to be written. `closing`: of its job, in the
-        same transaction; `Written.job` is None if it could not be closed, which is for the caller to try again.
+        same transaction; `Written.closed` is None if it could not be closed, which is for the caller to try again.
 
         When the answer to its commit is lost it is written again at once, and finds itself: then the call has ended as it
         says. Raises: DatabaseUnavailable; the record is kept then, and written when the database is back.
@@ -173,7 +175,7 @@ class SpendWriter:
         recording, closing_it = asyncio.ensure_future(ending), asyncio.ensure_future(self.close(closing))
         await asyncio.wait([recording, closing_it])
         is_closed = closing_it.exception() is None
-        return replace(recording.result(), job=closing_it.result() if is_closed else None)
+        return replace(recording.result(), closed=closing_it.result() if is_closed else None)
 
     async def _put(self, record: Record) -> Written:
         try:
@@ -341,7 +343,7 @@ class SpendWriter:
         closings = [each for each in batch.closings if each.after not in batch.records or each.after in first]
         if closings:
             closed = await close_jobs(tx, closings, now=now)
-            results |= {id(each): Written(job=job) for each, job in zip(closings, closed, strict=True)}
+            results |= {id(each): Written(closed=job) for each, job in zip(closings, closed, strict=True)}
         if batch.intents:
             opened = await admission.open_calls(tx, batch.intents, self._worker_id, now=now, risk=self._risk)
             results |= {id(intent): _written(opened[intent.call_id]) for intent in batch.intents}

@@ -15,7 +15,7 @@ from control_plane.administration.values import NewTeam
 from control_plane.credits.reservations import Caps
 from control_plane.errors import AlreadyExists, AtRiskLimit, InsufficientCredits, JobCapReached, TeamNotFound
 from control_plane.ids import CallId, JobId, TeamId, new_id
-from control_plane.jobs.closing import JobClosing
+from control_plane.jobs.closing import FEW_CALLS, JobClosing
 from control_plane.jobs.creating import Creation
 from control_plane.jobs.models import Job
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus
@@ -71,7 +71,12 @@ def intent(job_id: JobId, team: TeamId = ACME) -> Intent:
 
 
 def kinds(results: Sequence[Written | Exception]) -> list[type]:
-    return [type(each.job) if isinstance(each, Written) else type(each) for each in results]
+    return [type(each) if isinstance(each, Exception) else Job if job_of(each) else type(None) for each in results]
+
+
+def job_of(written: Written) -> Job | None:
+    """The job that was made or closed."""
+    return written.closed.job if written.closed else written.job
 
 
 async def test_the_eleventh_job_on_ten_credits_is_refused(db: Database) -> None:
@@ -108,9 +113,10 @@ async def test_jobs_of_all_teams_are_billed_together_and_each_once(db: Database)
     await bench.write(*intents)
     ends, repeated = ([closing(job.job_id, team=job.team_id) for job in jobs] for _ in range(2))
     results = await bench.write(*ends, *(record(each) for each in intents), *repeated)
-    first = [each.job for each in results[:4] if isinstance(each, Written) and each.job is not None]
-    assert [job.credits_charged for job in first] == [3, 1, 0, 7]
-    assert [job.calls_succeeded for job in first] == [1] * 4, "a call that ended with its job is in the bill"
+    first = [each.closed for each in results[:4] if isinstance(each, Written) and each.closed is not None]
+    assert [each.job.credits_charged for each in first] == [3, 1, 0, 7]
+    assert [each.job.calls_succeeded for each in first] == [1] * 4, "a call that ended with its job is in the bill"
+    assert [[call.id for call in each.calls or ()] for each in first] == [[each.call_id] for each in intents]
     assert kinds(results[8:]) == [type(None)] * 4
     assert (await bench.available(), await bench.available(TEAMS[1])) == (6, 3)
     assert [(await bench.rooms.jobs.get(ADMIN, job.job_id)).credits_charged for job in jobs] == [3, 1, 0, 7]
@@ -129,6 +135,19 @@ async def test_a_job_with_a_running_call_or_of_another_team_is_not_closed(db: Da
     results = await bench.write(closing(running.job_id), closing(idle.job_id, team=TEAMS[1]), closing(JobId(new_id())))
     assert kinds(results) == [type(None)] * 3
     assert (await bench.rooms.jobs.get(ADMIN, idle.job_id)).completed_at is None
+
+
+async def test_the_calls_of_a_long_job_are_read_when_nothing_waits_for_its_bill(db: Database) -> None:
+    bench = await Bench.on(db)
+    short, long = creation(), creation()
+    await bench.write(short, long)
+    calls = [intent(each.job_id) for each in (short, *[long] * (FEW_CALLS + 1))]
+    await bench.write(*calls)
+    await bench.write(*(record(each) for each in calls))
+    results = await bench.write(closing(long.job_id), closing(short.job_id))
+    closed = [each.closed for each in results if isinstance(each, Written) and each.closed is not None]
+    assert [each.calls is None for each in closed] == [True, False]
+    assert len((await bench.rooms.jobs.bill_of(closed[0])).calls) == FEW_CALLS + 1
 
 
 async def test_what_a_closed_job_gives_back_is_there_for_a_new_one_of_the_same_batch(db: Database) -> None:

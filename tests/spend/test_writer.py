@@ -130,10 +130,10 @@ async def test_a_job_ends_with_its_call_and_stays_open_while_another_runs(
     other = replace(await customer.intent(last.job_id), call_id=CallId(new_id()))
     await asyncio.gather(writer.open(last), writer.open(other))
     closing = JobClosing(ACME, last.job_id, Closing(JobStatus.COMPLETED), "test")
-    assert (await writer.finish(record(last), closing)).job is None, "a call still runs"
-    closed = (await writer.finish(record(other), closing)).job
+    assert (await writer.finish(record(last), closing)).closed is None, "a call still runs"
+    closed = (await writer.finish(record(other), closing)).closed
     assert closed is not None
-    assert (closed.status, closed.calls_succeeded, closed.credits_charged) == ("completed", 2, 1)
+    assert (closed.job.status, closed.job.calls_succeeded, closed.job.credits_charged) == ("completed", 2, 1)
 
 
 async def test_a_call_is_finished_once_whoever_repeats_it(writer: SpendWriter, customer: Customer) -> None:
