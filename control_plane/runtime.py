@@ -198,7 +198,12 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
                 calls=calls,
                 configuration=configuration,
                 idempotency=IdempotencyService(
-                    db, worker_id, clock=clock, background=background, lease=timedelta(seconds=settings.lease_s)
+                    db,
+                    worker_id,
+                    clock=clock,
+                    writer=writer,
+                    background=background,
+                    lease=timedelta(seconds=settings.lease_s),
                 ),
                 one_call_jobs=one_call_jobs,
                 placed_calls=PlacedCalls(calls, one_call_jobs),

@@ -51,7 +51,8 @@ async def answer_once(request: Request, who: Principal, handle: Handler, *, has_
     ModelGroupNotAllowed and TeamSuspended, when what was answered is not the key's to use any more; what the handler raises.
     """
     house = house_of(request)
-    found = await house.idempotency.claim(_scope(who), _key(request), _fingerprint(request, await request.body()))
+    fingerprint = _fingerprint(request, await request.body())
+    found = await house.idempotency.claim(_scope(who), _key(request), fingerprint, who.team_id)
     if isinstance(found, KeptAnswer):
         await _check_still_allowed(house, who, found)
         return _again(found)

@@ -22,7 +22,8 @@ from control_plane.jobs.closing import JobClosing
 from control_plane.jobs.rules import CallStatus, Intent, Record
 from control_plane.jobs.values import ClosedJob
 from control_plane.limits.service import Permit
-from control_plane.spend.writer import SpendWriter, Written
+from control_plane.spend.items import Written
+from control_plane.spend.writer import SpendWriter
 from control_plane.traces import Room, Traces
 from control_plane.units import NanoUsd
 

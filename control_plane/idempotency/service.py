@@ -7,10 +7,12 @@ so that what had been made is found instead of made again.
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from functools import partial
+from typing import Protocol
 from uuid import UUID
 
 from control_plane.calls.heartbeat import HEARTBEATS
@@ -19,8 +21,9 @@ from control_plane.clock import Clock
 from control_plane.errors import DatabaseUnavailable, IdempotencyInFlight, IdempotencyKeyReused, OutcomeUnknown
 from control_plane.idempotency import store
 from control_plane.idempotency.models import IdempotencyKey
-from control_plane.ids import new_id
+from control_plane.ids import TeamId, new_id
 from control_plane.jobs import workers_store
+from control_plane.spend.items import Errand, Turn
 from control_plane.storage.database import Database, again_if_unknown
 from control_plane.storage.tx import Tx, database_now
 
@@ -33,10 +36,11 @@ RETRY_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A request to be done now. `row`: the key as it stands while it is done; `before`: as it was found, where some of the
-    request may have been done before.
+    """A request of a team (None: of an administrator) to be done now. `row`: the key as it stands while it is done; `before`:
+    as it was found, where some of the request may have been done before.
     """
 
+    team_id: TeamId | None
     row: IdempotencyKey
     before: IdempotencyKey | None = None
 
@@ -77,6 +81,28 @@ class Undone(Enum):
 Outcome = KeptAnswer | Undone
 
 
+class Along(Protocol):
+    """Does errands in transactions, of which each has many, or one."""
+
+    async def along(self, errand: Errand) -> object:
+        """What it came to, durably. Raises: what it raises; DatabaseUnavailable."""
+
+
+class Alone:
+    """Each errand in a transaction of its own."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def along(self, errand: Errand) -> object:
+        """As `Along`."""
+        return await self._db.at_once(partial(_do, errand))
+
+
+async def _do(errand: Errand, tx: Tx) -> object:
+    return await errand.work(tx)
+
+
 class IdempotencyService:
     """The keys of all teams. Run `run()` as a task: it keeps answers that the database would not take at once."""
 
@@ -86,18 +112,21 @@ class IdempotencyService:
         worker_id: UUID,
         *,
         clock: Clock,
+        writer: Along | None = None,
         background: Database | None = None,
         lease: timedelta = LEASE,
     ) -> None:
-        """`background`: connections for what is written a second time. `lease`: how long a worker lives unheard."""
-        self._db = db
+        """`writer`: writes keys together with what else waits to be written. `background`: connections for what is written a
+        second time. `lease`: how long a worker lives unheard.
+        """
+        self._writer = writer or Alone(db)
         self._background = background or db
         self._lease = lease
         self._worker_id = worker_id
         self._clock = clock
         self._unkept: list[tuple[Claim, Outcome]] = []
 
-    async def claim(self, scope: str, key: str, fingerprint: str) -> Claim | KeptAnswer:
+    async def claim(self, scope: str, key: str, fingerprint: str, team_id: TeamId | None = None) -> Claim | KeptAnswer:
         """The request is the caller's to do, or was done before.
 
         Raises: IdempotencyInFlight while the first is running, IdempotencyKeyReused for another request with this key;
@@ -117,33 +146,38 @@ class IdempotencyService:
             created_at=now,
             expires_at=now + KEPT_FOR,
         )
-        tried = [Claim(new)]
+        tried = [Claim(team_id, new)]
         try:
-            return await again_if_unknown(lambda: self._claim(new, tried))
+            return await again_if_unknown(lambda: self._claim(tried))
         except OutcomeUnknown:
             self._unkept.extend((claim, Undone.NOTHING) for claim in tried)
             raise
 
-    async def _claim(self, new: IdempotencyKey, tried: list[Claim]) -> Claim | KeptAnswer:
-        """`tried`: the claims whose outcome is unknown, if this one's becomes so."""
-        async with self._db.transaction() as tx:
-            if await store.claim(tx, new):
-                return Claim(new)
-            row = await store.find(tx, new.scope, new.key)
-            if row is None:  # released this moment
-                raise IdempotencyInFlight(retry_after_s=1)
-            if row.fingerprint != new.fingerprint:
-                raise IdempotencyKeyReused
-            if row.status is not None:
-                return KeptAnswer(row.status, row.headers or {}, row.body)
-            if row.claim_id == new.claim_id:  # ours, and the answer to its commit was lost
-                return next(claim for claim in tried if claim.subject_id == row.subject_id)
-            await self._check_is_left(tx, row)
-            taken = IdempotencyKey(**{**row.model_dump(), "worker_id": new.worker_id, "claim_id": new.claim_id})
-            tried.append(Claim(taken, before=row))
-            if not await store.take_over(tx, row, new.worker_id, taken.claim_id or new_id()):
-                raise IdempotencyInFlight(retry_after_s=1)
-            return tried[-1]
+    async def _claim(self, tried: list[Claim]) -> Claim | KeptAnswer:
+        """`tried`: the claims whose outcome is unknown, if this one's becomes so; first the one that is wanted."""
+        found = await self._writer.along(_errand(Turn.CALL, tried[0], partial(self._claimed, tried=tried)))
+        assert isinstance(found, Claim | KeptAnswer)
+        return found
+
+    async def _claimed(self, tx: Tx, *, tried: list[Claim]) -> Claim | KeptAnswer:
+        wanted, new = tried[0], tried[0].row
+        if await store.claim(tx, new):
+            return wanted
+        row = await store.find(tx, new.scope, new.key)
+        if row is None:  # released this moment
+            raise IdempotencyInFlight(retry_after_s=1)
+        if row.fingerprint != new.fingerprint:
+            raise IdempotencyKeyReused
+        if row.status is not None:
+            return KeptAnswer(row.status, row.headers or {}, row.body)
+        if row.claim_id == new.claim_id:  # ours, and the answer to its commit was lost
+            return next(claim for claim in tried if claim.subject_id == row.subject_id)
+        await self._check_is_left(tx, row)
+        taken = IdempotencyKey(**{**row.model_dump(), "worker_id": new.worker_id, "claim_id": new.claim_id})
+        tried.append(Claim(wanted.team_id, taken, before=row))
+        if not await store.take_over(tx, row, new.worker_id, taken.claim_id or new_id()):
+            raise IdempotencyInFlight(retry_after_s=1)
+        return tried[-1]
 
     async def _check_is_left(self, tx: Tx, row: IdempotencyKey) -> None:
         """Raises: IdempotencyInFlight while the process that does the request lives, as far as it has said; with when to
@@ -157,8 +191,9 @@ class IdempotencyService:
 
     async def settle(self, claim: Claim, outcome: Outcome) -> None:
         """Keeps the answer of a request that was done, or lets the next one with its key begin."""
+        work = partial(self._settled, claim=claim, outcome=outcome)
         try:
-            await self._write(self._db, claim, outcome)
+            await self._writer.along(_errand(Turn.END_OF_CALL, claim, work))
         except DatabaseUnavailable:
             log.warning("idempotency_settled_later", extra={"subject_id": str(claim.subject_id)})
             self._unkept.append((claim, outcome))
@@ -169,7 +204,8 @@ class IdempotencyService:
             await asyncio.sleep(RETRY_S)
             for item in list(self._unkept):
                 try:
-                    await self._write(self._background, *item)
+                    claim, outcome = item
+                    await self._background.at_once(partial(self._settled, claim=claim, outcome=outcome))
                 except DatabaseUnavailable:
                     break
                 self._unkept.remove(item)
@@ -181,16 +217,19 @@ class IdempotencyService:
                 if await store.purge(tx, self._clock(), limit=PURGED_AT_ONCE) < PURGED_AT_ONCE:
                     return
 
-    async def _write(self, db: Database, claim: Claim, outcome: Outcome) -> None:
+    async def _settled(self, tx: Tx, *, claim: Claim, outcome: Outcome) -> None:
         row, before = claim.row, claim.before
-        async with db.transaction() as tx:
-            if isinstance(outcome, KeptAnswer):
-                kept = outcome
-                if not await store.keep(tx, row, status=kept.status, headers=dict(kept.headers), body=kept.body):
-                    log.warning("idempotency_claim_lost", extra={"subject_id": str(claim.subject_id)})
-            elif before is not None and (outcome is Undone.NOTHING or claim.is_unheard):
-                await store.let_go(tx, row, before.worker_id, before.claim_id)  # what was done before is still there
-            elif outcome is Undone.NOTHING:
-                await store.release(tx, row)
-            else:
-                await store.let_go(tx, row, store.NOBODY, None)
+        if isinstance(outcome, KeptAnswer):
+            kept = outcome
+            if not await store.keep(tx, row, status=kept.status, headers=dict(kept.headers), body=kept.body):
+                log.warning("idempotency_claim_lost", extra={"subject_id": str(claim.subject_id)})
+        elif before is not None and (outcome is Undone.NOTHING or claim.is_unheard):
+            await store.let_go(tx, row, before.worker_id, before.claim_id)  # what was done before is still there
+        elif outcome is Undone.NOTHING:
+            await store.release(tx, row)
+        else:
+            await store.let_go(tx, row, store.NOBODY, None)
+
+
+def _errand(turn: Turn, claim: Claim, work: Callable[[Tx], Awaitable[object]]) -> Errand:
+    return Errand(turn, claim.team_id, (claim.row.scope, claim.row.key), work)

@@ -1,10 +1,11 @@
 """SQL of the idempotency keys."""
 
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import Executable, delete, select, update
 from sqlmodel import col
 
 from control_plane.idempotency.models import IdempotencyKey
@@ -18,12 +19,16 @@ NOBODY = UUID(int=0)
 
 async def claim(tx: Tx, new: IdempotencyKey) -> bool:
     """Whether the key is this request's now: of any number at once, one gets it. A key that has expired is a new one."""
-    values = values_of(new)
-    added = upsert(tx.dialect.name, IdempotencyKey).values(values)
-    statement = added.on_conflict_do_update(
-        index_elements=["scope", "key"], set_=values, where=col(IdempotencyKey.expires_at) <= new.created_at
+    return (await tx.execute(_claim(tx.dialect.name), values_of(new))).first() is not None
+
+
+@cache
+def _claim(dialect: str) -> Executable:
+    added = upsert(dialect, IdempotencyKey)
+    row = added.excluded
+    return added.on_conflict_do_update(
+        index_elements=["scope", "key"], set_=dict(row.items()), where=col(IdempotencyKey.expires_at) <= row.created_at
     ).returning(col(IdempotencyKey.key))
-    return (await tx.execute(statement)).first() is not None
 
 
 async def find(reader: Reader, scope: str, key: str) -> IdempotencyKey | None:

@@ -7,11 +7,10 @@ durable, and not before (D4).
 import asyncio
 import logging
 from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from enum import IntEnum
 from time import perf_counter
-from typing import Any, assert_never
+from typing import Any
 from uuid import UUID
 
 from control_plane import failpoints
@@ -19,7 +18,7 @@ from control_plane.chat import SpendReport
 from control_plane.clock import Clock
 from control_plane.credits import risk_store
 from control_plane.errors import DatabaseBusy, DatabaseUnavailable, HouseError, OutcomeUnknown, Overloaded
-from control_plane.ids import CallId, JobId, Subject, TeamId
+from control_plane.ids import CallId, Subject, TeamId
 from control_plane.jobs import admission, calls_store, correction
 from control_plane.jobs.admission import Admitted, Repetition, RiskPolicy
 from control_plane.jobs.closing import JobClosing, close_jobs
@@ -29,7 +28,8 @@ from control_plane.jobs.rules import Intent, Record, counted, not_made
 from control_plane.jobs.values import ClosedJob
 from control_plane.metrics import Metrics
 from control_plane.spend import store as spend_store
-from control_plane.storage.batching import Batcher, Place
+from control_plane.spend.items import Batch, Errand, Item, Opening, Turn, Withdrawal, Written, named, place_of, team_of
+from control_plane.storage.batching import Batcher
 from control_plane.storage.database import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -37,46 +37,6 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0
 MAX_BATCH = 256
 REPORT_PATIENCE_S = 0.1  # nobody waits for a report: it may ride along with the next call's write
-
-
-@dataclass(frozen=True, slots=True)
-class Withdrawal:
-    """A call that was not made, whose intent may have been written."""
-
-    intent: Intent
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """A job of one call, made together with its call's intent."""
-
-    creation: Creation
-    intent: Intent
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """What a caller learns of its item. `opened` is known for intents; `is_first` for records: whether this record
-    ended the call (False: it had ended before, as when it was declared lost). `job`: the one made. `closed`: the one closed;
-    None when it was not its to close.
-    """
-
-    opened: Admitted | None = None
-    is_first: bool = True
-    job: Job | None = None
-    closed: ClosedJob | None = None
-
-
-class Turn(IntEnum):
-    """In which order what waits to be written has its turn: what ends before what begins, what was begun before what is new."""
-
-    END_OF_CALL = 0
-    END_OF_JOB = 1
-    CALL = 2
-    JOB = 3
-
-
-Item = Intent | Withdrawal | Record | SpendReport | Creation | Opening | JobClosing
 
 
 class SpendWriter:
@@ -104,7 +64,7 @@ class SpendWriter:
         self._worker_id = worker_id
         self._clock = clock
         self._batcher: Batcher[Item, Written] = Batcher(
-            self._write, place=_place, classes=len(Turn), waited=self._has_waited, refused=self._was_refused
+            self._write, place=place_of, classes=len(Turn), waited=self._has_waited, refused=self._was_refused
         )
         self._reporting: set[asyncio.Task[None]] = set()
         self._kept: list[Withdrawal | Record | SpendReport] = []
@@ -142,6 +102,10 @@ class SpendWriter:
     async def close(self, closing: JobClosing) -> ClosedJob | None:
         """Closes and bills a job durably; None when it is not ours to close. Raises: DatabaseUnavailable."""
         return (await self._batcher.put(closing)).closed
+
+    async def along(self, errand: Errand) -> object:
+        """Does it in the next transaction. Raises: what it raises; DatabaseUnavailable."""
+        return (await self._batcher.put(errand)).said
 
     async def repetition(self, subject: Subject) -> Repetition:
         """A call that is asked for again: see `admission`. Raises: DatabaseUnavailable."""
@@ -213,7 +177,7 @@ class SpendWriter:
         await self._batcher.drain()
         await self._retry()
         for item in self._kept:
-            log.error("record_unwritten", extra=_named(item))
+            log.error("record_unwritten", extra=named(item))
 
     async def _keep_report(self, report: SpendReport) -> None:
         try:
@@ -244,7 +208,7 @@ class SpendWriter:
                     if isinstance(result, DatabaseUnavailable):
                         continue
                     if isinstance(result, Exception):  # it will never be written, and must not stop the others
-                        log.error("record_unwritten", extra=_named(item), exc_info=result)
+                        log.error("record_unwritten", extra=named(item), exc_info=result)
                     self._kept.remove(item)
 
     def _may_be_written(self, items: Iterable[Item]) -> None:
@@ -271,7 +235,7 @@ class SpendWriter:
         try:
             return await self._write_together(db, items)
         except DatabaseBusy:
-            if len({_team_of(item) for item in items}) == 1:
+            if len({team_of(item) for item in items}) == 1:
                 raise
             return await self._write_by_team(db, items)
         except DatabaseUnavailable:
@@ -284,7 +248,7 @@ class SpendWriter:
     async def _write_by_team(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
         teams: dict[str | None, list[int]] = {}
         for place, item in enumerate(items):
-            teams.setdefault(_team_of(item), []).append(place)
+            teams.setdefault(team_of(item), []).append(place)
         results: dict[int, Written | Exception] = {}
 
         async def write(places: list[int]) -> None:
@@ -305,7 +269,7 @@ class SpendWriter:
             return error
 
     async def _write_together(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
-        batch = _Batch.of(items)
+        batch = Batch.of(items)
         first, results = await db.at_once(lambda tx: self._write_batch(tx, batch))
         for call_id in first:
             record = batch.records[call_id]
@@ -317,7 +281,7 @@ class SpendWriter:
         results |= {id(record): Written(is_first=call_id in first) for call_id, record in batch.records.items()}
         return [results.get(id(item), Written(is_first=False)) for item in items]
 
-    async def _write_batch(self, tx: Tx, batch: "_Batch") -> tuple[set[CallId], dict[int, Written | Exception]]:
+    async def _write_batch(self, tx: Tx, batch: Batch) -> tuple[set[CallId], dict[int, Written | Exception]]:
         """One transaction: what ends goes before what begins, since it may release what that needs; and what was begun
         before what is new.
 
@@ -349,10 +313,12 @@ class SpendWriter:
             results |= {id(intent): _written(opened[intent.call_id]) for intent in batch.intents}
         if batch.creations or batch.openings:
             results |= await self._begin_jobs(tx, batch, now)
+        for errand in sorted(batch.errands, key=lambda each: each.order):
+            results[id(errand)] = await _done(tx, errand)
         failpoints.reach("in_flush")
         return first, results
 
-    async def _begin_jobs(self, tx: Tx, batch: "_Batch", now: datetime) -> dict[int, Written | Exception]:
+    async def _begin_jobs(self, tx: Tx, batch: Batch, now: datetime) -> dict[int, Written | Exception]:
         """New jobs, and then the calls of those that have one."""
         made = await create_jobs(tx, [*batch.creations, *(each.creation for each in batch.openings)], now=now)
         items: list[Creation | Opening] = [*batch.creations, *batch.openings]
@@ -365,107 +331,18 @@ class SpendWriter:
         return results
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Items by what is done with them. A call ends once, also within one batch."""
-
-    intents: list[Intent]
-    withdrawn: list[Intent]
-    records: dict[CallId, Record]
-    reports: list[SpendReport]
-    closings: list[JobClosing]
-    creations: list[Creation]
-    openings: list[Opening]
-
-    @classmethod
-    def of(cls, items: Sequence[Item]) -> "_Batch":
-        batch = cls([], [], {}, [], [], [], [])
-        for item in items:
-            match item:
-                case Intent():
-                    batch.intents.append(item)
-                case Withdrawal():
-                    batch.withdrawn.append(item.intent)
-                case Record():
-                    batch.records.setdefault(item.intent.call_id, item)
-                case SpendReport():
-                    batch.reports.append(item)
-                case JobClosing():
-                    batch.closings.append(item)
-                case Creation():
-                    batch.creations.append(item)
-                case Opening():
-                    batch.openings.append(item)
-                case _:
-                    assert_never(item)
-        return batch
-
-    @property
-    def is_repeated(self) -> bool:
-        """Whether something in it may have been written before, by a transaction that is not over yet."""
-        return bool(self.withdrawn) or any(record.may_be_written for record in self.records.values())
-
-    @property
-    def jobs(self) -> set[JobId]:
-        """The jobs whose rows are written, of those that are there already."""
-        return {each.job_id for each in self._calls} | {each.job_id for each in self.closings}
-
-    @property
-    def teams(self) -> set[TeamId]:
-        """The teams whose balances are written."""
-        made = [*self.creations, *(each.creation for each in self.openings)]
-        jobs: Sequence[JobClosing | Creation] = [*self.closings, *made]
-        return {each.team_id for each in self._calls} | {each.team_id for each in jobs}
-
-    @property
-    def _calls(self) -> Sequence[Intent]:
-        return [*self.intents, *self.withdrawn, *(record.intent for record in self.records.values())]
-
-
 def _written(result: Admitted | HouseError) -> Written | Exception:
     return result if isinstance(result, HouseError) else Written(opened=result)
 
 
+async def _done(tx: Tx, errand: Errand) -> Written | Exception:
+    try:
+        return Written(said=await errand.work(tx))
+    except DatabaseUnavailable:
+        raise
+    except HouseError as error:
+        return error
+
+
 def _made(result: Job | HouseError) -> Written | Exception:
     return result if isinstance(result, HouseError) else Written(job=result)
-
-
-def _place(item: Item) -> Place:
-    match item:
-        case Record() | Withdrawal() | SpendReport():
-            return Place(Turn.END_OF_CALL, _team_of(item))
-        case JobClosing():
-            return Place(Turn.END_OF_JOB, item.team_id, may_be_refused=True)
-        case Intent():
-            return Place(Turn.CALL, item.team_id, may_be_refused=True)
-        case Creation() | Opening():
-            return Place(Turn.JOB, _team_of(item), may_be_refused=True)
-        case _:
-            assert_never(item)
-
-
-def _team_of(item: Item) -> str | None:
-    """Whose rows an item's transaction locks; those of a report are nobody's."""
-    match item:
-        case Intent() | JobClosing() | Creation():
-            return item.team_id
-        case Withdrawal(intent) | Record(intent=intent) | Opening(intent=intent):
-            return intent.team_id
-        case SpendReport():
-            return None
-        case _:
-            assert_never(item)
-
-
-def _named(item: Withdrawal | Record | SpendReport) -> dict[str, object]:
-    """What a log may say of an item: ids and amounts, nothing a customer wrote."""
-    match item:
-        case Withdrawal(intent):
-            return {"call_id": str(intent.call_id), "status": "withdrawn"}
-        case Record(intent=intent):
-            amounts = {"tokens": item.usage.total_tokens, "cost_nano_usd": item.cost}
-            return {"call_id": str(intent.call_id), "status": item.status.value, **amounts}
-        case SpendReport():
-            return {"call_id": str(item.call_id), "status": f"report of {item.status}", "cost_nano_usd": item.cost}
-        case _:
-            assert_never(item)

@@ -11,7 +11,7 @@ import pytest
 from control_plane.api.gate import turn_of
 from control_plane.ids import TeamId
 from control_plane.settings import Settings
-from control_plane.spend.writer import Turn
+from control_plane.spend.items import Turn
 from tests.books import Books
 from tests.house import Server, Team, call_body
 from tests.provider import Provider

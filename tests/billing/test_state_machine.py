@@ -22,7 +22,8 @@ from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.admission import Admitted
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
 from control_plane.jobs.values import Closing, NewJob
-from control_plane.spend.writer import SpendWriter, Withdrawal
+from control_plane.spend.items import Withdrawal
+from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.units import NanoUsd

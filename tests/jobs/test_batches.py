@@ -12,15 +12,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from control_plane.administration.values import NewTeam
+from control_plane.calls.lease import Lease
 from control_plane.credits.reservations import Caps
-from control_plane.errors import AlreadyExists, AtRiskLimit, InsufficientCredits, JobCapReached, TeamNotFound
+from control_plane.errors import (
+    AlreadyExists,
+    AtRiskLimit,
+    IdempotencyInFlight,
+    InsufficientCredits,
+    JobCapReached,
+    TeamNotFound,
+)
+from control_plane.idempotency.service import Claim, IdempotencyService, KeptAnswer
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.closing import FEW_CALLS, JobClosing
 from control_plane.jobs.creating import Creation
 from control_plane.jobs.models import Job
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus
 from control_plane.jobs.values import Closing, NewJob
-from control_plane.spend.writer import Item, Opening, SpendWriter, Written
+from control_plane.spend.items import Item, Opening, Written
+from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
 from tests.credits.ledgers import audit
 from tests.databases import make_migrated
@@ -176,6 +186,24 @@ async def test_a_job_of_one_call_is_made_with_its_call(db: Database) -> None:
         ("completed", 7, 1),
         ("completed", 3, 1),
     ]
+    await bench.check()
+
+
+async def test_keys_of_requests_ride_along_and_each_is_had_once(db: Database) -> None:
+    bench = await Bench.on(db)
+    worker = new_id()
+    await Lease(db, worker, clock=bench.rooms.clock).start()
+    keys = IdempotencyService(db, worker, clock=bench.rooms.clock, writer=bench.writer)
+    writing = asyncio.create_task(bench.writer.run())
+    asked = [keys.claim("team:acme:1", key, "f", ACME) for key in ("a", "b", "a")]
+    news = [creation(), creation("seven"), creation("seven")]
+    found = await asyncio.gather(*asked, *(bench.writer.create(new) for new in news), return_exceptions=True)
+    assert [type(each) for each in found] == [Claim, Claim, IdempotencyInFlight, Job, Job, InsufficientCredits]
+    first = found[0]
+    assert isinstance(first, Claim)
+    await asyncio.gather(keys.settle(first, KeptAnswer(200, {}, b"made")), bench.writer.close(closing(news[0].job_id)))
+    assert await keys.claim("team:acme:1", "a", "f", ACME) == KeptAnswer(200, {}, b"made")
+    writing.cancel()
     await bench.check()
 
 

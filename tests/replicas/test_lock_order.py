@@ -6,7 +6,7 @@ import pytest
 
 from control_plane.credits import store as credits_store
 from control_plane.jobs import store
-from control_plane.spend.writer import Item, Opening
+from control_plane.spend.items import Item, Opening
 from control_plane.storage.database import Database
 from tests.jobs.test_batches import TEAMS, Bench, closing, creation, intent
 from tests.rooms import ACME

@@ -21,8 +21,9 @@ from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
 from control_plane.jobs.values import Closing, NewJob
 from control_plane.limits.service import LimitService
 from control_plane.model_groups.catalog import Target
+from control_plane.spend.items import Withdrawal
 from control_plane.spend.service import SpendService
-from control_plane.spend.writer import SpendWriter, Withdrawal
+from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.traces import NO_TRACES
