@@ -14,7 +14,7 @@ SOURCES := control_plane tests
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: client deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test check format bench bench-peers soak scale chaos adversary replicas busy lock clean
+.PHONY: client deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test check format bench bench-compare bench-peers soak scale chaos adversary replicas busy lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,10 @@ format: install-dev ## Let ruff format and mend what it can
 
 bench: install-dev ## Compare CPU per call with a bare Router in the same run (about 3 minutes)
 	@$(BIN)/python -m tests.bench
+
+bench-compare: install-dev ## Compare this checkout's CPU per call and job with the commit REF's, in turn (about 4 minutes)
+	@test -n "$(REF)" || { echo "make bench-compare REF=…: which commit?"; exit 2; }
+	@$(BIN)/python -m tests.bench.compare $(REF)
 
 chaos: install-dev ## Kill a server 52 times under load and check every call, job and credit (about 3 minutes)
 	@$(BIN)/python -m tests.chaos

@@ -42,15 +42,16 @@ async def running(
     ready: str | None = None,
     env: Mapping[str, str] | None = None,
     program: str = sys.executable,
+    tree: Path | None = None,
 ) -> AsyncIterator[Server]:
     """A process (Python, if not said otherwise), from its first answer on `port` until the block is left.
 
-    `ready`: the path that has to answer 200; without one, accepting a connection is enough.
+    `tree`: the checkout it runs from. `ready`: the path that has to answer 200; without one, accepting a connection is enough.
     Raises: RuntimeError with the end of its log when it does not start.
     """
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            program, *arguments, stdout=output, stderr=output, env=environment(env)
+            program, *arguments, stdout=output, stderr=output, env=environment(env), cwd=tree
         )
     try:
         if not await _becomes_ready(process, port, ready):
@@ -66,14 +67,15 @@ async def running(
             await process.wait()
 
 
-async def run(arguments: Sequence[str], *, env: Mapping[str, str]) -> None:
-    """Runs a Python process to its end. Raises: RuntimeError with its output when it fails."""
+async def run(arguments: Sequence[str], *, env: Mapping[str, str], tree: Path | None = None) -> None:
+    """Runs a Python process to its end. `tree`: the checkout it runs from. Raises: RuntimeError with its output when it fails."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env=environment(env),
+        cwd=tree,
     )
     output, _ = await process.communicate()
     if process.returncode != 0:

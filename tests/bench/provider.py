@@ -1,7 +1,7 @@
 """The benchmark's model provider: prebuilt bytes over HTTP/1.1 keep-alive, so cheap that it hides nothing.
 
 Buffered answers and streams say WORD fifty times; a stream sends each event in a write of its own. Under `/idle/v1` a
-stream says three words and then nothing more. It reads just enough HTTP to be asked by LiteLLM.
+stream says three words and then nothing more, under `/paced/v1` it says a word every 20 ms, as models do. It reads just enough HTTP to be asked by LiteLLM.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import uvloop
 WORD = "word "
 WORDS = 50
 IDLE_WORDS = 3
+PACE_S = 0.02
 USAGE = {"prompt_tokens": 60, "completion_tokens": WORDS, "total_tokens": 60 + WORDS}
 
 
@@ -90,14 +91,14 @@ class Answerer(asyncio.Protocol):
         elif head.startswith(b"post /idle/"):
             self._transport.write(b"".join(IDLE_STREAM))
         else:
-            self._send(0)
+            self._send(0, PACE_S if head.startswith(b"post /paced/") else 0)
 
-    def _send(self, position: int) -> None:
+    def _send(self, position: int, pause_s: float) -> None:
         if self._transport is None:
             return
         self._transport.write(STREAM[position])
         if position + 1 < len(STREAM):
-            asyncio.get_running_loop().call_soon(self._send, position + 1)
+            asyncio.get_running_loop().call_later(pause_s, self._send, position + 1, pause_s)
 
 
 async def _serve(port: int) -> None:

@@ -66,7 +66,7 @@ def row(scenario: Scenario, target: str, cells: Sequence[Cell], yardstick: Seque
         requests_per_s=median(sum(cell.calls) / cell.seconds for cell in cells),
         p50_ms=percentile(latencies, 0.5),
         p99_ms=percentile(latencies, 0.99),
-        first_chunk_p50_ms=percentile(first_chunks, 0.5) if scenario.kind is Kind.STREAM else None,
+        first_chunk_p50_ms=percentile(first_chunks, 0.5) if scenario.kind in {Kind.STREAM, Kind.PACED} else None,
         cpu_ratio=Ratio(median(ratios), min(ratios), max(ratios)) if ratios else None,
         aim=scenario.aim if ratios else None,
     )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-GROUP, IDLE_GROUP = "Bench", "BenchIdle"
-MODEL, IDLE_MODEL = "bench", "bench-idle"
+GROUP, IDLE_GROUP, PACED_GROUP = "Bench", "BenchIdle", "BenchPaced"
+MODEL, IDLE_MODEL, PACED_MODEL = "bench", "bench-idle", "bench-paced"
 TEAM = "bench"
 
 
@@ -15,6 +15,7 @@ class Kind(StrEnum):
 
     BUFFERED = "buffered"
     STREAM = "stream"
+    PACED = "paced stream"
     JOB = "job per call"
     IDLE = "idle stream"
 
@@ -45,6 +46,7 @@ SCENARIOS = (
     Scenario(Kind.BUFFERED, 64, aim=0.35),
     Scenario(Kind.STREAM, 16, aim=0.15),
     Scenario(Kind.STREAM, 16, pause_s=0.1),
+    Scenario(Kind.PACED, 64),
     Scenario(Kind.JOB, 16),
 )
 IDLE_AIM_KB = 100
@@ -66,6 +68,11 @@ CALL: dict[str, Any] = {
 }
 
 
+MODELS = {Kind.IDLE: IDLE_MODEL, Kind.PACED: PACED_MODEL}
+GROUPS = {Kind.IDLE: IDLE_GROUP, Kind.PACED: PACED_GROUP}
+"""Where it is not the usual one."""
+
+
 def config(provider_port: int) -> str:
     """A `litellm_config.yaml` (JSON is YAML) that both the bare router and we read: one priced model at the provider."""
 
@@ -82,8 +89,8 @@ def config(provider_port: int) -> str:
 
     return json.dumps(
         {
-            "model_list": [deployment(MODEL, ""), deployment(IDLE_MODEL, "/idle")],
-            "model_groups": {GROUP: group(MODEL), IDLE_GROUP: group(IDLE_MODEL)},
+            "model_list": [deployment(MODEL, ""), deployment(IDLE_MODEL, "/idle"), deployment(PACED_MODEL, "/paced")],
+            "model_groups": {GROUP: group(MODEL), IDLE_GROUP: group(IDLE_MODEL), PACED_GROUP: group(PACED_MODEL)},
         },
         indent=2,
     )

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from tests.bench.load import CallFailedError, Step, check_answer
 from tests.bench.process import Server, free_port, run, running
-from tests.bench.scenarios import CALL, GROUP, IDLE_GROUP, IDLE_MODEL, MODEL, TEAM, Kind
+from tests.bench.scenarios import CALL, GROUP, GROUPS, MODEL, MODELS, TEAM, Kind
 from tests.bench.wire import Connection, Reply, post
 
 MASTER_KEY = "sk-master-of-the-benchmark"
@@ -39,7 +39,7 @@ class Target(Protocol):
 
 def _asking(request: bytes, kind: Kind) -> Step:
     async def step(connection: Connection) -> Reply:
-        return check_answer(await connection.call(request), is_stream=kind is Kind.STREAM)
+        return check_answer(await connection.call(request), is_stream=kind is not Kind.BUFFERED)
 
     return step
 
@@ -60,7 +60,7 @@ class BareRouter:
         """`stream_options` as everyone who needs token counts sends them, and as we do."""
         if kind is Kind.BUFFERED:
             return [post("/call", {"model": MODEL, **CALL})] * connections
-        model = IDLE_MODEL if kind is Kind.IDLE else MODEL
+        model = MODELS.get(kind, MODEL)
         return [post("/stream", {"model": model, "stream_options": {"include_usage": True}, **CALL})] * connections
 
     async def steps(self, kind: Kind, connections: int) -> list[Step]:
@@ -114,7 +114,7 @@ class ControlPlane:
         """A fresh job per connection, so that no row is hotter than in real use."""
         self.jobs = [await self._create_job() for _ in range(connections)]
         route = "llm-call" if kind is Kind.BUFFERED else "llm-call-stream"
-        group = IDLE_GROUP if kind is Kind.IDLE else GROUP
+        group = GROUPS.get(kind, GROUP)
         return [post(f"/api/jobs/{job}/{route}", {"model_group": group, **CALL}, key=self.key) for job in self.jobs]
 
     async def steps(self, kind: Kind, connections: int) -> list[Step]:
@@ -190,9 +190,9 @@ def litellms_proxy(folder: Path, config: Path, program: Path) -> AbstractAsyncCo
 
 
 async def control_plane(
-    folder: Path, config: Path, name: str, database_url: str, *, lane: str = "auto"
+    folder: Path, config: Path, name: str, database_url: str, *, lane: str = "auto", tree: Path | None = None
 ) -> AbstractAsyncContextManager[Server]:
-    """Migrates the database and starts us on it."""
+    """Migrates the database and starts us on it. `tree`: another checkout, which is measured instead of this one."""
     port = free_port()
     env: Mapping[str, str] = {
         "CONTROL_PLANE_DATABASE_URL": database_url,
@@ -202,17 +202,16 @@ async def control_plane(
         "CONTROL_PLANE_HOST": "127.0.0.1",
         "CONTROL_PLANE_PORT": str(port),
     }
-    await run(["-m", "control_plane.cli", "migrate"], env=env)
-    return running(
-        ["-m", "control_plane.cli", "serve"], port=port, log=folder / f"{name}.log", ready="/health/ready", env=env
-    )
+    await run(["-m", "control_plane.cli", "migrate"], env=env, tree=tree)
+    log, ready = folder / f"{name}.log", "/health/ready"
+    return running(["-m", "control_plane.cli", "serve"], port=port, log=log, ready=ready, env=env, tree=tree)
 
 
 async def create_team(server: Server) -> str:
     """A team with plenty of everything. Returns its virtual key. Raises: CallFailedError."""
     team: dict[str, Any] = {
         "team_id": TEAM,
-        "model_groups": [GROUP, IDLE_GROUP],
+        "model_groups": [GROUP, *GROUPS.values()],
         "credits_allocated": CREDITS,
         "rpm": PLENTY,
         "tpm": PLENTY,
