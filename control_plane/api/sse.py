@@ -1,4 +1,5 @@
-"""Server-sent events: one whole event per write, comments while it is quiet, and an end for every stream.
+"""Server-sent events: whole events, those that came together in one write; comments while it is quiet, and an end for every
+stream.
 
 The stream's end, whatever it is, records the call: the whole answer, the provider's failure, a client that left, a
 server that stops. `[DONE]` is written after the record is durable and never without it.
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
+TOGETHER = 64
+"""Events in one write at most."""
 LAST_WORDS_S = 1.0  # how long a stopping server tries to tell the client
 
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Connection": "keep-alive"}
@@ -38,6 +41,9 @@ class Stream(Protocol):
     def __aiter__(self) -> Self: ...
 
     async def __anext__(self) -> Content: ...
+
+    @property
+    def has_next(self) -> bool: ...  # noqa: D102
 
     async def end(self, render: Callable[[Ending], bytes]) -> bytes: ...  # noqa: D102
 
@@ -95,10 +101,12 @@ class SseResponse(Response):
             await self._abandon(reason)
 
     async def _write_all(self) -> None:
+        pieces: list[bytes] = []
         try:
             async for content in self._stream:
-                if written := self._wire.chunk(content):
-                    await self._write(written)
+                pieces.append(self._wire.chunk(content))
+                if len(pieces) == TOGETHER or not self._stream.has_next:
+                    await self._write_pieces(pieces)
             last = await self._stream.end(self._wire.ending)
             self.is_whole = True
         except HouseError as error:
@@ -107,7 +115,13 @@ class SseResponse(Response):
         except Exception:
             log.exception("stream_failed")
             last = await self._failed(HouseError())
-        await self._write(last, more=False)
+        await self._write(b"".join((*pieces, last)), more=False)
+
+    async def _write_pieces(self, pieces: list[bytes]) -> None:
+        written = b"".join(pieces)
+        pieces.clear()
+        if written:
+            await self._write(written)
 
     async def _failed(self, error: HouseError) -> bytes:
         """The failure's event, once everything that follows from the failure is durable, too."""

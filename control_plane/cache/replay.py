@@ -1,5 +1,6 @@
 """A recorded answer as a stream: an `AnswerStream` without a provider."""
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Self
 
@@ -16,7 +17,7 @@ class ReplayedStream:
 
     def __init__(self, recorded: RecordedAnswer) -> None:
         self._recorded = recorded
-        self._events = iter(recorded.events)
+        self._events = deque(recorded.events)
 
     @property
     def served(self) -> Served:
@@ -33,9 +34,14 @@ class ReplayedStream:
 
     async def __anext__(self) -> Content:
         """The next event."""
-        for event in self._events:
-            return event
-        raise StopAsyncIteration
+        if not self._events:
+            raise StopAsyncIteration
+        return self._events.popleft()
+
+    @property
+    def has_next(self) -> bool:
+        """Whether there is another."""
+        return bool(self._events)
 
     def finishes(self) -> Mapping[int, Finish]:
         """How it ended then."""

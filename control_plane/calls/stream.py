@@ -73,6 +73,11 @@ class LiveStream:
             raise
         raise StopAsyncIteration
 
+    @property
+    def has_next(self) -> bool:
+        """Whether the next event is here already."""
+        return self._upstream.has_next
+
     def _record(self, event: Content) -> None:
         self._is_recorded = self._is_recorded and len(self._events) < MOST_PIECES
         if self._is_recorded:
@@ -180,6 +185,11 @@ class JobStream:
     async def __anext__(self) -> Content:
         """The next event. Raises: ProviderError."""
         return await anext(self._stream)
+
+    @property
+    def has_next(self) -> bool:
+        """Whether the next event is here already."""
+        return self._stream.has_next
 
     async def end(self, render: Render) -> bytes:
         """Records the answer and does what follows, both or, when the record fails, neither."""

@@ -60,6 +60,10 @@ class AnswerStream(Protocol):
     async def __anext__(self) -> Content:
         """The next event. Raises: ProviderError when the provider breaks off; nothing follows then."""
 
+    @property
+    def has_next(self) -> bool:
+        """Whether the next event is here already."""
+
     def finishes(self) -> Mapping[int, Finish]:
         """Why each of the answers that were asked for ended, once the iteration has."""
 
@@ -138,6 +142,11 @@ class EventStream(ABC):
         event = self._ready.popleft()
         self._taken.append(event)
         return event
+
+    @property
+    def has_next(self) -> bool:
+        """Whether the next event is here already."""
+        return bool(self._ready)
 
     def finishes(self) -> Mapping[int, Finish]:
         """Why each of the answers that were asked for ended."""

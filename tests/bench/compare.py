@@ -1,4 +1,4 @@
-"""`python -m tests.bench.compare REF [--rounds N]`: this checkout against another commit, cell by cell in turn.
+"""`python -m tests.bench.compare REF [--rounds N] [--only stream]`: this checkout against another commit, cell by cell in turn.
 
 Both serve at the same time, each on databases of its own; in every round each scenario is asked of one and then of the
 other, and the order turns. The first wrong answer or wrong bill ends the run.
@@ -74,12 +74,14 @@ async def both(folder: Path, trees: Mapping[str, Path | None]) -> AsyncIterator[
         yield targets
 
 
-async def measure(targets: Mapping[tuple[str, str], ControlPlane], rounds: int, console: Console) -> Cells:
+async def measure(
+    targets: Mapping[tuple[str, str], ControlPlane], scenarios: Sequence[Scenario], rounds: int, console: Console
+) -> Cells:
     """A warm-up that is not counted, and then the rounds."""
     cells: defaultdict[tuple[Scenario, str, str], list[Cell]] = defaultdict(list)
     for number in range(-1, rounds):
         console.print(f"round {number + 1} of {rounds}")
-        for scenario in SCENARIOS:
+        for scenario in scenarios:
             for kind in DATABASES:
                 for name in (BEFORE, NOW) if number % 2 else (NOW, BEFORE):
                     seconds = FULL.warm_up_s if number < 0 else FULL.seconds
@@ -94,18 +96,20 @@ async def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.compare", description=__doc__)
     parser.add_argument("ref", help="the commit to compare with")
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
+    parser.add_argument("--only", default="", metavar="TEXT", help="scenarios whose names hold it")
     arguments = parser.parse_args()
+    scenarios = [each for each in SCENARIOS if arguments.only in each.name]
     console = Console(width=max(Console().width, 140))
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         async with checkout(arguments.ref) as before, both(Path(folder), {BEFORE: before, NOW: None}) as targets:
             try:
-                cells = await measure(targets, arguments.rounds, console)
+                cells = await measure(targets, scenarios, arguments.rounds, console)
             except CallFailedError as failed:
                 console.print(f"the run is void: {failed}")
                 return 1
     for kind in DATABASES:
         console.print(kind)
-        names = ((scenario, name) for scenario in SCENARIOS for name in (BEFORE, NOW))
+        names = ((scenario, name) for scenario in scenarios for name in (BEFORE, NOW))
         show(
             console,
             [
