@@ -4,7 +4,7 @@ Money is counted in nano-USD, so that the sums are those of the bills: a float i
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -13,6 +13,10 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 OURS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 PROVIDERS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)
+
+
+MOST_TEAMS = 200
+"""That are told apart: of each a line that stays."""
 
 
 class Metrics:
@@ -49,9 +53,11 @@ class Metrics:
         self._lines: Callable[[], Mapping[str, int]] = dict
         self._waiting = self._gauge("writes_waiting", "Intents and records that wait for the next group commit.")
         self._queue = self._histogram("queue_seconds", "From a write's arrival to its turn.", OURS_S, "turn")
+        self._team_queue = self._counter("team_queue_seconds", "The same, added up for each team.", "team")
         self._overloaded = self._counter(
-            "overloaded", "Requests refused since their turn would have come too late.", "turn"
+            "overloaded", "Requests refused since their turn would have come too late.", "turn", "team"
         )
+        self._teams: set[Hashable] = set()
         self._flush = self._histogram("flush_seconds", "One group commit.", OURS_S)
         self._open = self._histogram("open_seconds", "Ours before a call: group, limits, hold, durable intent.", OURS_S)
         self._record = self._histogram("record_seconds", "Ours after a call: until its record is durable.", OURS_S)
@@ -108,13 +114,24 @@ class Metrics:
         """A call's record took so long to become durable."""
         self._record.observe(seconds)
 
-    def write_waited(self, turn: str, seconds: float) -> None:
-        """A write of this class had its turn after so long."""
+    def write_waited(self, turn: str, team: Hashable, seconds: float) -> None:
+        """A write of this class, for a team or nobody, had its turn after so long."""
         self._queue.labels(turn).observe(seconds)
+        self._team_queue.labels(self._team(team)).inc(max(0, seconds))
 
-    def overloaded(self, turn: str) -> None:
-        """A request was refused, because its turn would have come too late."""
-        self._overloaded.labels(turn).inc()
+    def overloaded(self, turn: str, team: Hashable) -> None:
+        """A team's request was refused, because its turn would have come too late."""
+        self._overloaded.labels(turn, self._team(team)).inc()
+
+    def _team(self, team: Hashable) -> str:
+        """A team's label; those beyond the first are told together."""
+        if team is None:
+            return "none"
+        if team not in self._teams:
+            if len(self._teams) >= MOST_TEAMS:
+                return "others"
+            self._teams.add(team)
+        return str(team)
 
     def flushed(self, seconds: float) -> None:
         """A group commit ended, well or not."""

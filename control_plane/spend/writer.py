@@ -29,7 +29,7 @@ from control_plane.jobs.values import ClosedJob
 from control_plane.metrics import Metrics
 from control_plane.spend import store as spend_store
 from control_plane.spend.items import Batch, Errand, Item, Opening, Turn, Withdrawal, Written, named, place_of, team_of
-from control_plane.storage.batching import Batcher
+from control_plane.storage.batching import Batcher, Place
 from control_plane.storage.database import Database, Tx
 
 log = logging.getLogger(__name__)
@@ -217,11 +217,11 @@ class SpendWriter:
             if isinstance(item, Record):
                 self._kept[self._kept.index(item)] = replace(item, may_be_written=True)
 
-    def _has_waited(self, rank: int, seconds: float) -> None:
-        self.metrics.write_waited(Turn(rank).name.lower(), seconds)
+    def _has_waited(self, place: Place, seconds: float) -> None:
+        self.metrics.write_waited(Turn(place.rank).name.lower(), place.owner, seconds)
 
-    def _was_refused(self, rank: int) -> None:
-        self.metrics.overloaded(Turn(rank).name.lower())
+    def _was_refused(self, place: Place) -> None:
+        self.metrics.overloaded(Turn(place.rank).name.lower(), place.owner)
 
     async def _write(self, items: Sequence[Item]) -> Sequence[Written | Exception]:
         started = perf_counter()

@@ -46,7 +46,7 @@ class _Waiting(Generic[Item, Result]):
     item: Item
     done: asyncio.Future[Result]
     is_patient: bool
-    rank: int
+    place: Place
     since: float
     until: float | None = None
 
@@ -62,10 +62,10 @@ class Batcher(Generic[Item, Result]):
         classes: int = 1,
         max_batch: int = 256,
         linger_s: float = 0.005,
-        waited: Callable[[int, float], None] = lambda _rank, _seconds: None,
-        refused: Callable[[int], None] = lambda _rank: None,
+        waited: Callable[[Place, float], None] = lambda _place, _seconds: None,
+        refused: Callable[[Place], None] = lambda _place: None,
     ) -> None:
-        """`waited`: takes the class and the time an item was in the queue; `refused`: the class of one that was not taken."""
+        """`waited`: takes the place and the time an item was in the queue; `refused`: the place of one that was not taken."""
         self._write = write
         self._place = place
         self._max_batch = max_batch
@@ -92,7 +92,7 @@ class Batcher(Generic[Item, Result]):
         if waiting.is_bounded():
             wait_s = self.wait_s(rank, owner)
             if waiting.left_s(wait_s) < wait_s:
-                self._refused(rank)
+                self._refused(Place(rank, owner))
                 raise Overloaded.after(wait_s)
 
     async def put(self, item: Item, *, patience_s: float = 0) -> Result:
@@ -107,7 +107,7 @@ class Batcher(Generic[Item, Result]):
             self.require_turn(place.rank, place.owner)
             until = now + waiting.left_s(math.inf)
         done: asyncio.Future[Result] = loop.create_future()
-        self._queue.put(_Waiting(item, done, patience_s > 0, place.rank, now, until), place.rank, place.owner)
+        self._queue.put(_Waiting(item, done, patience_s > 0, place, now, until), place.rank, place.owner)
         self._is_idle.clear()
         if patience_s:
             loop.call_later(patience_s, self._due.set)
@@ -139,7 +139,7 @@ class Batcher(Generic[Item, Result]):
         while taken := self._queue.take(self._max_batch):
             batch = []
             for each in taken:
-                self._waited(each.rank, now - each.since)
+                self._waited(each.place, now - each.since)
                 if each.until is not None and now >= each.until:
                     self._refuse(each, now)
                 else:
@@ -149,7 +149,7 @@ class Batcher(Generic[Item, Result]):
         return []
 
     def _refuse(self, each: "_Waiting[Item, Result]", now: float) -> None:
-        self._refused(each.rank)
+        self._refused(each.place)
         if not each.done.cancelled():
             each.done.set_exception(Overloaded.after(now - each.since))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from control_plane.metrics import MOST_TEAMS, Metrics
 from control_plane.settings import Settings
 from control_plane.spend.reconcile import ReconcileService
 from tests.calls.sse import streaming
@@ -75,3 +76,15 @@ def test_a_metrics_key_that_closes_nothing_is_refused(key: str) -> None:
     """compose's `${METRICS_KEY:-}` is empty when it is forgotten: /metrics was open then."""
     with pytest.raises(ValidationError, match="16 characters"):
         Settings(metrics_key=SecretStr(key))
+
+
+async def test_so_many_teams_are_told_apart_and_the_others_together() -> None:
+    metrics = Metrics()
+    for number in range(MOST_TEAMS + 5):
+        metrics.overloaded("job", f"team-{number}")
+    metrics.overloaded("job", "team-1")
+    metrics.overloaded("call", None)
+    found = metrics.exposed().decode()
+    for team, turn, times in (("team-1", "job", 2), ("others", "job", 5), ("none", "call", 1)):
+        assert f'control_plane_overloaded_total{{team="{team}",turn="{turn}"}} {times}.0' in found
+    assert f"team-{MOST_TEAMS}" not in found

@@ -1,6 +1,7 @@
 """A server with more to do than it can: who would wait too long is told so at once, and nothing of his is done."""
 
 import asyncio
+import re
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -68,8 +69,10 @@ async def test_what_would_come_too_late_is_refused_at_once(
     assert (await team.call(job_id)).status_code == 200
     assert (await team.complete(job_id)).json()["costs"]["successful_calls"] == 1
     metrics = (await team.http.get("/metrics")).text
-    for turn, refused in {"job": 2, "call": 2, "end_of_job": 1}.items():
-        assert f'control_plane_overloaded_total{{turn="{turn}"}} {refused}.0' in metrics
+    refused = [("job", other_team, 2), ("call", other_team, 1), ("call", team, 1), ("end_of_job", team, 1)]
+    for turn, whose, times in refused:
+        assert f'control_plane_overloaded_total{{team="{whose.id}",turn="{turn}"}} {times}.0' in metrics
+    assert re.search(f'control_plane_team_queue_seconds_total{{team="{team.id}"}} [0-9.e-]+', metrics)
     (await Books.of(team)).check()
 
 

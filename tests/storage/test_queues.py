@@ -83,7 +83,7 @@ class Sink:
     written: list[tuple[int, str]] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
-    refused: list[int] = field(default_factory=list)
+    refused: list[Place] = field(default_factory=list)
 
     async def write(self, items: Sequence[tuple[int, str]]) -> Sequence[str | Exception]:
         self.begun.set()
@@ -121,7 +121,7 @@ async def test_who_would_wait_too_long_is_refused_at_once_and_what_was_begun_nev
         sink.gate.set()
         assert [await first, await record, await unbounded] == ["written"] * 3
     assert sink.written == [(1, "a"), (0, "a"), (1, "b")]
-    assert sink.refused == [1]
+    assert [(place.rank, place.owner) for place in sink.refused] == [(1, "a")]
 
 
 async def test_what_waited_longer_than_was_estimated_is_refused_when_its_turn_comes() -> None:
@@ -138,4 +138,4 @@ async def test_what_waited_longer_than_was_estimated_is_refused_when_its_turn_co
             await late
         assert [await first, await in_time] == ["written"] * 2
     assert sink.written == [(1, "a"), (1, "c")]
-    assert sink.refused == [1]
+    assert [(place.rank, place.owner) for place in sink.refused] == [(1, "b")]
