@@ -51,6 +51,10 @@ if ! kube get secret control-plane >/dev/null 2>&1; then
     [[ -z "${password:-}" ]] || say "postgres_password=$password"
   )
 fi
+# Prometheus asks with a key of its own; without one /metrics is open to whoever reaches a pod.
+if [[ -n "${OBSERVABILITY:-}" && -z "$(kube get secret control-plane --output 'jsonpath={.data.metrics_key}')" ]]; then
+  printf '{"stringData": {"metrics_key": "%s"}}' "$(random)" | kube patch secret control-plane --type=merge --patch-file=/dev/stdin >/dev/null
+fi
 # Each file in secrets/providers is a key: the YAML's os.environ/OPENAI_API_KEY is in the file OPENAI_API_KEY.
 if compgen -G "$SECRETS/providers/*" >/dev/null; then
   secret control-plane-providers --from-env-file=<(for file in "$SECRETS"/providers/*; do printf '%s=%s\n' "$(basename "$file")" "$(cat "$file")"; done)

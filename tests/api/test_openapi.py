@@ -84,6 +84,9 @@ async def test_generators_find_a_valid_document_that_changes_only_with_the_serve
     assert answer.json()["servers"][0]["url"] == "/"
     again = await api.get("/openapi.json", headers={"If-None-Match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    plain = await api.get("/openapi.json", headers={"Accept-Encoding": "gzip;q=0"})
+    assert (answer.headers["content-encoding"], plain.headers.get("content-encoding")) == ("gzip", None)
+    assert plain.content == answer.content
 
 
 def undescribed(place: str, schema: Any) -> Iterator[str]:

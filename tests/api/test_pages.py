@@ -10,8 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.datastructures import Headers
 
 from control_plane.api.pages.files import ASSETS, FOLDER, LOGO, NAMES, asset
+from control_plane.api.stored import takes_gzip
 
 ROOT = Path(__file__).parent.parent.parent
 VENDORED = json.loads((ASSETS / "vendored.json").read_text())
@@ -76,3 +78,22 @@ async def test_a_file_of_the_pages_is_loaded_once(api: httpx.AsyncClient) -> Non
     assert (other.status_code, other.headers["cache-control"]) == (200, "no-cache"), "of a replica's other version"
     assert (await api.get("/docs/assets/0000/vendored.json")).status_code == 404
     assert (await api.get("/docs/assets/0000/..%2f..%2froute.py")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("said", "takes"),
+    [
+        ({}, False),
+        ({"accept-encoding": ""}, False),
+        ({"accept-encoding": "gzip, deflate, br"}, True),
+        ({"accept-encoding": "br;q=1.0, GZIP; q=0.5"}, True),
+        ({"accept-encoding": "gzip;q=0"}, False),
+        ({"accept-encoding": "gzip;q=0.000, *"}, False),
+        ({"accept-encoding": "identity, *;q=0.1"}, True),
+        ({"accept-encoding": "*;q=0"}, False),
+        ({"accept-encoding": "x-gzipped"}, False),
+        ({"accept-encoding": "gzip;q=much"}, False),
+    ],
+)
+def test_what_a_client_takes_is_what_it_says(said: dict[str, str], takes: bool) -> None:
+    assert takes_gzip(Headers(said)) is takes

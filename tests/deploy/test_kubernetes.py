@@ -154,3 +154,14 @@ def test_secrets_come_from_secrets_alone(manifests: list[Manifest]) -> None:
             for variable in container.get("env", ()):
                 if any(word in variable["name"] for word in ("PASSWORD", "KEY", "_URL")):
                     assert "valueFrom" in variable or variable["name"].endswith("_FILE") or "http:" in variable["value"]
+
+
+def test_prometheus_asks_with_the_key_that_the_server_wants(manifests: list[Manifest]) -> None:
+    (endpoint,) = only(manifests, "ServiceMonitor")["spec"]["endpoints"]
+    secret = endpoint["authorization"]["credentials"]
+    template = only(manifests, "Deployment")["spec"]["template"]
+    (server,) = [each for each in containers(template) if each["name"] == "control-plane"]
+    wanted = {each["name"]: each.get("value") for each in server["env"]}["CONTROL_PLANE_METRICS_KEY_FILE"]
+    (folder,) = [each["mountPath"] for each in server["volumeMounts"] if str(wanted).startswith(each["mountPath"])]
+    (volume,) = [each for each in template["spec"]["volumes"] if each["name"] == "secrets"]
+    assert (volume["secret"]["secretName"], f"{folder}/{secret['key']}") == (secret["name"], wanted)

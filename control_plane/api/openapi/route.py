@@ -1,12 +1,12 @@
 """`GET /openapi.json`."""
 
-import hashlib
 from asyncio import to_thread
 
 import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from control_plane.api.openapi.document import document_of
+from control_plane.api.stored import ASK_AGAIN, Stored
 
 router = APIRouter(include_in_schema=False)
 
@@ -15,15 +15,11 @@ router = APIRouter(include_in_schema=False)
 async def openapi(request: Request) -> Response:
     """The description of this API, for pages and generators of clients."""
     app: FastAPI = request.app
-    rendered: bytes | None = getattr(app.state, "openapi", None)
-    if rendered is None:
-        rendered = app.state.openapi = await to_thread(_rendered, app)
-    etag = f'"{hashlib.sha256(rendered).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
-    if etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    return Response(rendered, headers=headers, media_type="application/json")
+    stored: Stored | None = getattr(app.state, "openapi", None)
+    if stored is None:
+        stored = app.state.openapi = await to_thread(_rendered, app)
+    return stored.sent(request, ASK_AGAIN)
 
 
-def _rendered(app: FastAPI) -> bytes:
-    return orjson.dumps(document_of(app))
+def _rendered(app: FastAPI) -> Stored:
+    return Stored.of(orjson.dumps(document_of(app)), "application/json")

@@ -4,13 +4,12 @@
 registry's. To renew one, replace the file and its entry.
 """
 
-import gzip
-import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from control_plane.api.stored import Stored
 
 FOLDER = Path(__file__).parent
 ASSETS = FOLDER / "assets"
@@ -31,25 +30,15 @@ EMPTY_PICTURE = b"data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEA
 PLACEHOLDER = re.compile(r"\{([a-z.-]+)\}")
 
 
-@dataclass(frozen=True, slots=True)
-class PageFile:
-    """One file as it is sent. `version`: the beginning of its SHA-256."""
-
-    body: bytes
-    compressed: bytes
-    media_type: str
-    version: str
-
-
 @cache
-def asset(name: str) -> PageFile:
+def asset(name: str) -> Stored:
     """A script or style sheet. Reads and compresses up to 2 MB: not for the event loop."""
     folder = FOLDER if (FOLDER / name).exists() else ASSETS
     return _file(name, (folder / name).read_bytes().replace(LOGO, EMPTY_PICTURE))
 
 
 @cache
-def page(name: str) -> PageFile:
+def page(name: str) -> Stored:
     """An HTML page, with the paths of its scripts and styles. As slow as `asset`."""
     text = (FOLDER / name).read_text(encoding="utf-8")
     return _file(name, PLACEHOLDER.sub(lambda found: _address(found[1]), text).encode())
@@ -59,6 +48,5 @@ def _address(name: str) -> str:
     return f"{ADDRESS}/{asset(name).version}/{name}"
 
 
-def _file(name: str, body: bytes) -> PageFile:
-    version = hashlib.sha256(body).hexdigest()[:32]
-    return PageFile(body, gzip.compress(body, mtime=0), MEDIA_TYPES[Path(name).suffix], version)
+def _file(name: str, body: bytes) -> Stored:
+    return Stored.of(body, MEDIA_TYPES[Path(name).suffix])

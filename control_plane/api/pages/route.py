@@ -4,7 +4,8 @@ from asyncio import to_thread
 
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.pages.files import ADDRESS, NAMES, PageFile, asset, page
+from control_plane.api.pages.files import ADDRESS, NAMES, asset, page
+from control_plane.api.stored import ASK_AGAIN, FOR_EVER
 from control_plane.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -28,20 +29,17 @@ PAGE_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-ASK_AGAIN = "no-cache"
-FOR_EVER = "public, max-age=31536000, immutable"
-
 
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """Swagger UI: read about each route, and try it with a key."""
-    return _sent(request, await to_thread(page, "docs.html"), ASK_AGAIN, PAGE_HEADERS)
+    return (await to_thread(page, "docs.html")).sent(request, ASK_AGAIN, PAGE_HEADERS)
 
 
 @router.get("/redoc")
 async def redoc(request: Request) -> Response:
     """Redoc: the same description, for reading."""
-    return _sent(request, await to_thread(page, "redoc.html"), ASK_AGAIN, PAGE_HEADERS)
+    return (await to_thread(page, "redoc.html")).sent(request, ASK_AGAIN, PAGE_HEADERS)
 
 
 @router.get(ADDRESS + "/{version}/{name}")
@@ -50,17 +48,4 @@ async def script_or_style(request: Request, version: str, name: str) -> Response
     if name not in NAMES:
         raise NotFound
     found = await to_thread(asset, name)
-    return _sent(request, found, FOR_EVER if version == found.version else ASK_AGAIN)
-
-
-def _sent(request: Request, file: PageFile, cache_control: str, headers: dict[str, str] | None = None) -> Response:
-    """The file, compressed where the client takes that; 304 where it has it."""
-    is_compressed = "gzip" in request.headers.get("accept-encoding", "")
-    etag = f'"{file.version}{"-gzip" if is_compressed else ""}"'
-    sent = {"ETag": etag, "Cache-Control": cache_control, "Vary": "Accept-Encoding", **(headers or {})}
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if etag in known:
-        return Response(status_code=304, headers=sent)
-    if is_compressed:
-        return Response(file.compressed, headers={**sent, "Content-Encoding": "gzip"}, media_type=file.media_type)
-    return Response(file.body, headers=sent, media_type=file.media_type)
+    return found.sent(request, FOR_EVER if version == found.version else ASK_AGAIN)
