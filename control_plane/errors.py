@@ -312,7 +312,7 @@ class IdempotencyInFlight(Conflict):
 
 
 class IdempotencyAnswerSecret(Conflict):
-    """The first request with this Idempotency-Key was done; its answer held a key that is shown once. Rotate the key."""
+    """The first request with this Idempotency-Key was done; its answer held a secret that is shown once. Rotate that key, or make another token."""
 
     code = "idempotency_answer_secret"
 

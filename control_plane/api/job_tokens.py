@@ -10,6 +10,7 @@ from control_plane.api.deps import Caller, House
 from control_plane.api.jobs import JobPath
 from control_plane.api.places import job_id_of
 from control_plane.api.responses import JOB_ERRORS
+from control_plane.errors import ModelGroupNotFound
 from control_plane.jobs.tokens import TokenTerms
 from control_plane.schemas import job_tokens as wire
 
@@ -22,6 +23,9 @@ async def create(job_id: JobPath, who: Caller, house: House, body: wire.CreateJo
     `complete` if `may_complete`. It ends after `ttl_seconds`, with the job, and with the key that made it; it is shown once.
     """
     given = body or wire.CreateJobToken()
+    for name in given.model_groups or ():
+        if name not in house.groups.catalog.groups:
+            raise ModelGroupNotFound(group=name, known=await house.groups.usable(who))
     terms = TokenTerms(
         timedelta(seconds=given.ttl_seconds), given.origins, given.model_groups, may_complete=given.may_complete
     )

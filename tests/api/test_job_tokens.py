@@ -121,6 +121,9 @@ async def test_a_token_is_good_for_nothing_else(server: Server, team: Team, othe
     assert refusal(await other_team.http.post(f"/api/jobs/{job_id}/tokens", json={"origins": [SITE]})) == (
         *(403, "job_not_owned"),
     )
+    stray = await team.http.post(f"/api/jobs/{job_id}/tokens", json={"origins": [SITE], "model_groups": ["ok", "nope"]})
+    assert refusal(stray) == (404, "model_group_not_found")
+    assert "Private" not in stray.text, "what other teams may use"
     for terms in ({"ttl_seconds": 0}, {"ttl_seconds": 86_401}, {"origins": ["*"]}, {}):
         assert (await team.http.post(f"/api/jobs/{job_id}/tokens", json=terms)).status_code == 422, terms
     assert (await team.http.get(f"/api/jobs/{second}")).json()["status"] == "pending"
