@@ -86,7 +86,6 @@ def _build(
         raise
     except Exception as exc:  # noqa: BLE001  # LiteLLM raises ValueError, BadRequestError, pydantic's …
         raise InvalidConfig([f"LiteLLM refuses the configuration: {_without_secrets(exc, config)}"]) from None
-    prices.warm_up(serving.tag for serving in servings.values())
     primaries: dict[str, Serving] = {}
     for deployment in known.values():
         primaries.setdefault(deployment.model_name, servings[deployment.id])

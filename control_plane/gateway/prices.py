@@ -22,7 +22,7 @@ from control_plane.gateway.price_names import is_price
 from control_plane.gateway.rates import money, rate_of
 from control_plane.units import NanoUsd
 
-__all__ = ["PriceTag", "cost_of", "estimate", "litellms_cost", "money", "price_tag", "said_cost", "warm_up"]
+__all__ = ["PriceTag", "cost_of", "estimate", "litellms_cost", "money", "price_tag", "said_cost"]
 
 log = logging.getLogger(__name__)
 
@@ -174,19 +174,21 @@ def usage_json(usage: Usage) -> dict[str, Any]:
     return said
 
 
-def warm_up(tags: Iterable[PriceTag]) -> None:
-    """Loads the tokenizers, which takes up to a second each and would otherwise stop the event loop. Blocks."""
-    for tag in {tag.tokenizer_model: tag for tag in tags}.values():
-        _text_tokens(tag, "warm")
+_loaded: set[str] = set()
+"""Models whose tokenizers were used in this process."""
 
 
 async def estimate(tag: PriceTag, request: CallRequest, texts: Sequence[str]) -> Usage:
-    """Tokens of the request and of the texts answered so far, counted by us."""
+    """Tokens of the request and of the texts answered so far, counted by us. The first time in a thread: a tokenizer takes
+    up to a second to load, and 70 MB, which a process has only from then on.
+    """
     answered = "".join(texts)
     length = len(answered) + _length_of(request)
-    if length > LONG_TEXT:
-        return await asyncio.to_thread(_estimate, tag, request, answered)
-    return _estimate(tag, request, answered)
+    if length <= LONG_TEXT and tag.tokenizer_model in _loaded:
+        return _estimate(tag, request, answered)
+    counted = await asyncio.to_thread(_estimate, tag, request, answered)
+    _loaded.add(tag.tokenizer_model)
+    return counted
 
 
 def _length_of(request: CallRequest) -> int:

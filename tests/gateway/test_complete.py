@@ -1,6 +1,7 @@
 """Buffered answers: what the customer gets, what it costs, and what reaches the provider."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from control_plane.chat import ChatRequest, Lane, ProviderCall, Served
 from control_plane.completion.finish import Finish
 from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed, ModelTimeout
+from control_plane.gateway import prices
 from control_plane.gateway.deployments import Deployment
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.patience import PATIENCE_S
@@ -217,6 +219,24 @@ async def test_an_estimate_counts_tools_and_long_prompts_without_any_call(
     assert await tokens(make_call("ok", messages=[{"role": "user", "content": "word " * 20_000}])) > 19_000
     assert await tokens(make_call("ok", messages=[{"role": "user", "content": [picture]}])) > plain
     assert provider.requests == []
+
+
+async def test_a_tokenizer_is_loaded_beside_the_event_loop_and_not_before_it_is_needed(
+    gateway_for: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prices, "_loaded", set())
+    counting, threads = prices._estimate, []
+
+    def counted(*given: Any) -> Usage:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return counting(*given)
+
+    monkeypatch.setattr(prices, "_estimate", counted)
+    gateway = await gateway_for("ok")
+    assert (prices._loaded, threads) == (set(), []), "a process without a broken stream has no tokenizer"
+    await gateway.estimate(make_call("ok"))
+    await gateway.estimate(make_call("ok"))
+    assert threads == [False, True]
 
 
 def demo(text: str, name: str = "demo") -> Deployment:
