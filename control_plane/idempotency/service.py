@@ -32,6 +32,8 @@ log = logging.getLogger(__name__)
 KEPT_FOR = timedelta(hours=24)
 PURGED_AT_ONCE = 1000
 RETRY_S = 1.0
+LARGE = 65_536
+"""Bytes of an answer above which nobody else's write waits for its transaction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,8 @@ class IdempotencyService:
         """`writer`: writes keys together with what else waits to be written. `background`: connections for what is written a
         second time. `lease`: how long a worker lives unheard.
         """
-        self._writer = writer or Alone(db)
+        self._alone = Alone(db)
+        self._writer = writer or self._alone
         self._background = background or db
         self._lease = lease
         self._worker_id = worker_id
@@ -192,8 +195,9 @@ class IdempotencyService:
     async def settle(self, claim: Claim, outcome: Outcome) -> None:
         """Keeps the answer of a request that was done, or lets the next one with its key begin."""
         work = partial(self._settled, claim=claim, outcome=outcome)
+        writer = self._alone if _is_large(outcome) else self._writer
         try:
-            await self._writer.along(_errand(Turn.END_OF_CALL, claim, work))
+            await writer.along(_errand(Turn.END_OF_CALL, claim, work))
         except DatabaseUnavailable:
             log.warning("idempotency_settled_later", extra={"subject_id": str(claim.subject_id)})
             self._unkept.append((claim, outcome))
@@ -229,6 +233,10 @@ class IdempotencyService:
             await store.release(tx, row)
         else:
             await store.let_go(tx, row, store.NOBODY, None)
+
+
+def _is_large(outcome: Outcome) -> bool:
+    return isinstance(outcome, KeptAnswer) and len(outcome.body or b"") > LARGE
 
 
 def _errand(turn: Turn, claim: Claim, work: Callable[[Tx], Awaitable[object]]) -> Errand:
