@@ -18,6 +18,7 @@ from control_plane.log_queue import QueuedStream, UnqueuedStream
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate
 from tests.house import config_for, write_config
+from tests.patience import PATIENCE_S
 from tests.processes.process import START_S, STOP_S, environment
 from tests.provider import Provider
 
@@ -51,7 +52,7 @@ async def test_a_server_whose_log_nobody_reads_goes_on_serving_and_ends(
             while not (listening := re.search(r"listening.*?port\"?[=:] ?(\d+)", said)):
                 said += (await asyncio.to_thread(os.read, reading, PIPE_BYTES)).decode()
         # nobody reads from here on
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening[1]}", timeout=20) as http:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listening[1]}", timeout=PATIENCE_S) as http:
             for _ in range(PIPE_BYTES // 40):
                 assert (await http.get("/api/jobs/no-job")).status_code == 401
         process.send_signal(signal.SIGTERM)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
 from tests.provider_plans import PERSON, PLANS, USAGE
 
@@ -19,7 +20,7 @@ MESSAGES = [{"role": "user", "content": "Hello"}]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def http() -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(timeout=5) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
         yield client
 
 

@@ -17,6 +17,7 @@ import pytest
 from tests.books import Books
 from tests.calls.sse import streaming
 from tests.house import TLS, UNLIMITED, Team, config_for, write_config
+from tests.patience import PATIENCE_S
 from tests.processes.process import Run
 from tests.provider import Provider
 from tests.redis_server import free_port, running_redis
@@ -75,7 +76,7 @@ class Host:
     async def team(self, name: str) -> AsyncIterator[Team]:
         """A new team with plenty of credits."""
         master = {"Authorization": f"Bearer {self.master_key}"}
-        async with httpx.AsyncClient(base_url=self.url, headers=master, timeout=30, verify=TLS) as admin:
+        async with httpx.AsyncClient(base_url=self.url, headers=master, timeout=PATIENCE_S, verify=TLS) as admin:
             made = await admin.post(
                 "/api/teams/create", json={"team_id": name, "credits_allocated": 10**6, **UNLIMITED}
             )

@@ -62,7 +62,7 @@ async def caddy(folder: Path, *servers: str) -> AsyncIterator[str]:
 @asynccontextmanager
 async def at(url: str, team: Team) -> AsyncIterator[Team]:
     """The team as a customer of this address."""
-    async with httpx.AsyncClient(base_url=url, headers=team.http.headers, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=url, headers=team.http.headers, timeout=PATIENCE_S) as http:
         yield Team(team.id, team.key, http, team.admin)
 
 

@@ -9,14 +9,15 @@ from pypdf import PdfWriter
 
 from control_plane.errors import FileRefused
 from control_plane.pdf.reader import PdfReader, PdfText
+from tests.patience import PATIENCE_S
 from tests.pdfs import bomb, pdf, pdf_of, scan, slow
 
 
-def reader(*, max_pages: int = 10, timeout_s: float = 20) -> PdfReader:
+def reader(*, max_pages: int = 10, timeout_s: float = PATIENCE_S) -> PdfReader:
     return PdfReader(max_pages=max_pages, timeout_s=timeout_s)
 
 
-async def read(content: bytes, *, max_pages: int = 10, max_chars: int = 1000, timeout_s: float = 20) -> PdfText:
+async def read(content: bytes, *, max_pages: int = 10, max_chars: int = 1000, timeout_s: float = PATIENCE_S) -> PdfText:
     return await reader(max_pages=max_pages, timeout_s=timeout_s).text(
         content, "a.pdf", max_chars=max_chars, team="acme"
     )
@@ -77,7 +78,7 @@ async def test_a_bomb_takes_only_its_page(content: bytes) -> None:
 
 
 async def test_more_memory_than_allowed_ends_the_reader_alone() -> None:
-    small = PdfReader(max_pages=10, timeout_s=20, memory_bytes=100_000_000)
+    small = PdfReader(max_pages=10, timeout_s=PATIENCE_S, memory_bytes=100_000_000)
     with pytest.raises(FileRefused, match="needs more memory or time"):
         await small.text(bomb(70), "a.pdf", max_chars=10, team="acme")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 
 from tests.house import MASTER_KEY, PATIENT, UNLIMITED, Team
+from tests.patience import PATIENCE_S
 
 START_S = COMMAND_S = 240
 """A command that loads LiteLLM in a process of its own, on a machine that does much else."""
@@ -97,14 +98,14 @@ class Process:
     async def team(self) -> AsyncIterator[Team]:
         """A new team of this server with 100 credits."""
         master = {"Authorization": f"Bearer {MASTER_KEY}"}
-        async with httpx.AsyncClient(base_url=self.url, headers=master, timeout=30) as admin:
+        async with httpx.AsyncClient(base_url=self.url, headers=master, timeout=PATIENCE_S) as admin:
             answer = await admin.post(
                 "/api/teams/create", json={"team_id": "team", "credits_allocated": 100, **UNLIMITED}
             )
             assert answer.status_code == 200, answer.text
             key = answer.json()["virtual_key"]
             headers = {"Authorization": f"Bearer {key}"}
-            async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30) as http:
+            async with httpx.AsyncClient(base_url=self.url, headers=headers, timeout=PATIENCE_S) as http:
                 yield Team("team", key, http, admin)
 
 

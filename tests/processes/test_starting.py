@@ -16,6 +16,7 @@ import pytest
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import newer_schema
 from tests.house import MASTER_KEY, config_for, serving, settings_for, write_config
+from tests.patience import PATIENCE_S
 from tests.processes.process import Run, run, started
 from tests.provider import Provider
 
@@ -120,7 +121,7 @@ async def test_the_demo_shows_a_bill_and_a_curl_that_works(tmp_path: Path) -> No
         )
         url = command[2]
         headers = dict(command[position + 1].split(": ", 1) for position, word in enumerate(command) if word == "-H")
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S) as client:
             answer = await client.post(url, headers=headers, content=command[command.index("-d") + 1])
         assert answer.status_code == 200, answer.text
         assert answer.text.endswith("data: [DONE]\n\n")

@@ -17,6 +17,7 @@ from control_plane.storage.database import Database
 from tests.calls.sse import streaming
 from tests.chaos.checks import wrong
 from tests.house import Server, Team, config_for, new_team, serving, settings_for, write_config
+from tests.patience import PATIENCE_S
 from tests.processes.process import Process, server
 from tests.provider import Provider
 from tests.replicas.silent_proxy import SilentProxy
@@ -159,7 +160,7 @@ def is_busy(answer: httpx.Response) -> bool:
 
 
 async def is_ready(process: Process) -> bool:
-    async with httpx.AsyncClient(timeout=30) as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_S) as http:
         return (await http.get(f"{process.url}/health/ready")).status_code == 200
 
 

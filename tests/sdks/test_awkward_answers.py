@@ -18,6 +18,7 @@ from tests.corpus.cases import Call, all_cases
 from tests.corpus.runner import config_of
 from tests.corpus.shapes import Shape
 from tests.house import Server, Team, new_team, serving, settings_for, write_config
+from tests.patience import PATIENCE_S
 from tests.sdks.awkward import CHAT, MESSAGES, RESPONSES, Json, Question, RememberingProvider, Sdk, problems, questions
 from tests.sdks.awkward_python import ask_all
 from tests.sdks.programs import CLIENTS_PYTHON, NODE_MODULES, ran
@@ -135,14 +136,18 @@ def check(asked: Sequence[Question], outcomes: dict[str, Json], provider: Rememb
 
 async def test_openais_python_sdk(team: Team, provider: RememberingProvider) -> None:
     asked = questions(OPENAI, CASES)
-    async with openai.AsyncOpenAI(base_url=f"{team.http.base_url}/v1", api_key=team.key, max_retries=0) as client:
+    async with openai.AsyncOpenAI(
+        base_url=f"{team.http.base_url}/v1", api_key=team.key, max_retries=0, timeout=PATIENCE_S
+    ) as client:
         outcomes = await ask_all(client, openai.APIError, [question.as_json() for question in asked])
     check(asked, outcomes, provider)
 
 
 async def test_anthropics_python_sdk(team: Team, provider: RememberingProvider) -> None:
     asked = questions(ANTHROPIC, CASES)
-    async with anthropic.AsyncAnthropic(base_url=str(team.http.base_url), api_key=team.key, max_retries=0) as client:
+    async with anthropic.AsyncAnthropic(
+        base_url=str(team.http.base_url), api_key=team.key, max_retries=0, timeout=PATIENCE_S
+    ) as client:
         outcomes = await ask_all(client, anthropic.APIError, [question.as_json() for question in asked])
     check(asked, outcomes, provider)
 

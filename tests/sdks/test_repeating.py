@@ -14,6 +14,7 @@ from control_plane.credits import risk_store
 from control_plane.ids import TeamId
 from tests.books import Books
 from tests.house import Server, Team, config_for, serving, settings_for, write_config
+from tests.patience import PATIENCE_S
 from tests.processes import process
 from tests.provider import Provider
 from tests.sdks.dropping import dropping
@@ -36,7 +37,10 @@ await generateText({ model: plane("ok"), prompt: "Hello", headers: { "Idempotenc
 
 
 async def test_an_answer_lost_on_its_way_is_charged_once(server: Server, team: Team, provider: Provider) -> None:
-    async with dropping(server.url) as url, openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=team.key) as client:
+    async with (
+        dropping(server.url) as url,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=team.key, timeout=PATIENCE_S) as client,
+    ):
         answer = await client.chat.completions.create(model="ok", messages=HELLO)
     assert answer.choices[0].message.content
     assert provider.count("ok") == 2
@@ -59,7 +63,10 @@ async def test_nodes_sdks_are_charged_once_too(server: Server, team: Team, provi
 
 
 async def test_the_cost_of_what_was_refunded_is_at_risk(server: Server, team: Team) -> None:
-    async with dropping(server.url) as url, openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=team.key) as client:
+    async with (
+        dropping(server.url) as url,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=team.key, timeout=PATIENCE_S) as client,
+    ):
         await client.embeddings.create(model="ok", input="a")
         await client.chat.completions.create(model="ok", messages=HELLO)
     async with server.house.db.reader() as reader:
@@ -87,7 +94,10 @@ async def test_an_answer_the_client_would_not_wait_for_is_charged_once(
 
 
 async def test_a_stream_lost_before_it_began_is_charged_once(server: Server, team: Team) -> None:
-    async with dropping(server.url) as url, openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=team.key) as client:
+    async with (
+        dropping(server.url) as url,
+        openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=team.key, timeout=PATIENCE_S) as client,
+    ):
         stream = await client.chat.completions.create(model="ok", messages=HELLO, stream=True)
         assert [chunk async for chunk in stream]
     books = await Books.of_closed_jobs(team)
