@@ -46,6 +46,15 @@ GROUPS = {
 }
 """Groups of commands, in the order of `--help`: a module of this package, and its Typer."""
 
+SINGLE = {
+    "serve": ("server", "workers"),
+    "migrate": ("server",),
+    "demo": ("demo",),
+    "smoke": ("smoke",),
+    "doctor": ("doctor",),
+}
+"""Commands of this module, and what they import."""
+
 USAGE = 2
 
 
@@ -165,11 +174,12 @@ def doctor(
 
 
 def add_groups(words: Sequence[str]) -> None:
-    """Adds the group of commands that a command line names, or all where it names none."""
+    """Adds the group of commands that a command line names, or all where it names none; imports what a single one needs."""
     known = {each.name for each in app.registered_groups}
-    single = {each.name or getattr(each.callback, "__name__", "") for each in app.registered_commands}
     named = words[0] if words else ""
-    for name in [] if named in single else [named] if named in GROUPS else GROUPS:
+    for module in SINGLE.get(named, ()):
+        import_module(f"control_plane.cli.{module}")
+    for name in [] if named in SINGLE else [named] if named in GROUPS else GROUPS:
         if name not in known:
             module, _, group = GROUPS[name].partition(":")
             app.add_typer(getattr(import_module(f"control_plane.cli.{module}"), group), name=name)

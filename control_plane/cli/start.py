@@ -19,6 +19,7 @@ def main() -> None:
     before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
     from control_plane.cli import main as program  # noqa: PLC0415 - behind the handlers
 
+    program.add_groups(sys.argv[1:])
     if not is_server:  # `serve` has handlers of its own, as soon as there is something to end
         gc.enable()
         for number, handler in before.items():

@@ -1,16 +1,21 @@
 """A YAML file as plain values that remember their line. Knows YAML and nothing about what the file means."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import yaml
 from yaml.composer import Composer
-from yaml.cyaml import CParser  # type: ignore[attr-defined]
 from yaml.reader import ReaderError
 from yaml.resolver import Resolver
 
 from control_plane.model_groups.problems import Path, Problems
+
+try:
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]
+except ImportError:  # a PyYAML that was built without libyaml
+    CParser = None  # type: ignore[misc,assignment]
 
 MAX_VALUES = 100_000
 """A real file has a few thousand; aliases of aliases can claim billions in ten lines."""
@@ -20,6 +25,9 @@ KEY = -1
 
 MAX_DEPTH = 64
 """Values are copied and written by recursion, which ends at 255 levels in pydantic. A real file has 10."""
+
+
+NAMELESS_TAG = re.compile(r"(?<!\S)!(?!\S)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,25 +75,35 @@ def read_yaml(text: str, problems: Problems) -> Document | None:
     return None
 
 
-class _FastLoader(Composer, CParser, Resolver):
-    """libyaml's events, seven times as fast. The tree is made of them here: libyaml would make it by recursion in C, which
-    ends the process where the text is nested deeply.
-    """
+if CParser is not None:
 
-    def __init__(self, text: str) -> None:
-        CParser.__init__(self, text)
-        Composer.__init__(self)
-        Resolver.__init__(self)
+    class _FastLoader(Composer, CParser, Resolver):
+        """libyaml's events, seven times as fast. The tree is made of them here: libyaml would make it by recursion in C, which
+        ends the process where the text is nested deeply.
+        """
+
+        def __init__(self, text: str) -> None:
+            CParser.__init__(self, text)
+            Composer.__init__(self)
+            Resolver.__init__(self)
 
 
 def _fast_tree(text: str) -> yaml.Node | None:
     """The tree of a text that is in order. None: PyYAML reads it, and says what is wrong."""
-    if "\t" in text or "\ufeff" in text:  # libyaml allows both in more places
+    if CParser is None or _is_read_otherwise(text):
         return None
     try:
         return _FastLoader(text).get_single_node()
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
         return None
+
+
+def _is_read_otherwise(text: str) -> bool:
+    """Whether it has what libyaml allows in more places than PyYAML: tabs, byte order marks, tags without a name, `?` within
+    brackets. An edit somewhere else must not decide whether the rest is YAML.
+    """
+    has_brackets = "{" in text or "[" in text
+    return "\t" in text or "\ufeff" in text or ("?" in text and has_brackets) or NAMELESS_TAG.search(text) is not None
 
 
 def _construct(

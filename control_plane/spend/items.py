@@ -161,6 +161,11 @@ def team_of(item: Item) -> str | None:
             assert_never(item)
 
 
+def locks_of(item: Item) -> tuple[str | None, ...]:
+    """Whose locks an item's transaction waits for: its team's rows, or, of an errand, its own row."""
+    return ("errand", *item.order) if isinstance(item, Errand) else ("team", team_of(item))
+
+
 def named(item: Withdrawal | Record | SpendReport) -> dict[str, object]:
     """What a log may say of an item: ids and amounts, nothing a customer wrote."""
     match item:

@@ -28,7 +28,7 @@ from control_plane.jobs.rules import Intent, Record, counted, not_made
 from control_plane.jobs.values import ClosedJob
 from control_plane.metrics import Metrics
 from control_plane.spend import store as spend_store
-from control_plane.spend.items import Batch, Errand, Item, Opening, Turn, Withdrawal, Written, named, place_of, team_of
+from control_plane.spend.items import Batch, Errand, Item, Opening, Turn, Withdrawal, Written, locks_of, named, place_of
 from control_plane.storage.batching import Batcher, Place
 from control_plane.storage.database import Database, Tx
 
@@ -231,13 +231,13 @@ class SpendWriter:
             self.metrics.flushed(perf_counter() - started)
 
     async def _write_each(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
-        """Together, or by team when a lock that one team's rows are under is held elsewhere, or one by one."""
+        """Together, or by team and key when a lock that one of them is under is held elsewhere, or one by one."""
         try:
             return await self._write_together(db, items)
         except DatabaseBusy:
-            if len({team_of(item) for item in items}) == 1:
+            if len({locks_of(item) for item in items}) == 1:
                 raise
-            return await self._write_by_team(db, items)
+            return await self._write_by_locks(db, items)
         except DatabaseUnavailable:
             raise
         except Exception:
@@ -245,10 +245,10 @@ class SpendWriter:
                 raise
         return [await self._write_alone(db, item) for item in items]  # one bad row must not fail its neighbours
 
-    async def _write_by_team(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
-        teams: dict[str | None, list[int]] = {}
+    async def _write_by_locks(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
+        groups: dict[tuple[str | None, ...], list[int]] = {}
         for place, item in enumerate(items):
-            teams.setdefault(team_of(item), []).append(place)
+            groups.setdefault(locks_of(item), []).append(place)
         results: dict[int, Written | Exception] = {}
 
         async def write(places: list[int]) -> None:
@@ -259,7 +259,7 @@ class SpendWriter:
                 written = [error] * len(theirs)
             results.update(zip(places, written, strict=True))
 
-        await asyncio.gather(*(write(places) for places in teams.values()))
+        await asyncio.gather(*(write(places) for places in groups.values()))
         return [results[place] for place in range(len(items))]
 
     async def _write_alone(self, db: Database, item: Item) -> Written | Exception:

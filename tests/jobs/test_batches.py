@@ -17,6 +17,7 @@ from control_plane.credits.reservations import Caps
 from control_plane.errors import (
     AlreadyExists,
     AtRiskLimit,
+    DatabaseBusy,
     IdempotencyInFlight,
     InsufficientCredits,
     JobCapReached,
@@ -29,9 +30,9 @@ from control_plane.jobs.creating import Creation
 from control_plane.jobs.models import Job
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus
 from control_plane.jobs.values import Closing, NewJob
-from control_plane.spend.items import Item, Opening, Written
+from control_plane.spend.items import Errand, Item, Opening, Turn, Written
 from control_plane.spend.writer import SpendWriter
-from control_plane.storage.database import Database
+from control_plane.storage.database import Database, Tx
 from tests.credits.ledgers import audit
 from tests.databases import make_migrated
 from tests.rooms import ACME, ADMIN, Rooms
@@ -205,6 +206,21 @@ async def test_keys_of_requests_ride_along_and_each_is_had_once(db: Database) ->
     assert await keys.claim("team:acme:1", "a", "f", ACME) == KeptAnswer(200, {}, b"made")
     writing.cancel()
     await bench.check()
+
+
+async def test_a_key_that_is_locked_elsewhere_fails_nothing_else_of_its_team(db: Database) -> None:
+    async def locked(_tx: Tx) -> None:
+        raise DatabaseBusy
+
+    bench = await Bench.on(db)
+    errands = [Errand(Turn.CALL, ACME, ("team:acme:1", key), work) for key, work in (("a", locked), ("b", nothing))]
+    results = await bench.write(*errands, creation(), creation(team=TEAMS[1]))
+    assert kinds(results) == [DatabaseBusy, type(None), Job, Job]
+    await bench.check()
+
+
+async def nothing(_tx: Tx) -> None:
+    """An errand without a trace."""
 
 
 async def test_a_job_is_not_closed_with_a_call_that_had_ended_otherwise(db: Database) -> None:

@@ -10,8 +10,10 @@ from control_plane.model_groups.lines import _fast_tree
 FILES = [Path("litellm_config.yaml"), *sorted((Path(__file__).parent / "litellm_files").glob("*.yaml"))]
 
 TEXTS = [
+    "u: http://h/p?q=1\n",
     "a: &x [1, 2]\nb: *x\nc: !!str 3\nd: |\n  text\n  more\ne: >-\n  folded\n  lines\n",
-    "'é': \"\\u00e9\\n\"\nk: {a: b, c: [d, {e: f}]}\n? z\n: - 1\n  - 2\n",
+    "'é': \"\\u00e9\\n\"\nk: {a: b, c: [d, {e: f}]}\n",
+    "? z\n: - 1\n  - 2\n",
     "<<: &m {a: 1}\nx: 0o17\ny: 2024-01-01\nz: ~\nn:\n",
     "- on\n- 1_000\n- 1e3\n- .inf\n- '🙂'\n- 🙂 # a comment\n",
 ]
@@ -28,7 +30,7 @@ def written(node: yaml.Node) -> object:
 @pytest.mark.parametrize(
     "text",
     [*(file.read_text(encoding="utf-8") for file in FILES), *TEXTS],
-    ids=[*(file.name for file in FILES), *"abcd"],
+    ids=[*(file.name for file in FILES), *"abcdef"],
 )
 def test_both_read_the_same_in_the_same_lines(text: str) -> None:
     fast = _fast_tree(text)
@@ -40,8 +42,20 @@ def test_both_read_the_same_in_the_same_lines(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a:\tb", "\ufeffa: b", "a: [1", "a: *x", "a: b: c", "[" * 100_000, "{a: " * 100_000, "- " * 100_000],
-    ids=["tab", "mark", "open", "alias", "twice", "lists", "objects", "items"],
+    [
+        "a:\tb",
+        "a: 1 # a\tcomment",
+        "{a: http://h/p?q=1}",
+        "a: ! ",
+        "\ufeffa: b",
+        "a: [1",
+        "a: *x",
+        "a: b: c",
+        "[" * 100_000,
+        "{a: " * 100_000,
+        "- " * 100_000,
+    ],
+    ids=["tab", "comment", "question", "tag", "mark", "open", "alias", "twice", "lists", "objects", "items"],
 )
 def test_what_is_odd_is_left_to_pyyaml(text: str) -> None:
     assert _fast_tree(text) is None

@@ -7,6 +7,7 @@ import signal
 import socket
 import sqlite3
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,3 +179,16 @@ async def test_migrating_the_database_of_a_newer_release_says_so_and_changes_not
     db = Database(sqlite_url)
     assert await newer_schema(db) == "9999"
     await db.aclose()
+
+
+async def test_ctrl_c_while_a_command_loads_is_no_traceback() -> None:
+    """What a command needs is imported behind the handlers, whichever command it is."""
+    program = (
+        "import os, signal, sys; sys.argv = ['control-plane', 'jobs', '--help']; import control_plane.cli.main as cli; "
+        "cli.import_module = lambda _name: os.kill(os.getpid(), signal.SIGINT); "
+        "from control_plane.cli.start import main; main()"
+    )
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, stdout=pipe, stderr=pipe)
+    assert await process.communicate() == (b"", b"")
+    assert process.returncode == 130
