@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, CursorResult, Result, RowMapping, Select, inspect, select
-from sqlalchemy.orm import ClassManager
+from sqlalchemy.orm import ClassManager, configure_mappers
 from sqlalchemy.orm.attributes import manager_of_class
 from sqlmodel import SQLModel
 
@@ -49,6 +49,7 @@ def _loaded(model: type[Model], row: RowMapping) -> Model:
 
 @cache
 def _manager(model: type[SQLModel]) -> ClassManager[Any]:
+    configure_mappers()  # else done by the first constructor, and a process that only reads calls none
     return manager_of_class(model)
 
 
