@@ -53,7 +53,9 @@ class Metrics:
         self._lines: Callable[[], Mapping[str, int]] = dict
         self._waiting = self._gauge("writes_waiting", "Intents and records that wait for the next group commit.")
         self._queue = self._histogram("queue_seconds", "From a write's arrival to its turn.", OURS_S, "turn")
-        self._team_queue = self._counter("team_queue_seconds", "The same, added up for each team.", "team")
+        self._team_queue = self._counter(
+            "team_queue_seconds", "Seconds that a team's writes waited for their turn.", "team"
+        )
         self._overloaded = self._counter(
             "overloaded", "Requests refused since their turn would have come too late.", "turn", "team"
         )

@@ -8,7 +8,7 @@ so that what had been made is found instead of made again.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import Enum
 from functools import partial
@@ -164,6 +164,8 @@ class IdempotencyService:
 
     async def _claimed(self, tx: Tx, *, tried: list[Claim]) -> Claim | KeptAnswer:
         wanted, new = tried[0], tried[0].row
+        if not await store.lock(tx, new.scope, new.key, waits=False):  # its transaction has many others' writes in it
+            raise IdempotencyInFlight(retry_after_s=1)
         if await store.claim(tx, new):
             return wanted
         row = await store.find(tx, new.scope, new.key)
@@ -194,10 +196,11 @@ class IdempotencyService:
 
     async def settle(self, claim: Claim, outcome: Outcome) -> None:
         """Keeps the answer of a request that was done, or lets the next one with its key begin."""
-        work = partial(self._settled, claim=claim, outcome=outcome)
-        writer = self._alone if _is_large(outcome) else self._writer
+        alone = _errand(Turn.END_OF_CALL, claim, partial(self._settled, claim=claim, outcome=outcome, waits=True))
+        together = replace(alone, work=partial(self._settled, claim=claim, outcome=outcome, waits=False))
         try:
-            await writer.along(_errand(Turn.END_OF_CALL, claim, work))
+            if _is_large(outcome) or not await self._writer.along(together):
+                await self._alone.along(alone)
         except DatabaseUnavailable:
             log.warning("idempotency_settled_later", extra={"subject_id": str(claim.subject_id)})
             self._unkept.append((claim, outcome))
@@ -209,7 +212,7 @@ class IdempotencyService:
             for item in list(self._unkept):
                 try:
                     claim, outcome = item
-                    await self._background.at_once(partial(self._settled, claim=claim, outcome=outcome))
+                    await self._background.at_once(partial(self._settled, claim=claim, outcome=outcome, waits=True))
                 except DatabaseUnavailable:
                     break
                 self._unkept.remove(item)
@@ -221,8 +224,11 @@ class IdempotencyService:
                 if await store.purge(tx, self._clock(), limit=PURGED_AT_ONCE) < PURGED_AT_ONCE:
                     return
 
-    async def _settled(self, tx: Tx, *, claim: Claim, outcome: Outcome) -> None:
+    async def _settled(self, tx: Tx, *, claim: Claim, outcome: Outcome, waits: bool) -> bool:
+        """False: another transaction has the key, and this one does not wait for it."""
         row, before = claim.row, claim.before
+        if not await store.lock(tx, row.scope, row.key, waits=waits):
+            return False
         if isinstance(outcome, KeptAnswer):
             kept = outcome
             if not await store.keep(tx, row, status=kept.status, headers=dict(kept.headers), body=kept.body):
@@ -233,6 +239,7 @@ class IdempotencyService:
             await store.release(tx, row)
         else:
             await store.let_go(tx, row, store.NOBODY, None)
+        return True
 
 
 def _is_large(outcome: Outcome) -> bool:

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, delete, select, update
+from sqlalchemy import Executable, delete, select, text, update
 from sqlmodel import col
 
 from control_plane.idempotency.models import IdempotencyKey
@@ -15,6 +15,19 @@ from control_plane.storage.upsert import upsert
 
 NOBODY = UUID(int=0)
 """The worker of a request that nobody is doing."""
+
+_TRY = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
+_WAIT = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0)) IS NOT NULL")
+
+
+async def lock(tx: Tx, scope: str, key: str, *, waits: bool) -> bool:
+    """Takes a key for this transaction, before its row is written. False: another transaction has it, and this one does not
+    wait. On SQLite there is one writer.
+    """
+    if tx.dialect.name == "sqlite":
+        return True
+    name = {"name": f"idempotency:{scope}:{key}"}
+    return bool(await tx.scalar(_WAIT if waits else _TRY, name))
 
 
 async def claim(tx: Tx, new: IdempotencyKey) -> bool:

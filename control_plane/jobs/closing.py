@@ -1,7 +1,7 @@
 """Jobs as they are closed and billed: many, of many teams, in one transaction."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,8 +20,8 @@ from control_plane.jobs.rules import JobStatus, merged_metadata
 from control_plane.jobs.values import ClosedJob, Closing
 from control_plane.storage.database import Tx
 
-FEW_CALLS = 20
-"""Of a job, to be read in the transaction that bills it."""
+FEW_CALLS, MOST_CALLS = 20, 500
+"""Of a job, and of all jobs of a transaction, to be read in the transaction that bills them."""
 
 UNHEARD = "its client asked again: the answer was not heard"
 
@@ -49,12 +49,21 @@ async def close_jobs(tx: Tx, closings: Sequence[JobClosing], *, now: datetime) -
     if not closed:
         return [None] * len(closings)
     await _settle(tx, [(claimed[job_id], each) for job_id, each in closed.items()], now)
-    short = [job_id for job_id in closed if claimed[job_id].calls_total <= FEW_CALLS]
-    calls = await calls_store.list_calls_of(tx, short)
+    calls = await calls_store.list_calls_of(tx, _short(claimed[job_id] for job_id in closed))
     return [
         ClosedJob(claimed[each.job_id], calls.get(each.job_id)) if each is closed.get(each.job_id) else None
         for each in closings
     ]
+
+
+def _short(jobs: Iterable[Job]) -> Sequence[JobId]:
+    """The jobs whose calls are few, as long as they are few together."""
+    short, total = [], 0
+    for job in jobs:
+        if job.calls_total <= FEW_CALLS and total + job.calls_total <= MOST_CALLS:
+            short.append(JobId(job.id))
+            total += job.calls_total
+    return short
 
 
 async def take_back(tx: Tx, job: Job, reason: str, *, now: datetime) -> None:

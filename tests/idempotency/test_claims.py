@@ -1,5 +1,6 @@
 """Who may do a keyed request, keep its answer and get it: one process at a time, and one virtual key."""
 
+import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -8,12 +9,15 @@ from sqlalchemy import text
 
 from control_plane.calls.lease import LEASE, Lease
 from control_plane.errors import IdempotencyInFlight
+from control_plane.idempotency import store
 from control_plane.idempotency.service import Claim, IdempotencyService, KeptAnswer, Undone
 from control_plane.ids import new_id
+from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
 from tests.house import MASTER_KEY, Server, Team, call_body
+from tests.patience import PATIENCE_S
 from tests.provider import Provider
-from tests.rooms import Watch
+from tests.rooms import Rooms, Watch
 
 
 @dataclass
@@ -41,6 +45,31 @@ async def two_processes(db: Database) -> tuple[IdempotencyService, IdempotencySe
     await leases[0].announce("1")  # on SQLite the second takes it for dead
     first, second = (IdempotencyService(db, worker, clock=clock) for worker in workers)
     return first, second, Time(db, clock)
+
+
+async def test_a_key_that_a_frozen_process_holds_keeps_nobodys_batch_waiting(postgres_url: str) -> None:
+    db, elsewhere = Database(postgres_url, answer_timeout_s=10 * PATIENCE_S), Database(postgres_url)
+    rooms = Rooms.on(db)
+    writer = SpendWriter(db, new_id(), clock=rooms.clock)
+    keys = IdempotencyService(db, new_id(), clock=rooms.clock, writer=writer)
+    writing = asyncio.create_task(writer.run())
+    made = await keys.claim("team:a", "made", "f")
+    assert isinstance(made, Claim)
+    async with elsewhere.transaction() as tx:
+        for key in ("k", "made"):
+            assert await store.lock(tx, "team:a", key, waits=False)
+        async with asyncio.timeout(PATIENCE_S):  # nobody waits for a lock, which would take ten times as long
+            with pytest.raises(IdempotencyInFlight):
+                await keys.claim("team:a", "k", "f")
+            answering = asyncio.create_task(keys.settle(made, KeptAnswer(200, {}, b"made")))
+            assert isinstance(await keys.claim("team:a", "another", "f"), Claim)
+        assert not answering.done(), "it waits by itself"
+    await answering
+    assert await keys.claim("team:a", "made", "f") == KeptAnswer(200, {}, b"made")
+    assert isinstance(await keys.claim("team:a", "k", "f"), Claim)
+    writing.cancel()
+    await db.aclose()
+    await elsewhere.aclose()
 
 
 @pytest.mark.parametrize("outcome", [KeptAnswer(200, {}, b"stale"), Undone.UNKNOWN, Undone.NOTHING])

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -159,6 +160,22 @@ async def test_the_calls_of_a_long_job_are_read_when_nothing_waits_for_its_bill(
     closed = [each.closed for each in results if isinstance(each, Written) and each.closed is not None]
     assert [each.calls is None for each in closed] == [True, False]
     assert len((await bench.rooms.jobs.bill_of(closed[0])).calls) == FEW_CALLS + 1
+
+
+async def test_the_calls_of_many_short_jobs_are_read_up_to_so_many(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("control_plane.jobs.closing.MOST_CALLS", 3)
+    bench = await Bench.on(db)
+    jobs = [creation() for _ in range(4)]
+    await bench.write(*jobs)
+    calls = [intent(job.job_id) for job, times in zip(jobs, (2, 2, 1, 0), strict=True) for _ in range(times)]
+    await bench.write(*calls)
+    await bench.write(*(record(each) for each in calls))
+    results = await bench.write(*(closing(job.job_id) for job in jobs))
+    closed = [each.closed for each in results if isinstance(each, Written) and each.closed is not None]
+    assert [each.calls is None for each in closed] == [False, True, False, False]
+    assert [len((await bench.rooms.jobs.bill_of(each)).calls) for each in closed] == [2, 2, 1, 0]
 
 
 async def test_what_a_closed_job_gives_back_is_there_for_a_new_one_of_the_same_batch(db: Database) -> None:
