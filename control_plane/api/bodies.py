@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from control_plane.api.body_budget import held_body
 from control_plane.api.body_scan import BodyLimits, BodyScan
 from control_plane.api.deps import house_of, principal
-from control_plane.api.direct import Direct, NotInOrder, is_direct
+from control_plane.api.direct import DirectHandler, InvalidHeader, is_direct
 from control_plane.api.idempotency import HEADER, answer_once
 from control_plane.api.leaving import ClientLeft
 from control_plane.errors import RequestTimeout, TooLarge
@@ -118,7 +118,7 @@ class StrictRoute(APIRoute):
         """As FastAPI's."""
         super().__init__(*given, **more)
         if is_direct(self, model_of(self)):
-            self.app = _answering(self.get_route_handler())
+            self.app = _asgi_app(self.get_route_handler())
 
     async def identify(self, request: Request) -> Principal:
         """Who asks. Raises: InvalidKey, Forbidden."""
@@ -135,7 +135,7 @@ class StrictRoute(APIRoute):
         has_secret = not SECRETS.isdisjoint(getattr(self.response_model, "model_fields", ()))
         known = {field.alias for field in get_flat_params(self.dependant)}
         model = model_of(self)
-        direct = Direct(self) if is_direct(self, model) else None
+        direct = DirectHandler(self) if is_direct(self, model) else None
 
         async def answer(request: Request) -> Response:
             assert isinstance(request, StrictRequest), "made below"
@@ -146,7 +146,7 @@ class StrictRoute(APIRoute):
                 return await handle(request)
             try:
                 arguments = await direct.arguments(request, body)
-            except NotInOrder:
+            except InvalidHeader:
                 return await handle(request)
             return await direct.call(arguments)
 
@@ -162,7 +162,7 @@ class StrictRoute(APIRoute):
         return handle_strictly
 
 
-def _answering(handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> ASGIApp:
+def _asgi_app(handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> ASGIApp:
     """A handler as an application. What it raises is answered by the handlers of errors, as everywhere."""
 
     async def answering(scope: Scope, receive: Receive, send: Send) -> None:

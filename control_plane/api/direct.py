@@ -1,6 +1,5 @@
-"""The short way from a request to its endpoint. FastAPI describes the routes and decides what they take; where that is no
-more than names in the path, a body and what is known of the request, a request that is in order needs none of its machinery.
-What is wrong with one is said by FastAPI.
+"""Calls an endpoint without FastAPI's request handling, for routes that need only path parameters, headers, a body and
+dependencies on the request. FastAPI still describes these routes, and handles every request that fails validation.
 """
 
 import inspect
@@ -14,14 +13,14 @@ from pydantic import BaseModel
 
 Call = Callable[..., Awaitable[Any]]
 Value = Callable[[Request], Awaitable[Any]]
-"""What a dependency gives. Raises: NotInOrder, and what the dependency raises."""
+"""Resolves a dependency. Raises: InvalidHeader, and what the dependency raises."""
 
 
-class NotInOrder(Exception):
-    """A header is not what the route takes."""
+class InvalidHeader(Exception):
+    """A header fails validation."""
 
 
-class Direct:
+class DirectHandler:
     """A route's endpoint."""
 
     def __init__(self, route: APIRoute) -> None:
@@ -34,7 +33,7 @@ class Direct:
         self._request_name = dependant.request_param_name
 
     async def arguments(self, request: Request, body: BaseModel | None) -> Mapping[str, Any]:
-        """What the endpoint is called with. Raises: NotInOrder, and what its dependencies raise."""
+        """What the endpoint is called with. Raises: InvalidHeader, and what its dependencies raise."""
         arguments: dict[str, Any] = {name: request.path_params[alias] for name, alias in self._in_path}
         for name, value in self._known.items():
             arguments[name] = await value(request)
@@ -51,7 +50,7 @@ class Direct:
 
 
 def is_direct(route: APIRoute, model: type[BaseModel] | None) -> bool:
-    """Whether a route with a body of that model takes no more than is told here, and makes its answer itself."""
+    """Whether the route, with a body of that model, uses only these parameters and returns a Response."""
     dependant = route.dependant
     return (
         inspect.iscoroutinefunction(dependant.call)
@@ -73,7 +72,7 @@ def _is_simple(dependency: Dependant) -> bool:
 
 
 def _value_of(dependency: Dependant) -> Value:
-    """Of a simple one: it asks for the request, for headers, and for what others give."""
+    """The resolver of a simple dependency: on the request, on headers, on other dependencies."""
     call, request_name = cast("Call", dependency.call), dependency.request_param_name
     headers: Sequence[Any] = dependency.header_params
     others = {str(each.name): _value_of(each) for each in dependency.dependencies}
@@ -95,9 +94,9 @@ def _header(request: Request, field: Any) -> Any:
     said = request.headers.get(field.alias)
     if said is None:
         if field.field_info.is_required():
-            raise NotInOrder
+            raise InvalidHeader
         return field.default
     found, problems = field.validate(said, {}, loc=("header", field.alias))
     if problems:
-        raise NotInOrder
+        raise InvalidHeader
     return found

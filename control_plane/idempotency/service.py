@@ -23,7 +23,7 @@ from control_plane.idempotency import store
 from control_plane.idempotency.models import IdempotencyKey
 from control_plane.ids import TeamId, new_id
 from control_plane.jobs import workers_store
-from control_plane.spend.items import Errand, Turn
+from control_plane.spend.items import GroupedWrite, Turn
 from control_plane.storage.database import Database, again_if_unknown
 from control_plane.storage.tx import Tx, database_now
 
@@ -83,26 +83,26 @@ class Undone(Enum):
 Outcome = KeptAnswer | Undone
 
 
-class Along(Protocol):
-    """Does errands in transactions, of which each has many, or one."""
+class GroupedWriter(Protocol):
+    """Executes grouped writes."""
 
-    async def along(self, errand: Errand) -> object:
-        """What it came to, durably. Raises: what it raises; DatabaseUnavailable."""
+    async def write_grouped(self, grouped_write: GroupedWrite) -> object:
+        """The result of its work, once durable. Raises: what its work raises; DatabaseUnavailable."""
 
 
-class Alone:
-    """Each errand in a transaction of its own."""
+class OwnTransactions:
+    """Executes each grouped write in a transaction of its own."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
 
-    async def along(self, errand: Errand) -> object:
-        """As `Along`."""
-        return await self._db.at_once(partial(_do, errand))
+    async def write_grouped(self, grouped_write: GroupedWrite) -> object:
+        """As `GroupedWriter`."""
+        return await self._db.at_once(partial(_do, grouped_write))
 
 
-async def _do(errand: Errand, tx: Tx) -> object:
-    return await errand.work(tx)
+async def _do(grouped_write: GroupedWrite, tx: Tx) -> object:
+    return await grouped_write.work(tx)
 
 
 class IdempotencyService:
@@ -114,14 +114,14 @@ class IdempotencyService:
         worker_id: UUID,
         *,
         clock: Clock,
-        writer: Along | None = None,
+        writer: GroupedWriter | None = None,
         background: Database | None = None,
         lease: timedelta = LEASE,
     ) -> None:
         """`writer`: writes keys together with what else waits to be written. `background`: connections for what is written a
         second time. `lease`: how long a worker lives unheard.
         """
-        self._alone = Alone(db)
+        self._alone = OwnTransactions(db)
         self._writer = writer or self._alone
         self._background = background or db
         self._lease = lease
@@ -158,11 +158,13 @@ class IdempotencyService:
 
     async def _claim(self, tried: list[Claim]) -> Claim | KeptAnswer:
         """`tried`: the claims whose outcome is unknown, if this one's becomes so; first the one that is wanted."""
-        found = await self._writer.along(_errand(Turn.CALL, tried[0], partial(self._claimed, tried=tried)))
+        found = await self._writer.write_grouped(
+            _grouped_write(Turn.CALL, tried[0], partial(self._claim_in, tried=tried))
+        )
         assert isinstance(found, Claim | KeptAnswer)
         return found
 
-    async def _claimed(self, tx: Tx, *, tried: list[Claim]) -> Claim | KeptAnswer:
+    async def _claim_in(self, tx: Tx, *, tried: list[Claim]) -> Claim | KeptAnswer:
         wanted, new = tried[0], tried[0].row
         if not await store.lock(tx, new.scope, new.key, waits=False):  # its transaction has many others' writes in it
             raise IdempotencyInFlight(retry_after_s=1)
@@ -196,11 +198,13 @@ class IdempotencyService:
 
     async def settle(self, claim: Claim, outcome: Outcome) -> None:
         """Keeps the answer of a request that was done, or lets the next one with its key begin."""
-        alone = _errand(Turn.END_OF_CALL, claim, partial(self._settled, claim=claim, outcome=outcome, waits=True))
-        together = replace(alone, work=partial(self._settled, claim=claim, outcome=outcome, waits=False))
+        alone = _grouped_write(
+            Turn.END_OF_CALL, claim, partial(self._write_outcome, claim=claim, outcome=outcome, waits=True)
+        )
+        together = replace(alone, work=partial(self._write_outcome, claim=claim, outcome=outcome, waits=False))
         try:
-            if _is_large(outcome) or not await self._writer.along(together):
-                await self._alone.along(alone)
+            if _is_large(outcome) or not await self._writer.write_grouped(together):
+                await self._alone.write_grouped(alone)
         except DatabaseUnavailable:
             log.warning("idempotency_settled_later", extra={"subject_id": str(claim.subject_id)})
             self._unkept.append((claim, outcome))
@@ -212,7 +216,9 @@ class IdempotencyService:
             for item in list(self._unkept):
                 try:
                     claim, outcome = item
-                    await self._background.at_once(partial(self._settled, claim=claim, outcome=outcome, waits=True))
+                    await self._background.at_once(
+                        partial(self._write_outcome, claim=claim, outcome=outcome, waits=True)
+                    )
                 except DatabaseUnavailable:
                     break
                 self._unkept.remove(item)
@@ -224,7 +230,7 @@ class IdempotencyService:
                 if await store.purge(tx, self._clock(), limit=PURGED_AT_ONCE) < PURGED_AT_ONCE:
                     return
 
-    async def _settled(self, tx: Tx, *, claim: Claim, outcome: Outcome, waits: bool) -> bool:
+    async def _write_outcome(self, tx: Tx, *, claim: Claim, outcome: Outcome, waits: bool) -> bool:
         """False: another transaction has the key, and this one does not wait for it."""
         row, before = claim.row, claim.before
         if not await store.lock(tx, row.scope, row.key, waits=waits):
@@ -246,5 +252,5 @@ def _is_large(outcome: Outcome) -> bool:
     return isinstance(outcome, KeptAnswer) and len(outcome.body or b"") > LARGE
 
 
-def _errand(turn: Turn, claim: Claim, work: Callable[[Tx], Awaitable[object]]) -> Errand:
-    return Errand(turn, claim.team_id, (claim.row.scope, claim.row.key), work)
+def _grouped_write(turn: Turn, claim: Claim, work: Callable[[Tx], Awaitable[object]]) -> GroupedWrite:
+    return GroupedWrite(turn, claim.team_id, (claim.row.scope, claim.row.key), work)

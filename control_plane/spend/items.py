@@ -36,14 +36,14 @@ class Opening:
 class Written:
     """What a caller learns of its item. `opened` is known for intents; `is_first` for records: whether this record
     ended the call (False: it had ended before, as when it was declared lost). `job`: the one made. `closed`: the one closed;
-    None when it was not its to close. `said`: what an errand came to.
+    None when it was not its to close. `result`: of a grouped write.
     """
 
     opened: Admitted | None = None
     is_first: bool = True
     job: Job | None = None
     closed: ClosedJob | None = None
-    said: object = None
+    result: object = None
 
 
 class Turn(IntEnum):
@@ -56,9 +56,9 @@ class Turn(IntEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Errand:
-    """A small write of rows that nothing else in a batch writes, which rides along. `order`: of those in a batch, so that no two
-    processes wait for each other's. `work`: its result is the caller's; a HouseError it raises is, too.
+class GroupedWrite:
+    """A small write to rows that no other item of a batch writes. `order`: sorts the grouped writes of a batch, and names the
+    row. `work` runs in the batch's transaction; its result, or the HouseError it raises, belongs to this item alone.
     """
 
     turn: Turn
@@ -67,7 +67,7 @@ class Errand:
     work: Callable[[Tx], Awaitable[object]]
 
 
-Item = Intent | Withdrawal | Record | SpendReport | Creation | Opening | JobClosing | Errand
+Item = Intent | Withdrawal | Record | SpendReport | Creation | Opening | JobClosing | GroupedWrite
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class Batch:
     closings: list[JobClosing]
     creations: list[Creation]
     openings: list[Opening]
-    errands: list[Errand]
+    grouped_writes: list[GroupedWrite]
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> "Batch":
@@ -103,8 +103,8 @@ class Batch:
                     batch.creations.append(item)
                 case Opening():
                     batch.openings.append(item)
-                case Errand():
-                    batch.errands.append(item)
+                case GroupedWrite():
+                    batch.grouped_writes.append(item)
                 case _:
                     assert_never(item)
         return batch
@@ -140,7 +140,7 @@ def place_of(item: Item) -> Place:
             return Place(Turn.END_OF_JOB, item.team_id, may_be_refused=True)
         case Intent():
             return Place(Turn.CALL, item.team_id, may_be_refused=True)
-        case Errand():
+        case GroupedWrite():
             return Place(item.turn, item.team_id, may_be_refused=item.turn is not Turn.END_OF_CALL)
         case Creation() | Opening():
             return Place(Turn.JOB, team_of(item), may_be_refused=True)
@@ -151,7 +151,7 @@ def place_of(item: Item) -> Place:
 def team_of(item: Item) -> str | None:
     """Whose rows an item's transaction locks; those of a report are nobody's."""
     match item:
-        case Intent() | JobClosing() | Creation() | Errand():
+        case Intent() | JobClosing() | Creation() | GroupedWrite():
             return item.team_id
         case Withdrawal(intent) | Record(intent=intent) | Opening(intent=intent):
             return intent.team_id
@@ -161,9 +161,9 @@ def team_of(item: Item) -> str | None:
             assert_never(item)
 
 
-def locks_of(item: Item) -> tuple[str | None, ...]:
-    """Whose locks an item's transaction waits for: its team's rows, or, of an errand, its own row."""
-    return ("errand", *item.order) if isinstance(item, Errand) else ("team", team_of(item))
+def lock_group(item: Item) -> tuple[str | None, ...]:
+    """Whose locks an item's transaction waits for: its team's rows, or, for a grouped write, its own row."""
+    return ("grouped_write", *item.order) if isinstance(item, GroupedWrite) else ("team", team_of(item))
 
 
 def named(item: Withdrawal | Record | SpendReport) -> dict[str, object]:

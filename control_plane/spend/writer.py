@@ -28,7 +28,18 @@ from control_plane.jobs.rules import Intent, Record, counted, not_made
 from control_plane.jobs.values import ClosedJob
 from control_plane.metrics import Metrics
 from control_plane.spend import store as spend_store
-from control_plane.spend.items import Batch, Errand, Item, Opening, Turn, Withdrawal, Written, locks_of, named, place_of
+from control_plane.spend.items import (
+    Batch,
+    GroupedWrite,
+    Item,
+    Opening,
+    Turn,
+    Withdrawal,
+    Written,
+    lock_group,
+    named,
+    place_of,
+)
 from control_plane.storage.batching import Batcher, Place
 from control_plane.storage.database import Database, Tx
 
@@ -103,9 +114,9 @@ class SpendWriter:
         """Closes and bills a job durably; None when it is not ours to close. Raises: DatabaseUnavailable."""
         return (await self._batcher.put(closing)).closed
 
-    async def along(self, errand: Errand) -> object:
+    async def write_grouped(self, grouped_write: GroupedWrite) -> object:
         """Does it in the next transaction. Raises: what it raises; DatabaseUnavailable."""
-        return (await self._batcher.put(errand)).said
+        return (await self._batcher.put(grouped_write)).result
 
     async def repetition(self, subject: Subject) -> Repetition:
         """A call that is asked for again: see `admission`. Raises: DatabaseUnavailable."""
@@ -235,9 +246,9 @@ class SpendWriter:
         try:
             return await self._write_together(db, items)
         except DatabaseBusy:
-            if len({locks_of(item) for item in items}) == 1:
+            if len({lock_group(item) for item in items}) == 1:
                 raise
-            return await self._write_by_locks(db, items)
+            return await self._write_by_lock_group(db, items)
         except DatabaseUnavailable:
             raise
         except Exception:
@@ -245,10 +256,10 @@ class SpendWriter:
                 raise
         return [await self._write_alone(db, item) for item in items]  # one bad row must not fail its neighbours
 
-    async def _write_by_locks(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
+    async def _write_by_lock_group(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
         groups: dict[tuple[str | None, ...], list[int]] = {}
         for place, item in enumerate(items):
-            groups.setdefault(locks_of(item), []).append(place)
+            groups.setdefault(lock_group(item), []).append(place)
         results: dict[int, Written | Exception] = {}
 
         async def write(places: list[int]) -> None:
@@ -313,8 +324,8 @@ class SpendWriter:
             results |= {id(intent): _written(opened[intent.call_id]) for intent in batch.intents}
         if batch.creations or batch.openings:
             results |= await self._begin_jobs(tx, batch, now)
-        for errand in sorted(batch.errands, key=lambda each: each.order):
-            results[id(errand)] = await _done(tx, errand)
+        for grouped_write in sorted(batch.grouped_writes, key=lambda each: each.order):
+            results[id(grouped_write)] = await _run_grouped_write(tx, grouped_write)
         failpoints.reach("in_flush")
         return first, results
 
@@ -335,9 +346,9 @@ def _written(result: Admitted | HouseError) -> Written | Exception:
     return result if isinstance(result, HouseError) else Written(opened=result)
 
 
-async def _done(tx: Tx, errand: Errand) -> Written | Exception:
+async def _run_grouped_write(tx: Tx, grouped_write: GroupedWrite) -> Written | Exception:
     try:
-        return Written(said=await errand.work(tx))
+        return Written(result=await grouped_write.work(tx))
     except DatabaseUnavailable:
         raise
     except HouseError as error:

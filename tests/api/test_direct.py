@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from control_plane.api.bodies import StrictRoute, model_of
-from control_plane.api.direct import Direct, NotInOrder, is_direct
+from control_plane.api.direct import DirectHandler, InvalidHeader, is_direct
 from control_plane.app import ROUTERS
 from tests.house import Team
 
@@ -70,8 +70,8 @@ async def test_what_is_taken_and_refused_is_the_same_as_by_fastapi(
     direct = await answers(team, headers)
 
     async def not_direct(*_given: object) -> None:
-        raise NotInOrder
+        raise InvalidHeader
 
-    monkeypatch.setattr(Direct, "arguments", not_direct)
+    monkeypatch.setattr(DirectHandler, "arguments", not_direct)
     assert direct == await answers(team, headers)
     assert {status for _, _, status, _ in direct} >= {200, 400}

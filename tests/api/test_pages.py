@@ -13,7 +13,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from control_plane.api.pages.files import ASSETS, FOLDER, LOGO, NAMES, asset
-from control_plane.api.stored import takes_gzip
+from control_plane.api.static_files import accepts_gzip
 
 ROOT = Path(__file__).parent.parent.parent
 VENDORED = json.loads((ASSETS / "vendored.json").read_text())
@@ -96,4 +96,4 @@ async def test_a_file_of_the_pages_is_loaded_once(api: httpx.AsyncClient) -> Non
     ],
 )
 def test_what_a_client_takes_is_what_it_says(said: dict[str, str], takes: bool) -> None:
-    assert takes_gzip(Headers(said)) is takes
+    assert accepts_gzip(Headers(said)) is takes

@@ -31,7 +31,7 @@ from control_plane.jobs.creating import Creation
 from control_plane.jobs.models import Job
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus
 from control_plane.jobs.values import Closing, NewJob
-from control_plane.spend.items import Errand, Item, Opening, Turn, Written
+from control_plane.spend.items import GroupedWrite, Item, Opening, Turn, Written
 from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database, Tx
 from tests.credits.ledgers import audit
@@ -230,14 +230,16 @@ async def test_a_key_that_is_locked_elsewhere_fails_nothing_else_of_its_team(db:
         raise DatabaseBusy
 
     bench = await Bench.on(db)
-    errands = [Errand(Turn.CALL, ACME, ("team:acme:1", key), work) for key, work in (("a", locked), ("b", nothing))]
-    results = await bench.write(*errands, creation(), creation(team=TEAMS[1]))
+    grouped_writes = [
+        GroupedWrite(Turn.CALL, ACME, ("team:acme:1", key), work) for key, work in (("a", locked), ("b", nothing))
+    ]
+    results = await bench.write(*grouped_writes, creation(), creation(team=TEAMS[1]))
     assert kinds(results) == [DatabaseBusy, type(None), Job, Job]
     await bench.check()
 
 
 async def nothing(_tx: Tx) -> None:
-    """An errand without a trace."""
+    """A grouped write without a trace."""
 
 
 async def test_a_job_is_not_closed_with_a_call_that_had_ended_otherwise(db: Database) -> None:

@@ -6,7 +6,7 @@ import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 
 from control_plane.api.openapi.document import document_of
-from control_plane.api.stored import ASK_AGAIN, Stored
+from control_plane.api.static_files import ASK_AGAIN, StaticFile
 
 router = APIRouter(include_in_schema=False)
 
@@ -15,11 +15,11 @@ router = APIRouter(include_in_schema=False)
 async def openapi(request: Request) -> Response:
     """The description of this API, for pages and generators of clients."""
     app: FastAPI = request.app
-    stored: Stored | None = getattr(app.state, "openapi", None)
-    if stored is None:
-        stored = app.state.openapi = await to_thread(_rendered, app)
-    return stored.sent(request, ASK_AGAIN)
+    static_file: StaticFile | None = getattr(app.state, "openapi", None)
+    if static_file is None:
+        static_file = app.state.openapi = await to_thread(_rendered, app)
+    return static_file.response(request, ASK_AGAIN)
 
 
-def _rendered(app: FastAPI) -> Stored:
-    return Stored.of(orjson.dumps(document_of(app)), "application/json")
+def _rendered(app: FastAPI) -> StaticFile:
+    return StaticFile.of(orjson.dumps(document_of(app)), "application/json")

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from control_plane.api.stored import Stored
+from control_plane.api.static_files import StaticFile
 
 FOLDER = Path(__file__).parent
 ASSETS = FOLDER / "assets"
@@ -31,14 +31,14 @@ PLACEHOLDER = re.compile(r"\{([a-z.-]+)\}")
 
 
 @cache
-def asset(name: str) -> Stored:
+def asset(name: str) -> StaticFile:
     """A script or style sheet. Reads and compresses up to 2 MB: not for the event loop."""
     folder = FOLDER if (FOLDER / name).exists() else ASSETS
     return _file(name, (folder / name).read_bytes().replace(LOGO, EMPTY_PICTURE))
 
 
 @cache
-def page(name: str) -> Stored:
+def page(name: str) -> StaticFile:
     """An HTML page, with the paths of its scripts and styles. As slow as `asset`."""
     text = (FOLDER / name).read_text(encoding="utf-8")
     return _file(name, PLACEHOLDER.sub(lambda found: _address(found[1]), text).encode())
@@ -48,5 +48,5 @@ def _address(name: str) -> str:
     return f"{ADDRESS}/{asset(name).version}/{name}"
 
 
-def _file(name: str, body: bytes) -> Stored:
-    return Stored.of(body, MEDIA_TYPES[Path(name).suffix])
+def _file(name: str, body: bytes) -> StaticFile:
+    return StaticFile.of(body, MEDIA_TYPES[Path(name).suffix])

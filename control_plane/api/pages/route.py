@@ -5,7 +5,7 @@ from asyncio import to_thread
 from fastapi import APIRouter, Request, Response
 
 from control_plane.api.pages.files import ADDRESS, NAMES, asset, page
-from control_plane.api.stored import ASK_AGAIN, FOR_EVER
+from control_plane.api.static_files import ASK_AGAIN, FOR_EVER
 from control_plane.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
@@ -33,13 +33,13 @@ PAGE_HEADERS = {
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """Swagger UI: read about each route, and try it with a key."""
-    return (await to_thread(page, "docs.html")).sent(request, ASK_AGAIN, PAGE_HEADERS)
+    return (await to_thread(page, "docs.html")).response(request, ASK_AGAIN, PAGE_HEADERS)
 
 
 @router.get("/redoc")
 async def redoc(request: Request) -> Response:
     """Redoc: the same description, for reading."""
-    return (await to_thread(page, "redoc.html")).sent(request, ASK_AGAIN, PAGE_HEADERS)
+    return (await to_thread(page, "redoc.html")).response(request, ASK_AGAIN, PAGE_HEADERS)
 
 
 @router.get(ADDRESS + "/{version}/{name}")
@@ -48,4 +48,4 @@ async def script_or_style(request: Request, version: str, name: str) -> Response
     if name not in NAMES:
         raise NotFound
     found = await to_thread(asset, name)
-    return found.sent(request, FOR_EVER if version == found.version else ASK_AGAIN)
+    return found.response(request, FOR_EVER if version == found.version else ASK_AGAIN)

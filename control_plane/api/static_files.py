@@ -1,4 +1,4 @@
-"""What is the same for every caller: made once, sent compressed to whoever takes that, and not again to whoever has it."""
+"""Files that are the same for every client: rendered once, compressed if the client accepts gzip, 304 if it has them."""
 
 import gzip
 import hashlib
@@ -13,7 +13,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StaticFile:
     """A file as it is sent. `version`: the beginning of its SHA-256."""
 
     body: bytes
@@ -22,13 +22,13 @@ class Stored:
     version: str
 
     @classmethod
-    def of(cls, body: bytes, media_type: str) -> "Stored":
+    def of(cls, body: bytes, media_type: str) -> "StaticFile":
         """Compresses it: not for the event loop."""
         return cls(body, gzip.compress(body, mtime=0), media_type, hashlib.sha256(body).hexdigest()[:32])
 
-    def sent(self, request: Request, cache_control: str, headers: Mapping[str, str] | None = None) -> Response:
+    def response(self, request: Request, cache_control: str, headers: Mapping[str, str] | None = None) -> Response:
         """The file, or 304 for a client that has it."""
-        is_compressed = takes_gzip(request.headers)
+        is_compressed = accepts_gzip(request.headers)
         etag = f'"{self.version}{"-gzip" if is_compressed else ""}"'
         sent = {"ETag": etag, "Cache-Control": cache_control, "Vary": "Accept-Encoding", **(headers or {})}
         known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
@@ -39,8 +39,8 @@ class Stored:
         return Response(self.body, headers=sent, media_type=self.media_type)
 
 
-def takes_gzip(headers: Headers) -> bool:
-    """Whether a client takes gzip: by that name, or else as `*`, with a weight above 0 (RFC 9110, 12.5.3)."""
+def accepts_gzip(headers: Headers) -> bool:
+    """Whether a client accepts gzip: by name, or else by `*`, with a weight above 0 (RFC 9110, 12.5.3)."""
     weights: dict[str, float] = {}
     for said in ",".join(headers.getlist("accept-encoding")).lower().split(","):
         coding, _, weight = said.partition(";")
