@@ -14,6 +14,7 @@ from control_plane.credits.models import IS_LEFT, CreditBalance, CreditGrant
 from control_plane.ids import TeamId, new_id
 from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
+from control_plane.storage.prepared import prepared
 from control_plane.storage.rows import every, many, one, one_or_many
 
 GRANTS_AT_ONCE = 50
@@ -130,11 +131,11 @@ def _of_team() -> Select[*tuple[Any, ...]]:
     ).where(col(CreditGrant.team_id) == bindparam("team"), IS_LEFT)
 
 
-@cache
+@prepared
 def _next_in_turn() -> Executable:
     return _of_team().order_by(*_turn()).limit(GRANTS_AT_ONCE)
 
 
-@cache
+@prepared
 def _set_remaining() -> Executable:
     return update(CreditGrant).where(col(CreditGrant.id) == bindparam("grant")).values(remaining=bindparam("left"))

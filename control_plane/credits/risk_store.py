@@ -5,7 +5,6 @@ without a charge (D11, D55).
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 
 from sqlalchemy import BigInteger, Executable, bindparam, func, select, update
 from sqlmodel import col
@@ -14,6 +13,7 @@ from control_plane.credits.models import CreditBalance, UnbilledCost
 from control_plane.ids import TeamId
 from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
+from control_plane.storage.prepared import prepared
 from control_plane.storage.rows import one_or_many
 from control_plane.storage.upsert import upsert
 from control_plane.tenants.models import Team
@@ -86,13 +86,13 @@ async def find_risks(reader: Reader, team_ids: Collection[TeamId], *, since: dat
     }
 
 
-@cache
+@prepared
 def _lock() -> Executable:
     wanted = col(CreditBalance.team_id).in_(bindparam("teams", expanding=True))
     return select(col(CreditBalance.team_id)).where(wanted).order_by(col(CreditBalance.team_id)).with_for_update()
 
 
-@cache
+@prepared
 def _add_open() -> Executable:
     return (
         update(CreditBalance)
@@ -104,7 +104,7 @@ def _add_open() -> Executable:
     )
 
 
-@cache
+@prepared
 def _add_unbilled(dialect: str) -> Executable:
     added = upsert(dialect, UnbilledCost)
     return added.on_conflict_do_update(
@@ -113,7 +113,7 @@ def _add_unbilled(dialect: str) -> Executable:
     )
 
 
-@cache
+@prepared
 def _find_risks() -> Executable:
     team = col(CreditBalance.team_id)
     unbilled = select(func.coalesce(func.sum(col(UnbilledCost.cost_nano_usd)), 0)).where(

@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -34,6 +33,7 @@ from control_plane.credits.rules import EntryKind, Limit, Movement
 from control_plane.errors import AlreadyExists, Conflict, HouseError, InsufficientCredits, TeamNotFound
 from control_plane.ids import TeamId, new_id
 from control_plane.storage.database import Reader, Tx
+from control_plane.storage.prepared import prepared
 from control_plane.storage.rows import every, many, one_or_many
 from control_plane.storage.upsert import upsert
 
@@ -285,14 +285,7 @@ async def credits_held(reader: Reader) -> int:
 
 async def find_balances(reader: Reader, team_ids: Collection[TeamId]) -> dict[TeamId, Balance]:
     """The balances of several teams in one look."""
-    statement = select(
-        col(CreditBalance.team_id),
-        col(CreditBalance.allocated),
-        col(CreditBalance.used),
-        col(CreditBalance.available),
-        col(CreditBalance.held),
-    ).where(col(CreditBalance.team_id).in_(team_ids))
-    rows = await reader.execute(statement)
+    rows = await reader.execute(_find_balances(), {"teams": list(team_ids)})
     return {TeamId(row.team_id): Balance(row.allocated, row.used, row.available, row.held) for row in rows}
 
 
@@ -342,7 +335,18 @@ async def has_other_entries(reader: Reader, team_id: TeamId, prefix: str) -> boo
     return (await reader.execute(statement)).first() is not None
 
 
-@cache
+@prepared
+def _find_balances() -> Executable:
+    return select(
+        col(CreditBalance.team_id),
+        col(CreditBalance.allocated),
+        col(CreditBalance.used),
+        col(CreditBalance.available),
+        col(CreditBalance.held),
+    ).where(col(CreditBalance.team_id).in_(bindparam("teams", expanding=True)))
+
+
+@prepared
 def _change_balance(limits: frozenset[Limit]) -> Executable:
     """Moves the balance as the parameters say, if every limit allows it. Locks the row until the transaction ends."""
     return (
@@ -384,14 +388,14 @@ def _number(name: str) -> BindParameter[int]:
     return bindparam(name, type_=BigInteger())
 
 
-@cache
+@prepared
 def _find_hash() -> Executable:
     return select(col(LedgerEntry.hash)).where(
         col(LedgerEntry.team_id) == bindparam("team"), col(LedgerEntry.number) == bindparam("number")
     )
 
 
-@cache
+@prepared
 def _insert_entries() -> Executable:
     return insert(LedgerEntry)
 

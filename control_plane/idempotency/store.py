@@ -1,15 +1,15 @@
 """SQL of the idempotency keys."""
 
 from datetime import datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Executable, delete, select, text, update
+from sqlalchemy import Executable, bindparam, delete, select, text, update
 from sqlmodel import col
 
 from control_plane.idempotency.models import IdempotencyKey
 from control_plane.storage.database import Reader, Tx
+from control_plane.storage.prepared import prepared
 from control_plane.storage.rows import every, one, values_of
 from control_plane.storage.upsert import upsert
 
@@ -32,10 +32,10 @@ async def lock(tx: Tx, scope: str, key: str, *, waits: bool) -> bool:
 
 async def claim(tx: Tx, new: IdempotencyKey) -> bool:
     """Whether the key is this request's now: of any number at once, one gets it. A key that has expired is a new one."""
-    return (await tx.execute(_claim(tx.dialect.name), values_of(new))).first() is not None
+    return (await tx.execute(_claim(tx.dialect.name), values_of(new))).one_or_none() is not None
 
 
-@cache
+@prepared
 def _claim(dialect: str) -> Executable:
     added = upsert(dialect, IdempotencyKey)
     row = added.excluded
@@ -46,8 +46,13 @@ def _claim(dialect: str) -> Executable:
 
 async def find(reader: Reader, scope: str, key: str) -> IdempotencyKey | None:
     """What is known of a key."""
-    statement = every(IdempotencyKey).where(col(IdempotencyKey.scope) == scope, col(IdempotencyKey.key) == key)
-    return one(IdempotencyKey, await reader.execute(statement))
+    return one(IdempotencyKey, await reader.execute(_find(), {"scope": scope, "key": key}))
+
+
+@prepared
+def _find() -> Executable:
+    is_the_key = (col(IdempotencyKey.scope) == bindparam("scope"), col(IdempotencyKey.key) == bindparam("key"))
+    return every(IdempotencyKey).where(*is_the_key)
 
 
 async def take_over(tx: Tx, row: IdempotencyKey, worker_id: UUID, claim_id: UUID) -> bool:

@@ -2,9 +2,8 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +32,7 @@ from control_plane.jobs.plans import STANDING_COLUMNS, standing_of
 from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, JobStatus, Record, Reserved, Totals, change_of
 from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
+from control_plane.storage.prepared import prepared
 from control_plane.storage.rows import every, many, one, one_or_many
 from control_plane.storage.upsert import upsert
 from control_plane.storage.usage_columns import USAGE_COLUMNS, usage_values
@@ -186,7 +186,7 @@ async def list_calls_of(reader: Reader, job_ids: Sequence[JobId]) -> Mapping[Job
     return calls
 
 
-@cache
+@prepared
 def _list_of_jobs() -> Executable:
     in_order = (col(Call.created_at), col(Call.id))
     return every(Call).where(col(Call.job_id).in_(bindparam("jobs", expanding=True))).order_by(*in_order)
@@ -229,21 +229,27 @@ async def _add_up(
     worst: Mapping[TeamId, int] | None = None,
 ) -> None:
     """Adds to jobs, to what is at risk, and to the usage of days, in this order (D16)."""
-    await tx.execute(_add_totals(), one_or_many([{"job": job_id, **asdict(added)} for job_id, added in jobs.items()]))
+    await tx.execute(_add_totals(), one_or_many([{"job": job_id, **_values(added)} for job_id, added in jobs.items()]))
     await risk_store.add_open_costs(tx, costs, worst)
     await days_store.add_usage(tx, groups)
 
 
+def _values(totals: Totals) -> dict[str, int]:
+    return {name: getattr(totals, name) for name in _TOTALS}
+
+
+_TOTALS = tuple(each.name for each in fields(Totals))
+
 # The statements of the call path are built once: building one costs more than running it.
 
 
-@cache
+@prepared
 def _lock() -> Executable:
     wanted = col(Job.id).in_(bindparam("jobs", expanding=True))
     return select(col(Job.id)).where(wanted).order_by(col(Job.id)).with_for_update()
 
 
-@cache
+@prepared
 def _enter() -> Executable:
     return (
         update(Job)
@@ -270,7 +276,7 @@ def standing_columns() -> "list[ColumnElement[Any]]":
     return [getattr(Job, name) for name in STANDING_COLUMNS]
 
 
-@cache
+@prepared
 def _reserve() -> Executable:
     return (
         update(Job)
@@ -284,12 +290,12 @@ def _reserve() -> Executable:
     )
 
 
-@cache
+@prepared
 def _add() -> Executable:
     return insert(Call)
 
 
-@cache
+@prepared
 def _finish(dialect: str) -> Executable:
     written = upsert(dialect, Call)
     return written.on_conflict_do_update(
@@ -299,7 +305,7 @@ def _finish(dialect: str) -> Executable:
     ).returning(col(Call.id))
 
 
-@cache
+@prepared
 def _add_totals() -> Executable:
     return (
         update(Job)

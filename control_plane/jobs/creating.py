@@ -19,6 +19,7 @@ from control_plane.jobs.plans import plan_of, write_plan
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.values import NewJob
 from control_plane.storage.database import Tx
+from control_plane.storage.rows import new_row
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.models import Team
 
@@ -110,7 +111,8 @@ def _new_job(creation: Creation, team: Team | None, *, now: datetime, is_repetit
     held = billing.needed_hold(plan, billing.JobUsage())
     if new.caps.max_credits is not None and held > new.caps.max_credits:
         return JobCapReached(affordable_max_tokens=0, credits_needed=held)
-    return Job(
+    return new_row(
+        Job,
         id=creation.job_id,
         team_id=creation.team_id,
         job_type=new.job_type,

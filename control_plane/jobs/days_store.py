@@ -7,7 +7,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import BigInteger, Executable, String, bindparam, func, select
@@ -17,6 +16,7 @@ from control_plane.ids import JobId
 from control_plane.jobs.models import Job, JobDay, UsageDay
 from control_plane.jobs.rules import Totals
 from control_plane.storage.database import Reader, Tx
+from control_plane.storage.prepared import prepared
 from control_plane.storage.rows import one_or_many
 from control_plane.storage.upsert import upsert
 
@@ -161,7 +161,7 @@ async def _count(tx: Tx, counted: Sequence[tuple[Job, Mapping[str, int]]]) -> No
     await tx.execute(_add_counts(tx.dialect.name), one_or_many(rows))
 
 
-@cache
+@prepared
 def _add_counts(dialect: str) -> Executable:
     added = upsert(dialect, JobDay)
     return added.on_conflict_do_update(
@@ -169,7 +169,7 @@ def _add_counts(dialect: str) -> Executable:
     )
 
 
-@cache
+@prepared
 def _add_usage(dialect: str) -> Executable:
     """The job itself says under which team, day and type its calls are summed up."""
     row = select(

@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, bindparam, insert, or_, select, text, tuple_, update
+from sqlalchemy import BigInteger, Executable, bindparam, insert, or_, select, text, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
@@ -18,6 +17,7 @@ from control_plane.jobs.models import HAS_FINGERPRINT, IS_OPEN, Job
 from control_plane.jobs.plans import standing_of
 from control_plane.jobs.rules import OPEN_JOB, JobStatus
 from control_plane.storage.database import Reader, Tx
+from control_plane.storage.prepared import prepared
 from control_plane.storage.rows import columns_of, every, many, one, one_or_many, values_of
 
 
@@ -31,7 +31,12 @@ async def add(tx: Tx, jobs: Sequence[Job]) -> None:
 
 async def find(reader: Reader, job_id: JobId) -> Job | None:
     """One job, whoever owns it; the caller compares the team."""
-    return one(Job, await reader.execute(every(Job).where(col(Job.id) == job_id)))
+    return one(Job, await reader.execute(_find(), {"job": job_id}))
+
+
+@prepared
+def _find() -> Executable:
+    return every(Job).where(col(Job.id) == bindparam("job"))
 
 
 async def claim(tx: Tx, jobs: Sequence[tuple[JobId, TeamId]], status: JobStatus, now: datetime) -> Sequence[Job]:
@@ -58,12 +63,12 @@ async def save_bills(tx: Tx, jobs: Sequence[Job]) -> None:
     await tx.execute(_save_bill(), one_or_many(rows))
 
 
-@cache
+@prepared
 def _add() -> Executable:
     return insert(Job)
 
 
-@cache
+@prepared
 def _claim() -> Executable:
     return (
         update(Job)
@@ -77,7 +82,7 @@ def _claim() -> Executable:
     )
 
 
-@cache
+@prepared
 def _save_bill() -> Executable:
     return (
         update(Job)
@@ -219,10 +224,22 @@ async def has_jobs(reader: Reader, team_id: TeamId) -> bool:
 
 async def find_standings(tx: Tx, job_ids: Sequence[JobId]) -> Mapping[JobId, Standing]:
     """Where jobs stand that this transaction has locked."""
-    statement = select(col(Job.id), *calls_store.standing_columns()).where(col(Job.id).in_(job_ids))
-    return {JobId(row.id): standing_of(row) for row in await tx.execute(statement)}
+    rows = await tx.execute(_find_standings(), {"jobs": list(job_ids)})
+    return {JobId(row.id): standing_of(row) for row in rows}
+
+
+@prepared
+def _find_standings() -> Executable:
+    wanted = col(Job.id).in_(bindparam("jobs", expanding=True))
+    return select(col(Job.id), *calls_store.standing_columns()).where(wanted)
 
 
 async def add_hold(tx: Tx, job_id: JobId, more: int) -> None:
     """Notes that more credits, or fewer, are held for the job."""
-    await tx.execute(update(Job).where(col(Job.id) == job_id).values(credits_held=Job.credits_held + more))
+    await tx.execute(_add_hold(), {"job": job_id, "more": more})
+
+
+@prepared
+def _add_hold() -> Executable:
+    held = Job.credits_held + bindparam("more", type_=BigInteger())
+    return update(Job).where(col(Job.id) == bindparam("job")).values(credits_held=held)

@@ -3,18 +3,23 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Executable, bindparam, delete, insert, select
 from sqlmodel import col
 
 from control_plane.ids import TeamId
 from control_plane.model_groups.models import Grant
 from control_plane.storage.database import Reader, Tx
+from control_plane.storage.prepared import prepared
 
 
 async def list_grants(reader: Reader, team_id: TeamId) -> frozenset[str]:
     """The model groups granted to the team through the API."""
-    rows = await reader.execute(select(col(Grant.model_group)).where(col(Grant.team_id) == team_id))
-    return frozenset(rows.scalars())
+    return frozenset(row.model_group for row in await reader.execute(_list_grants(), {"team": team_id}))
+
+
+@prepared
+def _list_grants() -> Executable:
+    return select(col(Grant.model_group)).where(col(Grant.team_id) == bindparam("team"))
 
 
 async def replace_grants(tx: Tx, team_id: TeamId, groups: Collection[str], now: datetime) -> None:

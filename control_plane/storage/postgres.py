@@ -9,14 +9,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, TypeVar, cast
 
 from psycopg import OperationalError
-from sqlalchemy import URL, Engine, create_engine, event
-from sqlalchemy.engine import ExceptionContext
+from sqlalchemy import URL, Dialect, Engine, Executable, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 
 from control_plane import waiting
+from control_plane.storage.prepared import Prepared
 from control_plane.storage.sessions import bound_session, connect_arguments
 from control_plane.storage.threads import ConnectionThread, DirectTx, HoppingTx
 from control_plane.storage.turns import NoTurn, turn_within
@@ -77,6 +77,27 @@ class PostgresThreads:
             await self._threads.get_nowait().aclose()
 
 
+class PooledTx:
+    """A connection of the event loop's own driver."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+        self.run_sync = connection.run_sync
+
+    @property
+    def dialect(self) -> Dialect:
+        """The database's."""
+        return self._connection.dialect
+
+    async def execute(self, statement: Executable | Prepared, parameters: Any = None, /) -> Any:
+        """Runs a statement."""
+        return await self._connection.execute(_written_out(statement), parameters)
+
+    async def scalar(self, statement: Executable | Prepared, parameters: Any = None, /) -> Any:
+        """The first value of the first row."""
+        return await self._connection.scalar(_written_out(statement), parameters)
+
+
 class PostgresPool:
     """At most `pool_size` connections to one database, of which at least two: up to three in threads, the rest in a pool."""
 
@@ -95,12 +116,12 @@ class PostgresPool:
         event.listen(self._engine.sync_engine, "connect", _remember_when)
         event.listen(self._engine.sync_engine, "checkout", self._refuse_the_dead)
         self._threads = PostgresThreads(url, threads, answer_timeout_s)
-        event.listen(self._threads.engine, "handle_error", self._look_at)
+        event.listen(self._threads.engine, "invalidate", self._note_gone)
         self.at_once = self._threads.at_once
         self.look = self._threads.look
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[AsyncConnection]:
+    async def transaction(self) -> AsyncIterator["PooledTx"]:
         """A transaction, statement by statement.
 
         Raises: SQLAlchemy's TimeoutError, or NoTurn when the request may wait no longer, while others have all connections;
@@ -115,13 +136,14 @@ class PostgresPool:
                 if pool.checkedout() >= pool.size():
                     raise NoTurn from error
                 raise
-            yield connection
+            yield PooledTx(connection)
 
     reader = transaction
 
-    def _look_at(self, context: ExceptionContext) -> None:
-        if context.is_disconnect:
-            self._gone_at = time.monotonic()
+    def _note_gone(
+        self, _connection: DBAPIConnection, _entry: ConnectionPoolEntry, _error: BaseException | None
+    ) -> None:
+        self._gone_at = time.monotonic()
 
     def _refuse_the_dead(self, _connection: DBAPIConnection, entry: ConnectionPoolEntry, _proxy: object) -> None:
         """When a thread has found the database gone, the pool's older connections are dead, too: it makes new ones."""
@@ -132,6 +154,10 @@ class PostgresPool:
         """Closes every connection."""
         await self._engine.dispose()
         await self._threads.aclose()
+
+
+def _written_out(statement: Executable | Prepared) -> Executable:
+    return statement.statement if isinstance(statement, Prepared) else statement
 
 
 def _common(url: URL) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Rows of Core statements as the SQLModel classes they came from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -37,10 +37,22 @@ def many(model: type[Model], result: CursorResult[Any] | Result[Any]) -> list[Mo
 def one(model: type[Model], result: CursorResult[Any] | Result[Any]) -> Model | None:
     """The only row, or None."""
     row = result.mappings().one_or_none()
-    return _loaded(model, row) if row else None
+    return None if row is None else _loaded(model, row)
 
 
-def _loaded(model: type[Model], row: RowMapping) -> Model:
+def new_row(model: type[Model], **values: Any) -> Model:
+    """A new row, of values that need no validation: those that are not given have their defaults."""
+    return _loaded(model, {**_defaults(model), **values})
+
+
+@cache
+def _defaults(model: type[SQLModel]) -> Mapping[str, Any]:
+    """Of the columns that have a plain one."""
+    fields = model.model_fields.items()
+    return {name: field.default for name, field in fields if not field.is_required() and field.default_factory is None}
+
+
+def _loaded(model: type[Model], row: Mapping[str, Any] | RowMapping) -> Model:
     """As a session loads one: what comes from the database is not validated, and no attribute is set by itself."""
     loaded: Model = _manager(model).new_instance()
     loaded.__dict__.update(row)

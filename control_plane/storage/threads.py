@@ -13,9 +13,11 @@ from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable
+from sqlalchemy import Connection, Dialect, Engine, Executable
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, PendingRollbackError, ResourceClosedError
+
+from control_plane.storage.prepared import Prepared
 
 T = TypeVar("T")
 
@@ -31,13 +33,15 @@ class DirectTx:
         """The database's."""
         return self._connection.dialect
 
-    async def execute(self, statement: Executable, parameters: Any = None, /) -> CursorResult[Any]:
+    async def execute(self, statement: Executable | Prepared, parameters: Any = None, /) -> Any:
         """Runs a statement."""
+        if isinstance(statement, Prepared):
+            return statement.run(self._connection, parameters)
         return self._connection.execute(statement, parameters)
 
-    async def scalar(self, statement: Executable, parameters: Any = None, /) -> Any:
+    async def scalar(self, statement: Executable | Prepared, parameters: Any = None, /) -> Any:
         """The first value of the first row."""
-        return self._connection.scalar(statement, parameters)
+        return _scalar(self._connection, statement, parameters)
 
     async def run_sync(self, work: Callable[[Connection], T], /) -> T:
         """What `work` does with the connection."""
@@ -55,11 +59,11 @@ class HoppingTx:
         """The database's."""
         return self._thread.dialect
 
-    async def execute(self, statement: Executable, parameters: Any = None, /) -> Any:
+    async def execute(self, statement: Executable | Prepared, parameters: Any = None, /) -> Any:
         """Runs a statement; its rows are here when it returns."""
         return await self._thread.run(_executed, statement, parameters)
 
-    async def scalar(self, statement: Executable, parameters: Any = None, /) -> Any:
+    async def scalar(self, statement: Executable | Prepared, parameters: Any = None, /) -> Any:
         """The first value of the first row."""
         return await self._thread.run(_scalar, statement, parameters)
 
@@ -147,13 +151,17 @@ def _rollback(connection: Connection) -> None:
     connection.rollback()
 
 
-def _executed(connection: Connection, statement: Executable, parameters: Any) -> Any:
+def _executed(connection: Connection, statement: Executable | Prepared, parameters: Any) -> Any:
     """A result that has left the connection: its rows are read here, in the thread."""
+    if isinstance(statement, Prepared):
+        return statement.run(connection, parameters)
     result = connection.execute(statement, parameters)
     return result.freeze()() if result.returns_rows else result
 
 
-def _scalar(connection: Connection, statement: Executable, parameters: Any) -> Any:
+def _scalar(connection: Connection, statement: Executable | Prepared, parameters: Any) -> Any:
+    if isinstance(statement, Prepared):
+        return statement.run(connection, parameters).scalar()
     return connection.scalar(statement, parameters)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import Connection, Dialect, Executable, text
 
 from control_plane.clock import Clock
+from control_plane.storage.prepared import Prepared
 
 T = TypeVar("T")
 
@@ -18,10 +19,10 @@ class Tx(Protocol):
     def dialect(self) -> Dialect:
         """The database's."""
 
-    async def execute(self, statement: Executable, parameters: Any = None, /) -> Any:
-        """Runs a statement; gives SQLAlchemy's result."""
+    async def execute(self, statement: Executable | Prepared, parameters: Any = None, /) -> Any:
+        """Runs a statement; gives its rows, as SQLAlchemy's result does."""
 
-    async def scalar(self, statement: Executable, parameters: Any = None, /) -> Any:
+    async def scalar(self, statement: Executable | Prepared, parameters: Any = None, /) -> Any:
         """The first value of the first row."""
 
     async def run_sync(self, work: Callable[[Connection], T], /) -> T:

@@ -2,11 +2,10 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Executable, Select, bindparam, delete, insert, inspect, or_, select, update
+from sqlalchemy import ColumnElement, Executable, bindparam, delete, insert, inspect, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel, col
 
@@ -15,6 +14,7 @@ from control_plane.errors import AlreadyExists, TeamNotFound
 from control_plane.ids import KeyId, OrganizationId, TeamId
 from control_plane.names import is_name
 from control_plane.storage.database import Reader, Tx
+from control_plane.storage.prepared import prepared
 from control_plane.storage.rows import every, many, one, values_of
 from control_plane.tenants.keys import KeyKind
 from control_plane.tenants.models import KeyOrigin, Organization, Team, VirtualKey
@@ -153,37 +153,19 @@ async def is_registered(reader: Reader, origin: str, at: datetime) -> bool:
 
 async def find_principal(reader: Reader, secret_hash: str) -> Principal | None:
     """What a key stands for. `expires_at` is the earlier of its expiry and its revocation."""
-    return await _find_principal(reader, col(VirtualKey.secret_hash) == secret_hash)
+    return await _find_principal(reader, "secret_hash", secret_hash)
 
 
 async def find_principal_of(reader: Reader, key_id: KeyId) -> Principal | None:
     """As `find_principal`, by the key's id: for what was made with the key."""
-    return await _find_principal(reader, col(VirtualKey.id) == key_id)
+    return await _find_principal(reader, "id", key_id)
 
 
-async def _find_principal(reader: Reader, is_the_key: ColumnElement[bool]) -> Principal | None:
-    statement: Select[*tuple[Any, ...]] = (
-        select(
-            col(VirtualKey.id),
-            col(VirtualKey.team_id),
-            col(VirtualKey.kind),
-            col(VirtualKey.default_model_group).label("key_model_group"),
-            col(VirtualKey.expires_at),
-            col(VirtualKey.revoked_at),
-            col(VirtualKey.model_groups),
-            col(VirtualKey.job_type),
-            *(column.label(f"key_{column.key}") for column in _limits_of(VirtualKey)),
-            col(Team.default_model_group).label("team_model_group"),
-            col(Team.suspended_at),
-            *(column.label(f"team_{column.key}") for column in _limits_of(Team)),
-        )
-        .join(Team, col(Team.id) == col(VirtualKey.team_id))
-        .where(is_the_key)
-    )
-    row = (await reader.execute(statement)).one_or_none()
+async def _find_principal(reader: Reader, column: str, value: str | KeyId) -> Principal | None:
+    row = (await reader.execute(_find_key(column), {"value": value})).one_or_none()
     if row is None:
         return None
-    origins = await reader.execute(select(col(KeyOrigin.origin)).where(col(KeyOrigin.key_id) == row.id))
+    origins = await reader.execute(_list_origins(), {"key": row.id})
     return Principal(
         team_id=TeamId(row.team_id),
         key_id=KeyId(row.id),
@@ -200,11 +182,38 @@ async def _find_principal(reader: Reader, is_the_key: ColumnElement[bool]) -> Pr
     )
 
 
+@prepared
+def _find_key(column: str) -> Executable:
+    return (
+        select(
+            col(VirtualKey.id),
+            col(VirtualKey.team_id),
+            col(VirtualKey.kind),
+            col(VirtualKey.default_model_group).label("key_model_group"),
+            col(VirtualKey.expires_at),
+            col(VirtualKey.revoked_at),
+            col(VirtualKey.model_groups),
+            col(VirtualKey.job_type),
+            *(column.label(f"key_{column.key}") for column in _limits_of(VirtualKey)),
+            col(Team.default_model_group).label("team_model_group"),
+            col(Team.suspended_at),
+            *(column.label(f"team_{column.key}") for column in _limits_of(Team)),
+        )
+        .join(Team, col(Team.id) == col(VirtualKey.team_id))
+        .where(inspect(VirtualKey).columns[column] == bindparam("value"))
+    )
+
+
+@prepared
+def _list_origins() -> Executable:
+    return select(col(KeyOrigin.origin)).where(col(KeyOrigin.key_id) == bindparam("key"))
+
+
 def _limits_of(table: type[Team | VirtualKey]) -> Sequence[ColumnElement[Any]]:
     columns = inspect(table).columns
     return [columns[name] for name in ("rpm", "tpm", "max_parallel_calls", "jobs_per_minute")]
 
 
-@cache
+@prepared
 def _find_teams() -> Executable:
     return every(Team).where(col(Team.id).in_(bindparam("teams", expanding=True)))
