@@ -1,0 +1,95 @@
+"""What is held of large requests and answers: a process has hundreds at once, and each may take minutes."""
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Sequence
+
+import orjson
+import pytest
+import pytest_asyncio
+
+from control_plane.chat import ProviderCall
+from control_plane.gateway.router import Gateway
+from tests.gateway.conftest import Deploy, Opener, make_call
+from tests.gateway.raw_provider import RawProvider
+from tests.patience import PATIENCE_S
+
+Text = str | bytes | bytearray
+
+PICTURE_CHARS = 3_000_000
+PIECES, PIECE_CHARS = 1_000, 4_000
+
+
+def event(**choice: object) -> bytes:
+    document = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+    return b"data: " + orjson.dumps(document) + b"\n\n"
+
+
+def said(text: str) -> bytes:
+    return event(index=0, delta={"content": text}, finish_reason=None)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def raw() -> AsyncIterator[RawProvider]:
+    async with RawProvider.start() as provider:
+        yield provider
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def gateway(gateway_for: Opener, deploy: Deploy, raw: RawProvider) -> Gateway:
+    return await gateway_for(deploy("ok", api_base=raw.url))
+
+
+def large(size: int, known: Sequence[Text]) -> list[Text]:
+    """Texts of at least this size that an object refers to, garbage too, beside those that are known."""
+    found = {}
+    for each in gc.get_objects():
+        for held in gc.get_referents(each):
+            if isinstance(held, str | bytes | bytearray) and len(held) >= size:
+                found[id(held)] = held
+    return [held for held in found.values() if not any(held is each for each in known)]
+
+
+def about(picture: str) -> ProviderCall:
+    image = {"type": "image_url", "image_url": {"url": picture}}
+    return make_call("ok", messages=[{"role": "user", "content": [image]}])
+
+
+@pytest.mark.parametrize("lane", ["litellm"], indirect=True)
+async def test_a_picture_is_held_once_while_its_answer_comes(gateway: Gateway, raw: RawProvider) -> None:
+    """In its message: not also as the JSON that was sent."""
+    raw.pieces, raw.trickle = [said("It shows ")], said("a cat. ")
+    stream = await gateway.stream(about(picture := "A" * PICTURE_CHARS))
+    try:
+        assert not large(PICTURE_CHARS, [picture])
+    finally:
+        await stream.aclose()
+
+
+@pytest.mark.parametrize("lane", ["relay"], indirect=True)
+async def test_a_picture_is_held_once_while_the_provider_takes_its_time(gateway: Gateway, raw: RawProvider) -> None:
+    raw.trickle = b" "
+    answering = asyncio.create_task(gateway.complete(about(picture := "A" * PICTURE_CHARS)))
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await raw.asked.wait()
+            while large(PICTURE_CHARS, [picture]):  # noqa: ASYNC110  # until its last piece has been written
+                await asyncio.sleep(0)
+    finally:
+        answering.cancel()
+        await asyncio.wait([answering])
+
+
+@pytest.mark.parametrize("lane", ["litellm"], indirect=True)
+async def test_a_long_answer_is_not_put_together_while_it_comes(gateway: Gateway, raw: RawProvider) -> None:
+    """Its pieces are kept, for its bill; the whole of it again with every piece would be its size squared."""
+    known = large(PIECES * PIECE_CHARS // 2, [])
+    raw.pieces, raw.trickle = [said("word " * (PIECE_CHARS // 5))] * PIECES, said("more ")
+    stream = await gateway.stream(make_call("ok"))
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            for _ in range(PIECES):
+                await anext(stream)
+        assert not large(PIECES * PIECE_CHARS // 2, known)
+    finally:
+        await stream.aclose()
