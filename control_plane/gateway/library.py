@@ -122,6 +122,7 @@ def load(settings: Mapping[str, Any]) -> Any:
     _quieten()
     _leave_out_mcp()
     _keep_no_texts()
+    _load_tokenizer_when_used()
     tapped_transport.install()
     outbound.install()
     return litellm
@@ -155,6 +156,25 @@ def _keep_no_texts() -> None:
     from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper  # noqa: PLC0415  # as in load
 
     CustomStreamWrapper.response_uptil_now = _Ending()
+
+
+class _Tokenizer:
+    """LiteLLM's default tokenizer, from its first use on."""
+
+    def __getattr__(self, name: str) -> Any:
+        from litellm._lazy_imports import get_default_encoding  # noqa: PLC0415  # as in load
+
+        return getattr(get_default_encoding(), name)
+
+
+def _load_tokenizer_when_used() -> None:
+    """LiteLLM hands its tokenizer to every provider's code, of which Petals' and a few others use it. Loading it takes 38 MB
+    and up to a second of the event loop.
+    """
+    from litellm import main  # noqa: PLC0415  # as in load
+
+    if main._encoding_cache is None:  # noqa: SLF001  # there is no switch for it
+        main._encoding_cache = _Tokenizer()  # noqa: SLF001
 
 
 def _quieten() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 from collections.abc import AsyncIterator, Sequence
 
 import orjson
@@ -93,3 +94,14 @@ async def test_a_long_answer_is_not_put_together_while_it_comes(gateway: Gateway
         assert not large(PIECES * PIECE_CHARS // 2, known)
     finally:
         await stream.aclose()
+
+
+@pytest.mark.parametrize("lane", ["litellm"], indirect=True)
+async def test_an_answer_that_nobody_has_to_count_loads_no_tokenizer(
+    gateway_for: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is 38 MB, read while every other call waits."""
+    monkeypatch.delitem(sys.modules, (of_litellm := "litellm.litellm_core_utils.default_encoding"), raising=False)
+    gateway = await gateway_for("ok")
+    await gateway.complete(make_call("ok"))
+    assert of_litellm not in sys.modules
