@@ -9,7 +9,7 @@ import orjson
 import pytest
 import pytest_asyncio
 
-from control_plane.chat import ProviderCall
+from control_plane.chat import ProviderCall, SpendReport
 from control_plane.gateway.router import Gateway
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.gateway.raw_provider import RawProvider
@@ -83,7 +83,9 @@ async def test_a_picture_is_held_once_while_the_provider_takes_its_time(gateway:
 
 @pytest.mark.parametrize("lane", ["litellm"], indirect=True)
 async def test_a_long_answer_is_not_put_together_while_it_comes(gateway: Gateway, raw: RawProvider) -> None:
-    """Its pieces are kept, for its bill; the whole of it again with every piece would be its size squared."""
+    """Its text is kept, for its bill; the whole of it again with every piece would be its size squared, and so many of
+    LiteLLM's objects a hundred times the size of its words.
+    """
     known = large(PIECES * PIECE_CHARS // 2, [])
     raw.pieces, raw.trickle = [said("word " * (PIECE_CHARS // 5))] * PIECES, said("more ")
     stream = await gateway.stream(make_call("ok"))
@@ -92,6 +94,7 @@ async def test_a_long_answer_is_not_put_together_while_it_comes(gateway: Gateway
             for _ in range(PIECES):
                 await anext(stream)
         assert not large(PIECES * PIECE_CHARS // 2, known)
+        assert sum(type(each).__name__ == "ModelResponseStream" for each in gc.get_objects()) < PIECES // 2
     finally:
         await stream.aclose()
 
@@ -105,3 +108,20 @@ async def test_an_answer_that_nobody_has_to_count_loads_no_tokenizer(
     gateway = await gateway_for("ok")
     await gateway.complete(make_call("ok"))
     assert of_litellm not in sys.modules
+
+
+@pytest.mark.parametrize("lane", ["litellm"], indirect=True)
+async def test_litellm_counts_all_of_a_long_answer_that_its_provider_did_not_count(
+    gateway: Gateway, raw: RawProvider, reports: list[SpendReport]
+) -> None:
+    """Its own report, of pieces that were put together meanwhile."""
+    end = event(index=0, delta={}, finish_reason="stop") + b"data: [DONE]\n\n"
+    raw.pieces = [*(said(f"word {number} ") for number in range(PIECES)), end]
+    stream = await gateway.stream(make_call("ok"))
+    assert len([each async for each in stream]) == PIECES
+    usage, _ = await stream.settle()
+    await stream.aclose()
+    await gateway.aclose()
+    [report] = reports
+    assert report.usage.completion_tokens == usage.completion_tokens
+    assert usage.completion_tokens > PIECES
