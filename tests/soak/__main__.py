@@ -39,7 +39,7 @@ from tests.soak.heavy import ACTS, GROUPS, WRITE_TIMEOUT_S, Heavy
 CLIENTS = 16
 CREDITS = 10**9  # nobody is refused: the load stays mixed
 WARM_UP_S = 30  # every thread and connection that is made when first needed has been made
-SAMPLE_S = 5.0
+SAMPLE_S = 1.0
 QUIET_S = 75  # keep-alive connections of both sides have ended, reports are written
 MOST_KB = 512_000
 POOLS = {
