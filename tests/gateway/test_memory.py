@@ -3,14 +3,17 @@
 import asyncio
 import gc
 import sys
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 
 import orjson
 import pytest
 import pytest_asyncio
 
-from control_plane.chat import ProviderCall, SpendReport
+from control_plane.chat import ChatRequest, ProviderCall, SpendReport
+from control_plane.gateway import prices
 from control_plane.gateway.litellm_stream import TOGETHER
+from control_plane.gateway.prices import PriceTag
 from control_plane.gateway.router import Gateway
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.gateway.raw_provider import RawProvider
@@ -136,3 +139,19 @@ async def test_litellm_counts_all_of_a_long_answer_that_its_provider_did_not_cou
     [report] = reports
     assert report.usage.completion_tokens == usage.completion_tokens
     assert usage.completion_tokens > count
+
+
+async def test_a_long_answer_is_counted_without_being_put_together() -> None:
+    """Hundreds of clients may leave their streams at the same moment."""
+    tag = PriceTag("gpt-4o", "openai", "gpt-4o")
+    request = ChatRequest([{"role": "user", "content": "hi"}], {})
+    pieces = ["word " * (PIECE_CHARS // 5)] * PIECES
+    await prices.estimate(tag, request, pieces)  # loads the tokenizer
+    tracemalloc.start()
+    try:
+        usage = await prices.estimate(tag, request, pieces)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert usage.completion_tokens > PIECES * PIECE_CHARS / 6
+    assert most < PIECES * PIECE_CHARS / 2
