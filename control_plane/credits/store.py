@@ -30,7 +30,7 @@ from control_plane.credits.events_store import LOW_BALANCE
 from control_plane.credits.grants import Terms, left
 from control_plane.credits.models import CreditBalance, LedgerEntry
 from control_plane.credits.rules import EntryKind, Limit, Movement
-from control_plane.errors import AlreadyExists, Conflict, HouseError, InsufficientCredits, TeamNotFound
+from control_plane.errors import AlreadyExists, Conflict, ControlPlaneError, InsufficientCredits, TeamNotFound
 from control_plane.ids import TeamId, new_id
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.prepared import prepared
@@ -149,7 +149,7 @@ async def post_by(
     return balance
 
 
-async def post_each(tx: Tx, team_id: TeamId, posts: Sequence[Post]) -> Sequence[Balance | HouseError]:
+async def post_each(tx: Tx, team_id: TeamId, posts: Sequence[Post]) -> Sequence[Balance | ControlPlaneError]:
     """Several posts of a team, none of which gives it credits, in their order: where it stands after each, or why not.
 
     One statement moves the balance for all of them, if it allows that; else one after the other is decided on.
@@ -400,7 +400,7 @@ def _insert_entries() -> Executable:
     return insert(LedgerEntry)
 
 
-def _refusal(limits: AbstractSet[Limit], change: Mapping[str, Any], balance: Balance) -> HouseError:
+def _refusal(limits: AbstractSet[Limit], change: Mapping[str, Any], balance: Balance) -> ControlPlaneError:
     """Why the balance did not allow the movements."""
     if Limit.AVAILABLE in limits:
         return InsufficientCredits(needed=-change["available"], available=balance.available)

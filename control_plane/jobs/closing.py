@@ -11,7 +11,7 @@ from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.store import Author, Post
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.jobs import calls_store, days_store, store
 from control_plane.jobs.models import Job
@@ -127,7 +127,7 @@ async def _bill(tx: Tx, team_id: TeamId, closed: Sequence[tuple[Job, JobClosing]
         balance = balances.get(str(job.id))
         if balance is None:  # a job of a free type holds nothing
             balance = await credits_store.find_balance(tx, team_id)
-        if isinstance(balance, HouseError):
+        if isinstance(balance, ControlPlaneError):
             raise balance
         assert balance is not None, "a team with jobs has a balance"
         job.credits_remaining = balance.remaining

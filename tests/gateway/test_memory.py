@@ -17,7 +17,7 @@ from control_plane.gateway.prices import PriceTag
 from control_plane.gateway.router import Gateway
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.gateway.raw_provider import RawProvider
-from tests.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 Text = str | bytes | bytearray
 
