@@ -41,10 +41,11 @@ async def close_jobs(tx: Tx, closings: Sequence[JobClosing], *, now: datetime) -
     """The jobs, closed and billed now, in the order asked for; None where a job is not ours to close: closed before, calls
     running, no such job of the team. The jobs' rows and the balances are locked if they are several.
     """
-    claimed = await _claim(tx, closings, now)
+    claimed = await _claim(tx, closings)
     closed: dict[JobId, JobClosing] = {}
     for each in closings:  # of several for one job the first closes it
-        if each.job_id in claimed:
+        job = claimed.get(each.job_id)
+        if job is not None and job.team_id == each.team_id:
             closed.setdefault(each.job_id, each)
     if not closed:
         return [None] * len(closings)
@@ -77,17 +78,9 @@ async def take_back(tx: Tx, job: Job, reason: str, *, now: datetime) -> None:
     await risk_store.add_unbilled_cost(tx, team_id, job.cost_nano_usd, at=now)
 
 
-async def _claim(tx: Tx, closings: Sequence[JobClosing], now: datetime) -> Mapping[JobId, Job]:
-    wanted: defaultdict[JobStatus, list[tuple[JobId, TeamId]]] = defaultdict(list)
-    taken: set[JobId] = set()
-    for each in closings:
-        if each.job_id not in taken:
-            taken.add(each.job_id)
-            wanted[each.closing.status].append((each.job_id, each.team_id))
-    claimed: dict[JobId, Job] = {}
-    for status, jobs in wanted.items():
-        claimed |= {JobId(job.id): job for job in await store.claim(tx, jobs, status, now)}
-    return claimed
+async def _claim(tx: Tx, closings: Sequence[JobClosing]) -> Mapping[JobId, Job]:
+    wanted = {(each.job_id, each.team_id): None for each in closings}  # in their order
+    return {JobId(job.id): job for job in await store.lock_to_close(tx, list(wanted))}
 
 
 async def _settle(tx: Tx, closed: Sequence[tuple[Job, JobClosing]], now: datetime) -> None:
@@ -116,6 +109,8 @@ async def _bill(tx: Tx, team_id: TeamId, closed: Sequence[tuple[Job, JobClosing]
         movements = billing.settle(charged, job.credits_held)
         if movements:
             posts.append(Post(movements, Author(str(job.id), now, each.actor, None)))
+        job.status = each.closing.status.value
+        job.completed_at = now
         job.credits_charged = charged
         job.credits_held = 0
         job.metadata_ = merged_metadata(job.metadata_, each.closing.metadata or {})
