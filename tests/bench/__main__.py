@@ -1,7 +1,7 @@
-"""`python -m tests.bench [--quick] [--only TEXT] [--json FILE]`: some six minutes; Linux, because CPU and memory come from /proc.
+"""`python -m tests.bench [--quick] [--only TEXT] [--json FILE]`: some eight minutes; Linux, because CPU and memory come from /proc.
 
 Targets take turns in every scenario of every round, the order turning with the round, so that a noisy neighbour hits
-all alike. Servers of several workers are measured behind them, each on a machine of its own. The first wrong answer or
+all alike. Servers of several workers are measured behind them, when these have ended. The first wrong answer or
 wrong bill ends the run: figures with errors in them say nothing.
 """
 
