@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from control_plane.chat import Demand
-from control_plane.credits import risk_store
+from control_plane.credits import posting, risk_store
 from control_plane.credits import rules as billing
-from control_plane.credits import store as credits_store
 from control_plane.credits.reservations import Standing, affordable_max_tokens
 from control_plane.credits.risk_store import TeamRisk
 from control_plane.errors import AlreadyExists, AtRiskLimit, CallLost, HouseError, InsufficientCredits, JobCapReached
@@ -123,7 +122,7 @@ async def end_calls(tx: Tx, records: Sequence[Record], *, now: datetime) -> set[
             excess = -standings[intent.job_id].missing
             if excess > 0:
                 release = billing.release(excess)
-                await credits_store.post(tx, intent.team_id, release, ref=str(intent.call_id), now=now, actor="call")
+                await posting.post(tx, intent.team_id, release, ref=str(intent.call_id), now=now, actor="call")
                 await store.add_hold(tx, intent.job_id, -excess)
     return finished
 
@@ -198,7 +197,7 @@ async def _hold(tx: Tx, intent: Intent, standing: Standing, now: datetime) -> in
     missing = max(0, standing.plus(intent.demand, intent.markup).missing)
     if missing:
         hold = billing.hold(missing)
-        await credits_store.post(tx, intent.team_id, hold, ref=str(intent.call_id), now=now, actor="call")
+        await posting.post(tx, intent.team_id, hold, ref=str(intent.call_id), now=now, actor="call")
     return missing
 
 

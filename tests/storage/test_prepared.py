@@ -128,5 +128,9 @@ async def test_a_connection_that_died_is_made_anew_and_the_pool_is_told(postgres
 async def test_outside_of_threads_the_statement_itself_is_run(db: Database) -> None:
     async with db.transaction() as tx:
         await tx.execute(Prepared(insert(OpenCall)), ROWS[0])
-        found = many(OpenCall, await tx.execute(Prepared(every(OpenCall))))
-    assert [each.id for each in found] == [ROWS[0]["id"]]
+        await tx.execute(Prepared(insert(OpenCall)), ROWS[1:3])
+        found = many(OpenCall, await tx.execute(Prepared(every(OpenCall).order_by(col(OpenCall.id)))))
+        taken = Prepared(delete(OpenCall).where(col(OpenCall.id) == bindparam("call")).returning(col(OpenCall.id)))
+        gone = await tx.execute(taken, [{"call": each["id"]} for each in ROWS[1:4]])
+    assert [each.id for each in found] == [each["id"] for each in ROWS[:3]]
+    assert [each.id for each in gone] == [each["id"] for each in ROWS[1:3]]
