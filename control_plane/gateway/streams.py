@@ -17,7 +17,7 @@ from control_plane.completion.faults import log_fields
 from control_plane.completion.finish import Finish
 from control_plane.completion.usage import Usage
 from control_plane.errors import CallTimedOut
-from control_plane.gateway.bounds import Overdue, Timing
+from control_plane.gateway.bounds import Limit, Overdue, Timing
 from control_plane.gateway.errors import failed_with, translate
 from control_plane.gateway.prices import PriceTag
 from control_plane.gateway.reading.chunks import ChunkReader
@@ -87,6 +87,7 @@ class EventStream(ABC):
         self._request = request
         self._serving = serving
         self._timing = timing
+        self._limit = Limit(timing, self.patience_s)
         self._ready: deque[Content] = deque()
         self._taken: list[Content] = []
         self._failure: Exception | None = None
@@ -170,6 +171,7 @@ class EventStream(ABC):
         if self._is_reading:
             raise RuntimeError("another task is reading the stream; cancel it first")
         self._is_closed = self._is_over = True
+        self._limit.close()
         await self._let_go()
 
     def _events(self) -> Sequence[Content]:
@@ -181,7 +183,7 @@ class EventStream(ABC):
         self._is_reading = True
         self._timing.resume()
         try:
-            async with self._timing.limit(self.patience_s):
+            with self._limit:
                 await self._read()
             if self._ready:
                 self._timing.piece()
