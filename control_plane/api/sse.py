@@ -8,7 +8,7 @@ server that stops. `[DONE]` is written after the record is durable and never wit
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import anyio
@@ -40,10 +40,7 @@ class Stream(Protocol):
 
     def __aiter__(self) -> Self: ...
 
-    async def __anext__(self) -> Content: ...
-
-    @property
-    def has_next(self) -> bool: ...  # noqa: D102
+    async def __anext__(self) -> Sequence[Content]: ...
 
     async def end(self, render: Callable[[Ending], bytes]) -> bytes: ...  # noqa: D102
 
@@ -103,10 +100,12 @@ class SseResponse(Response):
     async def _write_all(self) -> None:
         pieces: list[bytes] = []
         try:
-            async for content in self._stream:
-                pieces.append(self._wire.chunk(content))
-                if len(pieces) == TOGETHER or not self._stream.has_next:
-                    await self._write_pieces(pieces)
+            async for contents in self._stream:
+                for content in contents:
+                    if len(pieces) == TOGETHER:
+                        await self._write_pieces(pieces)
+                    pieces.append(self._wire.chunk(content))
+                await self._write_pieces(pieces)
             last = await self._stream.end(self._wire.ending)
             self.is_whole = True
         except HouseError as error:

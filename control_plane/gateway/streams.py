@@ -6,7 +6,6 @@ invisible; whoever holds a primed stream sees one model, and every later failure
 
 import logging
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -45,7 +44,10 @@ def call_timed_out(timing: Timing) -> CallTimedOut:
 
 
 class AnswerStream(Protocol):
-    """An answer while it arrives, through whichever lane. It is read and closed by one task at a time, as a generator is."""
+    """An answer while it arrives, through whichever lane: its events, those together that have come together.
+
+    It is read and closed by one task at a time, as a generator is.
+    """
 
     @property
     def served(self) -> Served:
@@ -57,12 +59,8 @@ class AnswerStream(Protocol):
 
     def __aiter__(self) -> Self: ...
 
-    async def __anext__(self) -> Content:
-        """The next event. Raises: ProviderError when the provider breaks off; nothing follows then."""
-
-    @property
-    def has_next(self) -> bool:
-        """Whether the next event is here already."""
+    async def __anext__(self) -> Sequence[Content]:
+        """The next events. Raises: ProviderError when the provider breaks off; nothing follows then."""
 
     def finishes(self) -> Mapping[int, Finish]:
         """Why each of the answers that were asked for ended, once the iteration has."""
@@ -88,7 +86,7 @@ class EventStream(ABC):
         self._serving = serving
         self._timing = timing
         self._limit = Limit(timing, self.patience_s)
-        self._ready: deque[Content] = deque()
+        self._ready: list[Content] = []
         self._taken: list[Content] = []
         self._failure: Exception | None = None
         self._unraised: Exception | None = None
@@ -129,8 +127,8 @@ class EventStream(ABC):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Content:
-        """The next event. Raises: ProviderError when the provider breaks off; nothing follows then."""
+    async def __anext__(self) -> Sequence[Content]:
+        """The next events. Raises: ProviderError when the provider breaks off; nothing follows then."""
         while not self._ready:
             if self._unraised is not None:
                 failure, self._unraised = self._unraised, None
@@ -140,14 +138,9 @@ class EventStream(ABC):
             if self._is_over:
                 raise StopAsyncIteration
             await self._read_on()
-        event = self._ready.popleft()
-        self._taken.append(event)
-        return event
-
-    @property
-    def has_next(self) -> bool:
-        """Whether the next event is here already."""
-        return bool(self._ready)
+        events, self._ready = self._ready, []
+        self._taken += events
+        return events
 
     def finishes(self) -> Mapping[int, Finish]:
         """Why each of the answers that were asked for ended."""
