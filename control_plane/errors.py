@@ -214,8 +214,8 @@ class ModelGroupNotAllowed(Forbidden):
 
     def __init__(self, *, group: str, team: str, is_the_keys: bool = False) -> None:
         """`is_the_keys`: the team may use it, but the key is limited to other groups."""
-        who = "This key" if is_the_keys else f"Team '{team}'"
-        super().__init__(f"{who} does not have access to model group '{group}'", model_group=group)
+        holder = "This key" if is_the_keys else f"Team '{team}'"
+        super().__init__(f"{holder} does not have access to model group '{group}'", model_group=group)
 
 
 class NotFound(Refused):

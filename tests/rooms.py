@@ -74,5 +74,5 @@ class Rooms:
             ADMIN, NewTeam(TeamId(team_id), credits_allocated=credits_allocated)
         )
 
-    async def who(self, made: NewTeamView) -> Principal:
-        return await self.keys.principal(made.issued.secret)
+    async def principal(self, made: NewTeamView) -> Principal:
+        return await self.keys.authenticate(made.issued.secret)

@@ -23,12 +23,12 @@ from tests.rooms import ADMIN
 
 async def stream_while_a_task_dies(settings: Settings, postgres_url: str) -> None:
     """A stream in a house whose next sign of life fails for good."""
-    who = Principal(team_id=TeamId("acme"))
+    principal = Principal(team_id=TeamId("acme"))
     async with open_house(settings) as house:
         await house.administration.create_team(ADMIN, NewTeam(TeamId("acme"), credits_allocated=10))
-        job = await house.jobs.create(who, NewJob("test"))
+        job = await house.jobs.create(principal, NewJob("test"))
         order = CallOrder(ChatRequest([{"role": "user", "content": "Hello"}]), "hold")
-        stream = await house.calls.stream(who, JobId(job.id), order)
+        stream = await house.calls.stream(principal, JobId(job.id), order)
         async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
             await connection.execute("DROP TABLE workers")
         try:

@@ -67,12 +67,12 @@ class StrictRequest(Request):
             self._json = orjson.loads(await self.body())
         return self._json
 
-    async def read(self, who: Principal, settings: Settings) -> None:
+    async def read(self, principal: Principal, settings: Settings) -> None:
         """Reads the body, while it is neither too large nor too slow.
 
         Raises: TooLarge, RequestTimeout, TeamBodiesTooLarge, BodiesTooLarge, RequestValidationError for one too deep.
         """
-        held, team = held_body.get(), who.team_id or "admin"
+        held, team = held_body.get(), principal.team_id or "admin"
         limits = BodyLimits(settings.max_json_chars, MORE_VALUES.get(self.scope["path"], MOST_VALUES), MOST_LEVELS)
         scan, pieces, size = BodyScan(), [], 0
         async for piece in _in_time(self.stream(), settings.body_timeout_s):
@@ -151,13 +151,13 @@ class StrictRoute(APIRoute):
             return await direct.call(arguments)
 
         async def handle_strictly(request: Request) -> Response:
-            who = await self.identify(request)  # a stranger's body is not even read
+            principal = await self.identify(request)  # a stranger's body is not even read
             _report_unknown(request, known)
-            strict = StrictRequest(_as_json(self.allowed(request.scope, who)), request.receive)
+            strict = StrictRequest(_as_json(self.allowed(request.scope, principal)), request.receive)
             has_key = strict.method == "POST" and HEADER in strict.headers
             if has_key or self.body_field is not None:
-                await strict.read(who, house_of(request).settings)
-            return await (answer_once(strict, who, answer, has_secret=has_secret) if has_key else answer(strict))
+                await strict.read(principal, house_of(request).settings)
+            return await (answer_once(strict, principal, answer, has_secret=has_secret) if has_key else answer(strict))
 
         return handle_strictly
 

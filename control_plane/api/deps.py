@@ -41,11 +41,11 @@ async def principal(request: Request) -> Principal:
     return found
 
 
-def refuse_pages(who: Principal) -> None:
+def refuse_pages(principal: Principal) -> None:
     """Raises: JobTokenRefused, PublishableKey for what stands in web pages."""
-    if who.grant is not None:
+    if principal.grant is not None:
         raise JobTokenRefused
-    if who.is_publishable:
+    if principal.is_publishable:
         raise PublishableKey
 
 
@@ -69,7 +69,7 @@ async def holder_of_key(request: Request) -> Principal:
     """Who holds the key of a request, of whatever kind it is, or the token of a job. Raises: InvalidKey."""
     secret = secret_of(request)
     house = house_of(request)
-    found = await (house.job_tokens if is_job_token(secret) else house.keys).principal(secret)
+    found = await (house.job_tokens if is_job_token(secret) else house.keys).authenticate(secret)
     asked_by_page.set(found.is_publishable)
     return found
 

@@ -43,7 +43,7 @@ async def subject(request: Request) -> Subject:
 NewSubject = Annotated[Subject, Depends(subject)]
 
 
-async def answer_once(request: Request, who: Principal, handle: Handler, *, has_secret: bool) -> Response:
+async def answer_once(request: Request, principal: Principal, handle: Handler, *, has_secret: bool) -> Response:
     """The answer to a POST with an idempotency key: that of the first request of the same virtual key, if there was one.
 
     `has_secret`: the answer shows something that is shown once, and is not kept.
@@ -52,9 +52,9 @@ async def answer_once(request: Request, who: Principal, handle: Handler, *, has_
     """
     house = house_of(request)
     fingerprint = _fingerprint(request, await request.body())
-    found = await house.idempotency.claim(_scope(who), _key(request), fingerprint, who.team_id)
+    found = await house.idempotency.claim(_scope(principal), _key(request), fingerprint, principal.team_id)
     if isinstance(found, KeptAnswer):
-        await _check_still_allowed(house, who, found)
+        await _check_still_allowed(house, principal, found)
         return _again(found)
     request.state.claim = found
     pending = _Pending(house, found, has_secret=has_secret)
@@ -72,19 +72,19 @@ async def answer_once(request: Request, who: Principal, handle: Handler, *, has_
     return response
 
 
-def _scope(who: Principal) -> str:
+def _scope(principal: Principal) -> str:
     """Whose idempotency keys these are: another virtual key of the team may be allowed less."""
-    return "admin" if who.team_id is None else f"team:{who.team_id}:{who.key_id}"
+    return "admin" if principal.team_id is None else f"team:{principal.team_id}:{principal.key_id}"
 
 
-async def _check_still_allowed(house: House, who: Principal, kept: KeptAnswer) -> None:
+async def _check_still_allowed(house: House, principal: Principal, kept: KeptAnswer) -> None:
     """An answer of a model is given again to who may use its model group, as an answer that is made. Raises: Forbidden."""
     call_id = parse_id(kept.headers.get("x-call-id", ""))
-    if who.team_id is None or call_id is None:
+    if principal.team_id is None or call_id is None:
         return
     group = await house.jobs.find_model_group(CallId(call_id))
     if group is not None and group in house.groups.catalog.groups:
-        await house.groups.choose(who, group, ())
+        await house.groups.choose(principal, group, ())
 
 
 def _key(request: Request) -> str:

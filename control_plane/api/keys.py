@@ -23,19 +23,19 @@ router = APIRouter(
 
 
 @router.post("", response_model=wire.KeyCreated, summary="Create a key")
-async def create(team_id: TeamPath, who: Caller, house: House, body: wire.CreateKey | None = None) -> Response:
+async def create(team_id: TeamPath, principal: Caller, house: House, body: wire.CreateKey | None = None) -> Response:
     """Makes one more key of the team; `virtual_key` is shown this once."""
     terms = _terms(body or wire.CreateKey(), house)
-    issued = await house.administration.keys.create(who, TeamId(team_id), terms)
+    issued = await house.administration.keys.create(principal, TeamId(team_id), terms)
     return rendered(views.key_created(issued, house.clock()))
 
 
 @router.get("", response_model=wire.KeyList, summary="List a team's keys")
 async def list_keys(
-    team_id: TeamPath, who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 1000
+    team_id: TeamPath, principal: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 1000
 ) -> Response:
     """The team's keys by what they begin with, never their secrets; those that ended too."""
-    found = await house.administration.keys.list(who, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
+    found = await house.administration.keys.list(principal, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
     page = [views.key(view, house.clock()) for view in found[:limit]]
     following = page[-1].key_id if len(found) > limit else None
     return rendered(wire.KeyList(team_id=team_id, keys=page, next_cursor=following))
@@ -43,28 +43,30 @@ async def list_keys(
 
 @router.post("/{key_id}/rotate", response_model=wire.KeyCreated, summary="Rotate a key")
 async def rotate(
-    team_id: TeamPath, key_id: KeyPath, who: Caller, house: House, body: wire.RotateKey | None = None
+    team_id: TeamPath, key_id: KeyPath, principal: Caller, house: House, body: wire.RotateKey | None = None
 ) -> Response:
     """Makes a key on the same terms; the old one works on for `grace_seconds` (0 if left out)."""
     grace = timedelta(seconds=(body or wire.RotateKey()).grace_seconds)
-    who.may_administer()
-    issued = await house.administration.keys.rotate(who, TeamId(team_id), _key_id(key_id), grace=grace)
+    principal.require_admin()
+    issued = await house.administration.keys.rotate(principal, TeamId(team_id), _key_id(key_id), grace=grace)
     return rendered(views.key_created(issued, house.clock()))
 
 
 @router.put("/{key_id}/origins", response_model=wire.KeyAnswer, summary="Register a key's origins")
-async def set_origins(team_id: TeamPath, key_id: KeyPath, who: Caller, house: House, body: wire.SetOrigins) -> Response:
+async def set_origins(
+    team_id: TeamPath, key_id: KeyPath, principal: Caller, house: House, body: wire.SetOrigins
+) -> Response:
     """Makes exactly these the web origins whose pages may use the key; on every replica within 5 s."""
-    who.may_administer()
-    view = await house.administration.keys.set_origins(who, TeamId(team_id), _key_id(key_id), body.origins)
+    principal.require_admin()
+    view = await house.administration.keys.set_origins(principal, TeamId(team_id), _key_id(key_id), body.origins)
     return rendered(views.key(view, house.clock()))
 
 
 @router.delete("/{key_id}", response_model=wire.KeyAnswer, summary="Revoke a key")
-async def revoke(team_id: TeamPath, key_id: KeyPath, who: Caller, house: House) -> Response:
+async def revoke(team_id: TeamPath, key_id: KeyPath, principal: Caller, house: House) -> Response:
     """Ends the key now; on every replica within 5 s. Doing it twice changes nothing."""
-    who.may_administer()
-    view = await house.administration.keys.revoke(who, TeamId(team_id), _key_id(key_id))
+    principal.require_admin()
+    view = await house.administration.keys.revoke(principal, TeamId(team_id), _key_id(key_id))
     return rendered(views.key(view, house.clock()))
 
 

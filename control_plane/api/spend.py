@@ -21,9 +21,11 @@ LOST_SINCE = timedelta(days=30)
 
 
 @router.get("/reconciliations", response_model=wire.ReconciliationList, summary="The last reconciliations")
-async def reconciliations(who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 24) -> Response:
+async def reconciliations(
+    principal: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 24
+) -> Response:
     """How LiteLLM's reports fitted our records, once an hour and whenever `spend reconcile` was run."""
-    made = await house.reconciliation.made(who, limit=limit + 1, before=id_in(cursor))
+    made = await house.reconciliation.made(principal, limit=limit + 1, before=id_in(cursor))
     page = [_view(each) for each in made[:limit]]
     following = page[-1].reconciliation_id if len(made) > limit else None
     return rendered(wire.ReconciliationList(reconciliations=page, next_cursor=following))
@@ -31,7 +33,7 @@ async def reconciliations(who: Caller, house: House, cursor: PageCursor = None, 
 
 @router.get("/lost", response_model=wire.LostCallList, summary="Lost calls")
 async def lost(
-    who: Caller,
+    principal: Caller,
     house: House,
     since: Annotated[GivenMoment | None, Query(description="30 days ago if left out")] = None,
     cursor: PageCursor = None,
@@ -40,7 +42,7 @@ async def lost(
     """Calls whose server died after the provider may have been reached, and what they count as."""
     before = id_in(cursor)
     start = since or house.clock() - LOST_SINCE
-    calls = await house.reconciliation.lost(who, start, before=before, limit=limit + 1)
+    calls = await house.reconciliation.lost(principal, start, before=before, limit=limit + 1)
     page = calls[:limit]
     following = str(page[-1].id) if len(calls) > limit else None
     return rendered(wire.LostCallList(calls=[_lost(call) for call in page], next_cursor=following))

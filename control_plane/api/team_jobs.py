@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/teams/{team_id}", tags=["jobs"], responses=AUTH_
 
 @router.get("/jobs", response_model=wire.JobList, summary="List a team's jobs")
 async def list_jobs(
-    team_id: TeamPath, wanted: Annotated[wire.JobQuery, Query()], who: Caller, house: House
+    team_id: TeamPath, wanted: Annotated[wire.JobQuery, Query()], principal: Caller, house: House
 ) -> Response:
     """Newest first. `next_cursor` leads to the next page, however many there are."""
     chosen = JobFilter(
@@ -38,7 +38,7 @@ async def list_jobs(
     )
     after = None if wanted.cursor is None else _read_cursor(wanted.cursor)
     page = await house.jobs.list_jobs(
-        who, TeamId(team_id), chosen, limit=wanted.limit, offset=wanted.offset, after=after
+        principal, TeamId(team_id), chosen, limit=wanted.limit, offset=wanted.offset, after=after
     )
     jobs = [views.job_view(job, sorted(page.groups.get(JobId(job.id), ()))) for job in page.jobs]
     next_cursor = _write_cursor(page.jobs[-1]) if page.has_more else None
@@ -48,16 +48,16 @@ async def list_jobs(
 @router.get("/usage", response_model=wire.TeamUsage, summary="A team's usage of a month")
 async def usage(
     team_id: TeamPath,
-    who: Caller,
+    principal: Caller,
     house: House,
     period: Annotated[str | None, Query(description="YYYY-MM in UTC; this month if left out")] = None,
 ) -> Response:
     """What the jobs created in that month used: in sum, by job type, by model group, by day."""
     month = month_of(period, house.clock())
     team = TeamId(team_id)
-    total, by_type = summarize(await house.jobs.usage(who, [team], month.start, month.end))
-    groups = await house.jobs.usage_by(who, team, month.start, month.end, by="model_group")
-    days = await house.jobs.usage_by(who, team, month.start, month.end, by="day")
+    total, by_type = summarize(await house.jobs.usage(principal, [team], month.start, month.end))
+    groups = await house.jobs.usage_by(principal, team, month.start, month.end, by="model_group")
+    days = await house.jobs.usage_by(principal, team, month.start, month.end, by="day")
     answer = wire.TeamUsage(
         team_id=team_id,
         period=month.name,

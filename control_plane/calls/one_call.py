@@ -67,62 +67,64 @@ class OneCallJobs:
         self._kept: dict[JobId, tuple[Principal, Closing]] = {}
 
     async def call(
-        self, who: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None = None
+        self, principal: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None = None
     ) -> AnsweredJob[Completion]:
         """One buffered chat call in a job of its own, after what `prepare` calls in that job.
 
         Raises: what creating a job and calling raise.
         """
-        return await self._answered(who, new, order, self._calls.call, prepare)
+        return await self._answered(principal, new, order, self._calls.call, prepare)
 
-    async def ask(self, who: Principal, new: NewJob, order: CallOrder) -> AnsweredJob[PlainAnswer]:
+    async def ask(self, principal: Principal, new: NewJob, order: CallOrder) -> AnsweredJob[PlainAnswer]:
         """One call of an endpoint that answers at once, in a job of its own. Raises: as `call`."""
-        return await self._answered(who, new, order, self._calls.ask)
+        return await self._answered(principal, new, order, self._calls.ask)
 
     async def _answered(
         self,
-        who: Principal,
+        principal: Principal,
         new: NewJob,
         order: CallOrder,
         make: Callable[[Principal, JobId, CallOrder], Awaitable[AnsweredCall[A]]],
         prepare: Prepare | None = None,
     ) -> AnsweredJob[A]:
-        job_id, order = await self._create(who, new, order, prepare)
+        job_id, order = await self._create(principal, new, order, prepare)
         try:
             if prepare is not None:
-                order = await prepared(self._calls, who, job_id, order, prepare)
-            answered = await make(who, job_id, _closing_with(order, who, job_id))
+                order = await prepared(self._calls, principal, job_id, order, prepare)
+            answered = await make(principal, job_id, _closing_with(order, principal, job_id))
             failpoints.reach("one_call_recorded")
-            bill = await self._to_its_end(self.bill(who, job_id, answered.call.closed))
+            bill = await self._to_its_end(self.bill(principal, job_id, answered.call.closed))
         except BaseException as error:
-            await self._to_its_end(self._give_up(who, job_id, error))
+            await self._to_its_end(self._give_up(principal, job_id, error))
             raise
         return AnsweredJob(answered, bill)
 
-    async def stream(self, who: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None = None) -> JobStream:
+    async def stream(
+        self, principal: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None = None
+    ) -> JobStream:
         """One streamed call in a job of its own, after what `prepare` calls in that job."""
-        job_id, order = await self._create(who, new, order, prepare)
+        job_id, order = await self._create(principal, new, order, prepare)
         try:
             if prepare is not None:
-                order = await prepared(self._calls, who, job_id, order, prepare)
-            stream = await self._calls.stream(who, job_id, _closing_with(order, who, job_id))
+                order = await prepared(self._calls, principal, job_id, order, prepare)
+            stream = await self._calls.stream(principal, job_id, _closing_with(order, principal, job_id))
         except BaseException as error:
-            await self._to_its_end(self._give_up(who, job_id, error))
+            await self._to_its_end(self._give_up(principal, job_id, error))
             raise
 
         async def bill() -> None:
             failpoints.reach("one_call_recorded")
-            await self.bill(who, job_id, stream.call.closed)
+            await self.bill(principal, job_id, stream.call.closed)
 
         async def close(error_code: str) -> None:
             if error_code in (CLIENT_CLOSED, CallTimedOut.code):  # what was delivered is paid (D11)
-                await self.complete(who, job_id, error_code=error_code)
+                await self.complete(principal, job_id, error_code=error_code)
             else:
-                await self.fail(who, job_id, error_code)
+                await self.fail(principal, job_id, error_code)
 
         return JobStream(stream, on_end=bill, on_abandon=close)
 
-    async def bill(self, who: Principal, job_id: JobId, closed: ClosedJob | None = None) -> JobWithCalls:
+    async def bill(self, principal: Principal, job_id: JobId, closed: ClosedJob | None = None) -> JobWithCalls:
         """Completes the job, unless it was `closed` with its call. Asks twice: a bill whose acknowledgement was lost would
         look like a failure to the client.
 
@@ -133,27 +135,29 @@ class OneCallJobs:
             try:
                 if closed is not None:
                     return await self._jobs.bill_of(closed)
-                return await self._jobs.complete(who, job_id, closing)
+                return await self._jobs.complete(principal, job_id, closing)
             except DatabaseUnavailable:
-                return await self._jobs.complete(who, job_id, closing)
+                return await self._jobs.complete(principal, job_id, closing)
 
-    async def fail(self, who: Principal, job_id: JobId, error_code: str) -> None:
+    async def fail(self, principal: Principal, job_id: JobId, error_code: str) -> None:
         """Closes the job as failed, now or when the database is back; one that is closed costs nothing from then on."""
-        await self._close_or_keep(who, job_id, Closing(JobStatus.FAILED, error_message=error_code))
+        await self._close_or_keep(principal, job_id, Closing(JobStatus.FAILED, error_message=error_code))
 
-    async def _give_up(self, who: Principal, job_id: JobId, error: BaseException) -> None:
+    async def _give_up(self, principal: Principal, job_id: JobId, error: BaseException) -> None:
         """As `fail`, of a job that was made with its call and may not be there."""
         if isinstance(error, Overloaded) and waiting.is_bounded():
             return  # it never had its turn: there is no job
         try:
-            await self.fail(who, job_id, _code_of(error))
+            await self.fail(principal, job_id, _code_of(error))
         except JobNotFound:
             if isinstance(error, OutcomeUnknown):
-                self._jobs.give_up(who, job_id)
+                self._jobs.give_up(principal, job_id)
 
-    async def complete(self, who: Principal, job_id: JobId, *, error_code: str | None = None) -> JobWithCalls | None:
+    async def complete(
+        self, principal: Principal, job_id: JobId, *, error_code: str | None = None
+    ) -> JobWithCalls | None:
         """Completes a job of which something was delivered, now (then its bill) or when it can be (None)."""
-        return await self._close_or_keep(who, job_id, Closing(JobStatus.COMPLETED, error_message=error_code))
+        return await self._close_or_keep(principal, job_id, Closing(JobStatus.COMPLETED, error_message=error_code))
 
     async def close_kept(self) -> None:
         """Closes what could not be closed before, until cancelled."""
@@ -169,38 +173,40 @@ class OneCallJobs:
         for job_id in self._kept:
             log.error("job_left_open", extra={"job_id": str(job_id)})
 
-    async def _close_or_keep(self, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls | None:
+    async def _close_or_keep(self, principal: Principal, job_id: JobId, closing: Closing) -> JobWithCalls | None:
         try:
             with waiting.without_end():
-                return await self._close(self._jobs, who, job_id, closing)
+                return await self._close(self._jobs, principal, job_id, closing)
         except (DatabaseUnavailable, CallsInFlight) as error:
             log.warning("job_closed_later", extra={"job_id": str(job_id), "reason": error.code})
-            self._kept[job_id] = (who, closing)
+            self._kept[job_id] = (principal, closing)
         return None
 
-    async def _close(self, jobs: JobService, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls | None:
+    async def _close(
+        self, jobs: JobService, principal: Principal, job_id: JobId, closing: Closing
+    ) -> JobWithCalls | None:
         """A job whose client hears of a failure is not paid, also when its bill was written and nobody knew."""
         try:
-            return await jobs.complete(who, job_id, closing)
+            return await jobs.complete(principal, job_id, closing)
         except JobClosed:
-            closed = await jobs.get(who, job_id)
+            closed = await jobs.get(principal, job_id)
             if closing.status is JobStatus.FAILED:
                 await jobs.take_back_charge(closed, reason="its answer was never delivered")
         return None
 
     async def _retry(self) -> None:
-        for job_id, (who, closing) in list(self._kept.items()):
+        for job_id, (principal, closing) in list(self._kept.items()):
             try:
-                await self._close(self._background, who, job_id, closing)
+                await self._close(self._background, principal, job_id, closing)
             except (DatabaseUnavailable, CallsInFlight):
                 continue
             except JobNotFound:  # or its commit is not over
-                self._jobs.give_up(who, job_id)
+                self._jobs.give_up(principal, job_id)
             except HouseError as error:
                 log.warning("job_not_closed", extra={"job_id": str(job_id), "reason": error.code})
             self._kept.pop(job_id, None)
 
-    async def _made_again(self, who: Principal, new: NewJob, job_id: JobId) -> NewJob:
+    async def _made_again(self, principal: Principal, new: NewJob, job_id: JobId) -> NewJob:
         """The job under an id of its own, because the first failed or its answer was lost with its server.
 
         What the first was charged is refunded: its client never heard the answer, and pays for the one it hears. Only who
@@ -209,13 +215,13 @@ class OneCallJobs:
         is_repetition = False
         while (job := await self._jobs.find(job_id)) is not None:
             if job.error_message != CLIENT_CLOSED:
-                await self._close(self._jobs, who, job_id, Closing(JobStatus.FAILED, error_message=CallLost.code))
+                await self._close(self._jobs, principal, job_id, Closing(JobStatus.FAILED, error_message=CallLost.code))
                 is_repetition = is_repetition or job.cost_nano_usd + job.unbilled_nano_usd > 0
             job_id = JobId(following_id(job.id))
         return replace(new, id=job_id, is_repetition=is_repetition)
 
     async def _create(
-        self, who: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None
+        self, principal: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None
     ) -> tuple[JobId, CallOrder]:
         """A job whose id we know: a client that leaves between the two would leave it open. And the order as admitted.
 
@@ -223,15 +229,15 @@ class OneCallJobs:
         What the call runs on is decided first: a group that may not be used, or a limit, must not leave a failed job
         behind.
         """
-        order = await self._calls.admit(who, order)
+        order = await self._calls.admit(principal, order)
         try:
             if new.is_retaken and new.id is not None:
-                new = await self._made_again(who, new, new.id)
+                new = await self._made_again(principal, new, new.id)
             is_asked_again = new.is_claimed or new.is_repeated
             if not is_asked_again and prepare is None and not self._calls.reads_files(order):
-                creation = await self._jobs.creation(who, new)
+                creation = await self._jobs.creation(principal, new)
                 return creation.job_id, replace(order, creation=creation)
-            job = await self._to_its_end(self._jobs.create(who, new))
+            job = await self._to_its_end(self._jobs.create(principal, new))
             waiting.work_has_begun()  # what was begun in a task of its own lifts the limit only there
             return JobId(job.id), order
         except BaseException:
@@ -244,17 +250,19 @@ class OneCallJobs:
             await self._to_its_end(order.permit.give_back())
 
 
-def _closing_with(order: CallOrder, who: Principal, job_id: JobId) -> CallOrder:
+def _closing_with(order: CallOrder, principal: Principal, job_id: JobId) -> CallOrder:
     """The order of a call with which its job ends."""
-    return replace(order, closing=JobClosing(who.team(), job_id, Closing(JobStatus.COMPLETED), who.actor))
+    return replace(order, closing=JobClosing(principal.team(), job_id, Closing(JobStatus.COMPLETED), principal.actor))
 
 
-async def prepared(calls: CallService, who: Principal, job_id: JobId, order: CallOrder, prepare: Prepare) -> CallOrder:
+async def prepared(
+    calls: CallService, principal: Principal, job_id: JobId, order: CallOrder, prepare: Prepare
+) -> CallOrder:
     """The order as prepared in its job, where that can pay for it. An order that was admitted and cannot be prepared has
     used its permit: reading files is work, too. Raises: what `require_paid` and `prepare` raise.
     """
     try:
-        await calls.require_paid(who, order, job_id)
+        await calls.require_paid(principal, order, job_id)
         with waiting.off_the_clock():
             return await prepare(job_id, order)
     except BaseException:

@@ -49,53 +49,55 @@ class PlacedCalls:
         self._one_call_jobs = one_call_jobs
 
     async def call(
-        self, who: Principal, place: Place, order: CallOrder, prepare: Prepare | None = None
+        self, principal: Principal, place: Place, order: CallOrder, prepare: Prepare | None = None
     ) -> PlacedCall[Completion]:
         """One buffered chat call, after what `prepare` calls in its job. Raises: what creating a job and calling raise."""
         if place.job_id is None:
-            done = await self._one_call_jobs.call(who, place.new, order, prepare)
+            done = await self._one_call_jobs.call(principal, place.new, order, prepare)
             return PlacedCall(done.call, done.bill.job)
         if prepare is not None:
-            order = await self._prepared(who, place.job_id, order, prepare)
+            order = await self._prepared(principal, place.job_id, order, prepare)
         order = replace(order, subject=place.subject)
-        return await self._in_job(who, place, place.job_id, self._calls.call(who, place.job_id, order))
+        return await self._in_job(principal, place, place.job_id, self._calls.call(principal, place.job_id, order))
 
-    async def ask(self, who: Principal, place: Place, order: CallOrder) -> PlacedCall[PlainAnswer]:
+    async def ask(self, principal: Principal, place: Place, order: CallOrder) -> PlacedCall[PlainAnswer]:
         """One call of an endpoint that answers at once. Raises: as `call`."""
         if place.job_id is None:
-            done = await self._one_call_jobs.ask(who, place.new, order)
+            done = await self._one_call_jobs.ask(principal, place.new, order)
             return PlacedCall(done.call, done.bill.job)
         order = replace(order, subject=place.subject)
-        return await self._in_job(who, place, place.job_id, self._calls.ask(who, place.job_id, order))
+        return await self._in_job(principal, place, place.job_id, self._calls.ask(principal, place.job_id, order))
 
     async def stream(
-        self, who: Principal, place: Place, order: CallOrder, prepare: Prepare | None = None
+        self, principal: Principal, place: Place, order: CallOrder, prepare: Prepare | None = None
     ) -> LiveStream | JobStream:
         """One streamed call, after what `prepare` calls in its job. Raises: as `call`."""
         job_id = place.job_id
         if job_id is None:
-            return await self._one_call_jobs.stream(who, place.new, order, prepare)
+            return await self._one_call_jobs.stream(principal, place.new, order, prepare)
         if prepare is not None:
-            order = await self._prepared(who, job_id, order, prepare)
-        stream = await self._calls.stream(who, job_id, replace(order, subject=place.subject))
+            order = await self._prepared(principal, job_id, order, prepare)
+        stream = await self._calls.stream(principal, job_id, replace(order, subject=place.subject))
         if not place.completes:
             return stream
 
         async def complete() -> None:
-            await self._one_call_jobs.complete(who, job_id)
+            await self._one_call_jobs.complete(principal, job_id)
 
         return JobStream(stream, on_end=complete, on_abandon=_go_on)
 
-    async def _prepared(self, who: Principal, job_id: JobId, order: CallOrder, prepare: Prepare) -> CallOrder:
-        return await prepared(self._calls, who, job_id, await self._calls.admit(who, order, job_id), prepare)
+    async def _prepared(self, principal: Principal, job_id: JobId, order: CallOrder, prepare: Prepare) -> CallOrder:
+        return await prepared(
+            self._calls, principal, job_id, await self._calls.admit(principal, order, job_id), prepare
+        )
 
     async def _in_job(
-        self, who: Principal, place: Place, job_id: JobId, calling: Awaitable[AnsweredCall[A]]
+        self, principal: Principal, place: Place, job_id: JobId, calling: Awaitable[AnsweredCall[A]]
     ) -> PlacedCall[A]:
         answered = await calling
         closed = None
         if place.completes:
-            work = self._one_call_jobs.complete(who, job_id)
+            work = self._one_call_jobs.complete(principal, job_id)
             closed = await self._calls.in_flight.to_its_end(work)
         return PlacedCall(answered, closed.job if closed else None)
 

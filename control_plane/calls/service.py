@@ -139,9 +139,9 @@ class CallService:
         self.is_draining = False
         self.is_stopping = False
 
-    async def call(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[Completion]:
+    async def call(self, principal: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[Completion]:
         """One buffered chat call. Raises: what `_open` raises, and ProviderError when no model of the group answered."""
-        live, policy = await self._open(who, job_id, order, is_stream=False)
+        live, policy = await self._open(principal, job_id, order, is_stream=False)
         slot = self._slot(CHAT, live, policy, order)
 
         async def recall() -> Completion | None:
@@ -154,9 +154,9 @@ class CallService:
             slot.keep(RecordedAnswer(answer.events, answer.ending, answer.served))
         return answered
 
-    async def ask(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[PlainAnswer]:
+    async def ask(self, principal: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[PlainAnswer]:
         """One call of an endpoint that answers at once. Raises as `call`."""
-        live, policy = await self._open(who, job_id, order, is_stream=False)
+        live, policy = await self._open(principal, job_id, order, is_stream=False)
         slot = self._slot(PLAIN, live, policy, order)
         answer = await self._kept_or_new(live, slot.recall, Gateway.ask)
         answered = await self._finished(live, answer, order)
@@ -177,9 +177,9 @@ class CallService:
         await live.finish(Outcome.of(answer))
         return AnsweredCall(live, answer, rendered)
 
-    async def stream(self, who: Principal, job_id: JobId, order: CallOrder) -> LiveStream:
+    async def stream(self, principal: Principal, job_id: JobId, order: CallOrder) -> LiveStream:
         """One streamed call, its first event already here. Raises as `call`: a failure before that is no stream."""
-        live, policy = await self._open(who, job_id, order, is_stream=True)
+        live, policy = await self._open(principal, job_id, order, is_stream=True)
         slot = self._slot(CHAT, live, policy, order)
 
         async def recall() -> AnswerStream | None:
@@ -191,36 +191,38 @@ class CallService:
         failpoints.reach("stream_begun")
         return LiveStream(live, upstream, slot)
 
-    async def choose(self, who: Principal, order: CallOrder, job_group: str | None = None) -> Target:
+    async def choose(self, principal: Principal, order: CallOrder, job_group: str | None = None) -> Target:
         """What the order would run on; nothing is written.
 
         Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing.
         """
-        defaults = (job_group, who.key_model_group, who.team_model_group)
-        target = await self._groups.choose(who, order.model_group, defaults)
+        defaults = (job_group, principal.key_model_group, principal.team_model_group)
+        target = await self._groups.choose(principal, order.model_group, defaults)
         if order.only is None:
             return target
         able = tuple(model for model in target.models if model in order.only)
         return replace(target, models=able or target.models)  # the file may have changed since it was asked who is able
 
-    async def target_in(self, who: Principal, order: CallOrder, job_id: JobId | None) -> Target:
+    async def target_in(self, principal: Principal, order: CallOrder, job_id: JobId | None) -> Target:
         """What the order would run on in that job, or in one of its own. Raises: as `choose`; JobNotFound, JobNotOwned."""
         job_group = None
         if order.creation is not None:
             job_group = order.creation.new.model_group
         elif job_id is not None and order.model_group is None:
-            job_group = (await self._jobs.get(who, job_id)).default_model_group
-        return await self.choose(who, order, job_group)
+            job_group = (await self._jobs.get(principal, job_id)).default_model_group
+        return await self.choose(principal, order, job_group)
 
-    async def count(self, who: Principal, order: CallOrder) -> int:
+    async def count(self, principal: Principal, order: CallOrder) -> int:
         """Tokens of the order's prompt at its first model, counted by us. It counts as a request, but for no tokens.
 
         Raises: as `admit`.
         """
-        decided = await self._decide(who, order, None)
-        permit = await self._permit(who, decided, tokens=0)
+        decided = await self._decide(principal, order, None)
+        permit = await self._permit(principal, decided, tokens=0)
         try:
-            call = ProviderCall(CallId(new_id()), JobId(new_id()), who.team(), decided.target.models, order.request)
+            call = ProviderCall(
+                CallId(new_id()), JobId(new_id()), principal.team(), decided.target.models, order.request
+            )
             with decided.gateway.in_use():
                 usage, _ = await decided.gateway.estimate(call)
         finally:
@@ -231,25 +233,25 @@ class CallService:
         """What plain tokens cost at a deployment now; see `Gateway.price`."""
         return self.gateway.price(deployment_id, usage)
 
-    async def admit(self, who: Principal, order: CallOrder, job_id: JobId | None = None) -> CallOrder:
+    async def admit(self, principal: Principal, order: CallOrder, job_id: JobId | None = None) -> CallOrder:
         """The order with leave to be made, in a job or for one that is still to be created. Make it, or settle its permit.
 
         Raises: as `choose`, UnpricedRefused, RateLimited, ShuttingDown, TooLarge, SchemaTooLarge; JobNotFound, JobNotOwned.
         """
-        decided = await self._decide(who, order, job_id)
-        return replace(order, permit=await self._permit(who, decided))
+        decided = await self._decide(principal, order, job_id)
+        return replace(order, permit=await self._permit(principal, decided))
 
     def reads_files(self, order: CallOrder) -> bool:
         """Whether something is fetched for the call before it is made: its job is to be there by then."""
         return self._files.are_linked(order.request)
 
-    async def require_paid(self, who: Principal, order: CallOrder, job_id: JobId) -> None:
+    async def require_paid(self, principal: Principal, order: CallOrder, job_id: JobId) -> None:
         """Before files are read for a call: its job is open, and what is known of the call can be paid.
 
         Raises: as `JobService.require_open`; what choosing a model raises.
         """
-        decided = await self._decide(who, order, job_id)
-        await self._jobs.require_open(who, job_id, decided.demand, decided.target.markup_bps)
+        decided = await self._decide(principal, order, job_id)
+        await self._jobs.require_open(principal, job_id, decided.demand, decided.target.markup_bps)
 
     def drain(self) -> None:
         """This process will stop soon: it still takes calls, but nobody should send it more."""
@@ -265,7 +267,7 @@ class CallService:
             log.error("call_left_open", extra={"call_id": str(call.intent.call_id)})
 
     async def _open(
-        self, who: Principal, job_id: JobId, order: CallOrder, *, is_stream: bool
+        self, principal: Principal, job_id: JobId, order: CallOrder, *, is_stream: bool
     ) -> tuple[LiveCall, CachePolicy]:
         """Decides what the call runs on and makes its intent durable: the provider has not heard of it yet.
 
@@ -278,20 +280,20 @@ class CallService:
         permit, gateway = order.permit, None
         started = perf_counter()
         try:
-            decided = await self._decide(who, order, job_id)
+            decided = await self._decide(principal, order, job_id)
             gateway = decided.gateway
             gateway.enter()
-            permit = permit or await self._permit(who, decided)
+            permit = permit or await self._permit(principal, decided)
             if self._files.are_linked(decided.request):
-                await self._jobs.require_open(who, job_id, decided.demand, decided.target.markup_bps)
+                await self._jobs.require_open(principal, job_id, decided.demand, decided.target.markup_bps)
             with self._traces.room("files", job_id=job_id), waiting.off_the_clock():
-                request = await self._files.inlined(decided.request, decided.target.models, team=who.team())
+                request = await self._files.inlined(decided.request, decided.target.models, team=principal.team())
             repetition = await self._repetition(order)
             call_id = repetition.call_id
             intent = Intent(
                 call_id=call_id,
                 job_id=job_id,
-                team_id=who.team(),
+                team_id=principal.team(),
                 model_group=decided.target.group,
                 is_stream=is_stream,
                 purpose=order.purpose,
@@ -301,7 +303,7 @@ class CallService:
                 markup_bps=decided.target.markup_bps,
                 is_retaken=order.subject is not None and order.subject.is_retaken,
             )
-            to_provider = ProviderCall(call_id, job_id, who.team(), decided.target.models, request)
+            to_provider = ProviderCall(call_id, job_id, principal.team(), decided.target.models, request)
             admitted = self._admit(decided, intent, to_provider, permit, order)
             live = await self.in_flight.to_its_end(admitted)
             live.takes_kept = live.takes_kept and repetition.takes_kept
@@ -315,15 +317,15 @@ class CallService:
         self._writer.metrics.call_opened(perf_counter() - started)
         return live, decided.target.cache
 
-    async def _decide(self, who: Principal, order: CallOrder, job_id: JobId | None) -> _Decided:
+    async def _decide(self, principal: Principal, order: CallOrder, job_id: JobId | None) -> _Decided:
         """Nothing is taken, fetched or written. Raises: as `target_in`, EndpointUnsupported, UnpricedRefused, ShuttingDown.
 
         What it runs on and the gateway are of one version of the YAML: nothing waits between choosing and taking it.
         """
         if self.is_stopping:
             raise ShuttingDown(retry_after_s=1)
-        with self._traces.room("access", team_id=who.team_id, job_id=job_id) as room:
-            target = await self.target_in(who, order, job_id)
+        with self._traces.room("access", team_id=principal.team_id, job_id=job_id) as room:
+            target = await self.target_in(principal, order, job_id)
             room.note(model_group=target.group)
         _check_schemas(order.request)
         gateway = self.gateway
@@ -344,13 +346,13 @@ class CallService:
             return Repetition(CallId(order.subject.id), takes_kept=True)
         return await self.in_flight.to_its_end(self._writer.repetition(order.subject))
 
-    async def _permit(self, who: Principal, decided: _Decided, *, tokens: int | None = None) -> Permit:
+    async def _permit(self, principal: Principal, decided: _Decided, *, tokens: int | None = None) -> Permit:
         """Leave for a call of so many tokens; None: of as many as are likely. Raises: RateLimited."""
         if tokens is None:
             asked = decided.request.parameters if isinstance(decided.request, ChatRequest) else {}
             tokens = likely_tokens(decided.demand, is_bounded="max_tokens" in asked)
-        with self._traces.room("limits", team_id=who.team_id, model_group=decided.target.group):
-            return await self._limits.admit_call(who, decided.target, tokens)
+        with self._traces.room("limits", team_id=principal.team_id, model_group=decided.target.group):
+            return await self._limits.admit_call(principal, decided.target, tokens)
 
     async def _admit(
         self, decided: _Decided, intent: Intent, to_provider: ProviderCall, permit: Permit, order: CallOrder

@@ -85,9 +85,9 @@ async def _job(app: httpx.AsyncClient, url: str, group: str | None, tell: Tell) 
     return Smoke(url, group, job_id, calls, costs.credits_charged, costs.total_cost_usd)
 
 
-def _require_anew(who: str, *, is_cached: bool) -> None:
+def _require_anew(target: str, *, is_cached: bool) -> None:
     if is_cached:
-        raise GuestFailed(f"{who} answered from the response cache, so that no provider was asked.")
+        raise GuestFailed(f"{target} answered from the response cache, so that no provider was asked.")
 
 
 async def _streamed(app: httpx.AsyncClient, job_id: str, body: dict[str, object]) -> int:

@@ -81,7 +81,7 @@ class DocumentService:
         self._max_chars = max_chars
 
     def reading(
-        self, who: Principal, place: Place, order: CallOrder, engine: Engine | None, warnings: list[str]
+        self, principal: Principal, place: Place, order: CallOrder, engine: Engine | None, warnings: list[str]
     ) -> Prepare | None:
         """What reads the files of an order, once it has been admitted in its job; None when there are none.
 
@@ -98,33 +98,33 @@ class DocumentService:
 
         async def read(job_id: JobId, order: CallOrder) -> CallOrder:
             readied = Readied(order, place.subject, warnings)
-            await self._make_ready(who, place, readied, found, engine)
-            return await self._with_scans(who, job_id, readied)
+            await self._make_ready(principal, place, readied, found, engine)
+            return await self._with_scans(principal, job_id, readied)
 
         return read
 
     async def _make_ready(
-        self, who: Principal, place: Place, readied: Readied, found: Sequence[Document], engine: Engine | None
+        self, principal: Principal, place: Place, readied: Readied, found: Sequence[Document], engine: Engine | None
     ) -> None:
         """The files as the order's model reads them. Raises: FileRefused, TooLarge; what choosing a model raises."""
         order = readied.order
         request = order.request
         assert isinstance(request, ChatRequest), "as in reading"
         if engine == "mistral-ocr":
-            await self._check_ocr(who)
-        able = await self._able(who, place, order)
-        parts = _images(found, contents := await self._contents(who.team(), found))
+            await self._check_ocr(principal)
+        able = await self._able(principal, place, order)
+        parts = _images(found, contents := await self._contents(principal.team(), found))
         chars = self._max_chars - text_length(request.messages)
         for document, content in zip(found, contents, strict=True):
             if document.spot in parts:
                 continue
             match engine:
                 case "pdf-text":
-                    text = await self._text(who.team(), document.name, content, chars, readied.warnings)
+                    text = await self._text(principal.team(), document.name, content, chars, readied.warnings)
                     chars -= len(text)
                     parts[document.spot] = [text_part(document.name, text)]
                 case "mistral-ocr":
-                    readied.scans.append(await self._scan(who.team(), document, content, readied.warnings))
+                    readied.scans.append(await self._scan(principal.team(), document, content, readied.warnings))
                 case _ if able:
                     parts[document.spot] = [pdf_part(document.name, data_url(PDF, content))]
                 case _:
@@ -136,7 +136,7 @@ class DocumentService:
             only=able if _holds_pdf(parts) else None,
         )
 
-    async def _with_scans(self, who: Principal, job_id: JobId, readied: Readied) -> CallOrder:
+    async def _with_scans(self, principal: Principal, job_id: JobId, readied: Readied) -> CallOrder:
         """The order with its scans read, page by page, each by a call that asks for leave of its own."""
         order = readied.order
         if not readied.scans:
@@ -149,22 +149,22 @@ class DocumentService:
         parts: dict[Spot, Sequence[Part]] = {}
         for number, scan in enumerate(readied.scans):
             subject = readied.subject and readied.subject.part(number)
-            text = await self._read_scan(who, job_id, scan, subject, order.freshness)
+            text = await self._read_scan(principal, job_id, scan, subject, order.freshness)
             text = _cut(text, scan.name, chars, readied.warnings)
             chars -= len(text)
             parts[scan.spot] = [text_part(scan.name, text)]
         return replace(order, request=ChatRequest(replaced(request.messages, parts), request.parameters), permit=None)
 
-    async def _able(self, who: Principal, place: Place, order: CallOrder) -> frozenset[str]:
+    async def _able(self, principal: Principal, place: Place, order: CallOrder) -> frozenset[str]:
         """Those of the call's models that read PDFs."""
-        target = await self._calls.target_in(who, order, place.job_id)
+        target = await self._calls.target_in(principal, order, place.job_id)
         router = self._groups.catalog.router
         return frozenset(model for model in target.models if reads_pdf(router, model))
 
-    async def _check_ocr(self, who: Principal) -> None:
+    async def _check_ocr(self, principal: Principal) -> None:
         """Raises: FileRefused where there is no such engine, ModelGroupNotAllowed."""
         try:
-            await self._calls.choose(who, CallOrder(ChatRequest([]), model_group=OCR_GROUP))
+            await self._calls.choose(principal, CallOrder(ChatRequest([]), model_group=OCR_GROUP))
         except ModelGroupNotFound:
             raise FileRefused(
                 f"The engine '{OCR_GROUP}' is not set up here: it needs a model group of that name. The engine 'pdf-text' "
@@ -210,7 +210,7 @@ class DocumentService:
         return Scan(document.spot, document.name, data_url(PDF, content), pages)
 
     async def _read_scan(
-        self, who: Principal, job_id: JobId, scan: Scan, subject: Subject | None, freshness: Freshness
+        self, principal: Principal, job_id: JobId, scan: Scan, subject: Subject | None, freshness: Freshness
     ) -> str:
         """One call of the engine, billed by the page in the same job."""
         arguments: dict[str, Any] = {"document": {"type": "document_url", "document_url": scan.url}}
@@ -219,7 +219,7 @@ class DocumentService:
             arguments["pages"] = list(range(pages))
         request = PlainRequest("ocr", arguments, units=pages)
         order = CallOrder(request, model_group=OCR_GROUP, purpose=OCR_PURPOSE, subject=subject, freshness=freshness)
-        answered = await self._calls.ask(who, job_id, order)
+        answered = await self._calls.ask(principal, job_id, order)
         return "\n\n".join(str(page.get("markdown") or "") for page in answered.answer.body.get("pages") or ())
 
 

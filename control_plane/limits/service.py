@@ -53,11 +53,11 @@ class LimitService:
         self.run = self._limits.run
         self.aclose = self._limits.aclose
 
-    async def admit_call(self, who: Principal, target: Target, tokens: int) -> Permit:
+    async def admit_call(self, principal: Principal, target: Target, tokens: int) -> Permit:
         """Leave for a call that may use so many tokens. Raises: RateLimited."""
-        scopes = [_calls_of(f"team:{who.team()}", "team", who.team_allowance)]
-        if who.key_allowance.limits_calls:
-            scopes.append(_calls_of(f"key:{who.key_id}", "key", who.key_allowance))
+        scopes = [_calls_of(f"team:{principal.team()}", "team", principal.team_allowance)]
+        if principal.key_allowance.limits_calls:
+            scopes.append(_calls_of(f"key:{principal.key_id}", "key", principal.key_allowance))
         if target.allowance.limits_calls:
             scopes.append(_calls_of(f"group:{target.group}", f"model group '{target.group}'", target.allowance))
         taken, scopes_here = await self._limits.take(scopes, str(new_id()), tokens)
@@ -65,11 +65,11 @@ class LimitService:
             raise self._refusal(scopes_here, taken, kind=taken.kind, standing=standing_of(scopes_here, taken.uses))
         return Permit(standing_of(scopes_here, taken.taken.uses), taken, self._limits)
 
-    async def admit_job(self, who: Principal) -> None:
+    async def admit_job(self, principal: Principal) -> None:
         """Leave for a new job. Raises: RateLimited."""
         limits = (
-            (f"jobs:team:{who.team()}", "team", who.team_allowance.jobs_per_minute),
-            (f"jobs:key:{who.key_id}", "key", who.key_allowance.jobs_per_minute),
+            (f"jobs:team:{principal.team()}", "team", principal.team_allowance.jobs_per_minute),
+            (f"jobs:key:{principal.key_id}", "key", principal.key_allowance.jobs_per_minute),
         )
         scopes = [Scope(name, owner, requests=limit) for name, owner, limit in limits if limit is not None]
         taken, scopes_here = await self._limits.take(scopes, str(new_id()), 0)

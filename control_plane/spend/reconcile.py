@@ -147,15 +147,15 @@ class ReconcileService:
         async with self._db.transaction() as tx:
             await store.import_logs(tx, logs)
 
-    async def made(self, who: Principal, *, limit: int, before: UUID | None = None) -> Sequence[Reconciliation]:
+    async def made(self, principal: Principal, *, limit: int, before: UUID | None = None) -> Sequence[Reconciliation]:
         """The comparisons, newest first; `before` is the id of the last one seen. Raises: AdminOnly."""
-        who.may_administer()
+        principal.require_admin()
         async with self._db.reader() as reader:
             return await store.list_made(reader, limit=limit, before=before)
 
-    async def lost(self, who: Principal, since: datetime, *, before: UUID | None, limit: int) -> Sequence[Call]:
+    async def lost(self, principal: Principal, since: datetime, *, before: UUID | None, limit: int) -> Sequence[Call]:
         """Calls whose process died, newest first. Raises: AdminOnly."""
-        who.may_administer()
+        principal.require_admin()
         async with self._db.reader() as reader:
             return await store.list_lost(reader, since=since, before=before, limit=limit)
 

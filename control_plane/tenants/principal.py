@@ -65,17 +65,17 @@ class Principal:
             raise TeamSuspended
         return self.team()
 
-    def may_read(self, team_id: TeamId) -> None:
+    def require_team(self, team_id: TeamId) -> None:
         """Raises TeamNotOwned unless this is the team's own key or the master key."""
         if not self.is_admin and self.team_id != team_id:
             raise TeamNotOwned
 
-    def may_administer(self) -> None:
+    def require_admin(self) -> None:
         """Raises AdminOnly unless this is the master key."""
         if not self.is_admin:
             raise AdminOnly
 
-    def may_be_used_from(self, origin: str | None) -> None:
+    def require_origin(self, origin: str | None) -> None:
         """`origin`: what a browser says of the page that asks; None: no browser asks.
 
         Raises: OriginRefused for a page that is not registered, and for a key of pages that no page uses.
@@ -90,7 +90,7 @@ class Principal:
                 else f"This token of a job is not for pages of '{origin}'; `origins` says so when one is made."
             )
 
-    def is_valid(self, now: datetime) -> None:
+    def require_unexpired(self, now: datetime) -> None:
         """Raises InvalidKey once the key has expired."""
         if self.expires_at is not None and now >= self.expires_at:
             raise InvalidKey

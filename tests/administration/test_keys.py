@@ -14,8 +14,8 @@ from tests.rooms import ACME, ADMIN, Rooms
 async def test_a_key_is_stored_as_a_hash_and_stands_for_its_team(rooms: Rooms) -> None:
     await rooms.team()
     issued = await rooms.administration.keys.create(ADMIN, ACME, KeyTerms("app", "ForAcme"))
-    who = await rooms.keys.principal(issued.secret)
-    assert (who.team_id, who.key_id, who.key_model_group) == (ACME, issued.key.id, "ForAcme")
+    principal = await rooms.keys.authenticate(issued.secret)
+    assert (principal.team_id, principal.key_id, principal.key_model_group) == (ACME, issued.key.id, "ForAcme")
     first, second = await rooms.administration.keys.list(ADMIN, ACME)
     assert (first.key.name, second.key.name) == (None, "app")
     assert second.key.secret_hash == hash_key(issued.secret)
@@ -27,19 +27,19 @@ async def test_a_key_is_refused_from_the_moment_it_expires(rooms: Rooms) -> None
     ends = rooms.clock() + timedelta(hours=1)
     issued = await rooms.administration.keys.create(ADMIN, ACME, KeyTerms(expires_at=ends))
     rooms.clock.move(timedelta(minutes=59, seconds=59))
-    await rooms.keys.principal(issued.secret)
+    await rooms.keys.authenticate(issued.secret)
     rooms.clock.move(timedelta(seconds=1))
     with pytest.raises(InvalidKey):
-        await rooms.keys.principal(issued.secret)
+        await rooms.keys.authenticate(issued.secret)
 
 
 async def test_a_revoked_key_is_refused_at_once_and_revoking_again_changes_nothing(rooms: Rooms) -> None:
     made = await rooms.team()
-    await rooms.who(made)
+    await rooms.principal(made)
     key_id = KeyId(made.issued.key.id)
     revoked = await rooms.administration.keys.revoke(ADMIN, ACME, key_id)
     with pytest.raises(InvalidKey):
-        await rooms.who(made)
+        await rooms.principal(made)
     rooms.clock.move(timedelta(days=1))
     again = await rooms.administration.keys.revoke(ADMIN, ACME, key_id)
     assert again.key.revoked_at == revoked.key.revoked_at
@@ -55,11 +55,11 @@ async def test_a_rotated_key_works_through_its_grace_beside_the_new_one(rooms: R
     assert new.secret != old.secret
     rooms.clock.move(timedelta(minutes=5) - timedelta(seconds=1))
     for secret in (old.secret, new.secret):
-        assert (await rooms.keys.principal(secret)).team_id == ACME
+        assert (await rooms.keys.authenticate(secret)).team_id == ACME
     rooms.clock.move(timedelta(seconds=1))
     with pytest.raises(InvalidKey):
-        await rooms.keys.principal(old.secret)
-    await rooms.keys.principal(new.secret)
+        await rooms.keys.authenticate(old.secret)
+    await rooms.keys.authenticate(new.secret)
     with pytest.raises(Conflict):
         await keys.rotate(ADMIN, ACME, KeyId(old.key.id), grace=timedelta(0))
 
@@ -71,7 +71,7 @@ async def test_a_grace_never_lengthens_the_life_of_a_key(rooms: Rooms) -> None:
     await keys.rotate(ADMIN, ACME, KeyId(made.issued.key.id), grace=timedelta(days=1))
     rooms.clock.move(timedelta(minutes=1))
     with pytest.raises(InvalidKey):
-        await rooms.who(made)
+        await rooms.principal(made)
 
 
 async def test_a_key_belongs_to_one_team(rooms: Rooms) -> None:
@@ -83,7 +83,7 @@ async def test_a_key_belongs_to_one_team(rooms: Rooms) -> None:
             await keys.revoke(ADMIN, team_id, key_id)
         with pytest.raises(KeyNotFound):
             await keys.rotate(ADMIN, team_id, key_id, grace=timedelta(0))
-    await rooms.who(made)
+    await rooms.principal(made)
 
 
 async def test_a_key_needs_a_team_and_a_default_it_may_use(rooms: Rooms) -> None:
@@ -109,11 +109,11 @@ async def test_a_publishable_key_says_what_it_is_and_keeps_its_origins_when_rota
     keys = rooms.administration.keys
     issued = await keys.create(ADMIN, ACME, KeyTerms(kind=KeyKind.PUBLISHABLE, origins=[SHOP, APP, APP]))
     assert issued.secret.startswith("pk-")
-    who = await rooms.keys.principal(issued.secret)
-    assert (who.is_publishable, who.origins) == (True, frozenset({APP, SHOP}))
+    principal = await rooms.keys.authenticate(issued.secret)
+    assert (principal.is_publishable, principal.origins) == (True, frozenset({APP, SHOP}))
     rotated = await keys.rotate(ADMIN, ACME, KeyId(issued.key.id), grace=timedelta(0))
     assert rotated.secret.startswith("pk-")
-    assert (await rooms.keys.principal(rotated.secret)).origins == {APP, SHOP}
+    assert (await rooms.keys.authenticate(rotated.secret)).origins == {APP, SHOP}
     assert [(view.key.kind, tuple(view.origins)) for view in await keys.list(ADMIN, ACME)] == [
         ("secret", ()),
         ("publishable", (SHOP, APP)),
@@ -132,7 +132,7 @@ async def test_an_origin_counts_while_a_key_works_from_it(rooms: Rooms) -> None:
     assert not await rooms.keys.is_registered(SHOP)
     view = await keys.set_origins(ADMIN, ACME, KeyId(first.key.id), [SHOP])
     assert view.origins == [SHOP]
-    assert (await rooms.keys.principal(first.secret)).origins == {SHOP}
+    assert (await rooms.keys.authenticate(first.secret)).origins == {SHOP}
     assert await rooms.keys.is_registered(SHOP)
     await keys.revoke(ADMIN, TeamId("other"), KeyId(second.key.id))
     assert not await rooms.keys.is_registered(APP)
@@ -152,7 +152,7 @@ async def test_a_publishable_key_needs_an_origin(rooms: Rooms) -> None:
     await rooms.team("other")
     with pytest.raises(KeyNotFound):
         await keys.set_origins(ADMIN, TeamId("other"), KeyId(issued.key.id), [SHOP])
-    assert (await rooms.keys.principal(issued.secret)).origins == {APP}
+    assert (await rooms.keys.authenticate(issued.secret)).origins == {APP}
 
 
 async def test_a_team_without_history_is_deleted_with_the_origins_of_its_keys(rooms: Rooms) -> None:

@@ -41,12 +41,12 @@ async def make_organization(rooms: Rooms, organization_id: str = "globex") -> Or
     return OrganizationId((await rooms.administration.create_organization(ADMIN, row)).id)
 
 
-async def charged_job(rooms: Rooms, who: Principal, *, charged: int) -> JobId:
+async def charged_job(rooms: Rooms, principal: Principal, *, charged: int) -> JobId:
     """A job as it stands after it was completed and charged."""
-    job = await rooms.jobs.create(who, NewJob("test"))
+    job = await rooms.jobs.create(principal, NewJob("test"))
     async with rooms.db.transaction() as tx:
         for movement in settle(Credits(charged), job.credits_held):
-            await posting.post(tx, who.team(), movement, ref=str(job.id), now=rooms.clock(), actor="test")
+            await posting.post(tx, principal.team(), movement, ref=str(job.id), now=rooms.clock(), actor="test")
         await tx.execute(update(Job).values(status="completed", credits_charged=charged, credits_held=0))
     return JobId(job.id)
 
@@ -75,10 +75,10 @@ async def test_a_new_team_has_its_credits_groups_and_key(rooms: Rooms) -> None:
     assert made.view.access["ForAcme"].patterns == ("acme*",)
     assert made.view.access["ChatAgent"].is_granted
     assert plan_of(made.view.team, "report") == plan
-    who = await rooms.who(made)
-    assert (who.team_id, who.team_model_group) == (ACME, "ChatAgent")
+    principal = await rooms.principal(made)
+    assert (principal.team_id, principal.team_model_group) == (ACME, "ChatAgent")
     assert made.issued.secret.startswith(made.issued.key.prefix)
-    assert await rooms.administration.get_team(who, ACME) == made.view
+    assert await rooms.administration.get_team(principal, ACME) == made.view
 
 
 @pytest.mark.parametrize(
@@ -129,17 +129,17 @@ async def test_a_default_must_be_something_the_team_may_use(rooms: Rooms) -> Non
     with pytest.raises(ModelGroupNotFound):
         await change(ADMIN, ACME, TeamChanges(default_model_group="Unknown"))
     await change(ADMIN, ACME, TeamChanges(default_model_group="ForAcme"))
-    assert (await rooms.who(made)).team_model_group == "ForAcme"
+    assert (await rooms.principal(made)).team_model_group == "ForAcme"
     await change(ADMIN, ACME, TeamChanges(default_model_group=None))
-    assert (await rooms.who(made)).team_model_group is None
+    assert (await rooms.principal(made)).team_model_group is None
 
 
 async def test_jobs_that_exist_keep_the_plan_they_were_created_with(rooms: Rooms) -> None:
-    who = await rooms.who(await rooms.team())
-    job = await rooms.jobs.create(who, NewJob("test"))
+    principal = await rooms.principal(await rooms.team())
+    job = await rooms.jobs.create(principal, NewJob("test"))
     await rooms.administration.change_team(ADMIN, ACME, TeamChanges(budget_mode=BudgetMode.CONSUMPTION_USD))
-    assert (await rooms.jobs.get(who, JobId(job.id))).plan["budget_mode"] == "job_based"
-    assert (await rooms.jobs.create(who, NewJob("test"))).plan["budget_mode"] == "consumption_usd"
+    assert (await rooms.jobs.get(principal, JobId(job.id))).plan["budget_mode"] == "job_based"
+    assert (await rooms.jobs.create(principal, NewJob("test"))).plan["budget_mode"] == "consumption_usd"
 
 
 async def test_a_suspended_team_opens_no_job_until_it_is_resumed(rooms: Rooms) -> None:
@@ -148,10 +148,10 @@ async def test_a_suspended_team_opens_no_job_until_it_is_resumed(rooms: Rooms) -
     again = await rooms.administration.suspend_team(ADMIN, ACME)
     assert first.team.suspended_at == again.team.suspended_at == rooms.clock()
     with pytest.raises(TeamSuspended):
-        await rooms.jobs.create(await rooms.who(made), NewJob("test"))
-    assert (await rooms.credits.balance(await rooms.who(made), ACME)).held == 0
+        await rooms.jobs.create(await rooms.principal(made), NewJob("test"))
+    assert (await rooms.credits.balance(await rooms.principal(made), ACME)).held == 0
     await rooms.administration.resume_team(ADMIN, ACME)
-    await rooms.jobs.create(await rooms.who(made), NewJob("test"))
+    await rooms.jobs.create(await rooms.principal(made), NewJob("test"))
 
 
 async def test_grants_are_replaced_and_counted_at_once(rooms: Rooms) -> None:
@@ -190,7 +190,7 @@ async def test_a_team_without_history_is_deleted_with_its_keys_and_can_be_made_a
     with pytest.raises(TeamNotFound):
         await rooms.credits.add(ADMIN, ACME, 5, reason="too late")
     with pytest.raises(InvalidKey):
-        await rooms.who(made)
+        await rooms.principal(made)
     again = await rooms.team(credits_allocated=7)
     assert again.view.balance == Balance(allocated=7, used=0, available=7, held=0)
     assert list(again.view.usable) == ["ForAcme"]
@@ -204,21 +204,21 @@ async def test_a_team_with_a_job_or_a_movement_is_not_deleted(rooms: Rooms) -> N
     await rooms.credits.add(ADMIN, ACME, 5, reason="paid")
     with pytest.raises(TeamHasHistory):
         await rooms.administration.delete_team(ADMIN, ACME)
-    who = await rooms.who(await rooms.team("other"))
-    await rooms.jobs.create(who, NewJob("test"))
+    principal = await rooms.principal(await rooms.team("other"))
+    await rooms.jobs.create(principal, NewJob("test"))
     with pytest.raises(TeamHasHistory):
         await rooms.administration.delete_team(ADMIN, TeamId("other"))
-    assert (await rooms.credits.balance(who, TeamId("other"))).remaining == 100
+    assert (await rooms.credits.balance(principal, TeamId("other"))).remaining == 100
 
 
 async def test_a_team_deleted_while_jobs_are_created_is_gone_or_stays_whole(rooms: Rooms) -> None:
     for number in range(5):
         made = await rooms.team(f"team-{number}", credits_allocated=10)
-        who = await rooms.who(made)
+        principal = await rooms.principal(made)
         team_id = TeamId(made.view.team.id)
         deleted, *created = await asyncio.gather(
             rooms.administration.delete_team(ADMIN, team_id),
-            *(rooms.jobs.create(who, NewJob("test")) for _ in range(4)),
+            *(rooms.jobs.create(principal, NewJob("test")) for _ in range(4)),
             return_exceptions=True,
         )
         jobs = sum(isinstance(result, Job) for result in created)
@@ -231,9 +231,9 @@ async def test_a_team_deleted_while_jobs_are_created_is_gone_or_stays_whole(room
 
 
 async def test_a_job_is_refunded_once_and_at_most_what_it_was_charged(rooms: Rooms) -> None:
-    who = await rooms.who(await rooms.team(credits_allocated=10))
+    principal = await rooms.principal(await rooms.team(credits_allocated=10))
     await rooms.team("other")
-    job_id = await charged_job(rooms, who, charged=4)
+    job_id = await charged_job(rooms, principal, charged=4)
     refund = rooms.administration.refund_job
     with pytest.raises(Conflict):
         await refund(ADMIN, ACME, job_id, 5, reason="too much")
@@ -241,7 +241,7 @@ async def test_a_job_is_refunded_once_and_at_most_what_it_was_charged(rooms: Roo
         with pytest.raises(JobNotFound):
             await refund(ADMIN, team_id, unknown, 1, reason="whose")
     with pytest.raises(AdminOnly):
-        await refund(who, ACME, job_id, 1, reason="for me")
+        await refund(principal, ACME, job_id, 1, reason="for me")
     results = await asyncio.gather(
         *(refund(ADMIN, ACME, job_id, 3, reason="sorry") for _ in range(5)), return_exceptions=True
     )
@@ -252,8 +252,8 @@ async def test_a_job_is_refunded_once_and_at_most_what_it_was_charged(rooms: Roo
 
 
 async def test_forced_refunds_at_once_never_give_back_more_than_the_charge(rooms: Rooms) -> None:
-    who = await rooms.who(await rooms.team(credits_allocated=10))
-    job_id = await charged_job(rooms, who, charged=4)
+    principal = await rooms.principal(await rooms.team(credits_allocated=10))
+    job_id = await charged_job(rooms, principal, charged=4)
     refund = rooms.administration.refund_job
     results = await asyncio.gather(
         *(refund(ADMIN, ACME, job_id, 1, reason="sorry", force=True) for _ in range(8)), return_exceptions=True
@@ -265,8 +265,8 @@ async def test_forced_refunds_at_once_never_give_back_more_than_the_charge(rooms
 
 async def test_a_refund_taken_up_again_happens_once_also_by_force(rooms: Rooms) -> None:
     """A forced refund may be repeated, so only its own id says that it has happened: its server died, its client asks again."""
-    who = await rooms.who(await rooms.team(credits_allocated=10))
-    job_id = await charged_job(rooms, who, charged=4)
+    principal = await rooms.principal(await rooms.team(credits_allocated=10))
+    job_id = await charged_job(rooms, principal, charged=4)
     refund = rooms.administration.refund_job
     for ref, used in ((new_id(), 3), (new_id(), 2)):
         balances = await asyncio.gather(
@@ -284,7 +284,7 @@ async def test_an_organization_has_its_teams_and_their_usage(rooms: Rooms) -> No
         await rooms.administration.create_team(
             ADMIN, NewTeam(TeamId(name), organization_id=organization, credits_allocated=5)
         )
-    stranger = await rooms.who(await rooms.team("stranger"))
+    stranger = await rooms.principal(await rooms.team("stranger"))
     await rooms.jobs.create(stranger, NewJob("other"))
     views = await rooms.administration.list_teams(ADMIN, limit=10, offset=0, organization_id=organization)
     assert [view.team.id for view in views] == ["a", "b"]
@@ -300,25 +300,25 @@ async def test_an_organization_has_its_teams_and_their_usage(rooms: Rooms) -> No
 
 
 async def test_a_team_reads_its_own_team_and_administers_nothing(rooms: Rooms) -> None:
-    who = await rooms.who(await rooms.team())
+    principal = await rooms.principal(await rooms.team())
     await rooms.team("other")
     administration = rooms.administration
     with pytest.raises(TeamNotOwned):
-        await administration.get_team(who, TeamId("other"))
+        await administration.get_team(principal, TeamId("other"))
     with pytest.raises(TeamNotOwned):
-        await administration.get_team(who, TeamId("nobody"))
+        await administration.get_team(principal, TeamId("nobody"))
     refused = (
-        administration.create_team(who, NewTeam(TeamId("mine"))),
-        administration.list_teams(who, limit=1, offset=0),
-        administration.list_organizations(who, limit=1, offset=0),
-        administration.get_organization(who, OrganizationId("globex")),
-        administration.change_team(who, ACME, TeamChanges(rpm=10**6)),
-        administration.suspend_team(who, ACME),
-        administration.resume_team(who, ACME),
-        administration.set_model_groups(who, ACME, ["Secret"]),
-        administration.delete_team(who, ACME),
-        administration.keys.create(who, ACME, KeyTerms()),
-        administration.keys.list(who, ACME),
+        administration.create_team(principal, NewTeam(TeamId("mine"))),
+        administration.list_teams(principal, limit=1, offset=0),
+        administration.list_organizations(principal, limit=1, offset=0),
+        administration.get_organization(principal, OrganizationId("globex")),
+        administration.change_team(principal, ACME, TeamChanges(rpm=10**6)),
+        administration.suspend_team(principal, ACME),
+        administration.resume_team(principal, ACME),
+        administration.set_model_groups(principal, ACME, ["Secret"]),
+        administration.delete_team(principal, ACME),
+        administration.keys.create(principal, ACME, KeyTerms()),
+        administration.keys.list(principal, ACME),
     )
     for attempt in refused:
         with pytest.raises(AdminOnly):

@@ -28,8 +28,8 @@ async def with_open_call(db: Database, *, seconds_ago: int) -> None:
     """A worker that opened a call just now, and whose last heartbeat was so long ago."""
     rooms = Rooms.on(db)
     rooms.clock.now = now()
-    who = await rooms.who(await rooms.team())
-    job_id = JobId((await rooms.jobs.create(who, NewJob("any"))).id)
+    principal = await rooms.principal(await rooms.team())
+    job_id = JobId((await rooms.jobs.create(principal, NewJob("any"))).id)
     worker_id = new_id()
     await Lease(db, worker_id, clock=shifted(-timedelta(seconds=seconds_ago))).check()
     intent = Intent(CallId(new_id()), job_id, ACME, "ChatAgent", True, None, {}, now())

@@ -15,10 +15,10 @@ async def test_a_call_whose_job_was_made_waits_as_long_as_it_must(server: Server
         bounded.append(waiting.is_bounded())
         return order
 
-    who = await server.house.keys.principal(team.key)
+    principal = await server.house.keys.authenticate(team.key)
     order = CallOrder(ChatRequest([{"role": "user", "content": "Hello"}], {}), model_group="ok")
     waiting.wait_at_most(60)
-    await server.house.one_call_jobs.call(who, NewJob("test"), order, prepare)
+    await server.house.one_call_jobs.call(principal, NewJob("test"), order, prepare)
     assert bounded == [False]
 
 

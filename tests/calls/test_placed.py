@@ -28,19 +28,19 @@ def placed(server: Server) -> PlacedCalls:
 
 
 @pytest_asyncio.fixture
-async def who(server: Server, team: Team) -> Principal:
-    return await server.house.keys.principal(team.key)
+async def principal(server: Server, team: Team) -> Principal:
+    return await server.house.keys.authenticate(team.key)
 
 
 async def job_of(team: Team, *, completes: bool = False) -> Place:
     return Place(NewJob("test"), job_id=JobId(UUID(await team.create_job())), completes=completes)
 
 
-async def test_calls_join_the_job_they_name(placed: PlacedCalls, who: Principal, team: Team) -> None:
+async def test_calls_join_the_job_they_name(placed: PlacedCalls, principal: Principal, team: Team) -> None:
     place = await job_of(team)
-    assert (await placed.call(who, place, chat())).bill is None
-    assert (await placed.ask(who, place, EMBEDDING)).bill is None
-    stream = await placed.stream(who, place, chat())
+    assert (await placed.call(principal, place, chat())).bill is None
+    assert (await placed.ask(principal, place, EMBEDDING)).bill is None
+    stream = await placed.stream(principal, place, chat())
     assert [event async for events in stream for event in events]
     await stream.end(lambda _: b"")
     bill = (await team.complete(str(place.job_id))).json()
@@ -48,38 +48,38 @@ async def test_calls_join_the_job_they_name(placed: PlacedCalls, who: Principal,
     (await Books.of(team)).check()
 
 
-async def test_the_last_call_completes_the_job(placed: PlacedCalls, who: Principal, team: Team) -> None:
+async def test_the_last_call_completes_the_job(placed: PlacedCalls, principal: Principal, team: Team) -> None:
     place = await job_of(team, completes=True)
-    done = await placed.call(who, place, chat())
+    done = await placed.call(principal, place, chat())
     assert done.bill is not None
     assert (done.bill.status, done.bill.credits_charged) == ("completed", 1)
     with pytest.raises(JobClosed):
-        await placed.call(who, place, chat())
+        await placed.call(principal, place, chat())
     assert (await team.credits())["credits_used"] == 1
 
 
-async def test_the_last_stream_completes_the_job(placed: PlacedCalls, who: Principal, team: Team) -> None:
+async def test_the_last_stream_completes_the_job(placed: PlacedCalls, principal: Principal, team: Team) -> None:
     place = await job_of(team, completes=True)
-    stream = await placed.stream(who, place, chat())
+    stream = await placed.stream(principal, place, chat())
     assert [event async for events in stream for event in events]
     await stream.end(lambda _: b"")
     assert (await team.http.get(f"/api/jobs/{place.job_id}")).json()["status"] == "completed"
     assert (await team.credits())["credits_used"] == 1
 
 
-async def test_a_call_that_fails_leaves_its_job_open(placed: PlacedCalls, who: Principal, team: Team) -> None:
+async def test_a_call_that_fails_leaves_its_job_open(placed: PlacedCalls, principal: Principal, team: Team) -> None:
     place = await job_of(team, completes=True)
     with pytest.raises(LlmCallFailed):
-        await placed.call(who, place, chat("e500"))
-    assert (await placed.call(who, place, chat())).bill is not None
+        await placed.call(principal, place, chat("e500"))
+    assert (await placed.call(principal, place, chat())).bill is not None
 
 
-async def test_without_a_job_a_call_has_its_own(placed: PlacedCalls, who: Principal, team: Team) -> None:
+async def test_without_a_job_a_call_has_its_own(placed: PlacedCalls, principal: Principal, team: Team) -> None:
     alone = Place(NewJob("test"))
-    for done in (await placed.call(who, alone, chat()), await placed.ask(who, alone, EMBEDDING)):
+    for done in (await placed.call(principal, alone, chat()), await placed.ask(principal, alone, EMBEDDING)):
         assert done.bill is not None
         assert done.bill.credits_charged == 1
-    stream = await placed.stream(who, alone, chat())
+    stream = await placed.stream(principal, alone, chat())
     assert [event async for events in stream for event in events]
     await stream.end(lambda _: b"")
     assert (await team.credits())["credits_used"] == 3

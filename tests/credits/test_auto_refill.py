@@ -177,15 +177,15 @@ async def test_however_irregularly_it_is_swept_every_day_is_refilled_once(
 
 
 async def test_who_may_configure_and_what(rooms: Rooms) -> None:
-    who = await rooms.who(await rooms.team())
-    other = await rooms.who(await rooms.team("other"))
+    principal = await rooms.principal(await rooms.team())
+    other = await rooms.principal(await rooms.team("other"))
     with pytest.raises(Unprocessable, match=r"No/Where.*Europe/Berlin"):
         await rooms.credits.refills.configure(ADMIN, ACME, NewRefill(1, Period.DAILY, "No/Where"))
     with pytest.raises(TeamNotFound):
         await rooms.credits.refills.configure(ADMIN, TeamId("nobody"), DAILY)
     with pytest.raises(AdminOnly):
-        await rooms.credits.refills.configure(who, ACME, DAILY)
-    assert await rooms.credits.refills.find(who, ACME) is None
+        await rooms.credits.refills.configure(principal, ACME, DAILY)
+    assert await rooms.credits.refills.find(principal, ACME) is None
     with pytest.raises(TeamNotOwned):
         await rooms.credits.refills.find(other, ACME)
 

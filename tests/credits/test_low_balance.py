@@ -62,13 +62,13 @@ async def test_what_did_not_happen_is_no_event(rooms: Rooms) -> None:
 
 
 async def test_who_may_set_it_and_who_may_look(rooms: Rooms) -> None:
-    who = await rooms.who(await rooms.team())
-    other = await rooms.who(await rooms.team("other"))
+    principal = await rooms.principal(await rooms.team())
+    other = await rooms.principal(await rooms.team("other"))
     with pytest.raises(AdminOnly):
-        await rooms.credits.set_low_balance(who, ACME, 1)
+        await rooms.credits.set_low_balance(principal, ACME, 1)
     with pytest.raises(TeamNotFound):
         await rooms.credits.set_low_balance(ADMIN, TeamId("nobody"), 1)
-    assert await rooms.credits.events(who, ACME, limit=1) == []
+    assert await rooms.credits.events(principal, ACME, limit=1) == []
     for look in (rooms.credits.events(other, ACME, limit=1), rooms.credits.grants(other, ACME, limit=1)):
         with pytest.raises(TeamNotOwned):
             await look

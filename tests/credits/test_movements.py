@@ -93,15 +93,15 @@ async def test_a_request_taken_up_again_moves_its_credits_once(rooms: Rooms) -> 
 
 
 async def test_a_team_reads_its_own_credits_and_moves_none(rooms: Rooms) -> None:
-    who = await rooms.who(await rooms.team())
-    other = await rooms.who(await rooms.team("other"))
-    assert (await rooms.credits.balance(who, ACME)).available == 100
+    principal = await rooms.principal(await rooms.team())
+    other = await rooms.principal(await rooms.team("other"))
+    assert (await rooms.credits.balance(principal, ACME)).available == 100
     for read in (rooms.credits.balance(other, ACME), rooms.credits.transactions(other, ACME, limit=1, before=None)):
         with pytest.raises(TeamNotOwned):
             await read
     for move in (rooms.credits.add, rooms.credits.refund, rooms.credits.adjust):
         with pytest.raises(AdminOnly):
-            await move(who, ACME, 1, reason="for me")
+            await move(principal, ACME, 1, reason="for me")
 
 
 @pytest.mark.parametrize("name", ["nobody", "\x00", "a b", "", "x" * 200])

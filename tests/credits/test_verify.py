@@ -130,15 +130,15 @@ def test_a_job_and_its_deduction_say_the_same() -> None:
 
 async def history(rooms: Rooms, team_id: TeamId) -> list[JobId]:
     """A team with grants, jobs of three fates, a refund and an expiry; one job is still open."""
-    who = Principal(team_id=team_id)
+    principal = Principal(team_id=team_id)
     await rooms.team(team_id, credits_allocated=10)
     soon = Terms(priority=5, expires_at=rooms.clock().replace(hour=23))
     await rooms.credits.add(ADMIN, team_id, 7, reason="trial", terms=soon)
-    jobs = [JobId((await rooms.jobs.create(who, NewJob("test"))).id) for _ in range(4)]
+    jobs = [JobId((await rooms.jobs.create(principal, NewJob("test"))).id) for _ in range(4)]
     async with rooms.db.transaction() as tx:  # a call that was delivered
         await tx.execute(text("UPDATE jobs SET calls_delivered = 1, calls_succeeded = 1, calls_total = 1"))
     for job_id, status in zip(jobs, (JobStatus.COMPLETED, JobStatus.COMPLETED, JobStatus.FAILED), strict=False):
-        await rooms.jobs.complete(who, job_id, Closing(status))
+        await rooms.jobs.complete(principal, job_id, Closing(status))
     await rooms.administration.refund_job(ADMIN, team_id, jobs[0], 1, reason="sorry")
     rooms.clock.now = rooms.clock().replace(hour=23)
     await rooms.credits.expire_grants()
@@ -258,13 +258,13 @@ async def test_what_is_kept_beside_the_ledger_is_checked_against_it(rooms: Rooms
 async def test_an_audit_beside_work_finds_nothing_wrong(rooms: Rooms) -> None:
     """Each team is read as it was at one moment, or an entry of a moment later would not be in the balance yet."""
     await history(rooms, ACME)
-    who = Principal(team_id=ACME)
+    principal = Principal(team_id=ACME)
 
     async def work() -> None:
         for _ in range(15):
-            job = await rooms.jobs.create(who, NewJob("test"))
+            job = await rooms.jobs.create(principal, NewJob("test"))
             await rooms.credits.add(ADMIN, ACME, 3, reason="more")
-            await rooms.jobs.complete(who, JobId(job.id), Closing(JobStatus.CANCELLED))
+            await rooms.jobs.complete(principal, JobId(job.id), Closing(JobStatus.CANCELLED))
 
     async def look() -> None:
         while not working.done():

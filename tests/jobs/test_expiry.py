@@ -23,16 +23,16 @@ TTL = timedelta(hours=1)
 async def test_an_overdue_job_expires_and_gives_back_its_hold(db: Database) -> None:
     rooms = Rooms.on(db)
     await rooms.team(ACME)
-    who = Principal(team_id=TeamId(ACME))
-    job = await rooms.jobs.create(who, NewJob("test", ttl=TTL))
+    principal = Principal(team_id=TeamId(ACME))
+    job = await rooms.jobs.create(principal, NewJob("test", ttl=TTL))
     rooms.clock.move(TTL - timedelta(seconds=1))
     assert await rooms.jobs.expire_due() == 0
     rooms.clock.move(timedelta(seconds=1))
     # when two servers look at once, one of them expires it
     assert sum(await asyncio.gather(rooms.jobs.expire_due(), rooms.jobs.expire_due())) == 1
-    expired = await rooms.jobs.get(who, JobId(job.id))
+    expired = await rooms.jobs.get(principal, JobId(job.id))
     assert (expired.status, expired.credits_charged) == ("expired", 0)
-    balance = await rooms.credits.balance(who, TeamId(ACME))
+    balance = await rooms.credits.balance(principal, TeamId(ACME))
     assert (balance.available, balance.held, balance.used) == (100, 0, 0)
 
 
@@ -41,14 +41,14 @@ async def test_any_number_of_jobs_expires_and_one_that_cannot_keeps_no_other_fro
 ) -> None:
     rooms = Rooms.on(db)
     await rooms.team(ACME, credits_allocated=300)
-    who = Principal(team_id=TeamId(ACME))
-    jobs = [await rooms.jobs.create(who, NewJob("test", ttl=TTL)) for _ in range(DUE_PAGE + 5)]
+    principal = Principal(team_id=TeamId(ACME))
+    jobs = [await rooms.jobs.create(principal, NewJob("test", ttl=TTL)) for _ in range(DUE_PAGE + 5)]
     async with db.transaction() as tx:
         await tx.execute(update(Job).where(col(Job.id) == jobs[0].id).values(plan={"budget_mode": "unknown"}))
     rooms.clock.move(TTL)
     assert await rooms.jobs.expire_due() == len(jobs) - 1
     assert "job_not_expired" in caplog.text
-    assert (await rooms.credits.balance(who, TeamId(ACME))).held == 1
+    assert (await rooms.credits.balance(principal, TeamId(ACME))).held == 1
 
 
 async def test_a_job_whose_time_is_over_takes_no_calls(team: Team) -> None:

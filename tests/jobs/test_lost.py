@@ -31,10 +31,10 @@ async def test_a_lost_call_counts_as_the_policy_says_and_frees_its_hold(
 ) -> None:
     rooms = Rooms.on(db)
     rooms.clock.now = now()  # as at the database, or the clocks would differ
-    who = await rooms.who(
+    principal = await rooms.principal(
         await rooms.administration.create_team(ADMIN, NewTeam(ACME, credits_allocated=100, plan=TOKENS))
     )
-    job_id = JobId((await rooms.jobs.create(who, NewJob("any"))).id)
+    job_id = JobId((await rooms.jobs.create(principal, NewJob("any"))).id)
     dead = SpendWriter(db, new_id(), clock=rooms.clock)
     call_id = CallId(new_id())
     intent = Intent(call_id, job_id, ACME, "ChatAgent", True, None, {}, rooms.clock(), demand=DEMAND)
@@ -52,6 +52,6 @@ async def test_a_lost_call_counts_as_the_policy_says_and_frees_its_hold(
     service = ReconcileService(db, clock=rooms.clock)
     listed = await service.lost(ADMIN, rooms.clock() - timedelta(days=1), before=None, limit=10)
     assert [(call.id, call.cost_nano_usd, call.is_estimated) for call in listed] == [(call_id, cost, tokens > 0)]
-    done = await rooms.jobs.complete(who, job_id, Closing(JobStatus.COMPLETED))
+    done = await rooms.jobs.complete(principal, job_id, Closing(JobStatus.COMPLETED))
     assert done.job.credits_charged == 0, "nothing was delivered"
     await living.end()

@@ -58,24 +58,24 @@ async def writer(db: Database) -> AsyncIterator[SpendWriter]:
 @dataclass
 class Customer:
     rooms: Rooms
-    who: Principal
+    principal: Principal
 
     async def intent(self, job_id: JobId | None = None) -> Intent:
         """A call about to be made in that job, or in a new one."""
         if job_id is None:
-            job_id = JobId((await self.rooms.jobs.create(self.who, NewJob("test"))).id)
+            job_id = JobId((await self.rooms.jobs.create(self.principal, NewJob("test"))).id)
         return Intent(CallId(new_id()), job_id, ACME, "ChatAgent", True, None, {}, NOW)
 
     async def bill(self, job_id: JobId) -> tuple[int, int]:
         """What the completed job has: calls, and their cost."""
-        done = await self.rooms.jobs.complete(self.who, job_id, Closing(JobStatus.COMPLETED))
+        done = await self.rooms.jobs.complete(self.principal, job_id, Closing(JobStatus.COMPLETED))
         return done.job.calls_total, done.job.cost_nano_usd
 
 
 @pytest_asyncio.fixture
 async def customer(db: Database) -> Customer:
     rooms = Rooms.on(db)
-    return Customer(rooms, await rooms.who(await rooms.team()))
+    return Customer(rooms, await rooms.principal(await rooms.team()))
 
 
 def record(intent: Intent, cost: int = 7) -> Record:
@@ -120,7 +120,7 @@ async def test_what_the_database_refuses_does_not_fail_its_neighbours(
     await asyncio.gather(*(writer.finish(record(intent)) for intent in intents))
     await writer.drain()
     assert [await customer.bill(intent.job_id) for intent in intents] == [(1, 7)] * 3
-    job = await customer.rooms.jobs.get(customer.who, intents[1].job_id)
+    job = await customer.rooms.jobs.get(customer.principal, intents[1].job_id)
     assert len((await SpendService(db).logs_of(job))[intents[1].call_id]) == 1
 
 
@@ -149,7 +149,7 @@ async def test_absurd_numbers_of_a_provider_do_not_keep_the_job_open(writer: Spe
     """No column holds them; the call fails, and the job can be completed all the same."""
     intent = await customer.intent()
     written = await writer.open(intent)
-    permit = await LimitService().admit_call(customer.who, Target("ChatAgent", ("gpt-4",)), 1)
+    permit = await LimitService().admit_call(customer.principal, Target("ChatAgent", ("gpt-4",)), 1)
     gateway = await open_gateway(RouterConfig(deployments=()), writer.report)
     call = LiveCall(
         intent,

@@ -126,9 +126,9 @@ async def test_what_was_left_before_the_migration_is_a_grant_that_never_expires(
 async def test_a_migrated_team_goes_on_where_it_stood(old_db: Database) -> None:
     await migrate(old_db)
     rooms = Rooms.on(old_db)
-    who = Principal(team_id=ACME)
+    principal = Principal(team_id=ACME)
     closed = await rooms.jobs.complete(
-        who, JobId((await rooms.jobs.create(who, NewJob("report"))).id), Closing(JobStatus.CANCELLED)
+        principal, JobId((await rooms.jobs.create(principal, NewJob("report"))).id), Closing(JobStatus.CANCELLED)
     )
     assert (closed.job.credits_charged, closed.job.credits_remaining) == (0, 90)
     await rooms.credits.adjust(ADMIN, ACME, -20, reason="less")
@@ -155,8 +155,8 @@ async def test_teams_and_keys_of_before_have_the_usual_limits(old_db: Database) 
     limits = "rpm, tpm, max_parallel_calls, jobs_per_minute"
     assert await rows_of(old_db, f"SELECT DISTINCT {limits} FROM teams") == [(60, 60_000, None, 100)]
     made = await Rooms.on(old_db).administration.keys.create(ADMIN, ACME, KeyTerms())
-    who = await Rooms.on(old_db).keys.principal(made.secret)
-    assert (who.key_allowance, who.key_groups) == (UNLIMITED, None)
+    principal = await Rooms.on(old_db).keys.authenticate(made.secret)
+    assert (principal.key_allowance, principal.key_groups) == (UNLIMITED, None)
 
 
 async def test_usage_before_the_migration_is_summed_up_by_day(old_db: Database) -> None:
@@ -209,9 +209,9 @@ async def test_keys_before_the_migration_are_secret_and_work_from_no_page(old_db
         await tx.execute(text(insert))
     await migrate(old_db)
     async with old_db.reader() as reader:
-        who = await tenants_store.find_principal(reader, "hash-of-it")
-    assert who is not None
-    assert (who.team_id, who.is_publishable, who.origins) == ("acme", False, frozenset())
+        principal = await tenants_store.find_principal(reader, "hash-of-it")
+    assert principal is not None
+    assert (principal.team_id, principal.is_publishable, principal.origins) == ("acme", False, frozenset())
     # a server of the version before goes on inserting keys without a kind
     async with old_db.transaction() as tx:
         await tx.execute(text(insert.replace("0" * 32, "1" * 32).replace("hash-of-it", "hash-of-next")))

@@ -57,7 +57,7 @@ router = APIRouter(prefix="/v1/messages", tags=["openai"], responses=ERRORS, rou
 
 @router.post("", responses=STREAM, summary="Messages")
 async def messages(
-    body: wire.MessagesBody, who: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+    body: wire.MessagesBody, principal: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
 ) -> Response:
     """As Anthropic's. Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`."""
     bound(text_length(body), house)
@@ -74,17 +74,17 @@ async def messages(
     )
     identity = {"request-id": request_id.get() or ""}
     if body.stream:
-        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
+        stream = await unless_client_leaves(request, house.placed_calls.stream(principal, place, order))
         events = MessageEvents(str(stream.call.intent.call_id), stream.served.model, stream.input_usage)
         headers = {**call_headers(stream.call), **identity}
         return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
-    done = await house.placed_calls.call(who, place, order)
+    done = await house.placed_calls.call(principal, place, order)
     return json_bytes(done.call.rendered, headers={**billed_headers(done), **identity})
 
 
 @router.post("/count_tokens", summary="Count tokens")
-async def count_tokens(body: wire.CountBody, who: Caller, house: House) -> Response:
+async def count_tokens(body: wire.CountBody, principal: Caller, house: House) -> Response:
     """Tokens of the messages, counted here for the group's first model; nothing is asked, nothing is billed."""
     bound(text_length(body), house)
-    tokens = await house.calls.count(who, CallOrder(chat_request(body), model_group=body.model))
+    tokens = await house.calls.count(principal, CallOrder(chat_request(body), model_group=body.model))
     return json_response({"input_tokens": tokens})

@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/responses", tags=["openai"], responses=ERRORS, ro
 
 @router.post("", responses=STREAM, summary="Responses")
 async def responses(
-    body: ResponsesBody, who: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+    body: ResponsesBody, principal: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
 ) -> Response:
     """As OpenAI's, without what is stored there: the whole conversation comes with each request.
 
@@ -41,9 +41,9 @@ async def responses(
         render=partial(whole, body),
     )
     if body.stream:
-        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
+        stream = await unless_client_leaves(request, house.placed_calls.stream(principal, place, order))
         events = ResponseEvents(body, stream.call, stream.served.model)
         headers = call_headers(stream.call)
         return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
-    done = await house.placed_calls.call(who, place, order)
+    done = await house.placed_calls.call(principal, place, order)
     return json_bytes(done.call.rendered, headers=billed_headers(done))

@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1", tags=["openai"], responses=ERRORS, route_class=
 
 @router.post("/chat/completions", responses=STREAM, summary="Chat completion")
 async def chat_completions(
-    body: wire.ChatCompletionBody, who: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+    body: wire.ChatCompletionBody, principal: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
 ) -> Response:
     """As OpenAI's. Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`.
 
@@ -47,39 +47,41 @@ async def chat_completions(
         render=partial(completion, is_legacy=is_legacy),
     )
     if body.stream:
-        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
+        stream = await unless_client_leaves(request, house.placed_calls.stream(principal, place, order))
         call_id = str(stream.call.intent.call_id)
         chunks = CompletionChunks(call_id, stream.served.model, wants_usage=body.wants_usage, is_legacy=is_legacy)
         headers = call_headers(stream.call)
         return SseResponse(stream, chunks, headers=headers, keep_alive_s=house.settings.keep_alive_s)
-    done = await house.placed_calls.call(who, place, order)
+    done = await house.placed_calls.call(principal, place, order)
     return json_bytes(done.call.rendered, headers=billed_headers(done))
 
 
 @router.post("/embeddings", summary="Embeddings")
-async def embeddings(body: wire.EmbeddingsBody, who: Caller, house: House, placing: Placing, fresh: Fresh) -> Response:
+async def embeddings(
+    body: wire.EmbeddingsBody, principal: Caller, house: House, placing: Placing, fresh: Fresh
+) -> Response:
     """As OpenAI's, with `encoding_format` and `dimensions`. Billed as a call."""
-    return await _ask(plain.embeddings(body), body, who, house, placing, fresh)
+    return await _ask(plain.embeddings(body), body, principal, house, placing, fresh)
 
 
 @router.post("/moderations", summary="Moderation")
 async def moderations(
-    body: wire.ModerationsBody, who: Caller, house: House, placing: Placing, fresh: Fresh
+    body: wire.ModerationsBody, principal: Caller, house: House, placing: Placing, fresh: Fresh
 ) -> Response:
     """As OpenAI's. Billed as a call."""
-    return await _ask(plain.moderations(body), body, who, house, placing, fresh)
+    return await _ask(plain.moderations(body), body, principal, house, placing, fresh)
 
 
 @router.post("/rerank", summary="Rerank")
-async def rerank(body: wire.RerankBody, who: Caller, house: House, placing: Placing, fresh: Fresh) -> Response:
+async def rerank(body: wire.RerankBody, principal: Caller, house: House, placing: Placing, fresh: Fresh) -> Response:
     """Documents by how well they answer a query, as Cohere's. Billed as a call."""
-    return await _ask(plain.rerank(body), body, who, house, placing, fresh)
+    return await _ask(plain.rerank(body), body, principal, house, placing, fresh)
 
 
 async def _ask(
     request: PlainRequest,
     body: wire.EmbeddingsBody | wire.ModerationsBody | wire.RerankBody,
-    who: Principal,
+    principal: Principal,
     house: HouseType,
     placing: Placing,
     fresh: Freshness,
@@ -89,7 +91,7 @@ async def _ask(
     place = placing.place(job_type=request.endpoint, job_id=job_id, user_id=body.user)
     render = partial(plain.rendered, request.endpoint, body)
     order = CallOrder(request, model_group=body.model, metadata=metadata, freshness=fresh, render=render)
-    done = await house.placed_calls.ask(who, place, order)
+    done = await house.placed_calls.ask(principal, place, order)
     return json_bytes(done.call.rendered, headers=billed_headers(done))
 
 

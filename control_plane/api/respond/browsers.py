@@ -43,18 +43,18 @@ class BrowserRoute(StrictRoute):
         found = await holder_of_key(request)
         if found.grant is not None:
             raise JobTokenRefused
-        found.may_be_used_from(request.headers.get("origin"))
+        found.require_origin(request.headers.get("origin"))
         request.state.principal = found
         return found
 
-    def allowed(self, scope: Scope, who: Principal) -> Scope:
+    def allowed(self, scope: Scope, principal: Principal) -> Scope:
         """Of a request with a key that everybody can read, only the headers that pages may send count."""
-        return with_allowed_headers(scope) if who.is_publishable else scope
+        return with_allowed_headers(scope) if principal.is_publishable else scope
 
 
-def headers_for(who: Principal, headers: Mapping[str, str]) -> Mapping[str, str]:
+def headers_for(principal: Principal, headers: Mapping[str, str]) -> Mapping[str, str]:
     """The headers of a call's answer, as far as whoever has the key may see them."""
-    return shown(headers) if who.is_publishable else headers
+    return shown(headers) if principal.is_publishable else headers
 
 
 async def preflight(request: Request, house: House) -> Response:

@@ -64,14 +64,14 @@ preflights.add_api_route(PATH, preflight, methods=["OPTIONS"], include_in_schema
 
 @router.post(PATH, responses={**OK, **ERRORS}, summary="Respond")
 async def respond(
-    body: RespondBody, who: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+    body: RespondBody, principal: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
 ) -> Response:
     """Goes on with a conversation, the same for every provider: text, files, tools, streams.
 
     Each request is a job of its own, or a call of the job named by `X-Job-Id`. A failed call costs nothing.
     """
-    place = placing.place(job_type=who.job_type or JOB_TYPE)
-    owner = CallOwner(who.team(), who.key_id, placing.user_id, is_anonymous=who.is_publishable)
+    place = placing.place(job_type=principal.job_type or JOB_TYPE)
+    owner = CallOwner(principal.team(), principal.key_id, placing.user_id, is_anonymous=principal.is_publishable)
     parameters = body.given_parameters()
     talk = conversation(
         body.messages, recall=partial(house.recent_tools.recall, owner), tools=tool_names(parameters.get("tools"))
@@ -84,19 +84,19 @@ async def respond(
         render=_rendered,
     )
     engine, warnings = _engine(body.plugins or ())
-    reading = house.documents.reading(who, place, order, engine, warnings)
+    reading = house.documents.reading(principal, place, order, engine, warnings)
     if body.stream:
-        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order, reading))
+        stream = await unless_client_leaves(request, house.placed_calls.stream(principal, place, order, reading))
         remember = partial(_remember, house, owner)
         events = RespondEvents(stream.served, [*talk.warnings, *warnings], remember)
-        headers = headers_for(who, call_headers(stream.call))
+        headers = headers_for(principal, call_headers(stream.call))
         return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
-    done = await house.placed_calls.call(who, place, order, reading)
+    done = await house.placed_calls.call(principal, place, order, reading)
     _remember(house, owner, done.call.answer.message.tool_calls)
     answer: wire.RespondAnswer = done.call.rendered
     all_warnings = [*talk.warnings, *warnings, *answer.warnings]
     return rendered(
-        answer.model_copy(update={"warnings": all_warnings}), headers=headers_for(who, billed_headers(done))
+        answer.model_copy(update={"warnings": all_warnings}), headers=headers_for(principal, billed_headers(done))
     )
 
 
