@@ -35,7 +35,6 @@ from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.lanes import LanePolicy
 from control_plane.gateway.opening import open_gateway
 from control_plane.gateway.router import Gateway
-from control_plane.house import House
 from control_plane.idempotency.service import IdempotencyService
 from control_plane.ids import new_id
 from control_plane.jobs.admission import RiskPolicy
@@ -50,6 +49,7 @@ from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.pdf.reader import PdfReader
+from control_plane.services import Services
 from control_plane.settings import Settings
 from control_plane.spend.proxies import Proxy
 from control_plane.spend.reconcile import ReconcileService
@@ -78,9 +78,9 @@ MOST_LANDING_S = 15.0  # and this long together; deploy/ kills nobody before tha
 
 
 @asynccontextmanager
-async def open_house(  # noqa: PLR0915 - builds everything, in order, once
+async def open_services(  # noqa: PLR0915 - builds everything, in order, once
     settings: Settings, *, clock: Clock = system_clock.now, resolve: Resolve = look_up
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Services]:
     """The whole product, without a door. Raises: InvalidConfig, DatabaseUnavailable; then nothing stays open.
 
     `resolve`: finds the addresses of hosts that clients name.
@@ -169,7 +169,7 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
             )
             background_jobs = JobService(background, groups, clock=clock, metrics=metrics)
             one_call_jobs = OneCallJobs(jobs, calls, background=background_jobs)
-            house = House(
+            services = Services(
                 settings=settings,
                 metrics=metrics,
                 traces=traces,
@@ -223,22 +223,25 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
                 _running(writer=writer.run()),
                 _running(
                     kept_writes=writer.write_kept(),
-                    kept_closings=house.one_call_jobs.close_kept(),
+                    kept_closings=services.one_call_jobs.close_kept(),
                     lease=lease.run(),
                     configuration=configuration.run(),
                     limits=limits.run(),
-                    **{f"sweeper_{name}": sweeper.run() for name, sweeper in _sweepers(house, background_jobs).items()},
-                    kept_answers=house.idempotency.run(),
+                    **{
+                        f"sweeper_{name}": sweeper.run()
+                        for name, sweeper in _sweepers(services, background_jobs).items()
+                    },
+                    kept_answers=services.idempotency.run(),
                 ),
             ):
                 try:
-                    yield house
+                    yield services
                 finally:
                     await calls.land(LANDING_S, most_s=MOST_LANDING_S)
                     await configuration.aclose()
                     await fetcher.aclose()
                     await writer.drain()
-                    await house.one_call_jobs.drain()
+                    await services.one_call_jobs.drain()
                     await limits.aclose()
                     await cache.aclose()
                     await traces.aclose()
@@ -256,25 +259,25 @@ def _connections(settings: Settings) -> Connections:
     )
 
 
-def _sweepers(house: House, jobs: JobService) -> Mapping[str, Sweeper]:
+def _sweepers(services: Services, jobs: JobService) -> Mapping[str, Sweeper]:
     """What is due every few seconds, and what may take minutes. `jobs`: over background connections."""
-    credits_ = CreditService(house.connections.background, clock=house.clock)
+    credits_ = CreditService(services.connections.background, clock=services.clock)
     due: dict[str, Chore] = {
-        "lost_calls": house.lease.give_up_dead,
+        "lost_calls": services.lease.give_up_dead,
         "expired_jobs": jobs.expire_due,
         "refills": credits_.refills.refill_due,
         "expired_credits": credits_.expire_grants,
-        "expired_idempotency_keys": house.idempotency.purge,
-        "expired_job_tokens": house.job_tokens.purge,
+        "expired_idempotency_keys": services.idempotency.purge,
+        "expired_job_tokens": services.job_tokens.purge,
     }
     slow: dict[str, Chore] = {
-        "reconciliation": house.reconciliation.reconcile_hourly,
-        "proxy_reconciliation": house.reconciliation.reconcile_proxy_hourly,
-        "old_spend_logs": house.reconciliation.drop_old_logs,
+        "reconciliation": services.reconciliation.reconcile_hourly,
+        "proxy_reconciliation": services.reconciliation.reconcile_proxy_hourly,
+        "old_spend_logs": services.reconciliation.drop_old_logs,
     }
-    every_s = min(SWEEP_S, house.settings.lease_s / HEARTBEATS)
+    every_s = min(SWEEP_S, services.settings.lease_s / HEARTBEATS)
     chores = {"due": due, "slow": slow}
-    return {name: Sweeper(name, each, house.lease.claim, every_s=every_s) for name, each in chores.items()}
+    return {name: Sweeper(name, each, services.lease.claim, every_s=every_s) for name, each in chores.items()}
 
 
 def _bounds(settings: Settings) -> AnswerBounds:

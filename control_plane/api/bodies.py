@@ -24,7 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from control_plane.api.body_budget import held_body
 from control_plane.api.body_scan import BodyLimits, BodyScan
-from control_plane.api.deps import house_of, principal
+from control_plane.api.deps import principal, services_of
 from control_plane.api.direct import DirectHandler, InvalidHeader, is_direct
 from control_plane.api.idempotency import HEADER, answer_once
 from control_plane.api.leaving import ClientLeft
@@ -156,7 +156,7 @@ class StrictRoute(APIRoute):
             strict = StrictRequest(_as_json(self.allowed(request.scope, principal)), request.receive)
             has_key = strict.method == "POST" and HEADER in strict.headers
             if has_key or self.body_field is not None:
-                await strict.read(principal, house_of(request).settings)
+                await strict.read(principal, services_of(request).settings)
             return await (answer_once(strict, principal, answer, has_secret=has_secret) if has_key else answer(strict))
 
         return handle_strictly

@@ -9,7 +9,7 @@ from control_plane.api import credit_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, TeamPath, id_in
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
+from control_plane.api.deps import Caller, Services
 from control_plane.credits.auto_refill import NewRefill
 from control_plane.credits.refills import Period
 from control_plane.ids import TeamId
@@ -21,10 +21,10 @@ router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, rout
 @router.get("/credits/teams/{team_id}/grants", response_model=wire.GrantList, summary="What is left, and until when")
 @router.get("/teams/{team_id}/credits/grants", response_model=wire.GrantList, summary="What is left, and until when")
 async def grants(
-    team_id: TeamPath, principal: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 100
+    team_id: TeamPath, principal: Caller, services: Services, cursor: PageCursor = None, limit: PageLimit = 100
 ) -> Response:
     """The grants of which something is left, in the order in which they are used up. A team's key may ask for its own."""
-    found = await house.credits.grants(principal, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
+    found = await services.credits.grants(principal, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
     return rendered(views.grants(team_id, found, limit))
 
 
@@ -39,14 +39,14 @@ async def grants(
     summary="Refill a team's credits automatically",
 )
 async def configure_auto_refill(
-    team_id: TeamPath, body: wire.ConfigureAutoRefill, principal: Caller, house: House
+    team_id: TeamPath, body: wire.ConfigureAutoRefill, principal: Caller, services: Services
 ) -> Response:
     """Gives the team credits at the beginning of each period, or ends that. The period that runs now is not refilled."""
     wanted = None
     if body.enabled and body.refill_amount is not None and body.refill_period is not None:
         period = Period(body.refill_period)
         wanted = NewRefill(body.refill_amount, period, body.timezone, body.starts_on, is_rollover=body.rollover)
-    refill = await house.credits.refills.configure(principal, TeamId(team_id), wanted)
+    refill = await services.credits.refills.configure(principal, TeamId(team_id), wanted)
     return rendered(views.auto_refill(team_id, refill))
 
 
@@ -54,9 +54,9 @@ async def configure_auto_refill(
     "/credits/teams/{team_id}/auto-refill", response_model=wire.AutoRefillAnswer, summary="How a team is refilled"
 )
 @router.get("/teams/{team_id}/auto-refill", response_model=wire.AutoRefillAnswer, summary="How a team is refilled")
-async def auto_refill(team_id: TeamPath, principal: Caller, house: House) -> Response:
+async def auto_refill(team_id: TeamPath, principal: Caller, services: Services) -> Response:
     """How the team is refilled, and when next. A team's own key may ask for its own."""
-    return rendered(views.auto_refill(team_id, await house.credits.refills.find(principal, TeamId(team_id))))
+    return rendered(views.auto_refill(team_id, await services.credits.refills.find(principal, TeamId(team_id))))
 
 
 @router.patch(
@@ -70,10 +70,10 @@ async def auto_refill(team_id: TeamPath, principal: Caller, house: House) -> Res
     summary="Be told when credits run low",
 )
 async def set_low_balance_threshold(
-    team_id: TeamPath, body: wire.SetLowBalance, principal: Caller, house: House
+    team_id: TeamPath, body: wire.SetLowBalance, principal: Caller, services: Services
 ) -> Response:
     """Writes an event, and a warning in the log, each time the remaining credits fall below the threshold."""
-    balance = await house.credits.set_low_balance(principal, TeamId(team_id), body.threshold)
+    balance = await services.credits.set_low_balance(principal, TeamId(team_id), body.threshold)
     return rendered(views.low_balance(team_id, body.threshold, balance))
 
 
@@ -82,10 +82,10 @@ async def set_low_balance_threshold(
 async def events(
     team_id: TeamPath,
     principal: Caller,
-    house: House,
+    services: Services,
     limit: PageLimit = 50,
     cursor: Annotated[UUID | None, Query(description="`next_cursor` of the page before")] = None,
 ) -> Response:
     """What happened to the team's credits that somebody should hear of, newest first. A team's key may ask for its own."""
-    found = await house.credits.events(principal, TeamId(team_id), limit=limit + 1, before=cursor)
+    found = await services.credits.events(principal, TeamId(team_id), limit=limit + 1, before=cursor)
     return rendered(views.events(team_id, found, limit))

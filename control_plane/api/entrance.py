@@ -21,7 +21,7 @@ from control_plane.api.failures import Failure
 from control_plane.api.gate import Gate
 from control_plane.api.leaving import ClientLeft
 from control_plane.calls.lease import Lease
-from control_plane.errors import DatabaseUnavailable, HouseError, ShuttingDown
+from control_plane.errors import ControlPlaneError, DatabaseUnavailable, ShuttingDown
 from control_plane.ids import new_id
 from control_plane.logs import request_id
 from control_plane.schemas.base import ignored_fields
@@ -107,7 +107,7 @@ class Entrance:
         except Exception:
             log.exception("unexpected_error", extra={"path": scope["path"]})
             if not status:
-                answer = error_response(scope["path"], Failure.of(HouseError()))
+                answer = error_response(scope["path"], Failure.of(ControlPlaneError()))
                 await answer(scope, receive, send_with_headers)
         finally:
             held.release()
@@ -121,7 +121,7 @@ class Entrance:
             if self._lease.is_overdue and scope["method"] not in READING:
                 raise DatabaseUnavailable(CUT_OFF, retry_after_s=2)
             self._gate.enter(scope["method"], scope["path"], headers)
-        except HouseError as refusal:
+        except ControlPlaneError as refusal:
             await error_response(scope["path"], Failure.of(refusal))(scope, receive, send)
         else:
             await self._app(scope, receive, send)

@@ -19,7 +19,7 @@ from control_plane.api.openai.errors import openai_error
 from control_plane.api.paths import Methods
 from control_plane.api.problems import readable
 from control_plane.api.respond.errors import respond_error
-from control_plane.errors import HouseError, TooLarge
+from control_plane.errors import ControlPlaneError, TooLarge
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ ERROR_WIRES: Sequence[tuple[str, ErrorWire]] = (
 
 def add_error_handlers(app: FastAPI) -> None:
     """Renders whatever routes raise. Unexpected exceptions are the entrance's."""
-    app.add_exception_handler(HouseError, _house_error)
+    app.add_exception_handler(ControlPlaneError, _control_plane_error)
     app.add_exception_handler(RequestValidationError, _invalid_body)
     app.add_exception_handler(HTTPException, _http_exception)
 
@@ -48,8 +48,8 @@ def error_response(path: str, failure: Failure, headers: Mapping[str, str] | Non
     return json_response(body, status=status, headers={**failure.headers, **(headers or {})})
 
 
-async def _house_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HouseError)
+async def _control_plane_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ControlPlaneError)
     if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN):
         allowed = _methods(request).of_literal(request.url.path)
         if allowed and request.method not in allowed:  # GET /api/jobs/create is no job of the name "create"

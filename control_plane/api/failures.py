@@ -11,7 +11,7 @@ from control_plane.api.page_headers import asked_by_page
 from control_plane.completion.faults import as_shown
 from control_plane.errors import (
     AlreadyExists,
-    HouseError,
+    ControlPlaneError,
     IdempotencyAnswerSecret,
     IdempotencyAnswerTooLarge,
     JobClosed,
@@ -51,7 +51,7 @@ class Failure:
     standing: Standing | None = None
 
     @classmethod
-    def of(cls, error: HouseError) -> "Failure":
+    def of(cls, error: ControlPlaneError) -> "Failure":
         """One of our errors. With 429 and 503 goes when to come back; to a web page, nothing of the team and the operator."""
         retry_after_s = error.retry_after_s
         if retry_after_s is None and error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):

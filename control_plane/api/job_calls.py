@@ -9,7 +9,7 @@ from control_plane.api import job_views as views
 from control_plane.api.answers import call_headers, json_bytes, rendered
 from control_plane.api.bodies import StrictRoute
 from control_plane.api.call_orders import from_wire
-from control_plane.api.deps import Caller, House, holder_of_key, refuse_pages
+from control_plane.api.deps import Caller, Services, holder_of_key, refuse_pages
 from control_plane.api.freshness import Fresh
 from control_plane.api.idempotency import NewSubject
 from control_plane.api.job_chunks import streamed
@@ -70,11 +70,11 @@ for _path in ("llm-call", "llm-call-stream", "complete"):
 
 @router.post("/{job_id}/llm-call", response_model=wire.CallResult, responses=CALL_ERRORS, summary="Make an LLM call")
 async def llm_call(
-    job_id: JobPath, body: wire.CallBody, principal: Caller, house: House, subject: NewSubject, fresh: Fresh
+    job_id: JobPath, body: wire.CallBody, principal: Caller, services: Services, subject: NewSubject, fresh: Fresh
 ) -> Response:
     """One buffered call. A failed call costs nothing, so retrying is safe."""
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh, subject=subject)
-    answered = await house.calls.call(principal, job_id_of(job_id), order)
+    order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh, subject=subject)
+    answered = await services.calls.call(principal, job_id_of(job_id), order)
     result = wire.CallResult(
         call_id=str(answered.call.intent.call_id),
         response=answered.rendered,
@@ -92,7 +92,7 @@ async def llm_call_stream(
     job_id: JobPath,
     body: wire.CallBody,
     principal: Caller,
-    house: House,
+    services: Services,
     request: Request,
     subject: NewSubject,
     fresh: Fresh,
@@ -101,15 +101,15 @@ async def llm_call_stream(
 
     A failure before the first piece is an HTTP status, after it an `error` event.
     """
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh, subject=subject)
-    stream = await unless_client_leaves(request, house.calls.stream(principal, job_id_of(job_id), order))
+    order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh, subject=subject)
+    stream = await unless_client_leaves(request, services.calls.stream(principal, job_id_of(job_id), order))
     return streamed(
-        stream, stream.call, keep_alive_s=house.settings.keep_alive_s, is_for_page=principal.grant is not None
+        stream, stream.call, keep_alive_s=services.settings.keep_alive_s, is_for_page=principal.grant is not None
     )
 
 
 @router.post("/{job_id}/complete", response_model=wire.JobCompleted, summary="Complete a job")
-async def complete(job_id: JobPath, body: wire.CompleteJob, principal: Caller, house: House) -> Response:
+async def complete(job_id: JobPath, body: wire.CompleteJob, principal: Caller, services: Services) -> Response:
     """Closes the job and bills it once; repeating it gives the same answer and charges nothing.
 
     `completed` costs credits if a call succeeded; `failed` and `cancelled` cost none. Waits for running calls, 5 s unless ops chose otherwise.
@@ -125,7 +125,7 @@ async def complete(job_id: JobPath, body: wire.CompleteJob, principal: Caller, h
             "A token completes its job as it is; metadata and error messages are for the team's server."
         )
     closing = Closing(status, metadata=body.metadata, error_message=body.error_message)
-    completed = views.completed(await house.jobs.complete(principal, job_id_of(job_id), closing))
+    completed = views.completed(await services.jobs.complete(principal, job_id_of(job_id), closing))
     if principal.grant is None:
         return rendered(completed)
     return json_bytes(completed.model_dump_json(include={"job_id", "status", "completed_at"}).encode())

@@ -11,7 +11,7 @@ from control_plane.api.sse import DONE, Frame, SseResponse, Stream, event
 from control_plane.calls.live import LiveCall
 from control_plane.chat import Ending
 from control_plane.completion.events import Content
-from control_plane.errors import HouseError, ModelTimeout
+from control_plane.errors import ControlPlaneError, ModelTimeout
 
 
 class JobChunks:
@@ -53,7 +53,7 @@ class JobChunks:
         choice = {"index": 0, "delta": {}, **finish_of(ending.finish)}
         return event({**self._head, "choices": [choice], "usage": counted, **self._marks}) + DONE
 
-    def error(self, error: HouseError) -> bytes:
+    def error(self, error: ControlPlaneError) -> bytes:
         """The failure as an event, then `[DONE]`."""
         kind = "timeout_error" if isinstance(error, ModelTimeout) else "api_error"
         return event({"error": {"message": Failure.of(error).message, "type": kind, "code": error.code}}) + DONE

@@ -10,11 +10,11 @@ from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, KeyPath, PageCursor, PageLimit, TeamPath, id_in
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
+from control_plane.api.deps import Caller, Services
 from control_plane.errors import KeyNotFound, Unprocessable
-from control_plane.house import House as HouseType
 from control_plane.ids import KeyId, TeamId, parse_id
 from control_plane.schemas import admin as wire
+from control_plane.services import Services as ServicesType
 from control_plane.tenants.keys import KeyKind
 
 router = APIRouter(
@@ -23,56 +23,58 @@ router = APIRouter(
 
 
 @router.post("", response_model=wire.KeyCreated, summary="Create a key")
-async def create(team_id: TeamPath, principal: Caller, house: House, body: wire.CreateKey | None = None) -> Response:
+async def create(
+    team_id: TeamPath, principal: Caller, services: Services, body: wire.CreateKey | None = None
+) -> Response:
     """Makes one more key of the team; `virtual_key` is shown this once."""
-    terms = _terms(body or wire.CreateKey(), house)
-    issued = await house.administration.keys.create(principal, TeamId(team_id), terms)
-    return rendered(views.key_created(issued, house.clock()))
+    terms = _terms(body or wire.CreateKey(), services)
+    issued = await services.administration.keys.create(principal, TeamId(team_id), terms)
+    return rendered(views.key_created(issued, services.clock()))
 
 
 @router.get("", response_model=wire.KeyList, summary="List a team's keys")
 async def list_keys(
-    team_id: TeamPath, principal: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 1000
+    team_id: TeamPath, principal: Caller, services: Services, cursor: PageCursor = None, limit: PageLimit = 1000
 ) -> Response:
     """The team's keys by what they begin with, never their secrets; those that ended too."""
-    found = await house.administration.keys.list(principal, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
-    page = [views.key(view, house.clock()) for view in found[:limit]]
+    found = await services.administration.keys.list(principal, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
+    page = [views.key(view, services.clock()) for view in found[:limit]]
     following = page[-1].key_id if len(found) > limit else None
     return rendered(wire.KeyList(team_id=team_id, keys=page, next_cursor=following))
 
 
 @router.post("/{key_id}/rotate", response_model=wire.KeyCreated, summary="Rotate a key")
 async def rotate(
-    team_id: TeamPath, key_id: KeyPath, principal: Caller, house: House, body: wire.RotateKey | None = None
+    team_id: TeamPath, key_id: KeyPath, principal: Caller, services: Services, body: wire.RotateKey | None = None
 ) -> Response:
     """Makes a key on the same terms; the old one works on for `grace_seconds` (0 if left out)."""
     grace = timedelta(seconds=(body or wire.RotateKey()).grace_seconds)
     principal.require_admin()
-    issued = await house.administration.keys.rotate(principal, TeamId(team_id), _key_id(key_id), grace=grace)
-    return rendered(views.key_created(issued, house.clock()))
+    issued = await services.administration.keys.rotate(principal, TeamId(team_id), _key_id(key_id), grace=grace)
+    return rendered(views.key_created(issued, services.clock()))
 
 
 @router.put("/{key_id}/origins", response_model=wire.KeyAnswer, summary="Register a key's origins")
 async def set_origins(
-    team_id: TeamPath, key_id: KeyPath, principal: Caller, house: House, body: wire.SetOrigins
+    team_id: TeamPath, key_id: KeyPath, principal: Caller, services: Services, body: wire.SetOrigins
 ) -> Response:
     """Makes exactly these the web origins whose pages may use the key; on every replica within 5 s."""
     principal.require_admin()
-    view = await house.administration.keys.set_origins(principal, TeamId(team_id), _key_id(key_id), body.origins)
-    return rendered(views.key(view, house.clock()))
+    view = await services.administration.keys.set_origins(principal, TeamId(team_id), _key_id(key_id), body.origins)
+    return rendered(views.key(view, services.clock()))
 
 
 @router.delete("/{key_id}", response_model=wire.KeyAnswer, summary="Revoke a key")
-async def revoke(team_id: TeamPath, key_id: KeyPath, principal: Caller, house: House) -> Response:
+async def revoke(team_id: TeamPath, key_id: KeyPath, principal: Caller, services: Services) -> Response:
     """Ends the key now; on every replica within 5 s. Doing it twice changes nothing."""
     principal.require_admin()
-    view = await house.administration.keys.revoke(principal, TeamId(team_id), _key_id(key_id))
-    return rendered(views.key(view, house.clock()))
+    view = await services.administration.keys.revoke(principal, TeamId(team_id), _key_id(key_id))
+    return rendered(views.key(view, services.clock()))
 
 
-def _terms(body: wire.CreateKey, house: HouseType) -> KeyTerms:
+def _terms(body: wire.CreateKey, services: ServicesType) -> KeyTerms:
     """Raises: Unprocessable for a key that would have ended before it began."""
-    now = house.clock()
+    now = services.clock()
     ends = body.expires_at if body.ttl_seconds is None else now + timedelta(seconds=body.ttl_seconds)
     if ends is not None and ends <= now:
         raise Unprocessable("expires_at must lie in the future.")

@@ -11,7 +11,7 @@ from control_plane.api import job_views as views
 from control_plane.api.admin_shared import TeamPath
 from control_plane.api.answers import rendered
 from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
+from control_plane.api.deps import Caller, Services
 from control_plane.api.responses import AUTH_ERRORS
 from control_plane.api.usage import month_of, parts, summarize
 from control_plane.errors import Unprocessable
@@ -26,7 +26,7 @@ router = APIRouter(prefix="/api/teams/{team_id}", tags=["jobs"], responses=AUTH_
 
 @router.get("/jobs", response_model=wire.JobList, summary="List a team's jobs")
 async def list_jobs(
-    team_id: TeamPath, wanted: Annotated[wire.JobQuery, Query()], principal: Caller, house: House
+    team_id: TeamPath, wanted: Annotated[wire.JobQuery, Query()], principal: Caller, services: Services
 ) -> Response:
     """Newest first. `next_cursor` leads to the next page, however many there are."""
     chosen = JobFilter(
@@ -37,7 +37,7 @@ async def list_jobs(
         created_to=wanted.created_to,
     )
     after = None if wanted.cursor is None else _read_cursor(wanted.cursor)
-    page = await house.jobs.list_jobs(
+    page = await services.jobs.list_jobs(
         principal, TeamId(team_id), chosen, limit=wanted.limit, offset=wanted.offset, after=after
     )
     jobs = [views.job_view(job, sorted(page.groups.get(JobId(job.id), ()))) for job in page.jobs]
@@ -49,15 +49,15 @@ async def list_jobs(
 async def usage(
     team_id: TeamPath,
     principal: Caller,
-    house: House,
+    services: Services,
     period: Annotated[str | None, Query(description="YYYY-MM in UTC; this month if left out")] = None,
 ) -> Response:
     """What the jobs created in that month used: in sum, by job type, by model group, by day."""
-    month = month_of(period, house.clock())
+    month = month_of(period, services.clock())
     team = TeamId(team_id)
-    total, by_type = summarize(await house.jobs.usage(principal, [team], month.start, month.end))
-    groups = await house.jobs.usage_by(principal, team, month.start, month.end, by="model_group")
-    days = await house.jobs.usage_by(principal, team, month.start, month.end, by="day")
+    total, by_type = summarize(await services.jobs.usage(principal, [team], month.start, month.end))
+    groups = await services.jobs.usage_by(principal, team, month.start, month.end, by="model_group")
+    days = await services.jobs.usage_by(principal, team, month.start, month.end, by="day")
     answer = wire.TeamUsage(
         team_id=team_id,
         period=month.name,

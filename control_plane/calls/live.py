@@ -16,7 +16,7 @@ from control_plane.completion.events import ProviderFault
 from control_plane.completion.faults import log_fields
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
-from control_plane.errors import CallLost, DatabaseUnavailable, HouseError
+from control_plane.errors import CallLost, ControlPlaneError, DatabaseUnavailable
 from control_plane.gateway.router import Gateway
 from control_plane.jobs.closing import JobClosing
 from control_plane.jobs.rules import CallStatus, Intent, Record
@@ -24,7 +24,7 @@ from control_plane.jobs.values import ClosedJob
 from control_plane.limits.service import Permit
 from control_plane.spend.items import Written
 from control_plane.spend.writer import SpendWriter
-from control_plane.traces import Room, Traces
+from control_plane.traces import CallSpan, Traces
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
@@ -165,9 +165,9 @@ class LiveCall:
         """Milliseconds since the call was opened."""
         return round((time.monotonic() - self._started) * 1000)
 
-    def room(self, name: str) -> Room:
+    def span(self, name: str) -> CallSpan:
         """The call goes into a room."""
-        return self._traces.room(
+        return self._traces.span(
             name, job_id=self.intent.job_id, call_id=self.intent.call_id, model_group=self.intent.model_group
         )
 
@@ -222,9 +222,9 @@ class LiveCall:
     async def _write(self, outcome: Outcome) -> Written:
         """Raises: DatabaseUnavailable; what else fails, once a record of a failed call is durable."""
         try:
-            with self.room("record") as room:
+            with self.span("record") as span:
                 record = self._record_of(outcome)
-                room.note(
+                span.set(
                     status=record.status.value,
                     error=record.error_code,
                     deployment=outcome.served.deployment_id if outcome.served else None,
@@ -255,7 +255,7 @@ class LiveCall:
                     self.latency_ms,
                     self._clock(),
                     first_chunk_ms=self.first_chunk_ms,
-                    error_code=HouseError.code,
+                    error_code=ControlPlaneError.code,
                 )
             )
             raise

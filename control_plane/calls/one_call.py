@@ -15,8 +15,8 @@ from control_plane.errors import (
     CallLost,
     CallsInFlight,
     CallTimedOut,
+    ControlPlaneError,
     DatabaseUnavailable,
-    HouseError,
     JobClosed,
     JobNotFound,
     OutcomeUnknown,
@@ -202,7 +202,7 @@ class OneCallJobs:
                 continue
             except JobNotFound:  # or its commit is not over
                 self._jobs.give_up(principal, job_id)
-            except HouseError as error:
+            except ControlPlaneError as error:
                 log.warning("job_not_closed", extra={"job_id": str(job_id), "reason": error.code})
             self._kept.pop(job_id, None)
 

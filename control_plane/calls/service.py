@@ -286,7 +286,7 @@ class CallService:
             permit = permit or await self._permit(principal, decided)
             if self._files.are_linked(decided.request):
                 await self._jobs.require_open(principal, job_id, decided.demand, decided.target.markup_bps)
-            with self._traces.room("files", job_id=job_id), waiting.off_the_clock():
+            with self._traces.span("files", job_id=job_id), waiting.off_the_clock():
                 request = await self._files.inlined(decided.request, decided.target.models, team=principal.team())
             repetition = await self._repetition(order)
             call_id = repetition.call_id
@@ -324,9 +324,9 @@ class CallService:
         """
         if self.is_stopping:
             raise ShuttingDown(retry_after_s=1)
-        with self._traces.room("access", team_id=principal.team_id, job_id=job_id) as room:
+        with self._traces.span("access", team_id=principal.team_id, job_id=job_id) as span:
             target = await self.target_in(principal, order, job_id)
-            room.note(model_group=target.group)
+            span.set(model_group=target.group)
         _check_schemas(order.request)
         gateway = self.gateway
         request = fill_in(order.request, target.defaults, temperature=order.default_temperature)
@@ -351,14 +351,14 @@ class CallService:
         if tokens is None:
             asked = decided.request.parameters if isinstance(decided.request, ChatRequest) else {}
             tokens = likely_tokens(decided.demand, is_bounded="max_tokens" in asked)
-        with self._traces.room("limits", team_id=principal.team_id, model_group=decided.target.group):
+        with self._traces.span("limits", team_id=principal.team_id, model_group=decided.target.group):
             return await self._limits.admit_call(principal, decided.target, tokens)
 
     async def _admit(
         self, decided: _Decided, intent: Intent, to_provider: ProviderCall, permit: Permit, order: CallOrder
     ) -> LiveCall:
         """A durable intent and the LiveCall that will finish it, settle its permit and leave its gateway: or nothing."""
-        with self._traces.room("intent", job_id=intent.job_id, call_id=intent.call_id):
+        with self._traces.span("intent", job_id=intent.job_id, call_id=intent.call_id):
             opened = await self._writer.open(intent, order.creation)
         failpoints.reach("intent_committed")
         if opened.intent.demand.max_tokens < intent.demand.max_tokens:
@@ -398,14 +398,14 @@ class CallService:
         is_asked = False
         try:
             await _feel_cancellation()  # who left while the intent was written: the provider hears nothing
-            with live.room("cache") as room:
+            with live.span("cache") as span:
                 kept = await recall()
-                room.note(is_hit=kept is not None)
+                span.set(is_hit=kept is not None)
             if kept is not None:
                 live.is_cached = True
                 return kept
             is_asked = True
-            with live.room("provider"):
+            with live.span("provider"):
                 return await ask(live.gateway, live.to_provider)
         except asyncio.CancelledError:
             reason = CLIENT_CLOSED if _is_scope_cancelled() else DRAINED

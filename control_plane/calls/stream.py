@@ -40,7 +40,7 @@ class LiveStream:
         self._slot = slot
         self._is_recorded = slot.may_be_filled and not call.is_cached
         self._events: list[Content] = []
-        self._room = call.room("stream")
+        self._span = call.span("stream")
         self._has_begun = False
 
     @property
@@ -141,7 +141,7 @@ class LiveStream:
         error_code: str | None,
         finish_reason: FinishReason | None = None,
     ) -> Outcome:
-        self._room.end(error_code)
+        self._span.end(error_code)
         return Outcome(
             status, usage=usage, cost=cost, served=self.served, finish_reason=finish_reason, error_code=error_code
         )

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from control_plane.cli.output import Json, visible
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 
 MOST_DEPTH = 300
 """Of an answer; no server of ours writes JSON that is nested deeper."""
@@ -21,7 +21,7 @@ LONGEST_REASON = 4000
 S = TypeVar("S", bound="Shape")
 
 
-class GuestFailed(HouseError):
+class GuestFailed(ControlPlaneError):
     """The server did not do what a customer would expect."""
 
 

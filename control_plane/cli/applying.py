@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from control_plane.cli.servers import Rollout, Servers
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 from control_plane.model_groups.config import generation_of
 
 BACKUP = ".previous"
@@ -41,11 +41,11 @@ def replace_file(file: Path, content: bytes) -> None:
         real.write_bytes(content)
 
 
-class Busy(HouseError):
+class Busy(ControlPlaneError):
     """Another command is putting a version in the place of this file."""
 
 
-class ChangedMeanwhile(HouseError):
+class ChangedMeanwhile(ControlPlaneError):
     """Somebody else has changed the file since this command read it."""
 
 

@@ -15,7 +15,14 @@ from control_plane.credits import posting, risk_store
 from control_plane.credits import rules as billing
 from control_plane.credits.reservations import Standing, affordable_max_tokens
 from control_plane.credits.risk_store import TeamRisk
-from control_plane.errors import AlreadyExists, AtRiskLimit, CallLost, HouseError, InsufficientCredits, JobCapReached
+from control_plane.errors import (
+    AlreadyExists,
+    AtRiskLimit,
+    CallLost,
+    ControlPlaneError,
+    InsufficientCredits,
+    JobCapReached,
+)
 from control_plane.ids import CallId, JobId, Subject, TeamId, following_id
 from control_plane.jobs import calls_store, open_calls_store, store
 from control_plane.jobs.lost import LostCallPolicy, lost_record
@@ -70,7 +77,7 @@ class Admitted:
 
 async def open_calls(
     tx: Tx, intents: Sequence[Intent], worker_id: UUID, *, now: datetime, risk: RiskPolicy
-) -> Mapping[CallId, Admitted | HouseError]:
+) -> Mapping[CallId, Admitted | ControlPlaneError]:
     """Lets the calls into their jobs, holds what they need, and writes them as open; or says why not, call by call.
 
     The jobs' rows are locked, and the balances'.
@@ -79,7 +86,7 @@ async def open_calls(
     risks = dict(await risk_store.find_risks(tx, {intent.team_id for intent in intents}, since=risk.since(now)))
     standings = {job_id: job.standing for job_id, job in entered.items()}
     made = await calls_store.list_ended(tx, [intent.call_id for intent in intents if intent.is_retaken])
-    results: dict[CallId, Admitted | HouseError] = {}
+    results: dict[CallId, Admitted | ControlPlaneError] = {}
     opened: list[Intent] = []
     for intent in sorted(intents, key=lambda each: each.team_id):
         job = entered.get(intent.job_id)
@@ -92,7 +99,7 @@ async def open_calls(
             at_risk = risks[intent.team_id]
             _check_risk(at_risk, risk.limit_of(at_risk))
             let_in = await _reserve(tx, _completed(intent, job.standing), standings, now)
-        except HouseError as refusal:
+        except ControlPlaneError as refusal:
             await calls_store.leave_job(tx, intent.job_id)
             results[intent.call_id] = refusal
         else:

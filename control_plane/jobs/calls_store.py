@@ -26,7 +26,7 @@ from control_plane.completion.events import ProviderFault
 from control_plane.completion.faults import shown
 from control_plane.credits import risk_store
 from control_plane.credits.reservations import Standing
-from control_plane.errors import HouseError, JobClosed, JobNotFound, JobNotOwned
+from control_plane.errors import ControlPlaneError, JobClosed, JobNotFound, JobNotOwned
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.jobs import days_store, open_calls_store
 from control_plane.jobs.models import Call, Job, OpenCall
@@ -91,7 +91,7 @@ async def reserve(tx: Tx, intent: Intent, *, held_more: int) -> None:
     await tx.execute(_reserve(), row)
 
 
-async def why_not(tx: Tx, intent: Intent) -> HouseError:
+async def why_not(tx: Tx, intent: Intent) -> ControlPlaneError:
     """Why a job did not let a call in."""
     statement = select(col(Job.team_id), col(Job.status)).where(col(Job.id) == intent.job_id)
     row = (await tx.execute(statement)).one_or_none()

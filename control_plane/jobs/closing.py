@@ -11,7 +11,7 @@ from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.values import Author, Post
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.jobs import calls_store, days_store, store
 from control_plane.jobs.models import Job
@@ -124,7 +124,7 @@ async def _pay(tx: Tx, closed: Sequence[tuple[Job, JobClosing]], posts: Mapping[
     standing = await credits_store.find_balances(tx, free) if free else {}
     for job, each in closed:
         balance = paid.get(str(job.id)) or standing[each.team_id]
-        if isinstance(balance, HouseError):
+        if isinstance(balance, ControlPlaneError):
             raise balance
         job.credits_remaining = balance.remaining
 

@@ -17,8 +17,8 @@ from control_plane.errors import (
     AlreadyExists,
     CallsInFlight,
     Conflict,
+    ControlPlaneError,
     DatabaseUnavailable,
-    HouseError,
     InsufficientCredits,
     JobClosed,
     JobNotFound,
@@ -107,7 +107,7 @@ class JobService:
             if not creation.new.is_claimed:  # else who asks again with the key finds it
                 self.give_up(principal, creation.job_id)
             raise OutcomeUnknown(retry_after_s=error.retry_after_s) from error
-        except HouseError:  # it exists, or its own hold left too little for it
+        except ControlPlaneError:  # it exists, or its own hold left too little for it
             job = await self.find(creation.job_id)
             if job is None:
                 raise
@@ -168,7 +168,7 @@ class JobService:
                 return
             except CallsInFlight:  # its intent is still to be withdrawn
                 continue
-            except HouseError as error:  # as a rule: it was not made
+            except ControlPlaneError as error:  # as a rule: it was not made
                 log.info("job_not_withdrawn", extra={"job_id": str(job_id), "reason": error.code})
             self._withdrawn.remove((principal, job_id))
 

@@ -58,7 +58,7 @@ class Turn(IntEnum):
 @dataclass(frozen=True, slots=True, eq=False)
 class GroupedWrite:
     """A small write to rows that no other item of a batch writes. `order`: sorts the grouped writes of a batch, and names the
-    row. `work` runs in the batch's transaction; its result, or the HouseError it raises, belongs to this item alone.
+    row. `work` runs in the batch's transaction; its result, or the ControlPlaneError it raises, belongs to this item alone.
     """
 
     turn: Turn

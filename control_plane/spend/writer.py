@@ -17,7 +17,7 @@ from control_plane import failpoints
 from control_plane.chat import SpendReport
 from control_plane.clock import Clock
 from control_plane.credits import risk_store
-from control_plane.errors import DatabaseBusy, DatabaseUnavailable, HouseError, OutcomeUnknown, Overloaded
+from control_plane.errors import ControlPlaneError, DatabaseBusy, DatabaseUnavailable, OutcomeUnknown, Overloaded
 from control_plane.ids import CallId, Subject, TeamId
 from control_plane.jobs import admission, calls_store, correction, open_calls_store
 from control_plane.jobs.admission import Admitted, Repetition, RiskPolicy
@@ -342,8 +342,8 @@ class SpendWriter:
         return results
 
 
-def _written(result: Admitted | HouseError) -> Written | Exception:
-    return result if isinstance(result, HouseError) else Written(opened=result)
+def _written(result: Admitted | ControlPlaneError) -> Written | Exception:
+    return result if isinstance(result, ControlPlaneError) else Written(opened=result)
 
 
 async def _run_grouped_write(tx: Tx, grouped_write: GroupedWrite) -> Written | Exception:
@@ -351,9 +351,9 @@ async def _run_grouped_write(tx: Tx, grouped_write: GroupedWrite) -> Written | E
         return Written(result=await grouped_write.work(tx))
     except DatabaseUnavailable:
         raise
-    except HouseError as error:
+    except ControlPlaneError as error:
         return error
 
 
-def _made(result: Job | HouseError) -> Written | Exception:
-    return result if isinstance(result, HouseError) else Written(job=result)
+def _made(result: Job | ControlPlaneError) -> Written | Exception:
+    return result if isinstance(result, ControlPlaneError) else Written(job=result)

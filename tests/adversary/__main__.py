@@ -24,7 +24,7 @@ from tests.chaos.__main__ import migrated, new_team, write_config
 from tests.chaos.checks import wrong
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.server import ChaosServer
-from tests.house import MASTER_KEY
+from tests.support.server import MASTER_KEY
 
 MOST_WAIT_S = 0.25
 MOST_GROWTH_MB = 400

@@ -7,7 +7,7 @@ import pytest
 from control_plane.api.bodies import StrictRoute, model_of
 from control_plane.api.direct import DirectHandler, InvalidHeader, is_direct
 from control_plane.app import ROUTERS
-from tests.house import Team
+from tests.support.server import Team
 
 HOT = {
     "/api/jobs/create",

@@ -9,10 +9,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.books import Books
-from tests.crowd import ManyPools
-from tests.house import COST_NANO_USD, COST_USD, Server, Team, call_body, new_team
-from tests.provider import Provider
+from tests.support.crowd import ManyPools
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.server import COST_NANO_USD, COST_USD, Server, Team, call_body, new_team
 
 TOKENS = 21  # of one call of the provider's usual answer
 

@@ -9,9 +9,9 @@ import pytest
 
 from control_plane.storage.database import Database
 from tests.chaos.checks import wrong
-from tests.house import Team, call_body, config_for, write_config
 from tests.processes.process import Process, server
-from tests.provider import Provider
+from tests.support.provider import Provider
+from tests.support.server import Team, call_body, config_for, write_config
 
 EACH = 500
 CONNECTIONS = asyncio.Semaphore(100)

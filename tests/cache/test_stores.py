@@ -18,8 +18,8 @@ from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.metrics import Metrics
 from control_plane.model_groups.catalog import CachePolicy
 from control_plane.units import NanoUsd
-from tests.patience import PATIENCE_S
-from tests.redis_server import Redis, running_redis
+from tests.support.patience import PATIENCE_S
+from tests.support.redis_server import Redis, running_redis
 
 ANSWER = PlainAnswer({"data": []}, Usage(3), NanoUsd(7), Served("e-1", "e"))
 

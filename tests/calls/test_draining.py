@@ -10,10 +10,10 @@ import pytest
 
 from control_plane.calls.live import InFlight
 from control_plane.settings import Settings
-from tests.books import Books
 from tests.calls.sse import streaming
-from tests.house import INPUT_PRICE, OUTPUT_PRICE, Team, call_body, new_team, serving
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.server import INPUT_PRICE, OUTPUT_PRICE, Team, call_body, new_team, serving
 
 
 @asynccontextmanager

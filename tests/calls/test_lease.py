@@ -15,7 +15,7 @@ from control_plane.jobs.values import NewJob
 from control_plane.metrics import Metrics
 from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
-from tests.rooms import ACME, Rooms
+from tests.support.services import ACME, DomainServices
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -26,10 +26,10 @@ def shifted(by: timedelta) -> Callable[[], datetime]:
 
 async def with_open_call(db: Database, *, seconds_ago: int) -> None:
     """A worker that opened a call just now, and whose last heartbeat was so long ago."""
-    rooms = Rooms.on(db)
-    rooms.clock.now = now()
-    principal = await rooms.principal(await rooms.team())
-    job_id = JobId((await rooms.jobs.create(principal, NewJob("any"))).id)
+    services = DomainServices.on(db)
+    services.clock.now = now()
+    principal = await services.principal(await services.team())
+    job_id = JobId((await services.jobs.create(principal, NewJob("any"))).id)
     worker_id = new_id()
     await Lease(db, worker_id, clock=shifted(-timedelta(seconds=seconds_ago))).check()
     intent = Intent(CallId(new_id()), job_id, ACME, "ChatAgent", True, None, {}, now())

@@ -5,7 +5,7 @@ from control_plane.calls.service import CallOrder
 from control_plane.chat import ChatRequest
 from control_plane.ids import JobId
 from control_plane.jobs.values import NewJob
-from tests.house import Server, Team, call_body
+from tests.support.server import Server, Team, call_body
 
 
 async def test_a_call_whose_job_was_made_waits_as_long_as_it_must(server: Server, team: Team) -> None:
@@ -15,10 +15,10 @@ async def test_a_call_whose_job_was_made_waits_as_long_as_it_must(server: Server
         bounded.append(waiting.is_bounded())
         return order
 
-    principal = await server.house.keys.authenticate(team.key)
+    principal = await server.services.keys.authenticate(team.key)
     order = CallOrder(ChatRequest([{"role": "user", "content": "Hello"}], {}), model_group="ok")
     waiting.wait_at_most(60)
-    await server.house.one_call_jobs.call(principal, NewJob("test"), order, prepare)
+    await server.services.one_call_jobs.call(principal, NewJob("test"), order, prepare)
     assert bounded == [False]
 
 

@@ -12,8 +12,8 @@ from control_plane.errors import JobClosed, LlmCallFailed
 from control_plane.ids import JobId
 from control_plane.jobs.values import NewJob
 from control_plane.tenants.principal import Principal
-from tests.books import Books
-from tests.house import Server, Team
+from tests.support.ledger import Books
+from tests.support.server import Server, Team
 
 EMBEDDING = CallOrder(PlainRequest("embeddings", {"input": ["hello"]}, ["hello"]), model_group="ok")
 
@@ -24,12 +24,12 @@ def chat(group: str = "ok") -> CallOrder:
 
 @pytest.fixture
 def placed(server: Server) -> PlacedCalls:
-    return server.house.placed_calls
+    return server.services.placed_calls
 
 
 @pytest_asyncio.fixture
 async def principal(server: Server, team: Team) -> Principal:
-    return await server.house.keys.authenticate(team.key)
+    return await server.services.keys.authenticate(team.key)
 
 
 async def job_of(team: Team, *, completes: bool = False) -> Place:

@@ -20,10 +20,10 @@ from control_plane.ids import TeamId
 from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.storage.database import Database
-from tests.files import Files
-from tests.house import Team, call_body, config_for, new_team, serving, settings_for, write_config
-from tests.pdfs import PNG, pdf
-from tests.provider import Provider
+from tests.support.files import Files
+from tests.support.pdfs import PNG, pdf
+from tests.support.provider import Provider
+from tests.support.server import Team, call_body, config_for, new_team, serving, settings_for, write_config
 
 Json = dict[str, Any]
 

@@ -29,7 +29,7 @@ from tests.chaos.checks import rows, wrong
 from tests.chaos.clients import Client
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.server import ChaosServer
-from tests.house import MASTER_KEY, UNLIMITED
+from tests.support.server import MASTER_KEY, UNLIMITED
 
 CLIENTS = 16
 FAILPOINTS: tuple[str, ...] = get_args(Name)

@@ -14,11 +14,11 @@ import pytest
 from control_plane.storage.database import Database
 from tests.calls.sse import streaming
 from tests.chaos.checks import wrong
-from tests.house import Team, call_body, config_for, new_team, serving, settings_for, write_config
-from tests.patience import PATIENCE_S
 from tests.processes.process import server
-from tests.provider import Provider
-from tests.redis_server import free_port
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.redis_server import free_port
+from tests.support.server import Team, call_body, config_for, new_team, serving, settings_for, write_config
 
 CADDYFILE = Path(__file__).parents[2] / "deploy/compose/caddy/Caddyfile"
 

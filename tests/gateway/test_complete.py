@@ -13,8 +13,8 @@ from control_plane.errors import LlmCallFailed, ModelTimeout
 from control_plane.gateway import prices
 from control_plane.gateway.deployments import Deployment
 from tests.gateway.conftest import Deploy, Opener, make_call
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
 
 TEXT = "one two three four five six seven eight nine ten"
 TOOL = {

@@ -10,7 +10,7 @@ from control_plane.errors import LlmCallFailed
 from control_plane.gateway.deployments import Deployment
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from tests.gateway.conftest import Deploy, Opener
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 PRICES = {"input_cost_per_token": 1e-6, "output_cost_per_token": 0, "mode": "embedding"}
 

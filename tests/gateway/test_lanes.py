@@ -19,8 +19,8 @@ from control_plane.gateway.router import Gateway
 from control_plane.units import NanoUsd
 from tests.gateway.conftest import Deploy, make_call
 from tests.gateway.test_complete import TOOL
-from tests.provider import Provider
-from tests.provider_plans import PLANS
+from tests.support.provider import Provider
+from tests.support.provider_plans import PLANS
 
 Json = dict[str, Any]
 

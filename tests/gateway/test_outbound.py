@@ -13,12 +13,12 @@ from control_plane.chat import PlainRequest
 from control_plane.completion.faults import log_fields
 from control_plane.errors import ProviderError
 from control_plane.gateway.deployments import Deployment
-from tests.files import Files
 from tests.gateway.conftest import Opener, make_call
 from tests.gateway.native_answers import WIRES, Said, deployment
 from tests.gateway.native_gateways import Native
 from tests.gateway.native_provider import NativeProvider, Reply
-from tests.pdfs import PNG
+from tests.support.files import Files
+from tests.support.pdfs import PNG
 
 Json = dict[str, Any]
 

@@ -11,7 +11,7 @@ from control_plane.gateway.library import WithoutValues
 from control_plane.gateway.opening import open_gateway
 from control_plane.gateway.settings import setting_problems
 from tests.gateway.conftest import Deploy, Opener, make_call
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 
 @pytest.mark.parametrize(

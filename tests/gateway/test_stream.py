@@ -14,7 +14,7 @@ from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.gateway.test_complete import TEXT, TOOL, demo
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 
 async def read(stream: AnswerStream) -> list[Content]:

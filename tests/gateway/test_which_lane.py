@@ -11,7 +11,7 @@ from control_plane.gateway.deployments import Deployment
 from control_plane.gateway.lanes import LanePolicy, why_not_relayed
 from tests.gateway.conftest import make_call
 from tests.gateway.test_lanes import Lanes, completed
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 
 def why_not(

@@ -14,8 +14,8 @@ from control_plane.limits.replicas import Hold
 from control_plane.limits.rules import Exceeded, Kind, Scope, Taken
 from control_plane.limits.shared import MemoryLost, SharedLimits
 from tests.limits.test_replicas import Replica, replica, team
-from tests.patience import PATIENCE_S
-from tests.redis_server import Redis, running_redis
+from tests.support.patience import PATIENCE_S
+from tests.support.redis_server import Redis, running_redis
 
 Outage = Callable[[Redis], AbstractAsyncContextManager[None]]
 

@@ -12,8 +12,8 @@ from control_plane.limits.replicas import Hold, ReplicaLimits
 from control_plane.limits.rules import Exceeded, Kind, Scope, Taken
 from control_plane.limits.shared import ANSWER_S, SharedLimits
 from control_plane.metrics import Metrics
-from tests.patience import PATIENCE_S
-from tests.redis_server import Redis, running_redis
+from tests.support.patience import PATIENCE_S
+from tests.support.redis_server import Redis, running_redis
 
 FOREVER_S = 100 * PATIENCE_S
 """How long a test waits for an answer of Redis for which nobody should wait."""

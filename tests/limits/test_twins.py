@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from control_plane.limits.rules import Exceeded, Kind, Scope, Taken
 from tests.limits.twins import Process, Twin, shared
-from tests.redis_server import Redis
+from tests.support.redis_server import Redis
 
 MINUTE_MS = 60_000
 

@@ -13,7 +13,7 @@ from control_plane.cli import applying
 from control_plane.cli.applying import Busy, Change, ChangedMeanwhile, locked, put_in_force
 from control_plane.cli.servers import Rollout, Servers
 from control_plane.model_groups.config import generation_of
-from tests.awkward_server import answer, serving
+from tests.support.awkward_server import answer, serving
 
 OLD, GOOD, BAD, THEIRS = b"old: 1", b"good: 1", b"bad: 1", b"theirs: 1"
 

@@ -13,10 +13,10 @@ from control_plane.cli.guest import stream
 from control_plane.cli.spend import _show
 from control_plane.clock import now
 from control_plane.spend.reconciling import Reconciled, Sum
-from tests.awkward_server import DEEP, always, answer, dripping, serving
-from tests.house import config_for, write_config
 from tests.processes.command import COMMANDS, Shell, command_in
-from tests.provider import Provider
+from tests.support.awkward_server import DEEP, always, answer, dripping, serving
+from tests.support.provider import Provider
+from tests.support.server import config_for, write_config
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202efake\ud800\n[/bold] [red]:bug:"
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800]")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from control_plane.schemas.admin import ChangeTeam
-from tests.house import COST_USD, Server, config_for, write_config
 from tests.processes.command import COMMANDS, Shell, command_in
-from tests.provider import Provider
+from tests.support.provider import Provider
+from tests.support.server import COST_USD, Server, config_for, write_config
 
 ELSEWHERE = {
     "serve",  # test_starting.py, test_stopping.py
@@ -31,7 +31,7 @@ ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True
 
 @pytest.fixture
 def shell(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
-    settings = server.house.settings
+    settings = server.services.settings
     known = {"database_url": settings.database_url, "config": settings.config, "port": 1}
     return Shell.at(monkeypatch, tmp_path, server.url, **known)
 

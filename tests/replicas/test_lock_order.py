@@ -9,7 +9,7 @@ from control_plane.jobs import store
 from control_plane.spend.items import Item, Opening
 from control_plane.storage.database import Database
 from tests.jobs.test_batches import TEAMS, Bench, closing, creation, intent
-from tests.rooms import ACME
+from tests.support.services import ACME
 
 ON_POSTGRES = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 

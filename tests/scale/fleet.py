@@ -18,8 +18,8 @@ from control_plane.storage.database import Database
 from tests.bench.process import rss_kb
 from tests.chaos.checks import wrong
 from tests.chaos.server import ChaosServer
-from tests.house import MASTER_KEY, TLS, UNLIMITED
-from tests.redis_server import free_port
+from tests.support.redis_server import free_port
+from tests.support.server import MASTER_KEY, TLS, UNLIMITED
 
 SERVERS = 3
 LIMIT = 100

@@ -30,8 +30,8 @@ from tests.chaos.checks import wrong
 from tests.chaos.clients import Client
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.server import ChaosServer
-from tests.house import MASTER_KEY
 from tests.soak.heavy import ACTS, GROUPS, WRITE_TIMEOUT_S, Heavy
+from tests.support.server import MASTER_KEY
 
 CLIENTS = 16
 CREDITS = 10**9  # nobody is refused: the load stays mixed

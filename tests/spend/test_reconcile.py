@@ -23,8 +23,11 @@ from control_plane.spend.proxies import PAGE, Proxy, logs_in_database, logs_over
 from control_plane.spend.proxy_store import ProxyUnreachable
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.reconciling import LATE, Finding, Reconciled
-from tests.books import Books
-from tests.house import (
+from tests.processes.process import run_arguments
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import (
     COST_NANO_USD,
     Server,
     Team,
@@ -35,10 +38,7 @@ from tests.house import (
     settings_for,
     write_config,
 )
-from tests.patience import PATIENCE_S
-from tests.processes.process import run_arguments
-from tests.provider import Provider
-from tests.rooms import Watch
+from tests.support.services import Watch
 
 PROXY_TABLE = """CREATE TABLE "LiteLLM_SpendLogs" (
     request_id text PRIMARY KEY, call_type text NOT NULL, api_key text NOT NULL DEFAULT '',
@@ -56,7 +56,7 @@ PROXY_TABLE = """CREATE TABLE "LiteLLM_SpendLogs" (
 
 def service(server: Server, **more: Any) -> ReconcileService:
     """A reconciliation that is made when no report is late any more."""
-    return ReconcileService(server.house.db, clock=lambda: datetime.now(UTC) + LATE, **more)
+    return ReconcileService(server.services.db, clock=lambda: datetime.now(UTC) + LATE, **more)
 
 
 async def reconciled(server: Server) -> Reconciled:
@@ -70,12 +70,12 @@ async def until_reported(server: Server, count: int) -> None:
 
 
 async def scalar(server: Server, statement: str) -> int:
-    async with server.house.db.reader() as reader:
+    async with server.services.db.reader() as reader:
         return int((await reader.execute(text(statement))).scalar_one())
 
 
 async def change(server: Server, statement: str) -> None:
-    async with server.house.db.transaction() as tx:
+    async with server.services.db.transaction() as tx:
         await tx.execute(text(statement))
 
 
@@ -98,7 +98,7 @@ async def test_a_normal_history_needs_no_explanation(server: Server, team: Team)
     assert found.unexplained == 0, found.examples
     counts = {finding: each.calls for finding, each in found.by_finding.items()}
     assert sum(counts.values()) == 8
-    is_relayed = server.house.settings.lane == "auto"
+    is_relayed = server.services.settings.lane == "auto"
     assert counts[Finding.COST_DIFFERS] == (0 if is_relayed else 1), "an answer without usage, which LiteLLM prices 0"
     assert counts[Finding.CALL_WITHOUT_LOG] == 1, "the stream that was left"
     assert counts[Finding.MATCHED] == (7 if is_relayed else 6)
@@ -112,7 +112,7 @@ async def test_what_does_not_fit_is_found_to_the_nano_dollar(server: Server, tea
     job_id = await team.create_job()
     calls = [(await team.call(job_id)).json()["call_id"] for _ in range(4)]
     await until_reported(server, 4)
-    hexes = [UUID(each).hex if server.house.db.is_sqlite else each for each in calls]
+    hexes = [UUID(each).hex if server.services.db.is_sqlite else each for each in calls]
     await change(server, f"UPDATE spend_logs SET cost_nano_usd = cost_nano_usd + 1 WHERE call_id = '{hexes[0]}'")
     await change(server, f"DELETE FROM spend_logs WHERE call_id = '{hexes[1]}'")
     await change(server, f"DELETE FROM calls WHERE id = '{hexes[2]}'")
@@ -164,7 +164,7 @@ async def test_a_recorded_cost_above_price_times_usage_is_found_where_nothing_wa
     async with team.http.stream("POST", f"/api/jobs/{job_id}/llm-call-stream", json=call_body("hold")) as stream:
         await anext(stream.aiter_lines())
     await team.complete(job_id)
-    priced = service(server, price=server.house.calls.gateway.price)
+    priced = service(server, price=server.services.calls.gateway.price)
     since = datetime.now(UTC) - timedelta(hours=1)
     assert (await priced.reconcile("embedded", since)).unexplained == 0
     await change(server, "UPDATE calls SET cost_nano_usd = cost_nano_usd + 1")
@@ -176,7 +176,7 @@ async def test_a_recorded_cost_above_price_times_usage_is_found_where_nothing_wa
 
 async def test_once_an_hour_is_enough(server: Server, team: Team) -> None:
     clock = Watch(datetime.now(UTC))
-    made = ReconcileService(server.house.db, clock=clock)
+    made = ReconcileService(server.services.db, clock=clock)
     await made.reconcile_hourly()
     await made.reconcile_hourly()
     await made.reconcile_proxy_hourly()
@@ -343,7 +343,7 @@ async def test_a_proxys_logs_are_compared_in_the_background_too(
         call_id = (await team.call(await team.create_job())).json()["call_id"]
         async with proxy_api([proxy_row(call_id, 1, 2 * COST_NANO_USD / 1e9)]) as url:
             proxy = Proxy(["ok-1"], url=url, key="sk-proxy")
-            made = ReconcileService(proxied.house.db, clock=clock, proxy=lambda: proxy)
+            made = ReconcileService(proxied.services.db, clock=clock, proxy=lambda: proxy)
             await made.reconcile_hourly()
             await made.reconcile_proxy_hourly()
             await made.reconcile_proxy_hourly()

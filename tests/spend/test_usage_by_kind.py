@@ -21,7 +21,7 @@ from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
 from control_plane.storage.usage_columns import MAX_COUNT, MAX_TIER
 from control_plane.units import NanoUsd
-from tests.house import MASTER_KEY, Server, Team, new_team, serving
+from tests.support.server import MASTER_KEY, Server, Team, new_team, serving
 
 ALL_KINDS = Usage(
     prompt_tokens=100,
@@ -91,7 +91,7 @@ async def call_of(db: Database, intent: Intent) -> Call:
 
 async def test_each_kind_is_at_costs_and_in_the_bill_of_what_is_billed(server: Server, team: Team) -> None:
     job_id = await team.create_job()
-    async with writing(server.house.db) as writer:
+    async with writing(server.services.db) as writer:
         await recorded(writer, team, job_id)
         await recorded(writer, team, job_id, usage=replace(ALL_KINDS, cached_tokens=0, service_tier=None))
         await recorded(writer, team, job_id, usage=Usage(5, 6))
@@ -115,7 +115,7 @@ async def test_an_open_call_has_used_nothing_by_kind(server: Server, team: Team)
     job_id = await team.create_job()
     now = datetime.now(UTC)
     intent = Intent(CallId(new_id()), JobId(UUID(job_id)), TeamId(team.id), "ok", False, None, {}, now)
-    async with writing(server.house.db) as writer:
+    async with writing(server.services.db) as writer:
         await writer.open(intent)
         (call,) = (await team.costs(job_id))["breakdown"]
         await writer.finish(Record(intent, CallStatus.FAILED, Usage(), NanoUsd(0), 5, now))
@@ -126,7 +126,7 @@ async def test_an_open_call_has_used_nothing_by_kind(server: Server, team: Team)
 async def test_what_litellm_reports_of_an_attempt_is_beside_it_by_kind(server: Server, team: Team) -> None:
     job_id = await team.create_job()
     now = datetime.now(UTC)
-    async with writing(server.house.db) as writer:
+    async with writing(server.services.db) as writer:
         intent = await recorded(writer, team, job_id)
         reported = replace(ALL_KINDS, reasoning_tokens=24)
         writer.report(
@@ -156,9 +156,9 @@ async def test_a_providers_absurd_detail_does_not_fail_a_call_that_was_answered(
     """The totals are sane and are what is billed; the detail is cut to what the database takes."""
     job_id = await team.create_job()
     absurd = replace(ALL_KINDS, cached_tokens=2**70, reasoning_tokens=-5, service_tier="a\x00b\ud800" + "x" * 10_000)
-    async with writing(server.house.db) as writer:
+    async with writing(server.services.db) as writer:
         intent = await recorded(writer, team, job_id, usage=absurd)
-    call = await call_of(server.house.db, intent)
+    call = await call_of(server.services.db, intent)
     assert (call.status, call.prompt_tokens, call.cached_tokens, call.reasoning_tokens) == (
         "succeeded",
         100,
@@ -174,7 +174,7 @@ async def test_a_call_that_is_taken_back_keeps_what_it_used_and_what_its_provide
     server: Server, team: Team
 ) -> None:
     """Asked for again after its server died, it counts nothing any more; its cost and tokens stay visible."""
-    db = server.house.db
+    db = server.services.db
     job_id = await team.create_job()
     async with writing(db, keeps_provider_text=True) as writer:
         intent = await recorded(writer, team, job_id, fault=FAULT)
@@ -190,27 +190,27 @@ async def test_a_call_that_is_taken_back_keeps_what_it_used_and_what_its_provide
 
 async def test_the_providers_words_are_at_costs_and_its_text_is_not_even_kept(server: Server, team: Team) -> None:
     job_id = await team.create_job()
-    async with writing(server.house.db) as writer:
+    async with writing(server.services.db) as writer:
         failed = await recorded(writer, team, job_id, status=CallStatus.FAILED, fault=FAULT)
         await recorded(writer, team, job_id)
     async with server.client(MASTER_KEY) as admin:
         by_admin = (await admin.get(f"/api/jobs/{job_id}/costs")).json()["costs"]["breakdown"]
     for breakdown in ((await team.costs(job_id))["breakdown"], by_admin):
         assert [call["provider_error"] for call in breakdown] == [FAULT_SHOWN, None]
-    assert (await call_of(server.house.db, failed)).provider_text is None
+    assert (await call_of(server.services.db, failed)).provider_text is None
 
 
 async def test_with_the_setting_administrators_alone_read_the_text_and_no_key_in_it(settings: Settings) -> None:
     kept = settings.model_copy(update={"keep_provider_error_text": True})
     async with serving(kept) as server, new_team(server) as team, server.client(MASTER_KEY) as admin:
         job_id = await team.create_job()
-        async with writing(server.house.db, keeps_provider_text=True) as writer:
+        async with writing(server.services.db, keeps_provider_text=True) as writer:
             failed = await recorded(writer, team, job_id, status=CallStatus.FAILED, fault=FAULT)
         (by_team,) = (await team.costs(job_id))["breakdown"]
         (by_admin,) = (await admin.get(f"/api/jobs/{job_id}/costs")).json()["costs"]["breakdown"]
         assert by_team["provider_error"] == FAULT_SHOWN
         assert by_admin["provider_error"] == {**FAULT_SHOWN, "text": "Incorrect API key provided: [redacted]"}
-        assert "sk-prov" not in str(await call_of(server.house.db, failed))
+        assert "sk-prov" not in str(await call_of(server.services.db, failed))
     async with serving(settings) as server, server.client(MASTER_KEY) as admin:  # switched off, it is not shown either
         (call,) = (await admin.get(f"/api/jobs/{job_id}/costs")).json()["costs"]["breakdown"]
         assert call["provider_error"] == FAULT_SHOWN
@@ -219,9 +219,9 @@ async def test_with_the_setting_administrators_alone_read_the_text_and_no_key_in
 async def test_a_fault_of_any_length_and_kind_can_be_recorded(server: Server, team: Team) -> None:
     job_id = await team.create_job()
     wild = ProviderFault(10**12, code="a\x00\ud800", type="t " * 10_000, param="", text="x\x00 " * 10_000)
-    async with writing(server.house.db, keeps_provider_text=True) as writer:
+    async with writing(server.services.db, keeps_provider_text=True) as writer:
         intent = await recorded(writer, team, job_id, status=CallStatus.FAILED, fault=wild)
-    call = await call_of(server.house.db, intent)
+    call = await call_of(server.services.db, intent)
     assert (call.provider_status, call.provider_code, call.provider_param) == (500, "a ?", None)
     assert (len(call.provider_type or ""), len(call.provider_text or "")) == (200, 1000)
 

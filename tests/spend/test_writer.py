@@ -28,10 +28,10 @@ from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.traces import NO_TRACES
 from control_plane.units import NanoUsd
-from tests.databases import Postgres
-from tests.outage import outage
-from tests.patience import PATIENCE_S
-from tests.rooms import ACME, Rooms
+from tests.support.databases import Postgres
+from tests.support.outage import outage
+from tests.support.patience import PATIENCE_S
+from tests.support.services import ACME, DomainServices
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -57,25 +57,25 @@ async def writer(db: Database) -> AsyncIterator[SpendWriter]:
 
 @dataclass
 class Customer:
-    rooms: Rooms
+    services: DomainServices
     principal: Principal
 
     async def intent(self, job_id: JobId | None = None) -> Intent:
         """A call about to be made in that job, or in a new one."""
         if job_id is None:
-            job_id = JobId((await self.rooms.jobs.create(self.principal, NewJob("test"))).id)
+            job_id = JobId((await self.services.jobs.create(self.principal, NewJob("test"))).id)
         return Intent(CallId(new_id()), job_id, ACME, "ChatAgent", True, None, {}, NOW)
 
     async def bill(self, job_id: JobId) -> tuple[int, int]:
         """What the completed job has: calls, and their cost."""
-        done = await self.rooms.jobs.complete(self.principal, job_id, Closing(JobStatus.COMPLETED))
+        done = await self.services.jobs.complete(self.principal, job_id, Closing(JobStatus.COMPLETED))
         return done.job.calls_total, done.job.cost_nano_usd
 
 
 @pytest_asyncio.fixture
 async def customer(db: Database) -> Customer:
-    rooms = Rooms.on(db)
-    return Customer(rooms, await rooms.principal(await rooms.team()))
+    services = DomainServices.on(db)
+    return Customer(services, await services.principal(await services.team()))
 
 
 def record(intent: Intent, cost: int = 7) -> Record:
@@ -120,7 +120,7 @@ async def test_what_the_database_refuses_does_not_fail_its_neighbours(
     await asyncio.gather(*(writer.finish(record(intent)) for intent in intents))
     await writer.drain()
     assert [await customer.bill(intent.job_id) for intent in intents] == [(1, 7)] * 3
-    job = await customer.rooms.jobs.get(customer.principal, intents[1].job_id)
+    job = await customer.services.jobs.get(customer.principal, intents[1].job_id)
     assert len((await SpendService(db).logs_of(job))[intents[1].call_id]) == 1
 
 

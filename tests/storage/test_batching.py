@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from control_plane.storage.batching import Batcher
-from tests.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 
 class Sink:

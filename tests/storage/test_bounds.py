@@ -43,7 +43,7 @@ async def test_a_transaction_whose_client_is_silent_is_ended_by_the_server(postg
     frozen, other = Database(postgres_url, answer_timeout_s=0.5), Database(postgres_url)
 
     async def lock_and_be_silent() -> None:
-        async with frozen._machine.transaction() as tx:  # past our own timeout, as a frozen process is
+        async with frozen._backend.transaction() as tx:  # past our own timeout, as a frozen process is
             await tx.execute(text(LOCK))
             await other.at_once(locked)
             await tx.execute(text("SELECT 1"))

@@ -38,9 +38,9 @@ from control_plane.storage.usage_columns import usage_from
 from control_plane.tenants import models as tenant_tables
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
-from tests.databases import Postgres
-from tests.rooms import ACME, ADMIN, Rooms
 from tests.storage.old_schema import BILLED, LEDGER, OPEN, add_call, make_first_schema
+from tests.support.databases import Postgres
+from tests.support.services import ACME, ADMIN, DomainServices
 
 TABLES = (
     tenant_tables,
@@ -125,15 +125,15 @@ async def test_what_was_left_before_the_migration_is_a_grant_that_never_expires(
 
 async def test_a_migrated_team_goes_on_where_it_stood(old_db: Database) -> None:
     await migrate(old_db)
-    rooms = Rooms.on(old_db)
+    services = DomainServices.on(old_db)
     principal = Principal(team_id=ACME)
-    closed = await rooms.jobs.complete(
-        principal, JobId((await rooms.jobs.create(principal, NewJob("report"))).id), Closing(JobStatus.CANCELLED)
+    closed = await services.jobs.complete(
+        principal, JobId((await services.jobs.create(principal, NewJob("report"))).id), Closing(JobStatus.CANCELLED)
     )
     assert (closed.job.credits_charged, closed.job.credits_remaining) == (0, 90)
-    await rooms.credits.adjust(ADMIN, ACME, -20, reason="less")
-    await rooms.credits.add(ADMIN, TeamId("broke"), 10, reason="paid")
-    await rooms.administration.refund_job(ADMIN, ACME, JobId(BILLED), 2, reason="the rest", force=True)
+    await services.credits.adjust(ADMIN, ACME, -20, reason="less")
+    await services.credits.add(ADMIN, TeamId("broke"), 10, reason="paid")
+    await services.administration.refund_job(ADMIN, ACME, JobId(BILLED), 2, reason="the rest", force=True)
     assert (await LedgerAudit(old_db).run()).misfits == []
 
 
@@ -154,8 +154,8 @@ async def test_teams_and_keys_of_before_have_the_usual_limits(old_db: Database) 
     await migrate(old_db)
     limits = "rpm, tpm, max_parallel_calls, jobs_per_minute"
     assert await rows_of(old_db, f"SELECT DISTINCT {limits} FROM teams") == [(60, 60_000, None, 100)]
-    made = await Rooms.on(old_db).administration.keys.create(ADMIN, ACME, KeyTerms())
-    principal = await Rooms.on(old_db).keys.authenticate(made.secret)
+    made = await DomainServices.on(old_db).administration.keys.create(ADMIN, ACME, KeyTerms())
+    principal = await DomainServices.on(old_db).keys.authenticate(made.secret)
     assert (principal.key_allowance, principal.key_groups) == (UNLIMITED, None)
 
 

@@ -120,8 +120,8 @@ async def test_a_connection_that_died_is_made_anew_and_the_pool_is_told(postgres
         others = "pid <> pg_backend_pid() AND datname = current_database()"
         await tx.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
     assert await db.at_once(count) == []
-    assert isinstance(db._machine, PostgresPool)
-    assert db._machine._gone_at > 0
+    assert isinstance(db._backend, PostgresPool)
+    assert db._backend._gone_at > 0
     await db.aclose()
 
 

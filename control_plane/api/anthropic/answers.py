@@ -28,7 +28,7 @@ from control_plane.completion.events import (
 from control_plane.completion.finish import Finish, FinishReason
 from control_plane.completion.fold import Message, Part, ToolCall
 from control_plane.completion.usage import Usage
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 from control_plane.units import NanoUsd, usd
 
 Json = dict[str, Any]
@@ -180,7 +180,7 @@ class MessageEvents:
         written += _event("message_delta", delta=_stop(ending.finish), usage=usage(ending.usage, ending.cost))
         return written + _event("message_stop")
 
-    def error(self, error: HouseError) -> bytes:
+    def error(self, error: ControlPlaneError) -> bytes:
         """The failure."""
         _, body = anthropic_error(Failure.of(error))
         written = self._contents(self._order.end())

@@ -17,7 +17,7 @@ from control_plane.completion.events import Content, Text
 from control_plane.completion.finish import Finish
 from control_plane.completion.fold import Message
 from control_plane.completion.usage import Usage
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 
 Json = dict[str, Any]
 
@@ -106,7 +106,7 @@ class CompletionChunks:
             ends.append(event({**self._head, "choices": [], "usage": usage_of(ending.usage, ending.cost), **tier}))
         return b"".join(ends) + DONE
 
-    def error(self, error: HouseError) -> bytes:
+    def error(self, error: ControlPlaneError) -> bytes:
         """The failure, as the SDKs expect it in a stream, then `[DONE]`."""
         return self._rest() + event({"error": error_of(Failure.of(error))}) + DONE
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path, Request, Response
 
 from control_plane.api.answers import json_response
 from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
+from control_plane.api.deps import Caller, Services
 from control_plane.api.openai.described import ERRORS
 from control_plane.errors import ModelGroupNotFound
 
@@ -20,12 +20,12 @@ CREATED_AT = "1970-01-01T00:00:00Z"
 
 
 @router.get("", summary="List models")
-async def list_models(principal: Caller, house: House, request: Request) -> Response:
+async def list_models(principal: Caller, services: Services, request: Request) -> Response:
     """The model groups the key may use, and the models in them, in the file's order.
 
     With an `anthropic-version` header in Anthropic's shape.
     """
-    names = await house.groups.names(principal)
+    names = await services.groups.names(principal)
     if _is_anthropic(request):
         models = [_anthropic(name) for name in names]
         first, last = (names[0], names[-1]) if names else (None, None)
@@ -37,11 +37,11 @@ async def list_models(principal: Caller, house: House, request: Request) -> Resp
 async def get_model(
     name: Annotated[str, Path(description="name of the model group or model")],
     principal: Caller,
-    house: House,
+    services: Services,
     request: Request,
 ) -> Response:
     """A model group or model the key may use; 404 for any other, whether or not it exists."""
-    names = await house.groups.names(principal)
+    names = await services.groups.names(principal)
     if name not in names:
         raise ModelGroupNotFound(group=name, known=names)
     return json_response(_anthropic(name) if _is_anthropic(request) else _openai(name))

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from control_plane.api.answers import billed_headers, call_headers, json_bytes
 from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
+from control_plane.api.deps import Caller, Services
 from control_plane.api.freshness import Fresh
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.openai.described import ERRORS, STREAM
@@ -23,13 +23,13 @@ router = APIRouter(prefix="/v1/responses", tags=["openai"], responses=ERRORS, ro
 
 @router.post("", responses=STREAM, summary="Responses")
 async def responses(
-    body: ResponsesBody, principal: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+    body: ResponsesBody, principal: Caller, services: Services, request: Request, placing: Placing, fresh: Fresh
 ) -> Response:
     """As OpenAI's, without what is stored there: the whole conversation comes with each request.
 
     Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`.
     """
-    bound(text_length(body), house)
+    bound(text_length(body), services)
     job_id, metadata = job_in(body.metadata)
     place = placing.place(job_type="chat", job_id=job_id, user_id=body.user)
     order = CallOrder(
@@ -41,9 +41,9 @@ async def responses(
         render=partial(whole, body),
     )
     if body.stream:
-        stream = await unless_client_leaves(request, house.placed_calls.stream(principal, place, order))
+        stream = await unless_client_leaves(request, services.placed_calls.stream(principal, place, order))
         events = ResponseEvents(body, stream.call, stream.served.model)
         headers = call_headers(stream.call)
-        return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
-    done = await house.placed_calls.call(principal, place, order)
+        return SseResponse(stream, events, headers=headers, keep_alive_s=services.settings.keep_alive_s)
+    done = await services.placed_calls.call(principal, place, order)
     return json_bytes(done.call.rendered, headers=billed_headers(done))

@@ -26,7 +26,7 @@ from control_plane.completion.events import (
 )
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 from control_plane.schemas.openai_responses import ResponsesBody
 from control_plane.units import NanoUsd, usd
 
@@ -187,7 +187,7 @@ class ResponseEvents:
         """The whole response."""
         return _ended(self._head, [item.body(is_done=True) for item in self._items], ending)
 
-    def error(self, error: HouseError) -> bytes:
+    def error(self, error: ControlPlaneError) -> bytes:
         """The failure, in the form that the SDKs raise."""
         said = error_of(Failure.of(error))
         return self.rest() + self._event(

@@ -12,11 +12,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import House, holder_of_key
+from control_plane.api.deps import Services, holder_of_key
 from control_plane.api.page_headers import LIMITS, shown, with_allowed_headers
-from control_plane.errors import HouseError, JobTokenRefused, OriginRefused
-from control_plane.house import House as HouseType
+from control_plane.errors import ControlPlaneError, JobTokenRefused, OriginRefused
 from control_plane.ids import JobId, parse_id
+from control_plane.services import Services as ServicesType
 from control_plane.tenants.principal import Principal
 
 PATH = "/api/v1/llm/respond"
@@ -57,10 +57,10 @@ def headers_for(principal: Principal, headers: Mapping[str, str]) -> Mapping[str
     return shown(headers) if principal.is_publishable else headers
 
 
-async def preflight(request: Request, house: House) -> Response:
+async def preflight(request: Request, services: Services) -> Response:
     """What a browser asks before it sends a page's request. Raises: OriginRefused."""
     origin = request.headers.get("origin", "")
-    if not await _is_registered(house, request.url.path, origin):
+    if not await _is_registered(services, request.url.path, origin):
         raise OriginRefused(
             f"The origin '{origin[:MAX_ORIGIN_CHARS]}' is not registered for any key, or token of the job."
         )
@@ -78,9 +78,9 @@ class ReadableByPages:
     are for. Plain ASGI, around the whole application.
     """
 
-    def __init__(self, app: ASGIApp, *, house: HouseType) -> None:
+    def __init__(self, app: ASGIApp, *, services: ServicesType) -> None:
         self._app = app
-        self._house = house
+        self._services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -103,8 +103,8 @@ class ReadableByPages:
 
     async def _is_readable(self, path: str, origin: str) -> bool:
         try:
-            return await _is_registered(self._house, path, origin)
-        except HouseError:  # the database is away: the request itself will say so, unread by the page
+            return await _is_registered(self._services, path, origin)
+        except ControlPlaneError:  # the database is away: the request itself will say so, unread by the page
             return False
 
 
@@ -112,12 +112,12 @@ def _is_for_pages(path: str) -> bool:
     return path == PATH or JOB_CALL.fullmatch(path) is not None
 
 
-async def _is_registered(house: HouseType, path: str, origin: str) -> bool:
+async def _is_registered(services: ServicesType, path: str, origin: str) -> bool:
     """Whether pages of this origin may ask at this path, with some key or, in a job, with some token of the job."""
     if not 0 < len(origin) <= MAX_ORIGIN_CHARS:
         return False
     if path == PATH:
-        return await house.keys.is_registered(origin)
+        return await services.keys.is_registered(origin)
     found = JOB_CALL.fullmatch(path)
     job_id = None if found is None else parse_id(found["job_id"])
-    return job_id is not None and await house.job_tokens.is_registered(JobId(job_id), origin)
+    return job_id is not None and await services.job_tokens.is_registered(JobId(job_id), origin)

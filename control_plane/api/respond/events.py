@@ -11,7 +11,7 @@ from control_plane.api.sse import DONE
 from control_plane.chat import Ending, Served
 from control_plane.completion.events import Content, Refusal, Text
 from control_plane.completion.fold import ToolCall, fold
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 from control_plane.schemas.base import Answer
 from control_plane.schemas.respond import RespondError
 
@@ -51,7 +51,7 @@ class RespondEvents:
         calls = b"".join(_event("tool_call", call) for call in answer.tool_calls)
         return calls + _event("done", answer) + DONE
 
-    def error(self, error: HouseError) -> bytes:
+    def error(self, error: ControlPlaneError) -> bytes:
         """The failure, as the response to a buffered request would report it, then `[DONE]`."""
         _, body = respond_error(Failure.of(error))
         return _event("error", RespondError.model_validate(body)) + DONE

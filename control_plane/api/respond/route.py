@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from control_plane.api.answers import billed_headers, call_headers, rendered
-from control_plane.api.deps import Caller, House
+from control_plane.api.deps import Caller, Services
 from control_plane.api.freshness import Fresh
 from control_plane.api.leaving import unless_client_leaves
 from control_plane.api.places import Placing
@@ -24,9 +24,9 @@ from control_plane.completion.fold import ToolCall
 from control_plane.documents.parts import text_length
 from control_plane.documents.service import Engine
 from control_plane.errors import TooLarge
-from control_plane.house import House as HouseType
 from control_plane.schemas import respond as wire
 from control_plane.schemas.respond import RespondBody
+from control_plane.services import Services as ServicesType
 
 JOB_TYPE = "respond"
 """What the job of a request is called that names none."""
@@ -64,7 +64,7 @@ preflights.add_api_route(PATH, preflight, methods=["OPTIONS"], include_in_schema
 
 @router.post(PATH, responses={**OK, **ERRORS}, summary="Respond")
 async def respond(
-    body: RespondBody, principal: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+    body: RespondBody, principal: Caller, services: Services, request: Request, placing: Placing, fresh: Fresh
 ) -> Response:
     """Goes on with a conversation, the same for every provider: text, files, tools, streams.
 
@@ -74,9 +74,9 @@ async def respond(
     owner = CallOwner(principal.team(), principal.key_id, placing.user_id, is_anonymous=principal.is_publishable)
     parameters = body.given_parameters()
     talk = conversation(
-        body.messages, recall=partial(house.recent_tools.recall, owner), tools=tool_names(parameters.get("tools"))
+        body.messages, recall=partial(services.recent_tools.recall, owner), tools=tool_names(parameters.get("tools"))
     )
-    _bound(talk, house.settings.max_prompt_chars)
+    _bound(talk, services.settings.max_prompt_chars)
     order = CallOrder(
         ChatRequest(talk.messages, parameters),
         model_group=body.model,
@@ -84,15 +84,15 @@ async def respond(
         render=_rendered,
     )
     engine, warnings = _engine(body.plugins or ())
-    reading = house.documents.reading(principal, place, order, engine, warnings)
+    reading = services.documents.reading(principal, place, order, engine, warnings)
     if body.stream:
-        stream = await unless_client_leaves(request, house.placed_calls.stream(principal, place, order, reading))
-        remember = partial(_remember, house, owner)
+        stream = await unless_client_leaves(request, services.placed_calls.stream(principal, place, order, reading))
+        remember = partial(_remember, services, owner)
         events = RespondEvents(stream.served, [*talk.warnings, *warnings], remember)
         headers = headers_for(principal, call_headers(stream.call))
-        return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
-    done = await house.placed_calls.call(principal, place, order, reading)
-    _remember(house, owner, done.call.answer.message.tool_calls)
+        return SseResponse(stream, events, headers=headers, keep_alive_s=services.settings.keep_alive_s)
+    done = await services.placed_calls.call(principal, place, order, reading)
+    _remember(services, owner, done.call.answer.message.tool_calls)
     answer: wire.RespondAnswer = done.call.rendered
     all_warnings = [*talk.warnings, *warnings, *answer.warnings]
     return rendered(
@@ -107,11 +107,11 @@ def _rendered(_call: LiveCall, answer: Completion) -> wire.RespondAnswer:
     return made
 
 
-def _remember(house: HouseType, owner: CallOwner, calls: Sequence[ToolCall]) -> None:
+def _remember(services: ServicesType, owner: CallOwner, calls: Sequence[ToolCall]) -> None:
     """Tool calls that a client may answer without repeating them."""
     for call in calls:
         said = ToolCallSaid(call.name, call.arguments or "{}")
-        house.recent_tools.remember(owner, call.id, said)
+        services.recent_tools.remember(owner, call.id, said)
 
 
 def _engine(plugins: Sequence[wire.Plugin]) -> tuple[Engine | None, list[str]]:

@@ -1,4 +1,4 @@
-"""Imports point down, and along a floor only to the left; each outside library has one home. See the map in
+"""Imports point down, and within a layer only to the left; each outside library has one home. See the map in
 control_plane/README.md."""
 
 import ast
@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "control_plane"
 
-GROUND = (
+FOUNDATION = (
     *(
         "units",
         "allowance",
@@ -29,8 +29,8 @@ GROUND = (
         "schemas",
     ),
 )
-MACHINES = ("log_queue", "logs", "metrics", "traces", "storage", "fetching", "pdf", "gateway")
-ROOMS = (
+INFRASTRUCTURE = ("log_queue", "logs", "metrics", "traces", "storage", "fetching", "pdf", "gateway")
+PACKAGES = (
     "tenants",
     "model_groups",
     "credits",
@@ -43,21 +43,21 @@ ROOMS = (
     "documents",
     "idempotency",
 )
-DOORS = ("api", "web", "cli")
+ENTRY_POINTS = ("api", "web", "cli")
 OUTSIDE = ("client",)
-ROOF = ("master_key", "sweeper", "runtime", "app")
+COMPOSITION_ROOT = ("master_key", "sweeper", "runtime", "app")
 
-FLOOR_OF = (
-    dict.fromkeys(GROUND, 0)
-    | dict.fromkeys(MACHINES, 1)
-    | dict.fromkeys(ROOMS, 2)
-    | {"house": 3}
-    | dict.fromkeys(DOORS, 4)
+LAYER_OF = (
+    dict.fromkeys(FOUNDATION, 0)
+    | dict.fromkeys(INFRASTRUCTURE, 1)
+    | dict.fromkeys(PACKAGES, 2)
+    | {"services": 3}
+    | dict.fromkeys(ENTRY_POINTS, 4)
     | dict.fromkeys(OUTSIDE, 4)
-    | dict.fromkeys(ROOF, 5)
+    | dict.fromkeys(COMPOSITION_ROOT, 5)
 )
 
-HOMES = {
+ALLOWED_IN = {
     "litellm": ("gateway/",),
     "fastapi": ("api/", "web/", "app.py"),
     "starlette": ("api/", "web/", "app.py"),
@@ -84,35 +84,35 @@ def imports_of(file: Path) -> Iterator[str]:
             yield from (f"{node.module}.{name.name}" for name in node.names)
 
 
-def place_of(file: Path) -> str:
+def part_of(file: Path) -> str:
     """The top-level name a file belongs to: its room, machine, door or own name."""
     return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def may_import(importing: str, imported: str) -> str | None:
     """The rule an import breaks, or None."""
-    if importing == imported or importing in ROOF or importing == "__init__":
+    if importing == imported or importing in COMPOSITION_ROOT or importing == "__init__":
         return None
     if importing in OUTSIDE or imported in OUTSIDE:  # for customers: a distribution of its own
         return f"{importing} may not import {imported}: the client is installed without the server"
-    above, below = FLOOR_OF[importing], FLOOR_OF[imported]
-    if importing == "cli" and imported in ROOF:
+    above, below = LAYER_OF[importing], LAYER_OF[imported]
+    if importing == "cli" and imported in COMPOSITION_ROOT:
         return None  # the CLI starts the roof
     if below > above:
-        return f"imports point down: {importing} (floor {above}) may not import {imported} (floor {below})"
-    if below == above and importing in ROOMS and ROOMS.index(imported) > ROOMS.index(importing):
-        return f"along a floor only to the left: {importing} may not import {imported}"
+        return f"imports point down: {importing} (layer {above}) may not import {imported} (layer {below})"
+    if below == above and importing in PACKAGES and PACKAGES.index(imported) > PACKAGES.index(importing):
+        return f"within a layer only to the left: {importing} may not import {imported}"
     return None
 
 
 @pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
-def test_imports_keep_to_the_floors(file: Path) -> None:
-    place = place_of(file)
-    assert place == "__init__" or place in FLOOR_OF, f"{place} is on no floor: give it one in tests/test_floors.py"
+def test_imports_point_to_lower_layers(file: Path) -> None:
+    part = part_of(file)
+    assert part == "__init__" or part in LAYER_OF, f"{part} is in no layer: give it one in tests/test_architecture.py"
     broken = [
         rule
         for name in imports_of(file)
-        if name.startswith("control_plane.") and (rule := may_import(place, name.split(".")[1]))
+        if name.startswith("control_plane.") and (rule := may_import(part, name.split(".")[1]))
     ]
     assert not broken
 
@@ -123,10 +123,10 @@ def test_outside_libraries_stay_in_their_homes(file: Path) -> None:
     strangers = {
         library
         for name in imports_of(file)
-        if (library := name.split(".")[0]) in HOMES
-        and not any(path.startswith(home) or path.endswith(home) for home in HOMES[library])
+        if (library := name.split(".")[0]) in ALLOWED_IN
+        and not any(path.startswith(home) or path.endswith(home) for home in ALLOWED_IN[library])
     }
-    assert not strangers, f"{path} imports {strangers}; their homes: {[HOMES[library] for library in strangers]}"
+    assert not strangers, f"{path} imports {strangers}; their homes: {[ALLOWED_IN[library] for library in strangers]}"
 
 
 def test_the_rules_can_be_broken() -> None:
@@ -137,4 +137,4 @@ def test_the_rules_can_be_broken() -> None:
     assert may_import("api", "client")
     assert may_import("client", "schemas")
     assert not may_import("calls", "jobs")
-    assert not may_import("api", "house")
+    assert not may_import("api", "services")

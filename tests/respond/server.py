@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 
 from control_plane.fetching.fetcher import Resolve, look_up
-from tests.house import INPUT_PRICE, OUTPUT_PRICE, Server, Team, new_team, serving, settings_for, write_config
-from tests.provider import Provider
-from tests.seed_runner import SEEDS, Ran, run_program
+from tests.support.provider import Provider
+from tests.support.seed_runner import SEEDS, Ran, run_program
+from tests.support.server import INPUT_PRICE, OUTPUT_PRICE, Server, Team, new_team, serving, settings_for, write_config
 
 Json = dict[str, Any]
 

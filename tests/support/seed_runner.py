@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.house import Team, new_team, serving, settings_for, write_config
-from tests.provider import Provider, Seen
-from tests.provider_plans import WORDS
+from tests.support.provider import Provider, Seen
+from tests.support.provider_plans import WORDS
+from tests.support.server import Team, new_team, serving, settings_for, write_config
 
 SEEDS = Path(__file__).parent / "seeds"
 RUN_TIMEOUT_S = 60

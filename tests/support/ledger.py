@@ -4,8 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Any
 
-from tests.house import Team
-from tests.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S
+from tests.support.server import Team
 
 Json = dict[str, Any]
 

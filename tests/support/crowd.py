@@ -6,7 +6,7 @@ import itertools
 
 import httpx
 
-from tests.house import TLS
+from tests.support.server import TLS
 
 POOLS = 25
 

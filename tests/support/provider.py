@@ -2,7 +2,7 @@
 
 It runs inside the test's event loop, remembers every request, notices clients that leave, and goes on past a hold only
 when the test says so: events, never sleeps. The behaviours and their answers are in `provider_plans.py`.
-`python -m tests.provider` serves the same as a process of its own.
+`python -m tests.support.provider` serves the same as a process of its own.
 """
 
 import argparse
@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from aiohttp import web
 
-from tests.patience import PATIENCE_S
-from tests.provider_plans import (
+from tests.support.patience import PATIENCE_S
+from tests.support.provider_plans import (
     ERROR_EVENT,
     Plan,
     completion,

@@ -31,7 +31,7 @@ from control_plane.traces import Traces
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class Services:
     """One running product."""
 
     settings: Settings

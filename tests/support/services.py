@@ -43,7 +43,7 @@ class Watch:
 
 
 @dataclass
-class Rooms:
+class DomainServices:
     """What a house has, without calls."""
 
     db: Database
@@ -55,7 +55,7 @@ class Rooms:
     administration: AdministrationService
 
     @classmethod
-    def on(cls, db: Database) -> "Rooms":
+    def on(cls, db: Database) -> "DomainServices":
         clock = Watch()
         keys = KeyService(db, master_key="sk-master-of-the-rooms", clock=clock)
         groups = ModelGroupService(db, CATALOG)

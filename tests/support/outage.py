@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from psycopg import sql
 from sqlalchemy import make_url
 
-from tests.databases import Postgres
+from tests.support.databases import Postgres
 
 
 @asynccontextmanager

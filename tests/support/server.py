@@ -16,12 +16,12 @@ from pydantic import SecretStr
 from control_plane.app import create_app
 from control_plane.cli.protocol import protocol_of
 from control_plane.fetching.fetcher import Resolve, look_up
-from control_plane.house import House
-from control_plane.runtime import open_house
+from control_plane.runtime import open_services
 from control_plane.schemas.jobs import UsageTotals
+from control_plane.services import Services
 from control_plane.settings import Settings
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
 
 MASTER_KEY = "sk-master-for-the-tests"
 TLS = httpx.create_ssl_context()  # unused on loopback; a client without one makes its own in 30 ms
@@ -137,7 +137,7 @@ class Server:
     """A real uvicorn in the test's own event loop."""
 
     url: str
-    house: House
+    services: Services
     uvicorn: uvicorn.Server
     task: asyncio.Task[None]
 
@@ -156,9 +156,9 @@ class Server:
 @asynccontextmanager
 async def serving(settings: Settings, *, resolve: Resolve = look_up) -> AsyncIterator[Server]:
     """Serves the product on a free port until the end of the block."""
-    async with open_house(settings, resolve=resolve) as house:
+    async with open_services(settings, resolve=resolve) as services:
         config = uvicorn.Config(
-            create_app(house),
+            create_app(services),
             host="127.0.0.1",
             port=0,
             http=protocol_of(settings),
@@ -175,7 +175,7 @@ async def serving(settings: Settings, *, resolve: Resolve = look_up) -> AsyncIte
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
         try:
-            yield Server(f"http://127.0.0.1:{port}", house, server, task)
+            yield Server(f"http://127.0.0.1:{port}", services, server, task)
         finally:
             server.should_exit = True
             await task
