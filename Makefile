@@ -68,8 +68,8 @@ format: install-dev ## Let ruff format and mend what it can
 	@$(BIN)/ruff format $(SOURCES)
 	@$(BIN)/ruff check --fix $(SOURCES)
 
-bench: install-dev ## Compare CPU per call with a bare Router in the same run (about 3 minutes)
-	@$(BIN)/python -m tests.bench
+bench: install-dev ## Compare CPU, memory and latency with a bare Router in the same run; ONLY='hot|two' for some (about 8 minutes)
+	@$(BIN)/python -m tests.bench $(if $(ONLY),--only '$(ONLY)')
 
 bench-compare: install-dev ## Compare this checkout's CPU per call and job with the commit REF's, in turn (about 4 minutes)
 	@test -n "$(REF)" || { echo "make bench-compare REF=…: which commit?"; exit 2; }

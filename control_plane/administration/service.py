@@ -16,10 +16,10 @@ from control_plane.administration.values import (
     view_of,
 )
 from control_plane.clock import Clock
-from control_plane.credits import refills_store, risk_store
+from control_plane.credits import posting, refills_store, risk_store
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
-from control_plane.credits.store import Balance
+from control_plane.credits.values import Author, Balance
 from control_plane.errors import (
     AlreadyExists,
     Conflict,
@@ -265,8 +265,8 @@ class AdministrationService:
                 )
             about = f"{job_id}:{len(before) + 1}" if before else str(job_id)
             movement = Movement(EntryKind.REFUND, available=credits_ or left)
-            author = credits_store.Author(about, self._clock(), principal.actor, reason, entry_id=ref)
-            return await credits_store.post_by(tx, team_id, [movement], author)
+            author = Author(about, self._clock(), principal.actor, reason, entry_id=ref)
+            return await posting.post_by(tx, team_id, [movement], author)
 
     async def _set_suspended(self, principal: Principal, team_id: TeamId, moment: datetime | None) -> TeamView:
         async with self._db.transaction() as tx:
@@ -279,7 +279,7 @@ class AdministrationService:
 
     async def _post(self, tx: Tx, principal: Principal, team_id: TeamId, movement: Movement, *, reason: str) -> Balance:
         ref = f"{TEAM_REF}{new_id()}"
-        return await credits_store.post(
+        return await posting.post(
             tx, team_id, movement, ref=ref, now=self._clock(), actor=principal.actor, reason=reason
         )
 

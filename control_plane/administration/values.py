@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from control_plane.allowance import UNLIMITED, Allowance
 from control_plane.credits.rules import BudgetMode, ChargeRule, Plan
-from control_plane.credits.store import Balance
+from control_plane.credits.values import Balance
 from control_plane.ids import OrganizationId, TeamId
 from control_plane.model_groups.access import Origins, access_origins
 from control_plane.model_groups.catalog import Catalog, ModelGroup

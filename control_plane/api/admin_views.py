@@ -7,7 +7,7 @@ from typing import Any
 from control_plane.administration.keys import has_ended
 from control_plane.administration.values import IssuedKey, KeyView, NewTeamView, TeamView
 from control_plane.credits.models import LedgerEntry
-from control_plane.credits.store import Balance
+from control_plane.credits.values import Balance
 from control_plane.schemas import admin, credits  # noqa: A004 - the wire of the credits
 from control_plane.tenants.models import Organization, Team, VirtualKey
 from control_plane.units import usd

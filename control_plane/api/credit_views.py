@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from control_plane.credits.models import CreditEvent, CreditGrant, CreditRefill
 from control_plane.credits.refills import Period
-from control_plane.credits.store import Balance
+from control_plane.credits.values import Balance
 from control_plane.schemas import credits as wire
 
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import anyio
 from fastapi import Request
+from starlette.types import Receive
 
 T = TypeVar("T")
 
@@ -21,7 +22,7 @@ async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
     between a call's durable intent and its record. The body must have been read before.
     """
     with anyio.CancelScope() as scope:
-        watching = asyncio.create_task(_cancel_when_left(request, scope))
+        watching = asyncio.create_task(cancel_when_left(request.receive, scope))
         try:
             return await work
         finally:
@@ -29,7 +30,8 @@ async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
     raise ClientLeft
 
 
-async def _cancel_when_left(request: Request, scope: anyio.CancelScope) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
+async def cancel_when_left(receive: Receive, scope: anyio.CancelScope) -> None:
+    """Cancels the scope when the client has left. The body must have been read before."""
+    while (await receive())["type"] != "http.disconnect":
         pass
     scope.cancel()

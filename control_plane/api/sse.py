@@ -8,7 +8,7 @@ server that stops. `[DONE]` is written after the record is durable and never wit
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import anyio
@@ -16,6 +16,7 @@ import orjson
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
+from control_plane.api.leaving import cancel_when_left
 from control_plane.calls.rules import CLIENT_CLOSED, DRAINED
 from control_plane.chat import Ending, Served
 from control_plane.completion.events import Content
@@ -40,10 +41,7 @@ class Stream(Protocol):
 
     def __aiter__(self) -> Self: ...
 
-    async def __anext__(self) -> Content: ...
-
-    @property
-    def has_next(self) -> bool: ...  # noqa: D102
+    async def __anext__(self) -> Sequence[Content]: ...
 
     async def end(self, render: Callable[[Ending], bytes]) -> bytes: ...  # noqa: D102
 
@@ -64,7 +62,10 @@ class Wire(Protocol):
 
 
 class SseResponse(Response):
-    """Writes a stream to a client. `is_whole`: its answer came to its end, and the record is durable. Three tasks: one writes, one keeps the connection alive, one sees the client leave."""
+    """Writes a stream to a client. `is_whole`: its answer came to its end, and the record is durable.
+
+    Beside the writer there is one task, which sees the client leave, and one timer, which keeps the connection alive.
+    """
 
     media_type = "text/event-stream"
 
@@ -80,6 +81,8 @@ class SseResponse(Response):
         self.is_whole = False
         self._send: Send
         self._scope: anyio.CancelScope
+        self._timer: asyncio.TimerHandle
+        self._keeping_alive: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
         """Writes until the end. The stream is abandoned, which is nothing after a proper end, whatever happens."""
@@ -87,12 +90,8 @@ class SseResponse(Response):
         reason = CLIENT_CLOSED
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async with anyio.create_task_group() as tasks:
-                self._scope = tasks.cancel_scope
-                tasks.start_soon(self._watch, receive)
-                tasks.start_soon(self._keep_alive)
-                await self._write_all()
-                tasks.cancel_scope.cancel()
+            with anyio.CancelScope() as self._scope:
+                await self._write_watched(receive)
         except asyncio.CancelledError:
             reason = DRAINED
             await self._say_goodbye()
@@ -100,13 +99,26 @@ class SseResponse(Response):
         finally:
             await self._abandon(reason)
 
+    async def _write_watched(self, receive: Receive) -> None:
+        watching = asyncio.create_task(cancel_when_left(receive, self._scope))
+        self._keep_alive()
+        try:
+            await self._write_all()
+        finally:
+            watching.cancel()
+            self._timer.cancel()
+            if self._keeping_alive is not None:
+                self._keeping_alive.cancel()
+
     async def _write_all(self) -> None:
         pieces: list[bytes] = []
         try:
-            async for content in self._stream:
-                pieces.append(self._wire.chunk(content))
-                if len(pieces) == TOGETHER or not self._stream.has_next:
-                    await self._write_pieces(pieces)
+            async for contents in self._stream:
+                for content in contents:
+                    if len(pieces) == TOGETHER:
+                        await self._write_pieces(pieces)
+                    pieces.append(self._wire.chunk(content))
+                await self._write_pieces(pieces)
             last = await self._stream.end(self._wire.ending)
             self.is_whole = True
         except ControlPlaneError as error:
@@ -144,19 +156,14 @@ class SseResponse(Response):
         self._is_writing = False
         self._is_complete = not more
 
-    async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._scope.cancel()
-
-    async def _keep_alive(self) -> None:
-        while True:
-            quiet_for = time.monotonic() - self._written_at
-            if quiet_for >= self._keep_alive_s:
-                if not self._is_writing:  # a client that reads slowly is not kept waiting by us
-                    await self._write(KEEP_ALIVE)
-                quiet_for = 0
-            await anyio.sleep(self._keep_alive_s - quiet_for)
+    def _keep_alive(self) -> None:
+        """Writes a comment when it has been quiet for long enough, and looks again when it might have been."""
+        quiet_for = time.monotonic() - self._written_at
+        if quiet_for >= self._keep_alive_s:
+            if not self._is_writing:  # a client that reads slowly is not kept waiting by us
+                self._keeping_alive = asyncio.create_task(self._write(KEEP_ALIVE))
+            quiet_for = 0
+        self._timer = asyncio.get_running_loop().call_later(self._keep_alive_s - quiet_for, self._keep_alive)
 
     async def _say_goodbye(self) -> None:
         if self._is_complete:

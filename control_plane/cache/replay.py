@@ -1,7 +1,6 @@
 """A recorded answer as a stream: an `AnswerStream` without a provider."""
 
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from control_plane.cache.forms import RecordedAnswer
@@ -13,11 +12,11 @@ from control_plane.units import NanoUsd
 
 
 class ReplayedStream:
-    """Event by event as it came then; nothing has to be closed."""
+    """Its events in the pieces they came in then, all at once; nothing has to be closed."""
 
     def __init__(self, recorded: RecordedAnswer) -> None:
         self._recorded = recorded
-        self._events = deque(recorded.events)
+        self._events: Sequence[Content] = recorded.events
 
     @property
     def served(self) -> Served:
@@ -32,16 +31,12 @@ class ReplayedStream:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Content:
-        """The next event."""
-        if not self._events:
+    async def __anext__(self) -> Sequence[Content]:
+        """All events, once."""
+        events, self._events = self._events, ()
+        if not events:
             raise StopAsyncIteration
-        return self._events.popleft()
-
-    @property
-    def has_next(self) -> bool:
-        """Whether there is another."""
-        return bool(self._events)
+        return events
 
     def finishes(self) -> Mapping[int, Finish]:
         """How it ended then."""

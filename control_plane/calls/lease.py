@@ -228,6 +228,6 @@ class Lease:
         await risk_store.lock_balances(tx, {TeamId(call.team_id) for call in left})
         lost = [lost_record(call, self._policy, now) for call in left]
         if lost:
-            await admission.end_calls(tx, lost, self._worker_id, now=now)
+            await admission.end_calls(tx, lost, now=now)
         await workers_store.bury(tx, dead, now)
         return lost

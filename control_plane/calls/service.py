@@ -301,6 +301,7 @@ class CallService:
                 created_at=self._clock(),
                 demand=decided.demand if request is decided.request else gateway.demand(decided.target.models, request),
                 markup_bps=decided.target.markup_bps,
+                is_retaken=order.subject is not None and order.subject.is_retaken,
             )
             to_provider = ProviderCall(call_id, job_id, principal.team(), decided.target.models, request)
             admitted = self._admit(decided, intent, to_provider, permit, order)

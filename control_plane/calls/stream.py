@@ -1,7 +1,7 @@
 """A streamed call as its door sees it: chunks, then an end that is durable, or an abandonment that is recorded."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -31,7 +31,7 @@ LEFT = frozenset({CLIENT_CLOSED, DRAINED, CallTimedOut.code})
 
 
 class LiveStream:
-    """Iterate it for the events, then `end()` it. Always `abandon()` it last: that does nothing after a proper end."""
+    """Iterate it for the events, as of an `AnswerStream`, then `end()` it. Always `abandon()` it last: that does nothing after a proper end."""
 
     def __init__(self, call: LiveCall, upstream: AnswerStream, slot: Slot[RecordedAnswer]) -> None:
         """`slot`: where the whole answer may be kept."""
@@ -57,13 +57,12 @@ class LiveStream:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Content:
-        """The next event. Raises: ProviderError, recorded first."""
+    async def __anext__(self) -> Sequence[Content]:
+        """The next events. Raises: ProviderError, recorded first."""
         try:
-            async for event in self._upstream:
-                self._record(event)
-                self._has_begun = True
-                return event
+            events = await anext(self._upstream)
+        except StopAsyncIteration:
+            raise
         except Exception as error:
             if self._has_begun:
                 break_off(error)
@@ -71,17 +70,15 @@ class LiveStream:
             work = self._close_and_record(status, error_code_of(error), fault_of(error))
             await self.call.in_flight.to_its_end(work)
             raise
-        raise StopAsyncIteration
-
-    @property
-    def has_next(self) -> bool:
-        """Whether the next event is here already."""
-        return self._upstream.has_next
-
-    def _record(self, event: Content) -> None:
-        self._is_recorded = self._is_recorded and len(self._events) < MOST_PIECES
         if self._is_recorded:
-            self._events.append(event)
+            self._record(events)
+        self._has_begun = True
+        return events
+
+    def _record(self, events: Sequence[Content]) -> None:
+        self._is_recorded = len(self._events) + len(events) <= MOST_PIECES
+        if self._is_recorded:
+            self._events += events
         else:
             self._events.clear()
 
@@ -182,14 +179,9 @@ class JobStream:
         """What the provider has reported of the input so far, or our estimate of it."""
         return self._stream.input_usage
 
-    async def __anext__(self) -> Content:
-        """The next event. Raises: ProviderError."""
+    async def __anext__(self) -> Sequence[Content]:
+        """The next events. Raises: ProviderError."""
         return await anext(self._stream)
-
-    @property
-    def has_next(self) -> bool:
-        """Whether the next event is here already."""
-        return self._stream.has_next
 
     async def end(self, render: Render) -> bytes:
         """Records the answer and does what follows, both or, when the record fails, neither."""

@@ -6,7 +6,7 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 from control_plane.clock import Clock
-from control_plane.credits import refills_store, store
+from control_plane.credits import posting, refills_store, store
 from control_plane.credits.grants import Terms
 from control_plane.credits.models import CreditRefill
 from control_plane.credits.refills import Period, Schedule, timezones
@@ -110,12 +110,12 @@ class AutoRefill:
         following_at = schedule.begins_at(following)
         balance = await store.find_balance(tx, team_id)
         assert balance is not None, "it is locked"
-        await store.expire(tx, team_id, balance, now)
+        await posting.expire(tx, team_id, balance, now)
         ref = f"{team_id}:{refill.next_on}"
         if not await store.has_entry(tx, EntryKind.REFILL, ref):
             terms = Terms(expires_at=None if refill.is_rollover else following_at)
             try:
-                await store.post(
+                await posting.post(
                     tx,
                     team_id,
                     Movement(EntryKind.REFILL, available=refill.credits),

@@ -1,5 +1,6 @@
 """SQL of the grants. Whoever changes them has locked the team's balance."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
@@ -37,15 +38,23 @@ async def add(tx: Tx, team_id: TeamId, amount: int, remaining: int, terms: Terms
     await tx.execute(insert(CreditGrant), grant)
 
 
-async def take(tx: Tx, team_id: TeamId, amount: int) -> None:
-    """Takes credits from the team's grants in their turn."""
-    while amount > 0:
-        grants = [_grant(row) for row in await tx.execute(_next_in_turn(), {"team": team_id})]
-        if not grants:
-            return  # `ledger verify` says so
-        touched = burn(grants, amount)
-        await set_remaining(tx, touched)
-        amount -= sum(grant.remaining - touched[grant.id] for grant in grants if grant.id in touched)
+async def take(tx: Tx, amounts: Mapping[TeamId, int]) -> None:
+    """Takes credits from the grants of teams, in their turn."""
+    left = dict(amounts)
+    while left:
+        grants: defaultdict[TeamId, list[Grant]] = defaultdict(list)
+        for row in await tx.execute(_next_in_turn(), one_or_many([{"team": team_id} for team_id in left])):
+            grants[TeamId(row.team_id)].append(_grant(row))
+        touched: dict[UUID, int] = {}
+        for team_id, theirs in grants.items():
+            burnt = burn(theirs, left[team_id])
+            touched |= burnt
+            left[team_id] -= sum(grant.remaining - burnt[grant.id] for grant in theirs if grant.id in burnt)
+        if touched:
+            await set_remaining(tx, touched)
+        left = {
+            team_id: left[team_id] for team_id in grants if left[team_id]
+        }  # others have none: `ledger verify` says so
 
 
 async def set_remaining(tx: Tx, remaining: Mapping[UUID, int]) -> None:
@@ -123,6 +132,7 @@ def _grant(row: Any) -> Grant:
 @cache
 def _of_team() -> Select[*tuple[Any, ...]]:
     return select(
+        col(CreditGrant.team_id),
         col(CreditGrant.id),
         col(CreditGrant.remaining),
         col(CreditGrant.priority),

@@ -60,15 +60,22 @@ async def close_costs(tx: Tx, changes: Mapping[TeamId, int], unbilled: Mapping[T
     changed = {team_id: change for team_id, change in changes.items() if change}
     if changed:
         await add_open_costs(tx, changed)
-    for team_id in sorted(unbilled):
-        await add_unbilled_cost(tx, team_id, unbilled[team_id], at=at)
+    await add_unbilled_costs(tx, unbilled, at=at)
 
 
 async def add_unbilled_cost(tx: Tx, team_id: TeamId, cost: int, *, at: datetime) -> None:
     """What calls have cost that are not paid by a charge, or not any more. The team's balance is locked."""
-    if cost:
-        hour = at.replace(minute=0, second=0, microsecond=0)
-        await tx.execute(_add_unbilled(tx.dialect.name), {"team_id": team_id, "hour": hour, "cost_nano_usd": cost})
+    await add_unbilled_costs(tx, {team_id: cost}, at=at)
+
+
+async def add_unbilled_costs(tx: Tx, costs: Mapping[TeamId, int], *, at: datetime) -> None:
+    """As `add_unbilled_cost`, of many teams."""
+    hour = at.replace(minute=0, second=0, microsecond=0)
+    rows = [
+        {"team_id": team_id, "hour": hour, "cost_nano_usd": cost} for team_id, cost in sorted(costs.items()) if cost
+    ]
+    if rows:
+        await tx.execute(_add_unbilled(tx.dialect.name), one_or_many(rows))
 
 
 async def find_risks(reader: Reader, team_ids: Collection[TeamId], *, since: datetime) -> Mapping[TeamId, TeamRisk]:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from control_plane.clock import Clock
-from control_plane.credits import events_store, grants_store, store
+from control_plane.credits import events_store, grants_store, posting, store
 from control_plane.credits.auto_refill import AutoRefill
 from control_plane.credits.grants import Terms
 from control_plane.credits.models import CreditEvent, CreditGrant, LedgerEntry
 from control_plane.credits.rules import EntryKind, Movement
-from control_plane.credits.store import Balance
+from control_plane.credits.values import Balance
 from control_plane.errors import DatabaseUnavailable, TeamNotFound, Unprocessable
 from control_plane.ids import TeamId, new_id
 from control_plane.storage.database import Database, again_if_unknown
@@ -110,7 +110,7 @@ class CreditService:
                     async with self._db.transaction() as tx:
                         balance = await store.lock_balance(tx, team_id)
                         if balance is not None:
-                            await store.expire(tx, team_id, balance, now)
+                            await posting.expire(tx, team_id, balance, now)
                     expired += 1
                 except DatabaseUnavailable:
                     raise
@@ -125,7 +125,7 @@ class CreditService:
         credits_: int,
         *,
         reason: str,
-        terms: Terms = store.FOREVER,
+        terms: Terms = posting.FOREVER,
         ref: UUID | None = None,
     ) -> Balance:
         """Gives the team credits (more than 0). `ref`: the same one gives them once.
@@ -164,7 +164,7 @@ class CreditService:
         movement: Movement,
         reason: str,
         ref: UUID | None,
-        terms: Terms = store.FOREVER,
+        terms: Terms = posting.FOREVER,
     ) -> Balance:
         """Once, also when the answer to its commit is lost: the movement has its id before the first try."""
         principal.require_admin()
@@ -178,7 +178,7 @@ class CreditService:
                 if balance is not None and await store.has_entry(tx, movement.kind, known):
                     return balance
                 now = self._clock()
-                return await store.post(
+                return await posting.post(
                     tx, team_id, movement, ref=known, now=now, actor=principal.actor, reason=reason, terms=terms
                 )
 

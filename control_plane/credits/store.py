@@ -1,10 +1,6 @@
-"""SQL of the credits. A movement changes the balance and the grants, and writes its ledger entry, in one transaction."""
+"""SQL of the balances and of the ledger; `posting` puts a movement together from it."""
 
-import logging
 from collections.abc import Collection, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, assert_never
 from uuid import UUID
 
@@ -19,79 +15,24 @@ from sqlalchemy import (
     or_,
     select,
     true,
+    tuple_,
     update,
 )
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
-from control_plane.credits import events_store, grants_store
-from control_plane.credits.chain import BEGINNING, entry_hash
-from control_plane.credits.events_store import LOW_BALANCE
-from control_plane.credits.grants import Terms, left
+from control_plane.credits.chain import BEGINNING
 from control_plane.credits.models import CreditBalance, LedgerEntry
-from control_plane.credits.rules import EntryKind, Limit, Movement
-from control_plane.errors import AlreadyExists, Conflict, ControlPlaneError, InsufficientCredits, TeamNotFound
-from control_plane.ids import TeamId, new_id
+from control_plane.credits.rules import EntryKind, Limit
+from control_plane.credits.values import Balance
+from control_plane.errors import AlreadyExists, TeamNotFound
+from control_plane.ids import TeamId
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.prepared import prepared
 from control_plane.storage.rows import every, many, one_or_many
 from control_plane.storage.upsert import upsert
 
 MAX_CREDITS = 10**15  # what a team may be given in all: JSON clients count exactly up to 2^53, about 9 * 10^15
-
-FOREVER = Terms()
-
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Author:
-    """Who moves credits, when and why. `ref` is what the movement is about; `entry_id` the id of its only entry, if known."""
-
-    ref: str
-    now: datetime
-    actor: str
-    reason: str | None
-    entry_id: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """Movements that happen together or not at all, and by whom."""
-
-    movements: Sequence[Movement]
-    author: Author
-
-
-@dataclass(frozen=True, slots=True)
-class Balance:
-    """Where a team stands, in credits. `remaining` is what it has not used: available and held."""
-
-    allocated: int
-    used: int
-    available: int
-    held: int
-
-    @property
-    def remaining(self) -> int:
-        """allocated − used."""
-        return self.available + self.held
-
-    def moved(self, movements: Sequence[Movement]) -> "Balance":
-        """Where the team stands after them."""
-        return self._changed(movements, 1)
-
-    def before(self, movements: Sequence[Movement]) -> "Balance":
-        """Where the team stood before them."""
-        return self._changed(movements, -1)
-
-    def _changed(self, movements: Sequence[Movement], sign: int) -> "Balance":
-        return Balance(
-            self.allocated + sign * sum(movement.allocated for movement in movements),
-            self.used + sign * sum(movement.used for movement in movements),
-            self.available + sign * sum(movement.available for movement in movements),
-            self.held + sign * sum(movement.held for movement in movements),
-        )
 
 
 async def create_balance(tx: Tx, team_id: TeamId) -> None:
@@ -100,160 +41,32 @@ async def create_balance(tx: Tx, team_id: TeamId) -> None:
     await tx.execute(upsert(tx.dialect.name, CreditBalance).values(row).on_conflict_do_nothing())
 
 
-async def post(
-    tx: Tx,
-    team_id: TeamId,
-    movement: Movement,
-    *,
-    ref: str,
-    now: datetime,
-    actor: str,
-    reason: str | None = None,
-    terms: Terms = FOREVER,
-) -> Balance:
-    """`post_all` of one movement. `terms`: those of the grant, if it gives credits."""
-    return await post_by(tx, team_id, [movement], Author(ref, now, actor, reason), terms)
-
-
-async def post_all(
-    tx: Tx,
-    team_id: TeamId,
-    movements: Sequence[Movement],
-    *,
-    ref: str,
-    now: datetime,
-    actor: str,
-    reason: str | None = None,
-    terms: Terms = FOREVER,
-) -> Balance:
-    """Moves credits and writes the entries, if the balance allows it: one statement decides and moves.
-
-    The movements happen together or not at all; there is at least one. What is given becomes a grant, what is charged
-    or taken back is taken from the grants in their turn.
-    Raises: InsufficientCredits, Conflict, TeamNotFound; AlreadyExists for a second movement of a kind for one `ref`.
+async def change_balances(
+    tx: Tx, limits: frozenset[Limit], changes: Sequence[Mapping[str, Any]]
+) -> Mapping[TeamId, Any]:
+    """Moves the balances of teams as the changes say, of those where every limit allows it: one statement decides and
+    moves. Returns the rows as they are now; they are locked until the transaction ends.
     """
-    return await post_by(tx, team_id, movements, Author(ref, now, actor, reason), terms)
+    rows = await tx.execute(_change_balance(limits), one_or_many([dict(change) for change in changes]))
+    return {TeamId(row.team_id): row for row in rows}
 
 
-async def post_by(
-    tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: Author, terms: Terms = FOREVER
-) -> Balance:
-    """`post_all`, for who knows the author whole."""
-    (balance,) = await _move(tx, team_id, [Post(movements, author)])
-    gained = left(balance.remaining) - left(balance.before(movements).remaining)
-    given = sum(movement.available for movement in movements if movement.is_giving)
-    if given:
-        await grants_store.add(tx, team_id, given, max(0, gained), terms, author.now)
-    elif gained < 0:
-        await grants_store.take(tx, team_id, -gained)
-    return balance
-
-
-async def post_each(tx: Tx, team_id: TeamId, posts: Sequence[Post]) -> Sequence[Balance | ControlPlaneError]:
-    """Several posts of a team, none of which gives it credits, in their order: where it stands after each, or why not.
-
-    One statement moves the balance for all of them, if it allows that; else one after the other is decided on.
-    Raises: TeamNotFound; AlreadyExists, and then none has happened.
+async def last_hashes(tx: Tx, entries: Mapping[TeamId, int]) -> Mapping[TeamId, str]:
+    """The hashes of the teams' entries with these numbers. A statement of its own: in the one that locked the balances,
+    Postgres would still see the ledger as it was before it waited for the locks.
     """
+    numbered = [(team_id, number) for team_id, number in entries.items() if number]
+    found = await tx.execute(_find_hashes(), {"entries": numbered}) if numbered else ()
+    return dict.fromkeys(entries, BEGINNING) | {TeamId(row.team_id): row.hash for row in found}
+
+
+async def add_entries(tx: Tx, entries: Sequence[dict[str, Any]]) -> None:
+    """Writes ledger entries. Raises: AlreadyExists for a second one of a kind for one `ref`, and then none is there."""
     try:
-        balances = await _move(tx, team_id, posts)
-    except InsufficientCredits as refusal:
-        if len(posts) == 1:
-            return [refusal]
-        alone = [await post_each(tx, team_id, [post]) for post in posts]
-        return [balance for (balance,) in alone]
-    before = balances[0].before(posts[0].movements)
-    gained = left(balances[-1].remaining) - left(before.remaining)
-    if gained < 0:
-        await grants_store.take(tx, team_id, -gained)
-    return balances
-
-
-async def expire(tx: Tx, team_id: TeamId, balance: Balance, now: datetime) -> Balance:
-    """Takes back what is left of the team's expired grants, as far as it is available; what is held stays until its job
-    is closed. The balance is locked. Returns where the team stands then.
-    """
-    for grant in await grants_store.list_expired(tx, team_id, now):
-        lost = min(grant.remaining, balance.available)
-        if lost <= 0:
-            break
-        author = Author(f"{grant.id}:{grant.remaining}", now, "expiry", None)
-        (balance,) = await _move(tx, team_id, [Post([Movement(EntryKind.EXPIRY, available=-lost)], author)])
-        await grants_store.set_remaining(tx, {grant.id: grant.remaining - lost})
-    return balance
-
-
-async def _move(tx: Tx, team_id: TeamId, posts: Sequence[Post]) -> Sequence[Balance]:
-    """Balance, entries and the event of a low balance; not the grants. Returns where the team stands after each post."""
-    movements = [movement for post in posts for movement in post.movements]
-    change: dict[str, Any] = {
-        "team": team_id,
-        "allocated": sum(movement.allocated for movement in movements),
-        "used": sum(movement.used for movement in movements),
-        "available": sum(movement.available for movement in movements),
-        "held": sum(movement.held for movement in movements),
-        "entries": len(movements),
-    }
-    limits = frozenset(movement.limit for movement in movements)
-    row = (await tx.execute(_change_balance(limits), change)).one_or_none()
-    if row is None:
-        found = await find_balance(tx, team_id)
-        raise TeamNotFound if found is None else _refusal(limits, change, found)
-    balance = Balance(row.allocated, row.used, row.available, row.held).before(movements)
-    await _write(tx, team_id, posts, before=balance, number=row.entries - len(movements))
-    balances = []
-    for post in posts:
-        before, balance = balance, balance.moved(post.movements)
-        balances.append(balance)
-        await _note_low(tx, team_id, before, balance, row.low_balance_threshold, post.author.now)
-    return balances
-
-
-async def _note_low(
-    tx: Tx, team_id: TeamId, before: Balance, balance: Balance, threshold: int | None, now: datetime
-) -> None:
-    if threshold is not None and balance.remaining < threshold <= before.remaining:
-        await events_store.add(tx, team_id, LOW_BALANCE, balance.remaining, threshold, now)
-        log.warning(LOW_BALANCE, extra={"team": team_id, "remaining": balance.remaining, "threshold": threshold})
-
-
-async def _write(tx: Tx, team_id: TeamId, posts: Sequence[Post], *, before: Balance, number: int) -> None:
-    """Writes the entries after the one numbered `number`, each chained to the one before."""
-    previous = BEGINNING if number == 0 else await _hash_of(tx, team_id, number)
-    balance = before
-    entries = []
-    for author, movement in ((post.author, movement) for post in posts for movement in post.movements):
-        number, balance = number + 1, balance.moved([movement])
-        entry = {
-            "id": author.entry_id or new_id(),
-            "team_id": team_id,
-            "number": number,
-            "kind": movement.kind.value,
-            "ref": author.ref,
-            "available_delta": movement.available,
-            "held_delta": movement.held,
-            "available_after": balance.available,
-            "held_after": balance.held,
-            "reason": author.reason,
-            "actor": author.actor,
-            "created_at": author.now,
-        }
-        previous = entry_hash(previous, entry)
-        entries.append(entry | {"hash": previous})
-    try:
-        await tx.execute(_insert_entries(), one_or_many(entries))
+        await tx.execute(_insert_entries(), one_or_many(list(entries)))
     except IntegrityError as error:
-        kinds = " and ".join(movement.kind for post in posts for movement in post.movements)
-        refs = ", ".join(post.author.ref for post in posts)
-        raise AlreadyExists(f"There is a {kinds} for {refs} already.") from error
-
-
-async def _hash_of(tx: Tx, team_id: TeamId, number: int) -> str:
-    """The hash of an entry. A statement of its own: in the one that locked the balance, Postgres would still see the
-    ledger as it was before it waited for the lock.
-    """
-    found: str | None = await tx.scalar(_find_hash(), {"team": team_id, "number": number})
-    return BEGINNING if found is None else found
+        about = ", ".join(f"{entry['kind']} for {entry['ref']}" for entry in entries)
+        raise AlreadyExists(f"There is one of these already: {about}.") from error
 
 
 async def lock_balance(tx: Tx, team_id: TeamId) -> Balance | None:
@@ -360,6 +173,7 @@ def _change_balance(limits: frozenset[Limit]) -> Executable:
             entries=CreditBalance.entries + _number("entries"),
         )
         .returning(
+            col(CreditBalance.team_id),
             col(CreditBalance.allocated),
             col(CreditBalance.used),
             col(CreditBalance.available),
@@ -389,26 +203,11 @@ def _number(name: str) -> BindParameter[int]:
 
 
 @prepared
-def _find_hash() -> Executable:
-    return select(col(LedgerEntry.hash)).where(
-        col(LedgerEntry.team_id) == bindparam("team"), col(LedgerEntry.number) == bindparam("number")
-    )
+def _find_hashes() -> Executable:
+    wanted = tuple_(col(LedgerEntry.team_id), col(LedgerEntry.number)).in_(bindparam("entries", expanding=True))
+    return select(col(LedgerEntry.team_id), col(LedgerEntry.hash)).where(wanted)
 
 
 @prepared
 def _insert_entries() -> Executable:
     return insert(LedgerEntry)
-
-
-def _refusal(limits: AbstractSet[Limit], change: Mapping[str, Any], balance: Balance) -> ControlPlaneError:
-    """Why the balance did not allow the movements."""
-    if Limit.AVAILABLE in limits:
-        return InsufficientCredits(needed=-change["available"], available=balance.available)
-    if Limit.USED in limits:
-        return Conflict(
-            f"The team has used {balance.used} credits; more cannot be refunded.", credits_used=balance.used
-        )
-    return Conflict(
-        f"A team can be given {MAX_CREDITS} credits in all; it has been given {balance.allocated}.",
-        credits_allocated=balance.allocated,
-    )

@@ -4,10 +4,12 @@ What a provider sends byte by byte passes every limit of a single read, so these
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 from control_plane.completion.events import ProviderFault
 from control_plane.gateway.reading.answer import MAX_BODY_BYTES
@@ -80,16 +82,15 @@ class Timing:
         text = f"nothing of the answer came for {self.bounds.stall_s:g} s (CONTROL_PLANE_STALL_TIMEOUT_S)"
         return ProviderFault(GATEWAY_TIMEOUT, code="stalled", type="timeout", text=text)
 
-    @asynccontextmanager
-    async def limit(self, later_s: float = 0.0) -> AsyncIterator[None]:
-        """While something of the answer is waited for. Raises: Overdue; `later_s` after it was due."""
+    @contextmanager
+    def limit(self) -> Iterator[None]:
+        """While something of the answer is waited for. Raises: Overdue."""
+        limit = Limit(self)
         try:
-            async with asyncio.timeout_at(self.due_at + later_s) as timeout:
+            with limit:
                 yield
-        except TimeoutError:
-            if not timeout.expired():
-                raise
-            raise Overdue(self.fault()) from None
+        finally:
+            limit.close()
 
     @contextmanager
     def current(self) -> Iterator[None]:
@@ -99,6 +100,64 @@ class Timing:
             yield
         finally:
             _TIMING.reset(token)
+
+
+class Limit:
+    """Cancels whoever waits for something of the answer when it is overdue: `with limit: await …`, any number of times, one
+    after the other. Raises: Overdue. Close it at the end.
+
+    All these waits share one timer, which is set again only when it fires before something is due: a timeout of its own
+    for every chunk of a stream costs more than reading the chunk.
+    """
+
+    def __init__(self, timing: Timing, later_s: float = 0.0) -> None:
+        """`later_s`: how much later than due the wait is given up."""
+        self._timing = timing
+        self._later_s = later_s
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._fires_at = math.inf
+        self._waiting: asyncio.Task[Any] | None = None
+        self._cancelling = 0
+        self._is_overdue = False
+
+    def __enter__(self) -> None:
+        self._waiting = task = asyncio.current_task()
+        assert task is not None, "a coroutine runs in a task"
+        self._cancelling = task.cancelling()
+        due_at = self._timing.due_at + self._later_s
+        if due_at < self._fires_at:
+            self._set_timer(due_at)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        task, self._waiting = self._waiting, None
+        if not self._is_overdue:
+            return
+        self._is_overdue = False
+        assert task is not None, "set on entering"
+        if task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
+            raise Overdue(self._timing.fault()) from None
+
+    def close(self) -> None:
+        """Nothing is waited for any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._fires_at = None, math.inf
+
+    def _set_timer(self, fires_at: float) -> None:
+        self.close()
+        self._timer, self._fires_at = self._loop.call_at(fires_at, self._check), fires_at
+
+    def _check(self) -> None:
+        self._timer, self._fires_at = None, math.inf
+        if self._waiting is None:
+            return  # the next wait sets the timer again
+        due_at = self._timing.due_at + self._later_s
+        if self._loop.time() < due_at:
+            self._set_timer(due_at)
+        else:
+            self._is_overdue = True
+            self._waiting.cancel()
 
 
 _TIMING: ContextVar[Timing | None] = ContextVar("timing", default=None)

@@ -52,11 +52,12 @@ class Relay:
         events: list[Event] = []
         try:
             response = await self._answer(target, sent, target.timeout_s, timing)
-            async with response, timing.limit():
-                async for received in response.content.iter_any():
-                    events += reader.feed(received)
-                    if reader.is_over:
-                        break
+            async with response:
+                with timing.limit():
+                    async for received in response.content.iter_any():
+                        events += reader.feed(received)
+                        if reader.is_over:
+                            break
         except (aiohttp.ClientError, OSError, Overdue) as exc:
             raise failure(target, exc) from exc
         events += reader.end()
@@ -76,13 +77,14 @@ class Relay:
     async def _answer(self, target: Target, sent: Outgoing, timeout_s: float, timing: Timing) -> aiohttp.ClientResponse:
         """An answer that has begun, whose status is good. Raises: LiteLLM's exceptions for another, aiohttp's, Overdue."""
         timing.attempt(timeout_s)
-        async with timing.limit():
+        with timing.limit():
             response: aiohttp.ClientResponse = await self._post(target, sent, timeout_s)
         timing.piece()
         if response.status in OK:
             return response
-        async with response, timing.limit():
-            refused = await refusal(target, response)
+        async with response:
+            with timing.limit():
+                refused = await refusal(target, response)
         raise refused
 
     def release(self, response: aiohttp.ClientResponse) -> None:

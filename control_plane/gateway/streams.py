@@ -6,7 +6,6 @@ invisible; whoever holds a primed stream sees one model, and every later failure
 
 import logging
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -17,7 +16,7 @@ from control_plane.completion.faults import log_fields
 from control_plane.completion.finish import Finish
 from control_plane.completion.usage import Usage
 from control_plane.errors import CallTimedOut
-from control_plane.gateway.bounds import Overdue, Timing
+from control_plane.gateway.bounds import Limit, Overdue, Timing
 from control_plane.gateway.errors import failed_with, translate
 from control_plane.gateway.prices import PriceTag
 from control_plane.gateway.reading.chunks import ChunkReader
@@ -45,7 +44,10 @@ def call_timed_out(timing: Timing) -> CallTimedOut:
 
 
 class AnswerStream(Protocol):
-    """An answer while it arrives, through whichever lane. It is read and closed by one task at a time, as a generator is."""
+    """An answer while it arrives, through whichever lane: its events, those together that have come together.
+
+    It is read and closed by one task at a time, as a generator is.
+    """
 
     @property
     def served(self) -> Served:
@@ -57,12 +59,8 @@ class AnswerStream(Protocol):
 
     def __aiter__(self) -> Self: ...
 
-    async def __anext__(self) -> Content:
-        """The next event. Raises: ProviderError when the provider breaks off; nothing follows then."""
-
-    @property
-    def has_next(self) -> bool:
-        """Whether the next event is here already."""
+    async def __anext__(self) -> Sequence[Content]:
+        """The next events. Raises: ProviderError when the provider breaks off; nothing follows then."""
 
     def finishes(self) -> Mapping[int, Finish]:
         """Why each of the answers that were asked for ended, once the iteration has."""
@@ -87,7 +85,8 @@ class EventStream(ABC):
         self._request = request
         self._serving = serving
         self._timing = timing
-        self._ready: deque[Content] = deque()
+        self._limit = Limit(timing, self.patience_s)
+        self._ready: list[Content] = []
         self._taken: list[Content] = []
         self._failure: Exception | None = None
         self._unraised: Exception | None = None
@@ -128,8 +127,8 @@ class EventStream(ABC):
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Content:
-        """The next event. Raises: ProviderError when the provider breaks off; nothing follows then."""
+    async def __anext__(self) -> Sequence[Content]:
+        """The next events. Raises: ProviderError when the provider breaks off; nothing follows then."""
         while not self._ready:
             if self._unraised is not None:
                 failure, self._unraised = self._unraised, None
@@ -139,14 +138,9 @@ class EventStream(ABC):
             if self._is_over:
                 raise StopAsyncIteration
             await self._read_on()
-        event = self._ready.popleft()
-        self._taken.append(event)
-        return event
-
-    @property
-    def has_next(self) -> bool:
-        """Whether the next event is here already."""
-        return bool(self._ready)
+        events, self._ready = self._ready, []
+        self._taken += events
+        return events
 
     def finishes(self) -> Mapping[int, Finish]:
         """Why each of the answers that were asked for ended."""
@@ -170,6 +164,7 @@ class EventStream(ABC):
         if self._is_reading:
             raise RuntimeError("another task is reading the stream; cancel it first")
         self._is_closed = self._is_over = True
+        self._limit.close()
         await self._let_go()
 
     def _events(self) -> Sequence[Content]:
@@ -181,7 +176,7 @@ class EventStream(ABC):
         self._is_reading = True
         self._timing.resume()
         try:
-            async with self._timing.limit(self.patience_s):
+            with self._limit:
                 await self._read()
             if self._ready:
                 self._timing.piece()

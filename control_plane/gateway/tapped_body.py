@@ -6,7 +6,7 @@ from contextlib import suppress
 import httpx
 
 from control_plane.completion.events import Broken, ProviderFault
-from control_plane.gateway.bounds import Overdue
+from control_plane.gateway.bounds import Limit, Overdue
 from control_plane.gateway.errors import FAULT, failed_with
 from control_plane.gateway.plain_answers import PlainAnswer
 from control_plane.gateway.reading.answer import STREAMED, TOO_LARGE, AnswerReader
@@ -35,6 +35,7 @@ class TappedBody(httpx.AsyncByteStream):
         self._fault: ProviderFault | None = None
         self.content_type: str | None = None
         self._tap = tap
+        self._limit = Limit(tap.timing)
         self._response = response
         self._model = model
         self._received = response.aiter_bytes()
@@ -69,6 +70,7 @@ class TappedBody(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         """Closes the connection to the provider. Any number of times."""
+        self._limit.close()
         with suppress(RuntimeError):  # another task, which is cancelled, reads
             await self._received.aclose()  # type: ignore[attr-defined]  # httpx makes generators
         await self._response.aclose()
@@ -76,7 +78,7 @@ class TappedBody(httpx.AsyncByteStream):
     async def _advance(self) -> None:
         """Takes what the provider sends next."""
         try:
-            async with self._tap.timing.limit():
+            with self._limit:
                 received = await anext(self._received, b"")
         except Overdue as overdue:
             raise failed_with(httpx.ReadTimeout(str(overdue), request=self._response.request), overdue.fault) from None

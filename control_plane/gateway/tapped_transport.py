@@ -67,7 +67,7 @@ async def _handle(ask: Callable[[httpx.Request], Awaitable[httpx.Response]], req
         return await _not_followed(tap, response) if is_redirect(response.status_code) else response
     timing.attempt((request.extensions.get("timeout") or {}).get("read") or 0.0)
     try:
-        async with timing.limit():
+        with timing.limit():
             response = await ask(request)
         timing.piece()
         response.request = request
@@ -178,7 +178,7 @@ def _document(body: bytes) -> Any:
 
 async def _read(timing: Timing, response: httpx.Response, most: int, *, is_cut: bool = False) -> bytes | None:
     """The whole body; None when it has more bytes than `most`, or as many of them where it may be cut. Raises: Overdue."""
-    async with timing.limit():
+    with timing.limit():
         return await _read_on(response, most, is_cut=is_cut)
 
 

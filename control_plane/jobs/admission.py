@@ -11,14 +11,20 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from control_plane.chat import Demand
-from control_plane.credits import risk_store
+from control_plane.credits import posting, risk_store
 from control_plane.credits import rules as billing
-from control_plane.credits import store as credits_store
 from control_plane.credits.reservations import Standing, affordable_max_tokens
 from control_plane.credits.risk_store import TeamRisk
-from control_plane.errors import AtRiskLimit, CallLost, ControlPlaneError, InsufficientCredits, JobCapReached
+from control_plane.errors import (
+    AlreadyExists,
+    AtRiskLimit,
+    CallLost,
+    ControlPlaneError,
+    InsufficientCredits,
+    JobCapReached,
+)
 from control_plane.ids import CallId, JobId, Subject, TeamId, following_id
-from control_plane.jobs import calls_store, store
+from control_plane.jobs import calls_store, open_calls_store, store
 from control_plane.jobs.lost import LostCallPolicy, lost_record
 from control_plane.jobs.models import Call
 from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, Record, Reserved
@@ -79,6 +85,7 @@ async def open_calls(
     entered = await calls_store.enter_jobs(tx, intents, now=now)
     risks = dict(await risk_store.find_risks(tx, {intent.team_id for intent in intents}, since=risk.since(now)))
     standings = {job_id: job.standing for job_id, job in entered.items()}
+    made = await calls_store.list_ended(tx, [intent.call_id for intent in intents if intent.is_retaken])
     results: dict[CallId, Admitted | ControlPlaneError] = {}
     opened: list[Intent] = []
     for intent in sorted(intents, key=lambda each: each.team_id):
@@ -87,6 +94,8 @@ async def open_calls(
             results[intent.call_id] = await calls_store.why_not(tx, intent)
             continue
         try:
+            if intent.call_id in made:
+                raise AlreadyExists("Another server has made this call already.")
             at_risk = risks[intent.team_id]
             _check_risk(at_risk, risk.limit_of(at_risk))
             let_in = await _reserve(tx, _completed(intent, job.standing), standings, now)
@@ -99,7 +108,7 @@ async def open_calls(
             risks[intent.team_id] = replace(at_risk, worst=at_risk.worst + let_in.worst)
             results[intent.call_id] = Admitted(let_in, at_risk.credits_remaining, takes_kept=not job.is_repetition)
     if opened:
-        await calls_store.add_intents(tx, opened, worker_id)
+        await open_calls_store.add(tx, opened, worker_id)
         worst: Counter[TeamId] = Counter()
         for intent in opened:
             worst[intent.team_id] += intent.worst
@@ -107,9 +116,9 @@ async def open_calls(
     return results
 
 
-async def end_calls(tx: Tx, records: Sequence[Record], worker_id: UUID, *, now: datetime) -> set[CallId]:
+async def end_calls(tx: Tx, records: Sequence[Record], *, now: datetime) -> set[CallId]:
     """Writes how calls ended, adds them up, and releases what their jobs no longer need; returns those still open till now."""
-    finished = await calls_store.finish(tx, records, worker_id)
+    finished = await calls_store.finish(tx, records)
     last_of: dict[JobId, Intent] = {}
     for record in records:
         if record.intent.call_id in finished and record.intent.reserved != Reserved():
@@ -120,7 +129,7 @@ async def end_calls(tx: Tx, records: Sequence[Record], worker_id: UUID, *, now: 
             excess = -standings[intent.job_id].missing
             if excess > 0:
                 release = billing.release(excess)
-                await credits_store.post(tx, intent.team_id, release, ref=str(intent.call_id), now=now, actor="call")
+                await posting.post(tx, intent.team_id, release, ref=str(intent.call_id), now=now, actor="call")
                 await store.add_hold(tx, intent.job_id, -excess)
     return finished
 
@@ -133,26 +142,26 @@ class Repetition:
     takes_kept: bool
 
 
-async def repetition(tx: Tx, subject: Subject, worker_id: UUID, *, now: datetime) -> Repetition:
+async def repetition(tx: Tx, subject: Subject, *, now: datetime) -> Repetition:
     """A call that is asked for again. Those before it whose answer their client never heard are taken out of the bill of
     their job.
     """
     call_id, takes_kept = CallId(subject.id), True
     while (call := await calls_store.find(tx, call_id)) is not None:
         if subject.is_unheard:
-            await _take_back(tx, call, worker_id, now)
+            await _take_back(tx, call, now)
         takes_kept = takes_kept and not (subject.is_unheard or call.error_code == CallLost.code)
         call_id = CallId(following_id(call_id))
     return Repetition(call_id, takes_kept)
 
 
-async def _take_back(tx: Tx, known: Call, worker_id: UUID, now: datetime) -> None:
+async def _take_back(tx: Tx, known: Call, now: datetime) -> None:
     job = await store.lock(tx, TeamId(known.team_id), JobId(known.job_id))
     call = await calls_store.find(tx, CallId(known.id))
     if job is None or call is None or job.status not in OPEN_JOB:
         return
     if call.status == CallStatus.OPEN:
-        await end_calls(tx, [lost_record(call, LostCallPolicy.VOID, now)], worker_id, now=now)
+        await end_calls(tx, [lost_record(call, LostCallPolicy.VOID, now)], now=now)
         return
     record = record_of(call)
     if (after := taken_back(record)) is not None:
@@ -195,7 +204,7 @@ async def _hold(tx: Tx, intent: Intent, standing: Standing, now: datetime) -> in
     missing = max(0, standing.plus(intent.demand, intent.markup).missing)
     if missing:
         hold = billing.hold(missing)
-        await credits_store.post(tx, intent.team_id, hold, ref=str(intent.call_id), now=now, actor="call")
+        await posting.post(tx, intent.team_id, hold, ref=str(intent.call_id), now=now, actor="call")
     return missing
 
 

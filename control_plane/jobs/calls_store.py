@@ -1,11 +1,13 @@
-"""SQL of the calls. Opening and finishing take many calls at once: they run inside the group commit."""
+"""SQL of the calls that have ended, and of what all calls are to their jobs; `open_calls_store` has those that run.
+
+Entering and finishing take many calls at once: they run inside the group commit.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -26,16 +28,15 @@ from control_plane.credits import risk_store
 from control_plane.credits.reservations import Standing
 from control_plane.errors import ControlPlaneError, JobClosed, JobNotFound, JobNotOwned
 from control_plane.ids import CallId, JobId, TeamId
-from control_plane.jobs import days_store
-from control_plane.jobs.models import Call, Job
+from control_plane.jobs import days_store, open_calls_store
+from control_plane.jobs.models import Call, Job, OpenCall
 from control_plane.jobs.plans import STANDING_COLUMNS, standing_of
 from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, JobStatus, Record, Reserved, Totals, change_of
 from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.prepared import prepared
 from control_plane.storage.rows import every, many, one, one_or_many
-from control_plane.storage.upsert import upsert
-from control_plane.storage.usage_columns import USAGE_COLUMNS, usage_values
+from control_plane.storage.usage_columns import usage_values
 from control_plane.units import marked_up
 
 
@@ -101,27 +102,31 @@ async def why_not(tx: Tx, intent: Intent) -> ControlPlaneError:
     return JobClosed(status=JobStatus.EXPIRED if row.status in OPEN_JOB else row.status)
 
 
-async def add_intents(tx: Tx, intents: Sequence[Intent], worker_id: UUID) -> None:
-    """Writes the calls as open."""
-    await tx.execute(_add(), one_or_many([_row(intent, worker_id) for intent in intents]))
+async def finish(tx: Tx, records: Sequence[Record]) -> set[CallId]:
+    """Writes how calls ended and adds them to their jobs' totals; returns the calls that were still running.
 
-
-async def finish(tx: Tx, records: Sequence[Record], worker_id: UUID) -> set[CallId]:
-    """Writes how calls ended and adds them to their jobs' totals; returns the calls that were still open.
-
-    An upsert, because it takes many rows in one statement: every call exists, so only the update ever happens, and
-    only to an open call. Whoever finishes a call first decides; a repetition changes nothing.
+    Whoever finishes a call first decides; a repetition changes nothing.
     """
-    rows = [_row(record.intent, worker_id) | _outcome(record) for record in records]
-    finished = {CallId(row.id) for row in await tx.execute(_finish(tx.dialect.name), one_or_many(rows))}
+    ending = {record.intent.call_id: record for record in records}
+    taken = await open_calls_store.take(tx, list(ending))
+    if taken:
+        rows = [{**intent, **_outcome(ending[call_id])} for call_id, intent in taken.items()]
+        await tx.execute(_add(), one_or_many(rows))
+    finished = set(taken)
+    for call_id in ending.keys() - finished:
+        if await _finish_before(tx, ending[call_id]):
+            finished.add(call_id)
     await _count(tx, [record for record in records if record.intent.call_id in finished])
     return finished
 
 
-async def find_open(tx: Tx, call_ids: Sequence[CallId]) -> Sequence[Call]:
-    """Those of the calls that are open."""
-    wanted = every(Call).where(col(Call.id).in_(call_ids), col(Call.status) == CallStatus.OPEN.value)
-    return many(Call, await tx.execute(wanted))
+async def _finish_before(tx: Tx, record: Record) -> bool:
+    """Whether the call was open in the table of the ended ones, and has ended now: one that a server of the version before
+    has opened.
+    """
+    is_open = (col(Call.id) == record.intent.call_id, col(Call.status) == CallStatus.OPEN.value)
+    ended = update(Call).where(*is_open).values(_outcome(record)).returning(col(Call.id))
+    return (await tx.execute(ended)).one_or_none() is not None
 
 
 def intent_of(call: Call) -> Intent:
@@ -155,8 +160,21 @@ def fault_in(call: Call) -> ProviderFault | None:
 
 
 async def find(tx: Tx, call_id: CallId) -> Call | None:
-    """One call, whoever's it is."""
-    return one(Call, await tx.execute(every(Call).where(col(Call.id) == call_id)))
+    """One call, whoever's it is; as it runs, or as it ended."""
+    running = await open_calls_store.list_of_ids(tx, [call_id])
+    return running[0] if running else one(Call, await tx.execute(_find(), {"call": call_id}))
+
+
+@prepared
+def _find() -> Executable:
+    return every(Call).where(col(Call.id) == bindparam("call"))
+
+
+async def list_ended(tx: Tx, call_ids: Sequence[CallId]) -> set[CallId]:
+    """Those of the calls that have ended. Their jobs are locked."""
+    if not call_ids:
+        return set()
+    return {CallId(row.id) for row in await tx.execute(select(col(Call.id)).where(col(Call.id).in_(call_ids)))}
 
 
 async def correct(tx: Tx, before: Record, after: Record) -> None:
@@ -168,17 +186,15 @@ async def correct(tx: Tx, before: Record, after: Record) -> None:
 
 
 async def list_calls(reader: Reader, team_id: TeamId, job_id: JobId) -> Sequence[Call]:
-    """The calls of a job in the order they were made."""
-    statement = (
-        every(Call)
-        .where(col(Call.job_id) == job_id, col(Call.team_id) == team_id)
-        .order_by(col(Call.created_at), col(Call.id))
-    )
-    return many(Call, await reader.execute(statement))
+    """The calls of a job in the order they were made, those that run, too."""
+    running = await open_calls_store.list_of_jobs(reader, [job_id])
+    ended = (await list_calls_of(reader, [job_id]))[job_id]  # read last: one that ends in between is not missed
+    calls = {call.id: call for call in (*running, *ended) if call.team_id == team_id}
+    return sorted(calls.values(), key=lambda call: (call.created_at, call.id))
 
 
 async def list_calls_of(reader: Reader, job_ids: Sequence[JobId]) -> Mapping[JobId, Sequence[Call]]:
-    """The calls of each of these jobs in the order they were made."""
+    """The ended calls of each of these jobs in the order they were made."""
     calls: dict[JobId, list[Call]] = {job_id: [] for job_id in job_ids}
     if calls:
         for call in many(Call, await reader.execute(_list_of_jobs(), {"jobs": list(job_ids)})):
@@ -194,14 +210,12 @@ def _list_of_jobs() -> Executable:
 
 async def groups_used(reader: Reader, team_id: TeamId, job_ids: Sequence[JobId]) -> Mapping[JobId, set[str]]:
     """The model groups that each of these jobs has called."""
-    statement = (
-        select(col(Call.job_id), col(Call.model_group))
-        .where(col(Call.job_id).in_(job_ids), col(Call.team_id) == team_id)
-        .distinct()
-    )
     groups: defaultdict[JobId, set[str]] = defaultdict(set)
-    for row in await reader.execute(statement):
-        groups[JobId(row.job_id)].add(row.model_group)
+    for table in (OpenCall, Call):  # in this order: a call that ends in between is not missed
+        is_theirs = (col(table.job_id).in_(job_ids), col(table.team_id) == team_id)
+        statement = select(col(table.job_id), col(table.model_group)).where(*is_theirs).distinct()
+        for row in await reader.execute(statement):
+            groups[JobId(row.job_id)].add(row.model_group)
     return groups
 
 
@@ -296,16 +310,6 @@ def _add() -> Executable:
 
 
 @prepared
-def _finish(dialect: str) -> Executable:
-    written = upsert(dialect, Call)
-    return written.on_conflict_do_update(
-        index_elements=["id"],
-        set_={name: written.excluded[name] for name in _OUTCOME_COLUMNS},
-        where=col(Call.status) == CallStatus.OPEN.value,
-    ).returning(col(Call.id))
-
-
-@prepared
 def _add_totals() -> Executable:
     return (
         update(Job)
@@ -329,56 +333,7 @@ def _add_totals() -> Executable:
     )
 
 
-def _row(intent: Intent, worker_id: UUID) -> dict[str, Any]:
-    return {
-        "id": intent.call_id,
-        "job_id": intent.job_id,
-        "team_id": intent.team_id,
-        "worker_id": worker_id,
-        "status": CallStatus.OPEN.value,
-        "purpose": intent.purpose,
-        "model_group": intent.model_group,
-        "is_stream": intent.is_stream,
-        "metadata": intent.metadata,
-        "created_at": intent.created_at,
-        "prompt_tokens": intent.demand.likely_prompt_tokens,
-        "completion_tokens": 0,
-        "is_estimated": True,
-        "is_cached": False,
-        "is_unpriced": False,
-        "cost_nano_usd": intent.demand.likely_prompt_cost,
-        "price_nano_usd": marked_up(intent.demand.likely_prompt_cost, intent.markup),
-        "markup_bps": intent.markup,
-        "reserved_tokens": intent.reserved.tokens,
-        "reserved_cost_nano_usd": intent.reserved.cost,
-        "worst_nano_usd": intent.worst,
-        "latency_ms": 0,
-        "lane": "litellm",
-    }
-
-
 _PROVIDER_COLUMNS = ("provider_status", "provider_code", "provider_type", "provider_param", "provider_text")
-
-_OUTCOME_COLUMNS = (
-    "status",
-    "model",
-    "deployment_id",
-    "lane",
-    "finish_reason",
-    "error_code",
-    "prompt_tokens",
-    "completion_tokens",
-    "is_estimated",
-    "is_cached",
-    "is_unpriced",
-    "cost_nano_usd",
-    "price_nano_usd",
-    "latency_ms",
-    "first_chunk_ms",
-    "ended_at",
-    *_PROVIDER_COLUMNS,
-    *USAGE_COLUMNS,
-)
 
 
 def _outcome(record: Record) -> dict[str, Any]:

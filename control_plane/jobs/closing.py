@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from control_plane.credits import risk_store
+from control_plane.credits import posting, risk_store
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
-from control_plane.credits.store import Author, Post
+from control_plane.credits.values import Author, Post
 from control_plane.errors import ControlPlaneError
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.jobs import calls_store, days_store, store
@@ -41,10 +41,11 @@ async def close_jobs(tx: Tx, closings: Sequence[JobClosing], *, now: datetime) -
     """The jobs, closed and billed now, in the order asked for; None where a job is not ours to close: closed before, calls
     running, no such job of the team. The jobs' rows and the balances are locked if they are several.
     """
-    claimed = await _claim(tx, closings, now)
+    claimed = await _claim(tx, closings)
     closed: dict[JobId, JobClosing] = {}
     for each in closings:  # of several for one job the first closes it
-        if each.job_id in claimed:
+        job = claimed.get(each.job_id)
+        if job is not None and job.team_id == each.team_id:
             closed.setdefault(each.job_id, each)
     if not closed:
         return [None] * len(closings)
@@ -73,68 +74,59 @@ async def take_back(tx: Tx, job: Job, reason: str, *, now: datetime) -> None:
     """
     refund = Movement(EntryKind.REFUND, available=job.credits_charged or 0)
     team_id = TeamId(job.team_id)
-    await credits_store.post(tx, team_id, refund, ref=str(job.id), now=now, actor="server", reason=reason)
+    await posting.post(tx, team_id, refund, ref=str(job.id), now=now, actor="server", reason=reason)
     await risk_store.add_unbilled_cost(tx, team_id, job.cost_nano_usd, at=now)
 
 
-async def _claim(tx: Tx, closings: Sequence[JobClosing], now: datetime) -> Mapping[JobId, Job]:
-    wanted: defaultdict[JobStatus, list[tuple[JobId, TeamId]]] = defaultdict(list)
-    taken: set[JobId] = set()
-    for each in closings:
-        if each.job_id not in taken:
-            taken.add(each.job_id)
-            wanted[each.closing.status].append((each.job_id, each.team_id))
-    claimed: dict[JobId, Job] = {}
-    for status, jobs in wanted.items():
-        claimed |= {JobId(job.id): job for job in await store.claim(tx, jobs, status, now)}
-    return claimed
+async def _claim(tx: Tx, closings: Sequence[JobClosing]) -> Mapping[JobId, Job]:
+    wanted = {(each.job_id, each.team_id): None for each in closings}  # in their order
+    return {JobId(job.id): job for job in await store.lock_to_close(tx, list(wanted))}
 
 
 async def _settle(tx: Tx, closed: Sequence[tuple[Job, JobClosing]], now: datetime) -> None:
     """Bills jobs just claimed: the ledger's movements, what is at risk, the days' sums, and the bills kept on the jobs."""
-    teams: defaultdict[TeamId, list[tuple[Job, JobClosing]]] = defaultdict(list)
-    for job, each in closed:
-        teams[each.team_id].append((job, each))
+    posts: defaultdict[TeamId, list[Post]] = defaultdict(list)
     costs: Counter[TeamId] = Counter()
     unbilled: Counter[TeamId] = Counter()
-    for team_id in sorted(teams):
-        await _bill(tx, team_id, teams[team_id], now)
-        for job, _ in teams[team_id]:
-            costs[team_id] -= job.cost_nano_usd + job.unbilled_nano_usd
-            unbilled[team_id] += job.unbilled_nano_usd + (0 if job.credits_charged else job.cost_nano_usd)
+    for job, each in closed:
+        if movements := _bill(job, each, now):
+            posts[each.team_id].append(Post(movements, Author(str(job.id), now, each.actor, None)))
+        costs[each.team_id] -= job.cost_nano_usd + job.unbilled_nano_usd
+        unbilled[each.team_id] += job.unbilled_nano_usd + (0 if job.credits_charged else job.cost_nano_usd)
+    await _pay(tx, closed, posts)
     await risk_store.close_costs(tx, costs, unbilled, at=now)
     await days_store.count_closed(tx, [job for job, _ in closed])
     await store.save_bills(tx, [job for job, _ in closed])
 
 
-async def _bill(tx: Tx, team_id: TeamId, closed: Sequence[tuple[Job, JobClosing]], now: datetime) -> None:
-    """Fills in the jobs' bills, and moves the team's credits by them."""
-    posts: list[Post] = []
+def _bill(job: Job, each: JobClosing, now: datetime) -> Sequence[Movement]:
+    """Fills in a job's bill but for what its team is left with; returns the movements of credits that pay it."""
+    is_paid = each.closing.status is JobStatus.COMPLETED and not job.is_unheard
+    charged = billing.bill(read_plan(job.plan), is_completed=is_paid, usage=usage_of(job))
+    movements = billing.settle(charged, job.credits_held)
+    job.status = each.closing.status.value
+    job.completed_at = now
+    job.credits_charged = charged
+    job.credits_held = 0
+    job.metadata_ = merged_metadata(job.metadata_, each.closing.metadata or {})
+    job.error_message = _error_message(job, each.closing)
+    return movements
+
+
+async def _pay(tx: Tx, closed: Sequence[tuple[Job, JobClosing]], posts: Mapping[TeamId, Sequence[Post]]) -> None:
+    """Moves the teams' credits, and notes on each job what its team was left with."""
+    paid = {
+        post.author.ref: balance
+        for team_id, balances in (await posting.post_each(tx, posts)).items()
+        for post, balance in zip(posts[team_id], balances, strict=True)
+    }
+    free = {each.team_id for job, each in closed if str(job.id) not in paid}  # a job of a free type holds nothing
+    standing = await credits_store.find_balances(tx, free) if free else {}
     for job, each in closed:
-        is_paid = each.closing.status is JobStatus.COMPLETED and not job.is_unheard
-        charged = billing.bill(read_plan(job.plan), is_completed=is_paid, usage=usage_of(job))
-        movements = billing.settle(charged, job.credits_held)
-        if movements:
-            posts.append(Post(movements, Author(str(job.id), now, each.actor, None)))
-        job.credits_charged = charged
-        job.credits_held = 0
-        job.metadata_ = merged_metadata(job.metadata_, each.closing.metadata or {})
-        job.error_message = _error_message(job, each.closing)
-    balances = (
-        {} if not posts else dict(zip(_refs(posts), await credits_store.post_each(tx, team_id, posts), strict=True))
-    )
-    for job, _ in closed:
-        balance = balances.get(str(job.id))
-        if balance is None:  # a job of a free type holds nothing
-            balance = await credits_store.find_balance(tx, team_id)
+        balance = paid.get(str(job.id)) or standing[each.team_id]
         if isinstance(balance, ControlPlaneError):
             raise balance
-        assert balance is not None, "a team with jobs has a balance"
         job.credits_remaining = balance.remaining
-
-
-def _refs(posts: Sequence[Post]) -> Sequence[str]:
-    return [post.author.ref for post in posts]
 
 
 def _error_message(job: Job, closing: Closing) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from control_plane.credits import risk_store
+from control_plane.credits import posting, risk_store
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
@@ -71,5 +71,5 @@ async def _refund(tx: Tx, job: Job, change: Totals, record: Record, now: datetim
     left = charged - sum(await credits_store.list_refunds(tx, str(job.id)))
     if left > 0:
         refund = Movement(EntryKind.REFUND, available=min(too_much, left))
-        await credits_store.post(tx, team_id, refund, ref=ref, now=now, actor="server", reason=UNDELIVERED)
+        await posting.post(tx, team_id, refund, ref=ref, now=now, actor="server", reason=UNDELIVERED)
         await risk_store.add_unbilled_cost(tx, team_id, record.cost, at=now)

@@ -6,10 +6,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from control_plane.credits import posting
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind
-from control_plane.credits.store import Author, Post
+from control_plane.credits.values import Author, Post
 from control_plane.errors import Conflict, ControlPlaneError, JobCapReached, TeamNotFound
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs import days_store, store
@@ -68,12 +69,14 @@ async def create_jobs(
     for place, made in enumerate(results):
         if isinstance(made, Job) and made.credits_held:
             holding[creations[place].team_id].append(place)
-    for team_id in sorted(holding):
-        places = holding[team_id]
-        posts = [
+    posts = {
+        team_id: [
             _hold(made, creations[place].actor, now) for place in places if isinstance(made := results[place], Job)
         ]
-        for place, balance in zip(places, await credits_store.post_each(tx, team_id, posts), strict=True):
+        for team_id, places in holding.items()
+    }
+    for team_id, balances in (await posting.post_each(tx, posts)).items():
+        for place, balance in zip(holding[team_id], balances, strict=True):
             if isinstance(balance, ControlPlaneError):
                 results[place] = balance
     jobs = [made for made in results if isinstance(made, Job)]

@@ -81,11 +81,38 @@ class Job(SQLModel, table=True):
     expires_at: datetime = Field(sa_type=UtcDateTime)
 
 
-class Call(UsageColumns, table=True):
-    """One logical model request inside a job: written as `open` before the provider is called, finished once.
+class OpenCall(SQLModel, table=True):
+    """A call that runs: its intent, written before the provider is called. Its row goes when the call ends, and then
+    `Call` has one.
 
-    While it is open its tokens and cost are the estimate of its prompt. `reserved_*` is its worst case: what it may
-    use at most, where its job's price depends on its calls; `worst_nano_usd`: what is at risk while it runs (D55). `lane`: how its deployment was asked. `price_nano_usd` is the cost with `markup_bps`; `is_unpriced`: nobody knows the price, so the cost is 0.
+    Its tokens and cost are the estimate of its prompt. `reserved_*` is its worst case: what it may use at most, where its
+    job's price depends on its calls; `worst_nano_usd`: what is at risk while it runs (D55).
+    """
+
+    __tablename__ = "open_calls"
+
+    id: UUID = Field(primary_key=True)
+    job_id: UUID
+    team_id: str
+    worker_id: UUID
+    purpose: str | None
+    model_group: str
+    is_stream: bool
+    metadata_: dict[str, Any] = Field(default_factory=dict, sa_column=Column("metadata", JSON, nullable=False))
+    prompt_tokens: int
+    cost_nano_usd: int = Field(sa_type=BigInteger)
+    price_nano_usd: int = Field(sa_type=BigInteger)
+    markup_bps: int
+    reserved_tokens: int = Field(sa_type=BigInteger)
+    reserved_cost_nano_usd: int = Field(sa_type=BigInteger)
+    worst_nano_usd: int = Field(sa_type=BigInteger)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Call(UsageColumns, table=True):
+    """One logical model request inside a job, written once, when it has ended.
+
+    Servers of the version before write it when it begins, as `open`, and change it when it ends. `lane`: how its deployment was asked. `price_nano_usd` is the cost with `markup_bps`; `is_unpriced`: nobody knows the price, so the cost is 0.
     `provider_*`: what the provider reported as wrong, redacted; its text only where the settings keep it.
     No foreign keys: the transaction that writes a call has just updated its job, and the table is the largest.
     """

@@ -39,20 +39,21 @@ def _find() -> Executable:
     return every(Job).where(col(Job.id) == bindparam("job"))
 
 
-async def claim(tx: Tx, jobs: Sequence[tuple[JobId, TeamId]], status: JobStatus, now: datetime) -> Sequence[Job]:
-    """Closes open jobs without running calls; the one who gets a row settles it.
+async def lock_to_close(tx: Tx, jobs: Sequence[tuple[JobId, TeamId]]) -> Sequence[Job]:
+    """Open jobs without running calls, kept from others until the transaction ends; who gets a job closes it.
 
-    Missing: no such job, another team's, closed before, or calls are running. One statement decides, so of 200
-    completions at once one gets the row.
+    Missing: no such job, another team's, closed before, or calls are running. Of 200 completions at once one gets the row.
     """
-    return many(Job, await tx.execute(_claim(), {"jobs": list(jobs), "to": status.value, "now": now}))
+    return many(Job, await tx.execute(_lock_to_close(), {"jobs": list(jobs)}))
 
 
 async def save_bills(tx: Tx, jobs: Sequence[Job]) -> None:
-    """Keeps what the claims led to: bill, metadata and error message of jobs just claimed."""
+    """Closes jobs that this transaction has locked: status, bill, metadata and error message."""
     rows = [
         {
             "job": job.id,
+            "to": job.status,
+            "at": job.completed_at,
             "charged": job.credits_charged,
             "remaining": job.credits_remaining,
             "merged": job.metadata_,
@@ -69,17 +70,9 @@ def _add() -> Executable:
 
 
 @prepared
-def _claim() -> Executable:
-    return (
-        update(Job)
-        .where(
-            tuple_(col(Job.id), col(Job.team_id)).in_(bindparam("jobs", expanding=True)),
-            col(Job.status).in_(OPEN_JOB),
-            col(Job.calls_open) == 0,
-        )
-        .values(status=bindparam("to"), completed_at=bindparam("now"))
-        .returning(*columns_of(Job))
-    )
+def _lock_to_close() -> Executable:
+    wanted = tuple_(col(Job.id), col(Job.team_id)).in_(bindparam("jobs", expanding=True))
+    return every(Job).where(wanted, col(Job.status).in_(OPEN_JOB), col(Job.calls_open) == 0).with_for_update()
 
 
 @prepared
@@ -88,6 +81,8 @@ def _save_bill() -> Executable:
         update(Job)
         .where(col(Job.id) == bindparam("job"))
         .values(
+            status=bindparam("to"),
+            completed_at=bindparam("at"),
             credits_charged=bindparam("charged"),
             credits_remaining=bindparam("remaining"),
             credits_held=0,

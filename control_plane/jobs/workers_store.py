@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, or_, select, union, update
 from sqlmodel import col
 
 from control_plane.ids import JobId, first_id_at
+from control_plane.jobs import open_calls_store
 from control_plane.jobs.calls_store import lock_jobs
-from control_plane.jobs.models import Call, PeriodicTask, Worker
+from control_plane.jobs.models import Call, OpenCall, PeriodicTask, Worker
 from control_plane.jobs.rules import CallStatus
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, values_of
@@ -55,13 +56,15 @@ async def list_silent(tx: Tx, asking: UUID, *, since: datetime) -> Sequence[UUID
     silent = select(col(Worker.id)).where(
         col(Worker.seen_at) <= since, col(Worker.died_at).is_(None), col(Worker.id) != asking
     )
-    gone = (
+    gone = select(col(OpenCall.worker_id)).where(
+        col(OpenCall.worker_id) != asking, col(OpenCall.worker_id).not_in(living)
+    )
+    before = (
         select(col(Call.worker_id))
         .where(col(Call.status) == CallStatus.OPEN.value, col(Call.worker_id) != asking)
         .where(col(Call.worker_id).not_in(living))
-        .distinct()
     )
-    return list({*(await tx.execute(silent)).scalars(), *(await tx.execute(gone)).scalars()})
+    return list((await tx.execute(union(silent, gone, before))).scalars())
 
 
 async def list_writing(
@@ -74,15 +77,19 @@ async def list_writing(
     """
     if not worker_ids:
         return []
-    statement = (
+    ended = (
         select(col(Call.worker_id))
         .where(col(Call.id) >= first_id_at(since - reach), col(Call.worker_id).in_(worker_ids))
         .where(col(Call.worker_id).in_(select(col(Worker.id))))  # who took its leave has no row, and writes no more
         .where(col(Call.status) != CallStatus.LOST.value)
         .where(or_(col(Call.created_at).between(since, until), col(Call.ended_at).between(since, until)))
-        .distinct()
     )
-    return list((await tx.execute(statement)).scalars())
+    running = (
+        select(col(OpenCall.worker_id))
+        .where(col(OpenCall.worker_id).in_(worker_ids), col(OpenCall.created_at).between(since, until))
+        .where(col(OpenCall.worker_id).in_(select(col(Worker.id))))
+    )
+    return list((await tx.execute(union(ended, running))).scalars())
 
 
 async def claim_task(tx: Tx, name: str, worker_id: UUID, *, now: datetime, until: datetime) -> bool:
@@ -108,7 +115,6 @@ async def list_left_open(tx: Tx, worker_ids: Sequence[UUID]) -> Sequence[Call]:
     """The open calls of dead workers. Their jobs are locked."""
     if not worker_ids:
         return []
-    left_open = (col(Call.worker_id).in_(worker_ids), col(Call.status) == CallStatus.OPEN.value)
-    jobs = (await tx.execute(select(col(Call.job_id)).where(*left_open).distinct())).scalars()
-    await lock_jobs(tx, {JobId(job_id) for job_id in jobs})
-    return many(Call, await tx.execute(every(Call).where(*left_open)))
+    found = await open_calls_store.list_of_workers(tx, worker_ids)
+    await lock_jobs(tx, {JobId(call.job_id) for call in found})
+    return await open_calls_store.list_of_workers(tx, worker_ids)

@@ -10,7 +10,7 @@ from sqlalchemy import Select, and_, delete, func, insert, select
 from sqlmodel import col
 
 from control_plane.ids import first_id_at
-from control_plane.jobs.models import Call, Worker
+from control_plane.jobs.models import Call, OpenCall, Worker
 from control_plane.jobs.rules import CallStatus
 from control_plane.spend.models import ProxySpendLog, Reconciliation, SpendLog
 from control_plane.spend.reconciling import RecordedCall, ReportedAttempt
@@ -97,8 +97,9 @@ async def list_strays(
     """Reports of calls that do not exist. Our own logs are found by their ids, which are of the time they were written."""
     statement = (
         _attempts(table)
+        .outerjoin(OpenCall, col(OpenCall.id) == col(table.call_id))
         .outerjoin(Call, col(Call.id) == col(table.call_id))
-        .where(col(Call.id).is_(None), col(table.started_at) >= since)
+        .where(col(OpenCall.id).is_(None), col(Call.id).is_(None), col(table.started_at) >= since)
         .limit(limit)
     )
     if table is SpendLog:

@@ -19,7 +19,7 @@ from control_plane.clock import Clock
 from control_plane.credits import risk_store
 from control_plane.errors import ControlPlaneError, DatabaseBusy, DatabaseUnavailable, OutcomeUnknown, Overloaded
 from control_plane.ids import CallId, Subject, TeamId
-from control_plane.jobs import admission, calls_store, correction
+from control_plane.jobs import admission, calls_store, correction, open_calls_store
 from control_plane.jobs.admission import Admitted, Repetition, RiskPolicy
 from control_plane.jobs.closing import JobClosing, close_jobs
 from control_plane.jobs.creating import Creation, create_jobs
@@ -121,7 +121,7 @@ class SpendWriter:
     async def repetition(self, subject: Subject) -> Repetition:
         """A call that is asked for again: see `admission`. Raises: DatabaseUnavailable."""
         async with self._db.transaction() as tx:
-            return await admission.repetition(tx, subject, self._worker_id, now=self._clock())
+            return await admission.repetition(tx, subject, now=self._clock())
 
     async def finish(self, record: Record, closing: JobClosing | None = None) -> Written:
         """Makes the record durable. A caller cancelled while it waits leaves it to be written. `closing`: of its job, in the
@@ -306,10 +306,10 @@ class SpendWriter:
         first: set[CallId] = set()
         results: dict[int, Written | Exception] = {}
         if batch.withdrawn:
-            open_calls = await calls_store.find_open(tx, [intent.call_id for intent in batch.withdrawn])
+            open_calls = await open_calls_store.list_of_ids(tx, [intent.call_id for intent in batch.withdrawn])
             batch.records.update({CallId(call.id): not_made(calls_store.intent_of(call), now) for call in open_calls})
         if batch.records:
-            first = await admission.end_calls(tx, list(batch.records.values()), self._worker_id, now=now)
+            first = await admission.end_calls(tx, list(batch.records.values()), now=now)
             again = [each for call_id, each in batch.records.items() if each.may_be_written and call_id not in first]
             if again:
                 first |= await correction.settle(tx, again, now=now)

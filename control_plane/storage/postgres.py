@@ -91,11 +91,15 @@ class PooledTx:
 
     async def execute(self, statement: Executable | Prepared, parameters: Any = None, /) -> Any:
         """Runs a statement."""
-        return await self._connection.execute(_written_out(statement), parameters)
+        if isinstance(statement, Prepared):
+            return await self._connection.run_sync(statement.run_written_out, parameters)
+        return await self._connection.execute(statement, parameters)
 
     async def scalar(self, statement: Executable | Prepared, parameters: Any = None, /) -> Any:
         """The first value of the first row."""
-        return await self._connection.scalar(_written_out(statement), parameters)
+        if isinstance(statement, Prepared):
+            statement = statement.statement
+        return await self._connection.scalar(statement, parameters)
 
 
 class PostgresPool:
@@ -154,10 +158,6 @@ class PostgresPool:
         """Closes every connection."""
         await self._engine.dispose()
         await self._threads.aclose()
-
-
-def _written_out(statement: Executable | Prepared) -> Executable:
-    return statement.statement if isinstance(statement, Prepared) else statement
 
 
 def _common(url: URL) -> dict[str, Any]:

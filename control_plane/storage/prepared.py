@@ -58,6 +58,7 @@ class Prepared:
 
     def __init__(self, statement: Executable) -> None:
         self.statement = statement
+        self._columns = list(getattr(statement, "exported_columns", ()))
         self._texts: dict[tuple[Any, ...], _Text] = {}
 
     def run(self, connection: Connection, parameters: Parameters | Sequence[Parameters] | None) -> Rows:
@@ -69,6 +70,12 @@ class Prepared:
         if text is None:
             text = self._texts[key] = _Text(self.statement, connection.dialect, sets[0])
         return text.run(connection, sets)
+
+    def run_written_out(self, connection: Connection, parameters: Parameters | Sequence[Parameters] | None) -> Any:
+        """As `run`, through SQLAlchemy: for a connection whose driver is another."""
+        if isinstance(parameters, Sequence) and self._columns:
+            return [row for each in parameters for row in connection.execute(self.statement, each)]
+        return connection.execute(self.statement, parameters)
 
 
 def prepared(build: Callable[P, Executable]) -> Callable[P, Prepared]:

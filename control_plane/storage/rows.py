@@ -40,7 +40,7 @@ def one(model: type[Model], result: CursorResult[Any] | Result[Any]) -> Model | 
     return None if row is None else _loaded(model, row)
 
 
-def new_row(model: type[Model], **values: Any) -> Model:
+def new_row(model: type[Model], /, **values: Any) -> Model:
     """A new row, of values that need no validation: those that are not given have their defaults."""
     return _loaded(model, {**_defaults(model), **values})
 

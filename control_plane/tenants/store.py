@@ -5,7 +5,18 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Executable, bindparam, delete, insert, inspect, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Executable,
+    Select,
+    bindparam,
+    delete,
+    insert,
+    inspect,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel, col
 
@@ -153,19 +164,19 @@ async def is_registered(reader: Reader, origin: str, at: datetime) -> bool:
 
 async def find_principal(reader: Reader, secret_hash: str) -> Principal | None:
     """What a key stands for. `expires_at` is the earlier of its expiry and its revocation."""
-    return await _find_principal(reader, "secret_hash", secret_hash)
+    return _principal(await reader.execute(_find_by_secret(), {"secret_hash": secret_hash}))
 
 
 async def find_principal_of(reader: Reader, key_id: KeyId) -> Principal | None:
     """As `find_principal`, by the key's id: for what was made with the key."""
-    return await _find_principal(reader, "id", key_id)
+    return _principal(await reader.execute(_find_by_id(), {"key": key_id}))
 
 
-async def _find_principal(reader: Reader, column: str, value: str | KeyId) -> Principal | None:
-    row = (await reader.execute(_find_key(column), {"value": value})).one_or_none()
-    if row is None:
+def _principal(found: Iterable[Any]) -> Principal | None:
+    rows = list(found)  # one for each origin
+    if not rows:
         return None
-    origins = await reader.execute(_list_origins(), {"key": row.id})
+    row = rows[0]
     return Principal(
         team_id=TeamId(row.team_id),
         key_id=KeyId(row.id),
@@ -173,7 +184,7 @@ async def _find_principal(reader: Reader, column: str, value: str | KeyId) -> Pr
         team_model_group=row.team_model_group,
         is_suspended=row.suspended_at is not None,
         is_publishable=row.kind == KeyKind.PUBLISHABLE,
-        origins=frozenset(found.origin for found in origins),
+        origins=frozenset(each.origin for each in rows if each.origin is not None),
         expires_at=min((moment for moment in (row.expires_at, row.revoked_at) if moment), default=None),
         team_allowance=Allowance(row.team_rpm, row.team_tpm, row.team_max_parallel_calls, row.team_jobs_per_minute),
         key_allowance=Allowance(row.key_rpm, row.key_tpm, row.key_max_parallel_calls, row.key_jobs_per_minute),
@@ -183,7 +194,17 @@ async def _find_principal(reader: Reader, column: str, value: str | KeyId) -> Pr
 
 
 @prepared
-def _find_key(column: str) -> Executable:
+def _find_by_secret() -> Executable:
+    return _keys_with_origins().where(col(VirtualKey.secret_hash) == bindparam("secret_hash"))
+
+
+@prepared
+def _find_by_id() -> Executable:
+    return _keys_with_origins().where(col(VirtualKey.id) == bindparam("key"))
+
+
+def _keys_with_origins() -> Select[*tuple[Any, ...]]:
+    """One statement: with thousands of teams, most calls look their key up."""
     return (
         select(
             col(VirtualKey.id),
@@ -198,15 +219,11 @@ def _find_key(column: str) -> Executable:
             col(Team.default_model_group).label("team_model_group"),
             col(Team.suspended_at),
             *(column.label(f"team_{column.key}") for column in _limits_of(Team)),
+            col(KeyOrigin.origin),
         )
         .join(Team, col(Team.id) == col(VirtualKey.team_id))
-        .where(inspect(VirtualKey).columns[column] == bindparam("value"))
+        .outerjoin(KeyOrigin, col(KeyOrigin.key_id) == col(VirtualKey.id))
     )
-
-
-@prepared
-def _list_origins() -> Executable:
-    return select(col(KeyOrigin.origin)).where(col(KeyOrigin.key_id) == bindparam("key"))
 
 
 def _limits_of(table: type[Team | VirtualKey]) -> Sequence[ColumnElement[Any]]:

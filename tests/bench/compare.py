@@ -17,13 +17,13 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
-from tests.bench.__main__ import FULL, one_cell
+from tests.bench.api import create_team
 from tests.bench.load import CallFailedError, Cell
 from tests.bench.postgres import postgres
-from tests.bench.process import free_port, running
 from tests.bench.report import row, show
-from tests.bench.scenarios import Kind, Scenario, config
-from tests.bench.targets import ControlPlane, control_plane, create_team
+from tests.bench.scenarios import Kind, Scenario
+from tests.bench.servers import provider
+from tests.bench.targets import ControlPlane, control_plane, one_cell
 
 SCENARIOS = (
     Scenario(Kind.BUFFERED, 1),
@@ -36,6 +36,7 @@ SCENARIOS = (
 )
 DATABASES = ("SQLite", "Postgres")
 BEFORE, NOW = "before", "now"
+SECONDS, WARM_UP_S = 1.2, 0.6
 
 Cells = Mapping[tuple[Scenario, str, str], Sequence[Cell]]
 """By scenario, database and checkout."""
@@ -57,11 +58,7 @@ async def checkout(ref: str) -> AsyncIterator[Path]:
 async def both(folder: Path, trees: Mapping[str, Path | None]) -> AsyncIterator[Mapping[tuple[str, str], ControlPlane]]:
     """A server of each checkout on each database."""
     async with AsyncExitStack() as stack:
-        port = free_port()
-        provider = ["-m", "tests.bench.provider", "--port", str(port)]
-        await stack.enter_async_context(running(provider, port=port, log=folder / "provider.log"))
-        file = folder / "litellm_config.yaml"
-        file.write_text(config(port))
+        file = await stack.enter_async_context(provider(folder))
         targets = {}
         for name, tree in trees.items():
             (folder / name).mkdir()
@@ -84,7 +81,7 @@ async def measure(
         for scenario in scenarios:
             for kind in DATABASES:
                 for name in (BEFORE, NOW) if number % 2 else (NOW, BEFORE):
-                    seconds = FULL.warm_up_s if number < 0 else FULL.seconds
+                    seconds = WARM_UP_S if number < 0 else SECONDS
                     cell = await one_cell(targets[kind, name], scenario, seconds)
                     if number >= 0:
                         cells[scenario, kind, name].append(cell)

@@ -19,12 +19,12 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench.__main__ import POSTGRES, SQLITE, all_targets
+from tests.bench.api import call, check_bill, completion, creation, job_id
 from tests.bench.load import CallFailedError
 from tests.bench.process import cpu_s
-from tests.bench.scenarios import CALL, GROUP
+from tests.bench.servers import POSTGRES, SQLITE, all_targets
 from tests.bench.targets import ControlPlane
-from tests.bench.wire import Connection, Reply, post
+from tests.bench.wire import Connection, Reply
 
 SECONDS = 8.0
 ANSWER_S = 60.0
@@ -60,22 +60,23 @@ def answered(reply: Reply) -> Reply:
 
 async def create(target: ControlPlane, connection: Connection) -> None:
     """One job that nobody completes."""
-    answered(await connection.call(target.creation()))
+    answered(await connection.call(creation(target.key)))
 
 
 async def whole_job(target: ControlPlane, connection: Connection) -> None:
     """Creates a job, calls in it, completes it; what is refused on the way is asked again."""
-    job = str(answered(await connection.call(target.creation())).json()["job_id"])
-    for request in (
-        post(f"/api/jobs/{job}/llm-call", {"model_group": GROUP, **CALL}, key=target.key),
-        target.completion(job),
-    ):
-        while True:
-            try:
-                answered(await connection.call(request))
-                break
-            except RefusedError as refusal:
-                await asyncio.sleep(refusal.after_s)
+    job = job_id(answered(await connection.call(creation(target.key))))
+    await until_answered(connection, call(job, target.key))
+    check_bill(await until_answered(connection, completion(job, target.key)), calls=1)
+
+
+async def until_answered(connection: Connection, request: bytes) -> Reply:
+    """Asks again as often as it is refused. Raises: CallFailedError."""
+    while True:
+        try:
+            return answered(await connection.call(request))
+        except RefusedError as refusal:
+            await asyncio.sleep(refusal.after_s)
 
 
 STEPS: dict[str, Callable[[ControlPlane, Connection], Awaitable[None]]] = {CREATE: create, WHOLE: whole_job}

@@ -42,6 +42,7 @@ async def running(
     port: int,
     log: Path,
     ready: str | None = None,
+    workers: int = 1,
     env: Mapping[str, str] | None = None,
     program: str = sys.executable,
     tree: Path | None = None,
@@ -49,14 +50,16 @@ async def running(
     """A process (Python, if not said otherwise), from its first answer on `port` until the block is left.
 
     `tree`: the checkout it runs from. `ready`: the path that has to answer 200; without one, accepting a connection is enough.
+    `workers`: more than one have a port each, the next ones, and are all waited for.
     Raises: RuntimeError with the end of its log when it does not start.
     """
+    ports = [port, *(port + number for number in range(1, workers + 1) if workers > 1)]
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             program, *arguments, stdout=output, stderr=output, env=environment(env), cwd=tree
         )
     try:
-        if not await _becomes_ready(process, port, ready):
+        if not await _becomes_ready(process, ports, ready):
             raise RuntimeError(f"{' '.join(arguments)} did not start:\n{await asyncio.to_thread(_end_of, log)}")
         yield Server(process.pid, port)
     finally:
@@ -90,11 +93,11 @@ def environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     return {**inherited, "LITELLM_LOCAL_MODEL_COST_MAP": "True", **(extra or {})}
 
 
-async def _becomes_ready(process: asyncio.subprocess.Process, port: int, ready: str | None) -> bool:
+async def _becomes_ready(process: asyncio.subprocess.Process, ports: Sequence[int], ready: str | None) -> bool:
     with suppress(TimeoutError):
         async with asyncio.timeout(START_S):
             while process.returncode is None:
-                if await _is_ready(port, ready):
+                if all([await _is_ready(port, ready) for port in ports]):
                     return True
                 await asyncio.sleep(0.1)
     return False
@@ -141,6 +144,21 @@ def _private_kb(pid: int) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
+
+
+def pss_kb(root: int) -> int:
+    """Memory of a process and all its descendants, where pages they share count once."""
+    return sum(_pss_kb(pid) for pid in _tree(root, _stats()))
+
+
+def processes(root: int) -> int:
+    """How many they are: a process and all its descendants."""
+    return len(_tree(root, _stats()))
+
+
+def _pss_kb(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
 
 
 def _stats() -> dict[int, list[str]]:

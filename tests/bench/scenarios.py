@@ -5,15 +5,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-GROUP, IDLE_GROUP, PACED_GROUP = "Bench", "BenchIdle", "BenchPaced"
-MODEL, IDLE_MODEL, PACED_MODEL = "bench", "bench-idle", "bench-paced"
+GROUP, IDLE_GROUP, PACED_GROUP, TWO_GROUP = "Bench", "BenchIdle", "BenchPaced", "BenchTwo"
+MODEL, IDLE_MODEL, PACED_MODEL, TWO_MODEL = "bench", "bench-idle", "bench-paced", "bench-two"
 TEAM = "bench"
+MANY_TEAMS = 2000
+"""More than are asked in one cell, so that nobody's key is remembered from the last time."""
 
 
 class Kind(StrEnum):
-    """The sort of call. `JOB`: a job of its own around each buffered call: create, call, complete."""
+    """The sort of call. `JOB`: a job of its own around each buffered call: create, call, complete.
+
+    `TWO`: the Router has two deployments to choose from. `MANY_TEAMS`: each call is made with another team's key.
+    """
 
     BUFFERED = "buffered"
+    TWO = "buffered, two deployments"
+    MANY_TEAMS = f"buffered, {MANY_TEAMS} teams"
     STREAM = "stream"
     PACED = "paced stream"
     JOB = "job per call"
@@ -25,13 +32,14 @@ class Scenario:
     """One row group of the report. `aim`: the CPU ratio to the bare router that we want to stay under.
 
     `pause_s`: each connection begins a call so often, which leaves the server idle in between: then latencies are the
-    server's own and not those of its queue.
+    server's own and not those of its queue. `beside`: the scenario that differs from this one in one thing.
     """
 
     kind: Kind
     connections: int
     aim: float | None = None
     pause_s: float = 0
+    beside: "Scenario | None" = None
 
     @property
     def name(self) -> str:
@@ -40,10 +48,14 @@ class Scenario:
         return f"{self.kind.value}, {self.connections} conn.{pace}"
 
 
+SIXTEEN = Scenario(Kind.BUFFERED, 16, aim=0.35)
 SCENARIOS = (
     Scenario(Kind.BUFFERED, 1, aim=1.0),
-    Scenario(Kind.BUFFERED, 16, aim=0.35),
+    SIXTEEN,
     Scenario(Kind.BUFFERED, 64, aim=0.35),
+    Scenario(Kind.TWO, 16, beside=SIXTEEN),
+    Scenario(Kind.MANY_TEAMS, 16, beside=SIXTEEN),
+    Scenario(Kind.STREAM, 8, pause_s=0.25),
     Scenario(Kind.STREAM, 16, aim=0.15),
     Scenario(Kind.STREAM, 16, pause_s=0.1),
     Scenario(Kind.PACED, 64),
@@ -68,20 +80,21 @@ CALL: dict[str, Any] = {
 }
 
 
-MODELS = {Kind.IDLE: IDLE_MODEL, Kind.PACED: PACED_MODEL}
-GROUPS = {Kind.IDLE: IDLE_GROUP, Kind.PACED: PACED_GROUP}
+STREAMED = {Kind.STREAM, Kind.PACED, Kind.IDLE}
+MODELS = {Kind.IDLE: IDLE_MODEL, Kind.PACED: PACED_MODEL, Kind.TWO: TWO_MODEL}
+GROUPS = {Kind.IDLE: IDLE_GROUP, Kind.PACED: PACED_GROUP, Kind.TWO: TWO_GROUP}
 """Where it is not the usual one."""
 
 
 def config(provider_port: int) -> str:
     """A `litellm_config.yaml` (JSON is YAML) that both the bare router and we read: one priced model at the provider."""
 
-    def deployment(name: str, path: str) -> dict[str, Any]:
+    def deployment(name: str, path: str, number: int = 1) -> dict[str, Any]:
         base = f"http://127.0.0.1:{provider_port}{path}/v1"
         return {
             "model_name": name,
             "litellm_params": {"model": "openai/gpt-4o", "api_base": base, "api_key": "sk-provider"},
-            "model_info": {"id": f"{name}-1"},
+            "model_info": {"id": f"{name}-{number}"},
         }
 
     def group(model: str) -> dict[str, Any]:
@@ -89,8 +102,13 @@ def config(provider_port: int) -> str:
 
     return json.dumps(
         {
-            "model_list": [deployment(MODEL, ""), deployment(IDLE_MODEL, "/idle"), deployment(PACED_MODEL, "/paced")],
-            "model_groups": {GROUP: group(MODEL), IDLE_GROUP: group(IDLE_MODEL), PACED_GROUP: group(PACED_MODEL)},
+            "model_list": [
+                deployment(MODEL, ""),
+                deployment(IDLE_MODEL, "/idle"),
+                deployment(PACED_MODEL, "/paced"),
+                *(deployment(TWO_MODEL, "", number) for number in (1, 2)),
+            ],
+            "model_groups": {GROUP: group(MODEL), **{GROUPS[kind]: group(MODELS[kind]) for kind in GROUPS}},
         },
         indent=2,
     )

@@ -1,20 +1,18 @@
 """The servers under test, and how each is asked for a call: the bare router, and ourselves with billing."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from tests.bench.load import CallFailedError, Step, check_answer
+from tests.bench import api
+from tests.bench.load import Cell, Step, check_answer, drive
+from tests.bench.many_teams import ManyTeams
 from tests.bench.process import Server, free_port, run, running
-from tests.bench.scenarios import CALL, GROUP, GROUPS, MODEL, MODELS, TEAM, Kind
+from tests.bench.scenarios import CALL, GROUP, GROUPS, MODEL, MODELS, STREAMED, Kind, Scenario
 from tests.bench.wire import Connection, Reply, post
-
-MASTER_KEY = "sk-master-of-the-benchmark"
-PLENTY = 1_000_000_000
-CREDITS = 10_000_000
 
 
 class Target(Protocol):
@@ -36,10 +34,13 @@ class Target(Protocol):
     async def close(self, kind: Kind, calls: Sequence[int]) -> None:
         """After a cell with so many calls per connection. Raises: CallFailedError when the server counted differently."""
 
+    async def finish(self) -> None:
+        """After the last cell. Raises: CallFailedError as `close`."""
+
 
 def _asking(request: bytes, kind: Kind) -> Step:
     async def step(connection: Connection) -> Reply:
-        return check_answer(await connection.call(request), is_stream=kind is not Kind.BUFFERED)
+        return check_answer(await connection.call(request), is_stream=kind in STREAMED)
 
     return step
 
@@ -53,14 +54,14 @@ class BareRouter:
     database_pid: int | None = None
 
     def can(self, kind: Kind) -> bool:
-        """Has no jobs."""
-        return kind is not Kind.JOB
+        """Has no jobs, no keys and no teams."""
+        return kind not in {Kind.JOB, Kind.MANY_TEAMS}
 
     async def requests(self, kind: Kind, connections: int) -> list[bytes]:
         """`stream_options` as everyone who needs token counts sends them, and as we do."""
-        if kind is Kind.BUFFERED:
-            return [post("/call", {"model": MODEL, **CALL})] * connections
         model = MODELS.get(kind, MODEL)
+        if kind not in STREAMED:
+            return [post("/call", {"model": model, **CALL})] * connections
         return [post("/stream", {"model": model, "stream_options": {"include_usage": True}, **CALL})] * connections
 
     async def steps(self, kind: Kind, connections: int) -> list[Step]:
@@ -68,6 +69,9 @@ class BareRouter:
         return [_asking(request, kind) for request in await self.requests(kind, connections)]
 
     async def close(self, kind: Kind, calls: Sequence[int]) -> None:
+        """Counts nothing."""
+
+    async def finish(self) -> None:
         """Counts nothing."""
 
 
@@ -86,13 +90,16 @@ class Proxy:
     async def requests(self, kind: Kind, connections: int) -> list[bytes]:
         """As OpenAI's SDK asks."""
         more = {"stream": True, "stream_options": {"include_usage": True}} if kind is Kind.STREAM else {}
-        return [post("/v1/chat/completions", {"model": MODEL, **CALL, **more}, key=MASTER_KEY)] * connections
+        return [post("/v1/chat/completions", {"model": MODEL, **CALL, **more}, key=api.MASTER_KEY)] * connections
 
     async def steps(self, kind: Kind, connections: int) -> list[Step]:
         """One request, again and again."""
         return [_asking(request, kind) for request in await self.requests(kind, connections)]
 
     async def close(self, kind: Kind, calls: Sequence[int]) -> None:
+        """Counts nothing."""
+
+    async def finish(self) -> None:
         """Counts nothing."""
 
 
@@ -104,71 +111,61 @@ class ControlPlane:
     server: Server
     key: str
     database_pid: int | None = None
+    many_teams: ManyTeams | None = None
     jobs: list[str] | None = None
 
     def can(self, kind: Kind) -> bool:
-        """Everything."""
-        return kind in Kind
+        """Everything, if the teams for it were made."""
+        return kind is not Kind.MANY_TEAMS or self.many_teams is not None
 
     async def requests(self, kind: Kind, connections: int) -> list[bytes]:
         """A fresh job per connection, so that no row is hotter than in real use."""
         self.jobs = [await self._create_job() for _ in range(connections)]
-        route = "llm-call" if kind is Kind.BUFFERED else "llm-call-stream"
-        group = GROUPS.get(kind, GROUP)
-        return [post(f"/api/jobs/{job}/{route}", {"model_group": group, **CALL}, key=self.key) for job in self.jobs]
+        group, is_stream = GROUPS.get(kind, GROUP), kind in STREAMED
+        return [api.call(job, self.key, group=group, is_stream=is_stream) for job in self.jobs]
 
     async def steps(self, kind: Kind, connections: int) -> list[Step]:
         """One call of the connection's job, or a whole job."""
         if kind is Kind.JOB:
             return [self._whole_job] * connections
+        if kind is Kind.MANY_TEAMS and self.many_teams is not None:
+            return await self.many_teams.steps(self.server, connections)
         return [_asking(request, kind) for request in await self.requests(kind, connections)]
 
     async def close(self, kind: Kind, calls: Sequence[int]) -> None:
         """Completes the jobs and compares the bills with what was answered."""
-        if kind is Kind.JOB or self.jobs is None:
+        if self.jobs is None:
             return
         connection = await Connection.open(self.server.port)
         for job, count in zip(self.jobs, calls, strict=True):
-            _check_bill(await connection.call(self.completion(job)), calls=count)
+            api.check_bill(await connection.call(api.completion(job, self.key)), calls=count)
         connection.close()
         self.jobs = None
 
     async def _create_job(self) -> str:
         connection = await Connection.open(self.server.port)
         try:
-            return _job_id(await connection.call(self.creation()))
+            return api.job_id(await connection.call(api.creation(self.key)))
         finally:
             connection.close()
 
-    def creation(self) -> bytes:
-        """The request for a job."""
-        return post("/api/jobs/create", {"team_id": TEAM, "job_type": "benchmark"}, key=self.key)
-
-    def completion(self, job: str) -> bytes:
-        """The request that completes one."""
-        return post(f"/api/jobs/{job}/complete", {"status": "completed"}, key=self.key)
+    async def finish(self) -> None:
+        """Completes the jobs of many teams, as `close` those of one."""
+        if self.many_teams is not None:
+            await self.many_teams.finish(self.server)
 
     async def _whole_job(self, connection: Connection) -> Reply:
-        created = await connection.call(self.creation())
-        job = _job_id(created)
-        request = post(f"/api/jobs/{job}/llm-call", {"model_group": GROUP, **CALL}, key=self.key)
-        answered = check_answer(await connection.call(request), is_stream=False)
-        completed = _check_bill(await connection.call(self.completion(job)), calls=1)
-        return replace(answered, started_at=created.started_at, done_at=completed.done_at)
+        return await api.whole_job(connection, self.key)
 
 
-def _job_id(reply: Reply) -> str:
-    if reply.status not in {200, 201}:
-        raise CallFailedError(f"no job was created: {reply.status} {reply.body[:500]!r}")
-    return str(reply.json()["job_id"])
-
-
-def _check_bill(reply: Reply, *, calls: int) -> Reply:
-    costs = reply.json().get("costs", {}) if reply.status == 200 else {}
-    charged = (costs.get("successful_calls"), costs.get("failed_calls"), costs.get("credits_charged"))
-    if charged != (calls, 0, 1 if calls else 0):
-        raise CallFailedError(f"{calls} answered calls were billed otherwise: {reply.status} {reply.body[:500]!r}")
-    return reply
+async def one_cell(target: Target, scenario: Scenario, seconds: float) -> Cell:
+    """Runs one scenario on one target for a while and has the bills checked."""
+    steps = await target.steps(scenario.kind, scenario.connections)
+    cell = await drive(
+        target.server, steps, seconds=seconds, pause_s=scenario.pause_s, database_pid=target.database_pid
+    )
+    await target.close(scenario.kind, cell.calls)
+    return cell
 
 
 def plain_server(folder: Path, config: Path, name: str) -> AbstractAsyncContextManager[Server]:
@@ -183,45 +180,36 @@ def litellms_proxy(folder: Path, config: Path, program: Path) -> AbstractAsyncCo
     port = free_port()
     file = folder / "proxy.yaml"
     models = json.loads(config.read_text())["model_list"]
-    file.write_text(json.dumps({"model_list": models, "general_settings": {"master_key": MASTER_KEY}}))
+    file.write_text(json.dumps({"model_list": models, "general_settings": {"master_key": api.MASTER_KEY}}))
     arguments = ["--config", str(file), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
     log, ready = folder / "proxy.log", "/health/liveliness"
     return running(arguments, port=port, log=log, ready=ready, program=str(program), env={"LITELLM_LOG": "ERROR"})
 
 
 async def control_plane(
-    folder: Path, config: Path, name: str, database_url: str, *, lane: str = "auto", tree: Path | None = None
+    folder: Path,
+    config: Path,
+    name: str,
+    database_url: str,
+    *,
+    lane: str = "auto",
+    workers: int = 1,
+    tree: Path | None = None,
+    prepare: Callable[[], Awaitable[None]] | None = None,
 ) -> AbstractAsyncContextManager[Server]:
-    """Migrates the database and starts us on it. `tree`: another checkout, which is measured instead of this one."""
+    """Migrates the database, has it prepared, and starts us on it. `tree`: another checkout, measured instead of this one."""
     port = free_port()
     env: Mapping[str, str] = {
         "CONTROL_PLANE_DATABASE_URL": database_url,
         "CONTROL_PLANE_CONFIG": str(config),
         "CONTROL_PLANE_LANE": lane,
-        "CONTROL_PLANE_MASTER_KEY": MASTER_KEY,
+        "CONTROL_PLANE_MASTER_KEY": api.MASTER_KEY,
         "CONTROL_PLANE_HOST": "127.0.0.1",
         "CONTROL_PLANE_PORT": str(port),
     }
     await run(["-m", "control_plane.cli", "migrate"], env=env, tree=tree)
+    if prepare is not None:
+        await prepare()
     log, ready = folder / f"{name}.log", "/health/ready"
-    return running(["-m", "control_plane.cli", "serve"], port=port, log=log, ready=ready, env=env, tree=tree)
-
-
-async def create_team(server: Server) -> str:
-    """A team with plenty of everything. Returns its virtual key. Raises: CallFailedError."""
-    team: dict[str, Any] = {
-        "team_id": TEAM,
-        "model_groups": [GROUP, *GROUPS.values()],
-        "credits_allocated": CREDITS,
-        "rpm": PLENTY,
-        "tpm": PLENTY,
-        "jobs_per_minute": PLENTY,
-    }
-    connection = await Connection.open(server.port)
-    try:
-        reply = await connection.call(post("/api/teams/create", team, key=MASTER_KEY))
-    finally:
-        connection.close()
-    if reply.status not in {200, 201}:
-        raise CallFailedError(f"no team was created: {reply.status} {reply.body[:500]!r}")
-    return str(reply.json()["virtual_key"])
+    serve = ["-m", "control_plane.cli", "serve", *(["--workers", str(workers)] if workers > 1 else [])]
+    return running(serve, port=port, log=log, ready=ready, env=env, tree=tree, workers=workers)

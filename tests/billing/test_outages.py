@@ -63,5 +63,5 @@ async def until_answered(clients: list[Client], status: int, more: int) -> None:
 
 async def until_no_call_is_open(server: Server) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while await rows(server.services.db, "SELECT id FROM calls WHERE status = 'open'"):  # noqa: ASYNC110 - retries
+        while await rows(server.services.db, "SELECT id FROM open_calls"):  # noqa: ASYNC110 - retries
             await asyncio.sleep(0.05)

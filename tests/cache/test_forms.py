@@ -66,7 +66,7 @@ def test_a_plain_answer_is_the_same_again_marked_and_free() -> None:
 
 async def test_a_stream_is_replayed_event_by_event() -> None:
     stream = ReplayedStream(again(RECORDED))
-    assert [event async for event in stream] == RECORDED.events
+    assert [event async for events in stream for event in events] == RECORDED.events
     assert stream.served == SERVED
     assert await stream.settle() == (USAGE, 0)
     assert stream.finishes() == RECORDED.ending.finishes

@@ -41,7 +41,7 @@ async def test_calls_join_the_job_they_name(placed: PlacedCalls, principal: Prin
     assert (await placed.call(principal, place, chat())).bill is None
     assert (await placed.ask(principal, place, EMBEDDING)).bill is None
     stream = await placed.stream(principal, place, chat())
-    assert [event async for event in stream]
+    assert [event async for events in stream for event in events]
     await stream.end(lambda _: b"")
     bill = (await team.complete(str(place.job_id))).json()
     assert bill["costs"]["successful_calls"] == 3
@@ -61,7 +61,7 @@ async def test_the_last_call_completes_the_job(placed: PlacedCalls, principal: P
 async def test_the_last_stream_completes_the_job(placed: PlacedCalls, principal: Principal, team: Team) -> None:
     place = await job_of(team, completes=True)
     stream = await placed.stream(principal, place, chat())
-    assert [event async for event in stream]
+    assert [event async for events in stream for event in events]
     await stream.end(lambda _: b"")
     assert (await team.http.get(f"/api/jobs/{place.job_id}")).json()["status"] == "completed"
     assert (await team.credits())["credits_used"] == 1
@@ -80,7 +80,7 @@ async def test_without_a_job_a_call_has_its_own(placed: PlacedCalls, principal: 
         assert done.bill is not None
         assert done.bill.credits_charged == 1
     stream = await placed.stream(principal, alone, chat())
-    assert [event async for event in stream]
+    assert [event async for events in stream for event in events]
     await stream.end(lambda _: b"")
     assert (await team.credits())["credits_used"] == 3
     (await Books.of(team)).check()

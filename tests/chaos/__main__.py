@@ -116,7 +116,7 @@ async def settle(server: ChaosServer, db: Database, keys: list[str]) -> None:
     await server.kill()
     await server.start()
     async with asyncio.timeout(SETTLE_S):
-        while await rows(db, "SELECT id FROM calls WHERE status = 'open'"):  # noqa: ASYNC110 - another process sweeps
+        while await rows(db, "SELECT id FROM open_calls"):  # noqa: ASYNC110 - another process sweeps
             await asyncio.sleep(0.5)
     for key in keys:
         async with server.client(key) as http:

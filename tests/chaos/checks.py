@@ -16,17 +16,19 @@ IN_PROGRESS = "('pending', 'in_progress')"
 BILLABLE = "(status IN ('succeeded', 'lost') OR (status = 'cancelled' AND first_chunk_ms IS NOT NULL))"
 
 MUST_BE_EMPTY = {
-    "calls are open in closed jobs": f"""SELECT c.id FROM calls c JOIN jobs j ON j.id = c.job_id
-        WHERE c.status = 'open' AND j.status NOT IN {IN_PROGRESS}""",
+    "calls are open in closed jobs": f"""SELECT c.id FROM open_calls c JOIN jobs j ON j.id = c.job_id
+        WHERE j.status NOT IN {IN_PROGRESS}""",
+    "calls are written before they have ended": "SELECT id FROM calls WHERE status = 'open'",
+    "calls run and have ended": "SELECT id FROM calls WHERE id IN (SELECT id FROM open_calls)",
     "jobs count open calls wrongly": """SELECT id FROM jobs
-        WHERE calls_open <> (SELECT count(*) FROM calls c WHERE c.job_id = jobs.id AND c.status = 'open')""",
+        WHERE calls_open <> (SELECT count(*) FROM open_calls c WHERE c.job_id = jobs.id)""",
     "jobs' totals are not the sums of their calls": f"""SELECT j.id FROM jobs j LEFT JOIN (
             SELECT job_id, count(*) calls, sum(CASE WHEN status = 'succeeded' THEN 1 ELSE 0 END) succeeded,
                 sum(CASE WHEN {BILLABLE} THEN cost_nano_usd ELSE 0 END) cost,
                 sum(CASE WHEN {BILLABLE} THEN price_nano_usd ELSE 0 END) price,
                 sum(CASE WHEN {BILLABLE} THEN 0 ELSE cost_nano_usd END) unbilled,
                 sum(CASE WHEN {BILLABLE} THEN prompt_tokens + completion_tokens ELSE 0 END) tokens
-            FROM calls WHERE status <> 'open' GROUP BY job_id) s ON s.job_id = j.id
+            FROM calls GROUP BY job_id) s ON s.job_id = j.id
         WHERE j.calls_total <> coalesce(s.calls, 0) OR j.calls_succeeded <> coalesce(s.succeeded, 0)
             OR j.cost_nano_usd <> coalesce(s.cost, 0) OR j.price_nano_usd <> coalesce(s.price, 0)
             OR j.unbilled_nano_usd <> coalesce(s.unbilled, 0)
@@ -60,8 +62,8 @@ MUST_BE_EMPTY = {
         WHERE open_cost_nano_usd <> (SELECT coalesce(sum(cost_nano_usd + unbilled_nano_usd), 0) FROM jobs j
             WHERE j.team_id = b.team_id AND j.status IN {IN_PROGRESS})""",
     "what running calls may cost is counted wrongly": """SELECT b.team_id FROM credit_balances b
-        WHERE open_worst_nano_usd <> (SELECT coalesce(sum(worst_nano_usd), 0) FROM calls c
-            WHERE c.team_id = b.team_id AND c.status = 'open')""",
+        WHERE open_worst_nano_usd <> (SELECT coalesce(sum(worst_nano_usd), 0) FROM open_calls c
+            WHERE c.team_id = b.team_id)""",
     "days do not count their jobs": """SELECT d.team_id FROM job_days d
         WHERE jobs <> (SELECT count(*) FROM jobs j
             WHERE j.team_id = d.team_id AND j.day = d.day AND j.job_type = d.job_type)

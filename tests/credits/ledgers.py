@@ -1,9 +1,9 @@
 """A ledger on a bare database: moved by hand, and audited."""
 
 from control_plane.administration.audit import Findings, LedgerAudit
-from control_plane.credits import store
+from control_plane.credits import posting
 from control_plane.credits.rules import Movement
-from control_plane.credits.store import Balance
+from control_plane.credits.values import Balance
 from tests.support.services import ACME, DomainServices
 
 JOBS_OF_TESTS = "jobs."
@@ -12,7 +12,7 @@ JOBS_OF_TESTS = "jobs."
 
 async def post(services: DomainServices, movement: Movement, ref: str) -> Balance:
     async with services.db.transaction() as tx:
-        return await store.post(tx, ACME, movement, ref=ref, now=services.clock(), actor="test")
+        return await posting.post(tx, ACME, movement, ref=ref, now=services.clock(), actor="test")
 
 
 async def audit(services: DomainServices) -> Findings:

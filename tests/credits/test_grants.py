@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.credits import store
+from control_plane.credits import posting
 from control_plane.credits.grants import Grant, Terms, burn
 from control_plane.credits.rules import EntryKind, Movement, hold, settle
-from control_plane.credits.store import MAX_CREDITS, Balance
+from control_plane.credits.store import MAX_CREDITS
+from control_plane.credits.values import Balance
 from control_plane.errors import Conflict, Unprocessable
 from control_plane.ids import TeamId
 from control_plane.units import Credits
@@ -104,7 +105,7 @@ async def charge(services: DomainServices, credits_: int, ref: str = "a job") ->
 
 async def close(services: DomainServices, charged: int, held: int, ref: str = "a job") -> Balance:
     async with services.db.transaction() as tx:
-        return await store.post_all(
+        return await posting.post_all(
             tx, ACME, settle(Credits(charged), held), ref=ref, now=services.clock(), actor="test"
         )
 

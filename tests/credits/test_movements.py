@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from control_plane.credits.rules import EntryKind, Movement, hold, settle
-from control_plane.credits.store import MAX_CREDITS, Balance
+from control_plane.credits.store import MAX_CREDITS
+from control_plane.credits.values import Balance
 from control_plane.errors import AdminOnly, AlreadyExists, Conflict, InsufficientCredits, TeamNotFound, TeamNotOwned
 from control_plane.ids import TeamId, new_id
 from control_plane.units import Credits

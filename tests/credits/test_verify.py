@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
 from control_plane.administration.audit import LedgerAudit
-from control_plane.credits import store
+from control_plane.credits import posting
 from control_plane.credits.chain import entry_hash
 from control_plane.credits.grants import Terms
 from control_plane.credits.rules import EntryKind, settle
@@ -280,7 +280,7 @@ async def test_deduction_and_release_of_a_job_are_two_entries_of_one_chain(servi
     await services.team(credits_allocated=10)
     async with services.db.transaction() as tx:
         movements = settle(Credits(2), 0)
-        await store.post_all(tx, ACME, movements, ref="first", now=services.clock(), actor="test")
+        await posting.post_all(tx, ACME, movements, ref="first", now=services.clock(), actor="test")
     [misfit] = (await audit(services)).misfits
     assert misfit.what == "jobs.credits_charged, in all", "the deduction belongs to no job"
 

@@ -75,8 +75,8 @@ class Native:
         events: list[Content] = []
         failure, begun = None, stream.input_usage
         try:
-            async for event in stream:
-                events.append(event)  # noqa: PERF401 - those before a failure count
+            async for together in stream:
+                events += together  # those before a failure count
         except ProviderError as error:
             failure = error
         finally:

@@ -97,7 +97,7 @@ async def test_a_hundred_reloads_leave_nothing_behind(
     grown = [after - before for before, after in zip(*sizes, strict=True)]
     assert max(grown) <= STILL_HELD, sizes
     provider.release("hold")
-    assert len([event async for event in stream]) == 10
+    assert len([event async for events in stream for event in events]) == 10
     await stream.settle()
     await first.aclose()
     await gateway.aclose()

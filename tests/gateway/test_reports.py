@@ -321,7 +321,7 @@ async def test_what_openrouter_charges_is_reported_also_where_that_is_nothing(
         gateway = await gateway_for(Deployment("or#1", "or", params, {}))
         if is_stream:
             stream = await gateway.stream(make_call("or"))
-            assert [event async for event in stream]
+            assert [event async for events in stream for event in events]
             await stream.aclose()
             _, cost = await stream.settle()
         else:

@@ -61,7 +61,7 @@ async def test_a_provider_that_sends_only_blanks_is_given_up_and_another_one_ans
     gateway = await gateway_for(trickling(raw, deploy, [b""], trickle, kind), "ok", bounds=STALLING)
     if is_stream:
         stream: AnswerStream = await gateway.stream(make_call("trickling", "ok"))
-        assert [event async for event in stream]
+        assert [event async for events in stream for event in events]
         assert stream.served.model == "gpt-4o"
     else:
         assert (await gateway.complete(make_call("trickling", "ok"))).events

@@ -324,3 +324,21 @@ async def run_history(folder: Path, batches: Sequence[Sequence[tuple[TeamId, str
 def test_any_history_of_batches_is_as_counted_by_hand(batches: list[list[tuple[TeamId, str] | int]]) -> None:
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
         runner.run(run_history(Path(folder), batches))
+
+
+async def test_a_call_that_another_server_has_made_meanwhile_is_not_made_again(db: Database) -> None:
+    bench = await Bench.on(db)
+    job = creation("three")
+    first = replace(intent(job.job_id), is_retaken=True)
+    await bench.write(job)
+    await bench.write(first)
+    await bench.write(record(first))
+    again, other = await bench.write(first, replace(first, call_id=CallId(new_id())))
+    assert isinstance(again, AlreadyExists)
+    assert isinstance(other, Written)
+    assert other.opened is not None
+    early = await bench.write(closing(job.job_id))
+    await bench.write(record(other.opened.intent))
+    late = await bench.write(closing(job.job_id))
+    assert [each.closed is not None for each in (*early, *late) if isinstance(each, Written)] == [False, True]
+    await bench.check()

@@ -65,19 +65,16 @@ class ChunkReader:
 
     def take(self, document: Any, *, is_error: bool = False) -> list[Event]:
         """A chunk, a whole answer, or a list of such. `is_error`: it comes under the name of an error."""
-        text = None if is_error else self._ordinary_text(document)
-        if text:
-            events = self._messages[document["choices"][0]["index"]].text(text)
-            self.has_content = self.has_content or bool(events)
-            return events
-        events = []
+        if not is_error and (ordinary := self._ordinary(document)) is not None:
+            return ordinary
+        events: list[Event] = []
         for inner in document if isinstance(document, list) and document else [document]:
             if not self.is_broken:
                 events += self._take_document(inner, is_error=is_error)
         return events
 
-    def _ordinary_text(self, document: Any) -> str | None:  # noqa: PLR0911 - each ends where a chunk may be another
-        """The text of a chunk that adds nothing else to an answer that has begun; None of any other.
+    def _ordinary(self, document: Any) -> list[Event] | None:  # noqa: PLR0911 - each ends where a chunk may be another
+        """The events of a chunk that adds only text to an answer that has begun; None for any other chunk.
 
         Nearly every chunk is one, and reading it as if it could be anything costs several times as much.
         """
@@ -93,15 +90,14 @@ class ChunkReader:
         if choice.get("logprobs") is not None or document.get("service_tier") not in (None, self.usage.service_tier):
             return None
         delta, index = choice.get("delta"), choice.get("index")
-        if (
-            type(delta) is not dict
-            or not delta.keys() <= PLAIN
-            or type(index) is not int
-            or index not in self._messages
-        ):
+        if type(delta) is not dict or not delta.keys() <= PLAIN or type(index) is not int:
             return None
-        content = delta.get("content")
-        return content if type(content) is str else None
+        content, message = delta.get("content"), self._messages.get(index)
+        if type(content) is not str or not content or message is None:
+            return None
+        events = message.text(content)
+        self.has_content = self.has_content or bool(events)
+        return events
 
     def _take_document(self, document: Any, *, is_error: bool) -> list[Event]:
         if (fault := _fault(document, is_error=is_error)) is not None:

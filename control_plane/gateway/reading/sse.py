@@ -46,17 +46,16 @@ class SseReader:
             received = received.removeprefix(BOM)
         if self._ended_in_cr or b"\r" in received:
             received = self._with_line_feeds(received)
-        if b"\n" not in received:
-            self._keep(received)
+        lines = received.split(b"\n")
+        last = lines.pop()
+        if not lines:
+            self._keep(last)
             return []
         events: list[SseEvent] = []
-        first, *lines = received.split(b"\n")
-        last = lines.pop()
         if self._line:
-            self._keep(first)
-            first = b"".join(self._line)
+            self._keep(lines[0])
+            lines[0] = b"".join(self._line)
             self._line.clear()
-        self._take(first, events)
         for line in lines:
             if line:
                 self._take(line, events)
@@ -64,8 +63,10 @@ class SseReader:
                 self._dispatch(events)
             else:
                 self._name = ""
-        self._length = sum(map(len, self._data))
-        self._keep(last)
+        self._length = 0
+        if last or self._data:
+            self._length = sum(map(len, self._data))
+            self._keep(last)
         return events
 
     def _with_line_feeds(self, received: bytes) -> bytes:
