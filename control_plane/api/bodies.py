@@ -125,7 +125,7 @@ class StrictRoute(APIRoute):
         """Who asks. Raises: InvalidKey, Forbidden."""
         return await principal(request)
 
-    def allowed(self, scope: Scope, _who: Principal) -> Scope:
+    def allowed(self, scope: Scope, _principal: Principal) -> Scope:
         """The request as far as this caller may say it."""
         return scope
 

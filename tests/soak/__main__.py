@@ -41,7 +41,7 @@ CREDITS = 10**9  # nobody is refused: the load stays mixed
 WARM_UP_S = 30  # every thread and connection that is made when first needed has been made
 SAMPLE_S = 2.0
 QUIET_S = 75  # keep-alive connections of both sides have ended, reports are written
-MOST_KB = 512_000
+MOST_KB = 512 * 1024  # 512 MB, as the memory limits of containers count them
 POOLS = {
     "main, log": 2,
     "SQLite": 1 + READERS,
