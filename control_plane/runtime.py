@@ -17,12 +17,12 @@ from control_plane.administration.service import AdministrationService
 from control_plane.cache.service import AnswerCache
 from control_plane.calls.configuration import Configuration
 from control_plane.calls.heartbeat import HEARTBEATS
+from control_plane.calls.implicit_jobs import ImplicitJobs
 from control_plane.calls.lease import Lease
-from control_plane.calls.one_call import OneCallJobs
-from control_plane.calls.placed import PlacedCalls
-from control_plane.calls.recent_tools import RecentToolCalls
 from control_plane.calls.remote_files import RemoteFiles
+from control_plane.calls.runner import CallRunner
 from control_plane.calls.service import CallService
+from control_plane.calls.tool_call_cache import ToolCallCache
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
@@ -32,8 +32,8 @@ from control_plane.fetching.fetcher import Fetcher, Resolve, look_up
 from control_plane.garbage import GarbageByBytes
 from control_plane.gateway.bounds import AnswerBounds
 from control_plane.gateway.deployments import RouterConfig
-from control_plane.gateway.lanes import LanePolicy
-from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.factory import open_gateway
+from control_plane.gateway.relay_eligibility import LanePolicy
 from control_plane.gateway.router import Gateway
 from control_plane.idempotency.service import IdempotencyService
 from control_plane.ids import new_id
@@ -51,15 +51,15 @@ from control_plane.model_groups.service import ModelGroupService
 from control_plane.pdf.reader import PdfReader
 from control_plane.services import Services
 from control_plane.settings import Settings
+from control_plane.spend.metrics_refresh import MetricsRefresh
 from control_plane.spend.proxies import Proxy
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.service import SpendService
-from control_plane.spend.standing import Standing
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import CallWriter
 from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import newer_schema, pending
-from control_plane.storage.single_process import only_process
+from control_plane.storage.sqlite_lock import only_process
 from control_plane.sweeper import SWEEP_S, Chore, Sweeper
 from control_plane.tenants.service import KeyService
 from control_plane.traces import traces_to
@@ -100,7 +100,7 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
             garbage = GarbageByBytes()
             traces = traces_to(settings.otlp_endpoint, worker_id=worker_id)
             risk = _risk_policy(settings)
-            writer = SpendWriter(
+            writer = CallWriter(
                 db,
                 worker_id,
                 clock=clock,
@@ -168,7 +168,7 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                 is_config_refused=lambda: configuration.is_refused,
             )
             background_jobs = JobService(background, groups, clock=clock, metrics=metrics)
-            one_call_jobs = OneCallJobs(jobs, calls, background=background_jobs)
+            implicit_jobs = ImplicitJobs(jobs, calls, background=background_jobs)
             services = Services(
                 settings=settings,
                 metrics=metrics,
@@ -184,7 +184,7 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                 limits=limits,
                 administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
                 spend=SpendService(db),
-                standing=Standing(db, metrics),
+                standing=MetricsRefresh(db, metrics),
                 reconciliation=ReconcileService(
                     background,
                     clock=clock,
@@ -205,9 +205,9 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                     background=background,
                     lease=timedelta(seconds=settings.lease_s),
                 ),
-                one_call_jobs=one_call_jobs,
-                placed_calls=PlacedCalls(calls, one_call_jobs),
-                recent_tools=RecentToolCalls(),
+                implicit_jobs=implicit_jobs,
+                call_runner=CallRunner(calls, implicit_jobs),
+                recent_tools=ToolCallCache(),
                 documents=DocumentService(
                     calls,
                     groups,
@@ -223,7 +223,7 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                 _running(writer=writer.run()),
                 _running(
                     kept_writes=writer.write_kept(),
-                    kept_closings=services.one_call_jobs.close_kept(),
+                    kept_closings=services.implicit_jobs.close_kept(),
                     lease=lease.run(),
                     configuration=configuration.run(),
                     limits=limits.run(),
@@ -237,11 +237,11 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                 try:
                     yield services
                 finally:
-                    await calls.land(LANDING_S, most_s=MOST_LANDING_S)
+                    await calls.wait_until_idle(LANDING_S, most_s=MOST_LANDING_S)
                     await configuration.aclose()
                     await fetcher.aclose()
                     await writer.drain()
-                    await services.one_call_jobs.drain()
+                    await services.implicit_jobs.drain()
                     await limits.aclose()
                     await cache.aclose()
                     await traces.aclose()

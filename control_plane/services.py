@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from control_plane.administration.service import AdministrationService
 from control_plane.calls.configuration import Configuration
+from control_plane.calls.implicit_jobs import ImplicitJobs
 from control_plane.calls.lease import Lease
-from control_plane.calls.one_call import OneCallJobs
-from control_plane.calls.placed import PlacedCalls
-from control_plane.calls.recent_tools import RecentToolCalls
+from control_plane.calls.runner import CallRunner
 from control_plane.calls.service import CallService
+from control_plane.calls.tool_call_cache import ToolCallCache
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
@@ -20,10 +20,10 @@ from control_plane.limits.service import LimitService
 from control_plane.metrics import Metrics
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.settings import Settings
+from control_plane.spend.metrics_refresh import MetricsRefresh
 from control_plane.spend.reconcile import ReconcileService
 from control_plane.spend.service import SpendService
-from control_plane.spend.standing import Standing
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import CallWriter
 from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
 from control_plane.tenants.service import KeyService
@@ -50,13 +50,13 @@ class Services:
     limits: LimitService
     administration: AdministrationService
     spend: SpendService
-    standing: Standing
+    standing: MetricsRefresh
     reconciliation: ReconcileService
-    writer: SpendWriter
+    writer: CallWriter
     calls: CallService
     configuration: Configuration
     idempotency: IdempotencyService
-    one_call_jobs: OneCallJobs
-    placed_calls: PlacedCalls
+    implicit_jobs: ImplicitJobs
+    call_runner: CallRunner
     documents: DocumentService
-    recent_tools: RecentToolCalls
+    recent_tools: ToolCallCache

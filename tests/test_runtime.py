@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from control_plane.administration.values import NewTeam
-from control_plane.calls.service import CallOrder
+from control_plane.calls.service import CallRequest
 from control_plane.chat import ChatRequest
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs.values import NewJob
@@ -27,7 +27,7 @@ async def stream_while_a_task_dies(settings: Settings, postgres_url: str) -> Non
     async with open_services(settings) as services:
         await services.administration.create_team(ADMIN, NewTeam(TeamId("acme"), credits_allocated=10))
         job = await services.jobs.create(principal, NewJob("test"))
-        order = CallOrder(ChatRequest([{"role": "user", "content": "Hello"}]), "hold")
+        order = CallRequest(ChatRequest([{"role": "user", "content": "Hello"}]), "hold")
         stream = await services.calls.stream(principal, JobId(job.id), order)
         async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
             await connection.execute("DROP TABLE workers")

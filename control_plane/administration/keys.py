@@ -7,13 +7,13 @@ from uuid import UUID
 from control_plane.administration import store
 from control_plane.administration.access import check_default, check_groups
 from control_plane.administration.values import IssuedKey, KeyTerms, KeyView
-from control_plane.allowance import Allowance
 from control_plane.clock import Clock
 from control_plane.errors import Conflict, KeyNotFound, TeamNotFound, Unprocessable
 from control_plane.ids import KeyId, TeamId, new_id
 from control_plane.model_groups import store as groups_store
 from control_plane.model_groups.service import ModelGroupService
-from control_plane.names import is_name
+from control_plane.names import is_valid_slug
+from control_plane.rate_limits import RateLimits
 from control_plane.storage.database import Database, Tx
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.keys import KeyKind, make_key
@@ -86,7 +86,7 @@ class KeyAdministration:
                 kind=KeyKind(old.kind),
                 origins=origins,
                 model_groups=old.model_groups,
-                allowance=Allowance(old.rpm, old.tpm, old.max_parallel_calls, old.jobs_per_minute),
+                allowance=RateLimits(old.rpm, old.tpm, old.max_parallel_calls, old.jobs_per_minute),
                 job_type=old.job_type,
             )
             issued = await add_key(tx, team_id, terms, now=now)
@@ -159,5 +159,5 @@ def has_ended(key: VirtualKey, now: datetime) -> bool:
 
 async def _lock(tx: Tx, principal: Principal, team_id: TeamId) -> None:
     principal.require_admin()
-    if not is_name(team_id) or await store.lock_team(tx, team_id) is None:
+    if not is_valid_slug(team_id) or await store.lock_team(tx, team_id) is None:
         raise TeamNotFound

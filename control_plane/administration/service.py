@@ -19,7 +19,7 @@ from control_plane.clock import Clock
 from control_plane.credits import posting, refills_store, risk_store
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
-from control_plane.credits.values import Author, Balance
+from control_plane.credits.values import Balance, EntryContext
 from control_plane.errors import (
     AlreadyExists,
     Conflict,
@@ -29,13 +29,13 @@ from control_plane.errors import (
     TeamNotFound,
 )
 from control_plane.ids import JobId, OrganizationId, TeamId, new_id
-from control_plane.jobs import days_store
 from control_plane.jobs import store as jobs_store
+from control_plane.jobs import usage_rollups_store
 from control_plane.jobs.admission import RiskPolicy
-from control_plane.jobs.days_store import UsageOfType
+from control_plane.jobs.usage_rollups_store import UsageOfType
 from control_plane.model_groups import store as groups_store
 from control_plane.model_groups.service import ModelGroupService
-from control_plane.names import is_name
+from control_plane.names import is_valid_slug
 from control_plane.storage.database import Database, Reader, Tx, again_if_unknown
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.models import Organization, Team
@@ -89,7 +89,7 @@ class AdministrationService:
         async with self._db.reader() as reader:
             await _organization(reader, organization_id)
             team_ids = await store.list_team_ids(reader, organization_id)
-            return await days_store.sum_usage(reader, team_ids, start.date(), end.date())
+            return await usage_rollups_store.sum_usage(reader, team_ids, start.date(), end.date())
 
     async def create_team(self, principal: Principal, new: NewTeam) -> NewTeamView:
         """Adds a team with its credits, grants and first key: all of it, or nothing.
@@ -192,7 +192,7 @@ class AdministrationService:
         """
         principal.require_admin()
         async with self._db.transaction() as tx:
-            balance = await credits_store.lock_balance(tx, team_id) if is_name(team_id) else None
+            balance = await credits_store.lock_balance(tx, team_id) if is_valid_slug(team_id) else None
             await self._lock(tx, principal, team_id)  # after the balance, in the order of a job's creation
             if balance is None:
                 raise TeamNotFound
@@ -265,7 +265,7 @@ class AdministrationService:
                 )
             about = f"{job_id}:{len(before) + 1}" if before else str(job_id)
             movement = Movement(EntryKind.REFUND, available=credits_ or left)
-            author = Author(about, self._clock(), principal.actor, reason, entry_id=ref)
+            author = EntryContext(about, self._clock(), principal.actor, reason, entry_id=ref)
             return await posting.post_by(tx, team_id, [movement], author)
 
     async def _set_suspended(self, principal: Principal, team_id: TeamId, moment: datetime | None) -> TeamView:
@@ -285,7 +285,7 @@ class AdministrationService:
 
     async def _lock(self, tx: Tx, principal: Principal, team_id: TeamId) -> Team:
         principal.require_admin()
-        team = await store.lock_team(tx, team_id) if is_name(team_id) else None
+        team = await store.lock_team(tx, team_id) if is_valid_slug(team_id) else None
         if team is None:
             raise TeamNotFound
         return team
@@ -311,7 +311,7 @@ class AdministrationService:
 
 
 async def _organization(reader: Reader, organization_id: OrganizationId) -> Organization:
-    known = await tenants_store.find_organization(reader, organization_id) if is_name(organization_id) else None
+    known = await tenants_store.find_organization(reader, organization_id) if is_valid_slug(organization_id) else None
     if known is None:
         raise OrganizationNotFound
     return known

@@ -7,17 +7,17 @@ from fastapi import APIRouter, Query, Response
 from control_plane.administration.values import TeamChanges
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, PageLimit, TeamPath
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
+from control_plane.api.call_responses import rendered
 from control_plane.api.deps import Caller, Services
 from control_plane.api.idempotency import NewSubject
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.credits.grants import Terms
 from control_plane.credits.rules import BudgetMode
 from control_plane.errors import JobNotFound
 from control_plane.ids import JobId, TeamId, parse_id
 from control_plane.schemas import credits as wire
 
-router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute)
 
 
 @router.get("/credits/teams/{team_id}/balance", response_model=wire.CreditsAnswer, summary="A team's credits")

@@ -4,7 +4,7 @@ import logging
 
 from fastapi import APIRouter, Response
 
-from control_plane.api.answers import json_response
+from control_plane.api.call_responses import json_response
 from control_plane.api.deps import Services
 from control_plane.errors import DatabaseUnavailable
 

@@ -135,7 +135,7 @@ class _Pending:
             return
         self._is_settled = True
         work = self._services.idempotency.settle(self._claim, outcome)
-        await self._services.calls.in_flight.to_its_end(work)
+        await self._services.calls.in_flight.run_to_completion(work)
 
 
 class _KeptStream(Response):

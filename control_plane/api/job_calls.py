@@ -6,19 +6,19 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Scope
 
 from control_plane.api import job_views as views
-from control_plane.api.answers import call_headers, json_bytes, rendered
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.call_orders import from_wire
+from control_plane.api.cache_control import Fresh
+from control_plane.api.call_requests import from_wire
+from control_plane.api.call_responses import call_headers, json_bytes, rendered
 from control_plane.api.deps import Caller, Services, holder_of_key, refuse_pages
-from control_plane.api.freshness import Fresh
+from control_plane.api.disconnect import cancel_on_disconnect
 from control_plane.api.idempotency import NewSubject
 from control_plane.api.job_chunks import streamed
+from control_plane.api.job_headers import job_id_of
 from control_plane.api.jobs import JobPath
-from control_plane.api.leaving import unless_client_leaves
+from control_plane.api.openapi_errors import CALL_ERRORS, JOB_ERRORS, SSE
 from control_plane.api.page_headers import shown, with_allowed_headers
-from control_plane.api.places import job_id_of
-from control_plane.api.respond.browsers import preflight
-from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
+from control_plane.api.respond.cors import preflight
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.errors import JobClosed, JobTokenRefused
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.values import Closing
@@ -31,7 +31,7 @@ OF_THE_SERVER = frozenset({"cost_usd", "unpriced", "cached"})
 """What of a call's metadata is not for a page: what the provider charges, and whether somebody asked before."""
 
 
-class JobTokenRoute(StrictRoute):
+class JobTokenRoute(AuthenticatedRoute):
     """A route of one job that its tokens may take, from the pages they are for."""
 
     async def identify(self, request: Request) -> Principal:
@@ -102,7 +102,7 @@ async def llm_call_stream(
     A failure before the first piece is an HTTP status, after it an `error` event.
     """
     order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh, subject=subject)
-    stream = await unless_client_leaves(request, services.calls.stream(principal, job_id_of(job_id), order))
+    stream = await cancel_on_disconnect(request, services.calls.stream(principal, job_id_of(job_id), order))
     return streamed(
         stream, stream.call, keep_alive_s=services.settings.keep_alive_s, is_for_page=principal.grant is not None
     )

@@ -4,17 +4,17 @@ from datetime import timedelta
 
 from fastapi import APIRouter, Response
 
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
+from control_plane.api.call_responses import rendered
 from control_plane.api.deps import Caller, Services
+from control_plane.api.job_headers import job_id_of
 from control_plane.api.jobs import JobPath
-from control_plane.api.places import job_id_of
-from control_plane.api.responses import JOB_ERRORS
+from control_plane.api.openapi_errors import JOB_ERRORS
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.errors import ModelGroupNotFound
 from control_plane.jobs.tokens import TokenTerms
 from control_plane.schemas import job_tokens as wire
 
-router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=AuthenticatedRoute)
 
 
 @router.post("/{job_id}/tokens", response_model=wire.JobTokenCreated, summary="Make a token of a job for a web page")

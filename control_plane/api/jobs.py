@@ -6,16 +6,16 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from control_plane.api import job_views as views
-from control_plane.api.answers import call_headers, rendered
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.call_orders import from_wire
+from control_plane.api.cache_control import Fresh
+from control_plane.api.call_requests import from_wire
+from control_plane.api.call_responses import call_headers, rendered
 from control_plane.api.deps import Caller, Services
-from control_plane.api.freshness import Fresh
+from control_plane.api.disconnect import cancel_on_disconnect
 from control_plane.api.idempotency import NewSubject
 from control_plane.api.job_chunks import streamed
-from control_plane.api.leaving import unless_client_leaves
-from control_plane.api.places import ONE_CALL_TTL, job_id_of
-from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
+from control_plane.api.job_headers import ONE_CALL_TTL, job_id_of
+from control_plane.api.openapi_errors import CALL_ERRORS, JOB_ERRORS, SSE
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.credits.reservations import Caps
 from control_plane.errors import TeamNotOwned
 from control_plane.ids import JobId, Subject
@@ -24,7 +24,7 @@ from control_plane.schemas import jobs as wire
 from control_plane.tenants.principal import Principal
 from control_plane.units import nano_usd
 
-router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=AuthenticatedRoute)
 
 JobPath = Annotated[str, Path(alias="job_id", description="as given by create")]
 
@@ -90,7 +90,7 @@ async def create_and_call(
 ) -> Response:
     """Opens a job, makes one call and completes the job. When the call fails, so does the job, and nothing is charged."""
     order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh)
-    done = await services.one_call_jobs.call(principal, _new_one_call_job(body, principal, subject), order)
+    done = await services.implicit_jobs.call(principal, _new_one_call_job(body, principal, subject), order)
     job = done.bill.job
     assert job.completed_at is not None, "a closed job says when"
     result = wire.CreateAndCallResult(
@@ -111,7 +111,7 @@ async def create_and_call_stream(
     """As `llm-call-stream`; the job is completed before `[DONE]`."""
     order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh)
     new = _new_one_call_job(body, principal, subject)
-    stream = await unless_client_leaves(request, services.one_call_jobs.stream(principal, new, order))
+    stream = await cancel_on_disconnect(request, services.implicit_jobs.stream(principal, new, order))
     return streamed(stream, stream.call, keep_alive_s=services.settings.keep_alive_s)
 
 

@@ -5,20 +5,20 @@ from datetime import timedelta
 from fastapi import APIRouter, Response
 
 from control_plane.administration.values import KeyTerms
-from control_plane.allowance import Allowance
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, KeyPath, PageCursor, PageLimit, TeamPath, id_in
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
+from control_plane.api.call_responses import rendered
 from control_plane.api.deps import Caller, Services
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.errors import KeyNotFound, Unprocessable
 from control_plane.ids import KeyId, TeamId, parse_id
+from control_plane.rate_limits import RateLimits
 from control_plane.schemas import admin as wire
 from control_plane.services import Services as ServicesType
 from control_plane.tenants.keys import KeyKind
 
 router = APIRouter(
-    prefix="/api/teams/{team_id}/keys", tags=["administration"], responses=ADMIN_ERRORS, route_class=StrictRoute
+    prefix="/api/teams/{team_id}/keys", tags=["administration"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute
 )
 
 
@@ -86,7 +86,7 @@ def _terms(body: wire.CreateKey, services: ServicesType) -> KeyTerms:
         origins=body.origins,
         model_groups=body.model_groups,
         job_type=body.job_type,
-        allowance=Allowance(body.rpm, body.tpm, body.max_parallel_calls, body.jobs_per_minute),
+        allowance=RateLimits(body.rpm, body.tpm, body.max_parallel_calls, body.jobs_per_minute),
     )
 
 

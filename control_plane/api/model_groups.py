@@ -7,14 +7,16 @@ from fastapi import APIRouter, Query, Response
 
 from control_plane.administration.values import GroupView
 from control_plane.api.admin_shared import ADMIN_ERRORS, GroupPath
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
+from control_plane.api.call_responses import rendered
 from control_plane.api.deps import Caller, Services
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.ids import TeamId
 from control_plane.jobs.models import Worker
 from control_plane.schemas import model_groups as wire
 
-router = APIRouter(prefix="/api/model-groups", tags=["model groups"], responses=ADMIN_ERRORS, route_class=StrictRoute)
+router = APIRouter(
+    prefix="/api/model-groups", tags=["model groups"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute
+)
 
 
 @router.get("", response_model=wire.ModelGroupList, summary="List model groups")

@@ -6,16 +6,16 @@ from fastapi import APIRouter, Query, Response
 
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, OrganizationPath, PageCursor, PageLimit, PageOffset, name_in
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
+from control_plane.api.call_responses import rendered
 from control_plane.api.deps import Caller, Services
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.api.usage import month_of, summarize
 from control_plane.ids import OrganizationId
 from control_plane.schemas import admin as wire
 from control_plane.tenants.models import Organization
 
 router = APIRouter(
-    prefix="/api/organizations", tags=["administration"], responses=ADMIN_ERRORS, route_class=StrictRoute
+    prefix="/api/organizations", tags=["administration"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute
 )
 
 

@@ -16,9 +16,9 @@ import orjson
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from control_plane.api.leaving import cancel_when_left
+from control_plane.api.disconnect import cancel_when_disconnected
 from control_plane.calls.rules import CLIENT_CLOSED, DRAINED
-from control_plane.chat import Ending, Served
+from control_plane.chat import Ending, ServedBy
 from control_plane.completion.events import Content
 from control_plane.errors import ControlPlaneError, ShuttingDown
 
@@ -37,7 +37,7 @@ class Stream(Protocol):
     """What is streamed: a call in a job, or a job of one call."""
 
     @property
-    def served(self) -> Served: ...  # noqa: D102
+    def served(self) -> ServedBy: ...  # noqa: D102
 
     def __aiter__(self) -> Self: ...
 
@@ -100,7 +100,7 @@ class SseResponse(Response):
             await self._abandon(reason)
 
     async def _write_watched(self, receive: Receive) -> None:
-        watching = asyncio.create_task(cancel_when_left(receive, self._scope))
+        watching = asyncio.create_task(cancel_when_disconnected(receive, self._scope))
         self._keep_alive()
         try:
             await self._write_all()

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query, Response
 
 from control_plane.api import job_views as views
 from control_plane.api.admin_shared import TeamPath
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
+from control_plane.api.call_responses import rendered
 from control_plane.api.deps import Caller, Services
-from control_plane.api.responses import AUTH_ERRORS
+from control_plane.api.openapi_errors import AUTH_ERRORS
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.api.usage import month_of, parts, summarize
 from control_plane.errors import Unprocessable
 from control_plane.ids import JobId, TeamId, parse_id
@@ -21,7 +21,7 @@ from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.store import JobFilter
 from control_plane.schemas import jobs as wire
 
-router = APIRouter(prefix="/api/teams/{team_id}", tags=["jobs"], responses=AUTH_ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/api/teams/{team_id}", tags=["jobs"], responses=AUTH_ERRORS, route_class=AuthenticatedRoute)
 
 
 @router.get("/jobs", response_model=wire.JobList, summary="List a team's jobs")

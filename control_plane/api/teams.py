@@ -14,15 +14,15 @@ from control_plane.administration.values import (
 )
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, PageOffset, TeamPath, name_in
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
+from control_plane.api.call_responses import rendered
 from control_plane.api.deps import Caller, Services
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.credits.rules import BudgetMode, ChargeRule, Plan
 from control_plane.ids import OrganizationId, TeamId
 from control_plane.schemas import admin as wire
 from control_plane.units import nano_usd
 
-router = APIRouter(prefix="/api/teams", tags=["administration"], responses=ADMIN_ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/api/teams", tags=["administration"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute)
 
 
 @router.post("/create", response_model=wire.TeamCreated, summary="Create a team")

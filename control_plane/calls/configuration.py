@@ -18,8 +18,8 @@ from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.router import Gateway
 from control_plane.jobs.models import Worker
 from control_plane.model_groups.catalog import Catalog
-from control_plane.model_groups.changes import changes
 from control_plane.model_groups.config import load_catalog
+from control_plane.model_groups.diff import changes
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.tenants.principal import Principal
 

@@ -19,7 +19,7 @@ from control_plane.cli.output import echo, print_json, visible
 from control_plane.cli.progress import counting, waiting
 from control_plane.clock import now
 from control_plane.errors import Unprocessable
-from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.factory import open_gateway
 from control_plane.jobs.models import Call
 from control_plane.logs import configure_logging
 from control_plane.model_groups.config import load_catalog

@@ -13,7 +13,7 @@ from control_plane.credits.events_store import LOW_BALANCE
 from control_plane.credits.grants import Terms, left
 from control_plane.credits.rules import EntryKind, Limit, Movement
 from control_plane.credits.store import MAX_CREDITS
-from control_plane.credits.values import Author, Balance, Post
+from control_plane.credits.values import Balance, EntryContext, Post
 from control_plane.errors import Conflict, ControlPlaneError, InsufficientCredits, TeamNotFound
 from control_plane.ids import TeamId, new_id
 from control_plane.storage.database import Tx
@@ -37,7 +37,7 @@ async def post(
     terms: Terms = FOREVER,
 ) -> Balance:
     """`post_all` of one movement. `terms`: those of the grant, if it gives credits."""
-    return await post_by(tx, team_id, [movement], Author(ref, now, actor, reason), terms)
+    return await post_by(tx, team_id, [movement], EntryContext(ref, now, actor, reason), terms)
 
 
 async def post_all(
@@ -57,11 +57,11 @@ async def post_all(
     or taken back is taken from the grants in their turn.
     Raises: InsufficientCredits, Conflict, TeamNotFound; AlreadyExists for a second movement of a kind for one `ref`.
     """
-    return await post_by(tx, team_id, movements, Author(ref, now, actor, reason), terms)
+    return await post_by(tx, team_id, movements, EntryContext(ref, now, actor, reason), terms)
 
 
 async def post_by(
-    tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: Author, terms: Terms = FOREVER
+    tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: EntryContext, terms: Terms = FOREVER
 ) -> Balance:
     """`post_all`, for who knows the author whole."""
     balance = await _move_one(tx, team_id, Post(movements, author))
@@ -105,7 +105,7 @@ async def expire(tx: Tx, team_id: TeamId, balance: Balance, now: datetime) -> Ba
         lost = min(grant.remaining, balance.available)
         if lost <= 0:
             break
-        author = Author(f"{grant.id}:{grant.remaining}", now, "expiry", None)
+        author = EntryContext(f"{grant.id}:{grant.remaining}", now, "expiry", None)
         balance = await _move_one(tx, team_id, Post([Movement(EntryKind.EXPIRY, available=-lost)], author))
         await grants_store.set_remaining(tx, {grant.id: grant.remaining - lost})
     return balance

@@ -98,7 +98,7 @@ class OwnTransactions:
 
     async def write_grouped(self, grouped_write: GroupedWrite) -> object:
         """As `GroupedWriter`."""
-        return await self._db.at_once(partial(_do, grouped_write))
+        return await self._db.run_in_thread(partial(_do, grouped_write))
 
 
 async def _do(grouped_write: GroupedWrite, tx: Tx) -> object:
@@ -216,7 +216,7 @@ class IdempotencyService:
             for item in list(self._unkept):
                 try:
                     claim, outcome = item
-                    await self._background.at_once(
+                    await self._background.run_in_thread(
                         partial(self._write_outcome, claim=claim, outcome=outcome, waits=True)
                     )
                 except DatabaseUnavailable:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from control_plane.chat import Demand
+from control_plane.chat import UsageEstimate
 from control_plane.credits import posting, risk_store
 from control_plane.credits import rules as billing
-from control_plane.credits.reservations import Standing, affordable_max_tokens
+from control_plane.credits.reservations import JobReservation, affordable_max_tokens
 from control_plane.credits.risk_store import TeamRisk
 from control_plane.errors import (
     AlreadyExists,
@@ -28,7 +28,7 @@ from control_plane.jobs import calls_store, open_calls_store, store
 from control_plane.jobs.lost import LostCallPolicy, lost_record
 from control_plane.jobs.models import Call
 from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, Record, Reserved
-from control_plane.jobs.unheard import record_of, taken_back
+from control_plane.jobs.undelivered import record_of, taken_back
 from control_plane.storage.database import Tx
 from control_plane.units import NANO_PER_USD, NanoUsd, usd
 
@@ -168,7 +168,7 @@ async def _take_back(tx: Tx, known: Call, now: datetime) -> None:
         await calls_store.correct(tx, record, after)
 
 
-def _completed(intent: Intent, standing: Standing) -> Intent:
+def _completed(intent: Intent, standing: JobReservation) -> Intent:
     """The intent with the plan's markup, if its group has none."""
     return intent if intent.markup_bps is not None else replace(intent, markup_bps=standing.plan.markup_bps)
 
@@ -182,7 +182,7 @@ def _check_risk(risk: TeamRisk, limit: NanoUsd) -> None:
         raise AtRiskLimit(at_risk_usd=usd(risk.total), running_usd=usd(risk.worst), limit_usd=usd(limit))
 
 
-async def _reserve(tx: Tx, intent: Intent, standings: dict[JobId, Standing], now: datetime) -> Intent:
+async def _reserve(tx: Tx, intent: Intent, standings: dict[JobId, JobReservation], now: datetime) -> Intent:
     """Fits the call into its job's caps and the team's credits. Raises: JobCapReached, InsufficientCredits."""
     standing = standings[intent.job_id]
     if not standing.is_reserving:
@@ -200,7 +200,7 @@ async def _reserve(tx: Tx, intent: Intent, standings: dict[JobId, Standing], now
     return intent
 
 
-async def _hold(tx: Tx, intent: Intent, standing: Standing, now: datetime) -> int:
+async def _hold(tx: Tx, intent: Intent, standing: JobReservation, now: datetime) -> int:
     missing = max(0, standing.plus(intent.demand, intent.markup).missing)
     if missing:
         hold = billing.hold(missing)
@@ -208,13 +208,13 @@ async def _hold(tx: Tx, intent: Intent, standing: Standing, now: datetime) -> in
     return missing
 
 
-def _cut(intent: Intent, standing: Standing, *, available: int | None = None) -> Intent:
+def _cut(intent: Intent, standing: JobReservation, *, available: int | None = None) -> Intent:
     """The call with as many tokens as fit, when the client wants that and any do; else the refusal.
 
     `available`: the team's credits, when it is these that are too few.
     """
 
-    def fits(demand: Demand) -> bool:
+    def fits(demand: UsageEstimate) -> bool:
         then = standing.plus(demand, intent.markup)
         return then.is_within_caps and (available is None or then.missing <= available)
 

@@ -10,10 +10,10 @@ from control_plane.credits import posting
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind
-from control_plane.credits.values import Author, Post
+from control_plane.credits.values import EntryContext, Post
 from control_plane.errors import Conflict, ControlPlaneError, JobCapReached, TeamNotFound
 from control_plane.ids import JobId, TeamId
-from control_plane.jobs import days_store, store
+from control_plane.jobs import store, usage_rollups_store
 from control_plane.jobs.closing import UNHEARD, take_back
 from control_plane.jobs.models import Job
 from control_plane.jobs.plans import plan_of, write_plan
@@ -82,12 +82,12 @@ async def create_jobs(
     jobs = [made for made in results if isinstance(made, Job)]
     if jobs:
         await store.add(tx, jobs)
-        await days_store.count_created(tx, jobs)
+        await usage_rollups_store.count_created(tx, jobs)
     return results
 
 
 def _hold(job: Job, actor: str, now: datetime) -> Post:
-    return Post([billing.hold(job.credits_held)], Author(str(job.id), now, actor, None))
+    return Post([billing.hold(job.credits_held)], EntryContext(str(job.id), now, actor, None))
 
 
 async def _give_up_unheard(tx: Tx, team_id: TeamId, fingerprint: str, now: datetime) -> bool:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Literal
 
 from control_plane import failpoints, waiting
-from control_plane.chat import Demand
+from control_plane.chat import UsageEstimate
 from control_plane.clock import Clock
 from control_plane.credits import store as credits_store
 from control_plane.errors import (
@@ -26,7 +26,7 @@ from control_plane.errors import (
     OutcomeUnknown,
 )
 from control_plane.ids import CallId, JobId, TeamId, new_id
-from control_plane.jobs import calls_store, days_store, store
+from control_plane.jobs import calls_store, store, usage_rollups_store
 from control_plane.jobs.closing import JobClosing, take_back
 from control_plane.jobs.creating import Creation
 from control_plane.jobs.idle import IdleJobs
@@ -232,7 +232,9 @@ class JobService:
             raise JobNotOwned
         return job
 
-    async def require_open(self, principal: Principal, job_id: JobId, demand: Demand, markup_bps: int | None) -> None:
+    async def require_open(
+        self, principal: Principal, job_id: JobId, demand: UsageEstimate, markup_bps: int | None
+    ) -> None:
         """Before work is done for a call: the job is open, and its prompt and one token can be paid. Nothing is held.
 
         Raises: JobNotFound, JobNotOwned, JobClosed, InsufficientCredits.
@@ -297,14 +299,14 @@ class JobService:
 
     async def usage(
         self, principal: Principal, team_ids: Sequence[TeamId], start: datetime, end: datetime
-    ) -> Sequence[days_store.UsageOfType]:
+    ) -> Sequence[usage_rollups_store.UsageOfType]:
         """What the jobs created in [start, end), whole days in UTC, used, by type. Raises: TeamNotOwned, TeamNotFound."""
         for team_id in team_ids:
             principal.require_team(team_id)
         async with self._db.reader() as reader:
             for team_id in team_ids:
                 await tenants_store.get_team(reader, team_id)
-            return await days_store.sum_usage(reader, team_ids, start.date(), end.date())
+            return await usage_rollups_store.sum_usage(reader, team_ids, start.date(), end.date())
 
     async def usage_by(
         self,
@@ -314,12 +316,12 @@ class JobService:
         end: datetime,
         *,
         by: Literal["day", "model_group"],
-    ) -> Sequence[days_store.UsageOfPart]:
+    ) -> Sequence[usage_rollups_store.UsageOfPart]:
         """What the jobs created in [start, end) used, by day or model group. Raises: TeamNotOwned, TeamNotFound."""
         principal.require_team(team_id)
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
-            return await days_store.sum_parts(reader, [team_id], start.date(), end.date(), by=by)
+            return await usage_rollups_store.sum_parts(reader, [team_id], start.date(), end.date(), by=by)
 
     async def _is_idle(self, job_id: JobId) -> bool:
         """Whether a completion need not wait: nothing runs in the job, or it was closed or never there."""

@@ -50,7 +50,7 @@ MAX_BATCH = 256
 REPORT_PATIENCE_S = 0.1  # nobody waits for a report: it may ride along with the next call's write
 
 
-class SpendWriter:
+class CallWriter:
     """Group commit for calls. Run `run()` and `write_kept()` as tasks; `drain()` before stopping them."""
 
     def __init__(
@@ -281,7 +281,7 @@ class SpendWriter:
 
     async def _write_together(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
         batch = Batch.of(items)
-        first, results = await db.at_once(lambda tx: self._write_batch(tx, batch))
+        first, results = await db.run_in_thread(lambda tx: self._write_batch(tx, batch))
         for call_id in first:
             record = batch.records[call_id]
             self.metrics.call_ended(**counted(record))

@@ -124,7 +124,7 @@ class Database:
                 yield tx
                 progress.is_committing = True
 
-    async def at_once(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+    async def run_in_thread(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
         """The result of `work`, a whole transaction, run in a thread without coming back in between: for the hot paths.
 
         `work` waits for nothing but its statements. A caller that is cancelled meanwhile leaves it to be finished.
@@ -138,7 +138,7 @@ class Database:
                 progress.is_committing = True
                 return result
 
-            return await self._backend.at_once(noted, self._answer_timeout_s)
+            return await self._backend.run_in_thread(noted, self._answer_timeout_s)
 
     async def look(self, work: Callable[[Reader], Coroutine[Any, Any, T]]) -> T:
         """What `work` reads, in a thread without coming back in between: for the hot paths. Raises: DatabaseUnavailable."""

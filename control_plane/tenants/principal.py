@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from control_plane.allowance import UNLIMITED, Allowance
 from control_plane.errors import AdminOnly, Forbidden, InvalidKey, OriginRefused, TeamNotOwned, TeamSuspended
 from control_plane.ids import JobId, KeyId, TeamId
+from control_plane.rate_limits import UNLIMITED, RateLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Principal:
     expires_at: datetime | None = None
     is_publishable: bool = False
     origins: frozenset[str] = frozenset()
-    team_allowance: Allowance = UNLIMITED
-    key_allowance: Allowance = UNLIMITED
+    team_allowance: RateLimits = UNLIMITED
+    key_allowance: RateLimits = UNLIMITED
     key_groups: frozenset[str] | None = None
     job_type: str | None = None
     grant: JobGrant | None = None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from control_plane.administration.values import NewTeam
-from control_plane.chat import Demand, Rate
+from control_plane.chat import Rate, UsageEstimate
 from control_plane.completion.usage import Usage
 from control_plane.credits.reservations import Caps
 from control_plane.credits.rules import BudgetMode, Plan
@@ -23,7 +23,7 @@ from control_plane.jobs.admission import Admitted
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
 from control_plane.jobs.values import Closing, NewJob
 from control_plane.spend.items import Withdrawal
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.units import NanoUsd
@@ -73,7 +73,7 @@ class AnyHistory(RuleBasedStateMachine):
         shutil.copy(TEMPLATE, self.folder / "history.db")
         self.db = Database(f"sqlite:///{self.folder}/history.db")
         self.services = DomainServices.on(self.db)
-        self.writer = SpendWriter(self.db, new_id(), clock=self.services.clock)
+        self.writer = CallWriter(self.db, new_id(), clock=self.services.clock)
         self.model: dict[JobId, ModelJob] = {}
         self.refunded: dict[str, int] = dict.fromkeys(PLANS, 0)
         for team, plan in PLANS.items():
@@ -101,7 +101,7 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(target=calls, job_id=jobs, prompt=st.integers(1, 40), answer=st.integers(1, 40))
     def open_call(self, job_id: JobId, prompt: int, answer: int) -> Any:
         team = TeamId(self.model[job_id].team)
-        demand = Demand(prompt, prompt // 2, answer, RATE)
+        demand = UsageEstimate(prompt, prompt // 2, answer, RATE)
         intent = Intent(
             CallId(new_id()), job_id, team, "ChatAgent", True, None, {}, self.services.clock(), demand=demand
         )

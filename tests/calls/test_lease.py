@@ -13,7 +13,7 @@ from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.rules import Intent
 from control_plane.jobs.values import NewJob
 from control_plane.metrics import Metrics
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database
 from tests.support.services import ACME, DomainServices
 
@@ -33,7 +33,7 @@ async def with_open_call(db: Database, *, seconds_ago: int) -> None:
     worker_id = new_id()
     await Lease(db, worker_id, clock=shifted(-timedelta(seconds=seconds_ago))).check()
     intent = Intent(CallId(new_id()), job_id, ACME, "ChatAgent", True, None, {}, now())
-    await SpendWriter(db, worker_id, clock=now)._write([intent])
+    await CallWriter(db, worker_id, clock=now)._write([intent])
     if not db.is_sqlite:  # there a lease is written by its own clock, whatever the worker's
         await execute(db, f"UPDATE workers SET seen_at = seen_at - interval '{seconds_ago} s'")
 

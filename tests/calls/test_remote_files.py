@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from control_plane.calls.remote_files import RemoteFiles
-from control_plane.chat import ChatRequest, PlainRequest
+from control_plane.chat import ChatRequest, EndpointRequest
 from control_plane.errors import FileRefused
 from control_plane.fetching.addresses import PrivateHosts
 from control_plane.fetching.data_urls import data_url
@@ -171,7 +171,7 @@ async def test_a_link_stays_one_only_where_it_is_a_vendors_to_fetch(db: Database
     made = await remote.inlined(both, ["gpt"], team=TeamId("acme"))
     assert isinstance(made, ChatRequest)
     assert made.messages[0]["content"] == [image(public), file(file_data=data_url("application/pdf", pdf("Hello")))]
-    plain = PlainRequest("embeddings", {"input": [public]}, [public])
+    plain = EndpointRequest("embeddings", {"input": [public]}, [public])
     assert await remote.inlined(plain, ["gpt"], team=TeamId("acme")) is plain
     await fetcher.aclose()
 

@@ -73,7 +73,7 @@ async def test_a_stream_that_its_client_leaves_ends_whatever_fails(
     async with streaming(team, job_id, "hold") as stream:
         await stream.pieces(2)
         failpoints.arm_failure(step)
-    await server.services.calls.in_flight.wait_until_landed(20)
+    await server.services.calls.in_flight.wait_until_idle(20)
     is_lost = step == "building_record"
     call = await only_call(team, job_id)
     assert call["status"] == ("failed" if is_lost else "cancelled")

@@ -21,5 +21,5 @@ async def audit(services: DomainServices) -> Findings:
 
 async def check_ledger(services: DomainServices) -> None:
     """Chain, balance and grants fit together."""
-    misfits = (await audit(services)).misfits
-    assert all(misfit.what.startswith(JOBS_OF_TESTS) for misfit in misfits), misfits
+    discrepancies = (await audit(services)).discrepancies
+    assert all(misfit.what.startswith(JOBS_OF_TESTS) for misfit in discrepancies), discrepancies

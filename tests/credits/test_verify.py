@@ -18,7 +18,7 @@ from control_plane.credits import posting
 from control_plane.credits.chain import entry_hash
 from control_plane.credits.grants import Terms
 from control_plane.credits.rules import EntryKind, settle
-from control_plane.credits.verify import Entry, Kept, Misfit, Standing, job_misfit
+from control_plane.credits.verify import Discrepancy, Entry, RunningTotals, StoredTotals, job_misfit
 from control_plane.errors import TeamNotFound
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs.rules import JobStatus
@@ -60,31 +60,33 @@ LEDGER = chain(
     (EntryKind.EXPIRY, -2, 0),
     (EntryKind.REFUND, 1, 0),
 )
-LEADS_TO = Kept(allocated=8, used=2, available=6, held=0, entries=6, granted_left=6, jobs_held=0, jobs_charged=3)
+LEADS_TO = StoredTotals(
+    allocated=8, used=2, available=6, held=0, entries=6, granted_left=6, jobs_held=0, jobs_charged=3
+)
 
 
-def read(entries: list[Entry]) -> Standing | Misfit:
-    standing: Standing | Misfit = Standing(ACME)
+def read(entries: list[Entry]) -> RunningTotals | Discrepancy:
+    standing: RunningTotals | Discrepancy = RunningTotals(ACME)
     for entry in entries:
-        assert isinstance(standing, Standing)
+        assert isinstance(standing, RunningTotals)
         standing = standing.followed_by(entry)
-        if isinstance(standing, Misfit):
+        if isinstance(standing, Discrepancy):
             break
     return standing
 
 
 def test_a_ledger_that_fits_leads_to_what_is_kept_beside_it() -> None:
     standing = read(LEDGER)
-    assert isinstance(standing, Standing)
-    assert list(standing.misfits(LEADS_TO)) == []
+    assert isinstance(standing, RunningTotals)
+    assert list(standing.discrepancies(LEADS_TO)) == []
 
 
-@pytest.mark.parametrize("column", Kept.__slots__)
+@pytest.mark.parametrize("column", StoredTotals.__slots__)
 def test_anything_else_beside_it_does_not_follow(column: str) -> None:
     standing = read(LEDGER)
-    assert isinstance(standing, Standing)
+    assert isinstance(standing, RunningTotals)
     wrong = replace(LEADS_TO, **{column: getattr(LEADS_TO, column) + 1})
-    [misfit] = standing.misfits(wrong)
+    [misfit] = standing.discrepancies(wrong)
     assert int(misfit.found) == int(misfit.expected) + 1
     assert column.removeprefix("jobs_").removeprefix("granted_") in misfit.what.replace("remaining", "left")
 
@@ -111,21 +113,23 @@ def test_anything_else_beside_it_does_not_follow(column: str) -> None:
 )
 def test_an_entry_that_was_changed_is_named(change: dict[str, Any], column: str) -> None:
     misfit = read([replace(LEDGER[0], **change), *LEDGER[1:]])
-    assert isinstance(misfit, Misfit)
+    assert isinstance(misfit, Discrepancy)
     assert misfit.what == f"ledger_entries.{column}"
 
 
 @pytest.mark.parametrize("position", range(len(LEDGER) - 1))
 def test_an_entry_that_was_removed_leaves_a_gap(position: int) -> None:
     misfit = read([*LEDGER[:position], *LEDGER[position + 1 :]])
-    assert isinstance(misfit, Misfit)
+    assert isinstance(misfit, Discrepancy)
     assert (misfit.what, misfit.number, misfit.expected) == ("ledger_entries.number", position + 2, str(position + 1))
 
 
 def test_a_job_and_its_deduction_say_the_same() -> None:
     assert job_misfit(ACME, UUID(int=1), None, 0) is None
     assert job_misfit(ACME, UUID(int=1), 3, 3) is None
-    assert job_misfit(ACME, UUID(int=1), 3, 0) == Misfit(ACME, "jobs.credits_charged", "0", "3", id=str(UUID(int=1)))
+    assert job_misfit(ACME, UUID(int=1), 3, 0) == Discrepancy(
+        ACME, "jobs.credits_charged", "0", "3", id=str(UUID(int=1))
+    )
 
 
 async def history(services: DomainServices, team_id: TeamId) -> list[JobId]:
@@ -200,7 +204,7 @@ async def test_books_that_nobody_touched_are_in_order(services: DomainServices) 
     await history(services, OTHER)
     await services.team("new", credits_allocated=0)
     found = await audit(services)
-    assert found.misfits == []
+    assert found.discrepancies == []
     assert (found.teams, found.jobs) == (3, 8)
     assert found.rows == await LedgerAudit(services.db).count()
     assert (await LedgerAudit(services.db).run(ACME)).teams == 1
@@ -224,7 +228,7 @@ async def test_an_entry_changed_behind_our_back_is_named_and_the_other_teams_are
     await history(services, OTHER)
     await unlock(services.db)
     await change(services.db, tampering)
-    [misfit] = (await audit(services)).misfits
+    [misfit] = (await audit(services)).discrepancies
     assert (misfit.team_id, misfit.what, misfit.number) == (ACME, f"ledger_entries.{what}", number)
     entries = await services.credits.transactions(ADMIN, ACME, limit=1000, before=None)
     assert misfit.id == str(next(entry.id for entry in entries if entry.number == number))
@@ -252,7 +256,7 @@ async def test_what_is_kept_beside_the_ledger_is_checked_against_it(
 ) -> None:
     await history(services, ACME)
     await change(services.db, tampering)
-    [misfit] = (await audit(services)).misfits
+    [misfit] = (await audit(services)).discrepancies
     assert misfit.what == what
     assert misfit.expected != misfit.found
 
@@ -270,7 +274,7 @@ async def test_an_audit_beside_work_finds_nothing_wrong(services: DomainServices
 
     async def look() -> None:
         while not working.done():
-            assert (await audit(services)).misfits == []
+            assert (await audit(services)).discrepancies == []
 
     working = asyncio.gather(work(), work())
     await asyncio.gather(look(), working)
@@ -281,7 +285,7 @@ async def test_deduction_and_release_of_a_job_are_two_entries_of_one_chain(servi
     async with services.db.transaction() as tx:
         movements = settle(Credits(2), 0)
         await posting.post_all(tx, ACME, movements, ref="first", now=services.clock(), actor="test")
-    [misfit] = (await audit(services)).misfits
+    [misfit] = (await audit(services)).discrepancies
     assert misfit.what == "jobs.credits_charged, in all", "the deduction belongs to no job"
 
 
@@ -317,6 +321,6 @@ async def test_the_command_reads_beside_a_running_server(team: Team, server: Any
     assert ": expected 99, found 42\n" in said
     code, said, _ = await verify(db, tmp_path, "--json")
     found = json.loads(said)
-    assert (code, found["is_in_order"], found["misfits"][0]["number"]) == (1, False, 2)
+    assert (code, found["is_in_order"], found["discrepancies"][0]["number"]) == (1, False, 2)
     code, _, shown = await verify(db, tmp_path, "--team", "nobody")
     assert (code, "no ledger of a team 'nobody'" in shown) == (1, True)

@@ -12,7 +12,7 @@ from control_plane.errors import IdempotencyInFlight
 from control_plane.idempotency import store
 from control_plane.idempotency.service import Claim, IdempotencyService, KeptAnswer, Undone
 from control_plane.ids import new_id
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database
 from tests.support.patience import PATIENCE_S
 from tests.support.provider import Provider
@@ -50,7 +50,7 @@ async def two_processes(db: Database) -> tuple[IdempotencyService, IdempotencySe
 async def test_a_key_that_a_frozen_process_holds_keeps_nobodys_batch_waiting(postgres_url: str) -> None:
     db, elsewhere = Database(postgres_url, answer_timeout_s=10 * PATIENCE_S), Database(postgres_url)
     services = DomainServices.on(db)
-    writer = SpendWriter(db, new_id(), clock=services.clock)
+    writer = CallWriter(db, new_id(), clock=services.clock)
     keys = IdempotencyService(db, new_id(), clock=services.clock, writer=writer)
     writing = asyncio.create_task(writer.run())
     made = await keys.claim("team:a", "made", "f")

@@ -10,14 +10,14 @@ import pytest
 from sqlmodel import col
 
 from control_plane.calls.lease import Lease
-from control_plane.chat import Demand, Rate
+from control_plane.chat import Rate, UsageEstimate
 from control_plane.idempotency import store
 from control_plane.idempotency.models import IdempotencyKey
 from control_plane.idempotency.service import KEPT_FOR, Claim, IdempotencyService
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.rules import Intent
 from control_plane.settings import Settings
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database
 from control_plane.storage.rows import every, one
 from tests.chaos.checks import wrong
@@ -308,11 +308,11 @@ async def test_a_call_that_was_lost_with_its_server_counts_nothing_beside_its_re
 async def lost_call(server: Server, team: Team, job_id: str, *, is_found: bool) -> UUID:
     """A call that a server had opened when it died."""
     db, clock, dead = server.services.db, server.services.clock, new_id()
-    demand = Demand(prompt_tokens=30, likely_prompt_tokens=12, max_tokens=9, rate=Rate(10**9, 10**9))
+    demand = UsageEstimate(prompt_tokens=30, likely_prompt_tokens=12, max_tokens=9, rate=Rate(10**9, 10**9))
     intent = Intent(
         CallId(new_id()), JobId(UUID(job_id)), TeamId(team.id), "ok", False, None, {}, clock(), demand=demand
     )
-    await SpendWriter(db, dead, clock=clock)._write([intent])
+    await CallWriter(db, dead, clock=clock)._write([intent])
     if is_found:
         judge = Lease(db, new_id(), clock=clock)
         await judge.check()

@@ -32,7 +32,7 @@ from control_plane.jobs.models import Job
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus
 from control_plane.jobs.values import Closing, NewJob
 from control_plane.spend.items import GroupedWrite, Item, Opening, Turn, Written
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database, Tx
 from tests.credits.ledgers import audit
 from tests.spend.test_writer import NOW, record
@@ -48,7 +48,7 @@ class Bench:
     """Two teams of ten credits, and a writer whose batches the test makes."""
 
     services: DomainServices
-    writer: SpendWriter
+    writer: CallWriter
 
     @classmethod
     async def on(cls, db: Database) -> "Bench":
@@ -56,7 +56,7 @@ class Bench:
         for team in TEAMS:
             new = NewTeam(team, credits_allocated=10, job_type_prices=PRICES)
             await services.administration.create_team(ADMIN, new)
-        return cls(services, SpendWriter(db, new_id(), clock=services.clock))
+        return cls(services, CallWriter(db, new_id(), clock=services.clock))
 
     async def write(self, *items: Item) -> Sequence[Written | Exception]:
         return await self.writer._write(items)
@@ -65,7 +65,7 @@ class Bench:
         return (await self.services.credits.balance(ADMIN, team)).available
 
     async def check(self) -> None:
-        assert (await audit(self.services)).misfits == []
+        assert (await audit(self.services)).discrepancies == []
 
 
 def creation(

@@ -6,7 +6,7 @@ import pytest
 
 from control_plane.administration.values import NewTeam
 from control_plane.calls.lease import Lease
-from control_plane.chat import Demand, Rate
+from control_plane.chat import Rate, UsageEstimate
 from control_plane.clock import now
 from control_plane.credits.rules import BudgetMode, Plan
 from control_plane.ids import CallId, JobId, new_id
@@ -14,12 +14,12 @@ from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.rules import Intent, JobStatus
 from control_plane.jobs.values import Closing, NewJob
 from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database
 from tests.support.services import ACME, ADMIN, DomainServices
 
 RATE = Rate(input=1_000_000_000, output=2_000_000_000)
-DEMAND = Demand(prompt_tokens=40, likely_prompt_tokens=20, max_tokens=30, rate=RATE)
+DEMAND = UsageEstimate(prompt_tokens=40, likely_prompt_tokens=20, max_tokens=30, rate=RATE)
 TOKENS = Plan(BudgetMode.CONSUMPTION_TOKENS, tokens_per_credit=1)
 
 
@@ -35,7 +35,7 @@ async def test_a_lost_call_counts_as_the_policy_says_and_frees_its_hold(
         await services.administration.create_team(ADMIN, NewTeam(ACME, credits_allocated=100, plan=TOKENS))
     )
     job_id = JobId((await services.jobs.create(principal, NewJob("any"))).id)
-    dead = SpendWriter(db, new_id(), clock=services.clock)
+    dead = CallWriter(db, new_id(), clock=services.clock)
     call_id = CallId(new_id())
     intent = Intent(call_id, job_id, ACME, "ChatAgent", True, None, {}, services.clock(), demand=DEMAND)
     await dead._write([intent])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.cli import applying
-from control_plane.cli.applying import Busy, Change, ChangedMeanwhile, locked, put_in_force
+from control_plane.cli import rollout
+from control_plane.cli.rollout import Busy, Change, ChangedMeanwhile, locked, put_in_force
 from control_plane.cli.servers import Rollout, Servers
 from control_plane.model_groups.config import generation_of
 from tests.support.awkward_server import answer, serving
@@ -115,7 +115,7 @@ async def test_only_a_version_that_was_in_force_is_kept_as_the_one_before(tmp_pa
 
 
 def test_another_that_does_not_end_is_not_waited_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(applying, "LOCK_S", 0.0)
+    monkeypatch.setattr(rollout, "LOCK_S", 0.0)
     file = tmp_path / "config.yaml"
     with locked(file), pytest.raises(Busy, match="Another command"), locked(file):
         pass

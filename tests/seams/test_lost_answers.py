@@ -14,8 +14,8 @@ from control_plane import failpoints
 from control_plane.ids import CallId, new_id
 from control_plane.jobs import calls_store
 from control_plane.jobs.rules import CallStatus
-from control_plane.jobs.unheard import record_of
-from control_plane.spend.writer import SpendWriter
+from control_plane.jobs.undelivered import record_of
+from control_plane.spend.writer import CallWriter
 from tests.chaos.checks import rows, wrong
 from tests.seams.accounts import Accounts, metered
 from tests.seams.lossy import Lossy, lossy
@@ -155,7 +155,7 @@ async def test_a_job_billed_before_its_call_is_put_right_is_refunded_that_call(
             call = await calls_store.find(reader, CallId(UUID(answer.json()["call_id"])))
         assert call is not None
         told = replace(record_of(call), status=CallStatus.FAILED, may_be_written=True)
-        writer = SpendWriter(server.services.db, new_id(), clock=server.services.clock)
+        writer = CallWriter(server.services.db, new_id(), clock=server.services.clock)
         for _ in range(2):
             await writer._write([told])
         assert await Accounts.of(team, provider) == Accounts(given=2, charged=1, at_risk=1)

@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from control_plane import failpoints
-from control_plane.chat import Demand, Rate
+from control_plane.chat import Rate, UsageEstimate
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.rules import Intent
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import CallWriter
 from tests.chaos.checks import wrong
 from tests.idempotency.test_keys import left_by_a_dead_server, nothing
 from tests.seams.accounts import Accounts, metered
@@ -83,11 +83,11 @@ class Case:
     async def lost_call(self, job_id: str) -> None:
         """A call that a server had opened when it was killed, found by another."""
         db, clock, dead = self.server.services.db, self.server.services.clock, new_id()
-        demand = Demand(prompt_tokens=20, likely_prompt_tokens=11, max_tokens=10, rate=Rate(10**9, 2 * 10**9))
+        demand = UsageEstimate(prompt_tokens=20, likely_prompt_tokens=11, max_tokens=10, rate=Rate(10**9, 2 * 10**9))
         intent = Intent(
             CallId(new_id()), JobId(UUID(job_id)), TeamId(self.team.id), "ok", False, None, {}, clock(), demand=demand
         )
-        await SpendWriter(db, dead, clock=clock)._write([intent])
+        await CallWriter(db, dead, clock=clock)._write([intent])
         await self.server.services.lease.give_up_dead()
 
     async def call(self, job_id: str, key: str | None = None, **more: Any) -> httpx.Response:

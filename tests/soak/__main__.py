@@ -24,7 +24,7 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
-from control_plane.api.bodies import THREADS
+from control_plane.api.routing import THREADS
 from control_plane.storage.database import Database
 from control_plane.storage.sqlite import READERS
 from tests.bench.process import rss_kb

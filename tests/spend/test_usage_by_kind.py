@@ -15,9 +15,9 @@ from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs import calls_store
 from control_plane.jobs.models import Call
 from control_plane.jobs.rules import CallStatus, Intent, Record
-from control_plane.jobs.unheard import record_of
+from control_plane.jobs.undelivered import record_of
 from control_plane.settings import Settings
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database
 from control_plane.storage.usage_columns import MAX_COUNT, MAX_TIER
 from control_plane.units import NanoUsd
@@ -62,8 +62,8 @@ FAULT_SHOWN = {"status": 401, "code": "invalid_api_key", "type": "authentication
 
 
 @asynccontextmanager
-async def writing(db: Database, **more: Any) -> AsyncIterator[SpendWriter]:
-    writer = SpendWriter(db, new_id(), clock=lambda: datetime.now(UTC), **more)
+async def writing(db: Database, **more: Any) -> AsyncIterator[CallWriter]:
+    writer = CallWriter(db, new_id(), clock=lambda: datetime.now(UTC), **more)
     task = asyncio.create_task(writer.run())
     try:
         yield writer
@@ -72,7 +72,7 @@ async def writing(db: Database, **more: Any) -> AsyncIterator[SpendWriter]:
         task.cancel()
 
 
-async def recorded(writer: SpendWriter, team: Team, job_id: str, **how: Any) -> Intent:
+async def recorded(writer: CallWriter, team: Team, job_id: str, **how: Any) -> Intent:
     """A call of the job that ended so."""
     now = datetime.now(UTC)
     intent = Intent(CallId(new_id()), JobId(UUID(job_id)), TeamId(team.id), "ok", False, None, {}, now)

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 import pytest
 import pytest_asyncio
 
-from control_plane.calls.live import InFlight, LiveCall, Outcome
+from control_plane.calls.in_flight import InFlight, InFlightCall, Outcome
 from control_plane.chat import ChatRequest, ProviderCall, SpendReport
 from control_plane.completion.usage import Usage
 from control_plane.errors import DatabaseUnavailable, JobNotFound
 from control_plane.gateway.deployments import RouterConfig
-from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.factory import open_gateway
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.closing import JobClosing
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
@@ -23,7 +23,7 @@ from control_plane.limits.service import LimitService
 from control_plane.model_groups.catalog import Target
 from control_plane.spend.items import Withdrawal
 from control_plane.spend.service import SpendService
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.traces import NO_TRACES
@@ -37,8 +37,8 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 @asynccontextmanager
-async def writing(db: Database) -> AsyncIterator[SpendWriter]:
-    writer = SpendWriter(db, new_id(), clock=lambda: NOW)
+async def writing(db: Database) -> AsyncIterator[CallWriter]:
+    writer = CallWriter(db, new_id(), clock=lambda: NOW)
     tasks = [asyncio.create_task(writer.run()), asyncio.create_task(writer.write_kept())]
     try:
         yield writer
@@ -50,7 +50,7 @@ async def writing(db: Database) -> AsyncIterator[SpendWriter]:
 
 
 @pytest_asyncio.fixture
-async def writer(db: Database) -> AsyncIterator[SpendWriter]:
+async def writer(db: Database) -> AsyncIterator[CallWriter]:
     async with writing(db) as running:
         yield running
 
@@ -100,7 +100,7 @@ def report(intent: Intent, request_id: str = "chatcmpl-1") -> SpendReport:
     )
 
 
-async def test_a_call_for_a_job_that_is_none_is_refused_alone(writer: SpendWriter, customer: Customer) -> None:
+async def test_a_call_for_a_job_that_is_none_is_refused_alone(writer: CallWriter, customer: Customer) -> None:
     good, stray = await customer.intent(), await customer.intent(JobId(new_id()))
     written, refusal = await asyncio.gather(writer.open(good), writer.open(stray), return_exceptions=True)
     assert isinstance(refusal, JobNotFound)
@@ -110,7 +110,7 @@ async def test_a_call_for_a_job_that_is_none_is_refused_alone(writer: SpendWrite
 
 
 async def test_what_the_database_refuses_does_not_fail_its_neighbours(
-    writer: SpendWriter, customer: Customer, db: Database
+    writer: CallWriter, customer: Customer, db: Database
 ) -> None:
     """A provider's answer with a NUL in its id, which Postgres takes for no text, arrives with other calls' writes."""
     intents = [await customer.intent() for _ in range(3)]
@@ -125,7 +125,7 @@ async def test_what_the_database_refuses_does_not_fail_its_neighbours(
 
 
 async def test_a_job_ends_with_its_call_and_stays_open_while_another_runs(
-    writer: SpendWriter, customer: Customer
+    writer: CallWriter, customer: Customer
 ) -> None:
     last = await customer.intent()
     other = replace(await customer.intent(last.job_id), call_id=CallId(new_id()))
@@ -137,7 +137,7 @@ async def test_a_job_ends_with_its_call_and_stays_open_while_another_runs(
     assert (closed.job.status, closed.job.calls_succeeded, closed.job.credits_charged) == ("completed", 2, 1)
 
 
-async def test_a_call_is_finished_once_whoever_repeats_it(writer: SpendWriter, customer: Customer) -> None:
+async def test_a_call_is_finished_once_whoever_repeats_it(writer: CallWriter, customer: Customer) -> None:
     intent = await customer.intent()
     await writer.open(intent)
     written = await asyncio.gather(*(writer.finish(record(intent)) for _ in range(5)))
@@ -145,13 +145,13 @@ async def test_a_call_is_finished_once_whoever_repeats_it(writer: SpendWriter, c
     assert await customer.bill(intent.job_id) == (1, 7)
 
 
-async def test_absurd_numbers_of_a_provider_do_not_keep_the_job_open(writer: SpendWriter, customer: Customer) -> None:
+async def test_absurd_numbers_of_a_provider_do_not_keep_the_job_open(writer: CallWriter, customer: Customer) -> None:
     """No column holds them; the call fails, and the job can be completed all the same."""
     intent = await customer.intent()
     written = await writer.open(intent)
     permit = await LimitService().admit_call(customer.principal, Target("ChatAgent", ("gpt-4",)), 1)
     gateway = await open_gateway(RouterConfig(deployments=()), writer.report)
-    call = LiveCall(
+    call = InFlightCall(
         intent,
         ProviderCall(intent.call_id, intent.job_id, ACME, ("gpt-4",), ChatRequest((), {})),
         gateway=gateway,
@@ -170,7 +170,7 @@ async def test_absurd_numbers_of_a_provider_do_not_keep_the_job_open(writer: Spe
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 async def test_records_kept_in_an_outage_are_written_once_also_when_the_server_stops_then(
-    writer: SpendWriter, customer: Customer, postgres: Postgres, postgres_url: str
+    writer: CallWriter, customer: Customer, postgres: Postgres, postgres_url: str
 ) -> None:
     """The retry and the stop both write what is left, at the same time."""
     intents = [await customer.intent() for _ in range(20)]

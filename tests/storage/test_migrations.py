@@ -18,7 +18,6 @@ from sqlmodel import SQLModel
 
 from control_plane.administration.audit import LedgerAudit
 from control_plane.administration.values import KeyTerms
-from control_plane.allowance import UNLIMITED
 from control_plane.completion.usage import Usage
 from control_plane.credits import models as credit_tables
 from control_plane.credits.models import UnbilledCost
@@ -29,6 +28,7 @@ from control_plane.jobs import models as job_tables
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.values import Closing, NewJob
 from control_plane.model_groups import models as grant_tables
+from control_plane.rate_limits import UNLIMITED
 from control_plane.schemas.credits import DEFAULT_PRIORITY
 from control_plane.spend import models as spend_tables
 from control_plane.storage.database import Database
@@ -107,7 +107,7 @@ async def test_the_books_of_the_first_schema_are_in_order_after_the_migration(ol
     columns = "team_id, allocated, used, available, held, entries"
     assert await rows_of(old_db, f"SELECT {columns} FROM credit_balances ORDER BY team_id") == before
     found = await LedgerAudit(old_db).run()
-    assert found.misfits == []
+    assert found.discrepancies == []
     assert (found.teams, found.entries, found.jobs) == (4, sum(len(moves) for moves in LEDGER.values()), 6)
     with pytest.raises(DatabaseError, match="append-only"):
         await rows_of(old_db, "DELETE FROM ledger_entries")
@@ -134,7 +134,7 @@ async def test_a_migrated_team_goes_on_where_it_stood(old_db: Database) -> None:
     await services.credits.adjust(ADMIN, ACME, -20, reason="less")
     await services.credits.add(ADMIN, TeamId("broke"), 10, reason="paid")
     await services.administration.refund_job(ADMIN, ACME, JobId(BILLED), 2, reason="the rest", force=True)
-    assert (await LedgerAudit(old_db).run()).misfits == []
+    assert (await LedgerAudit(old_db).run()).discrepancies == []
 
 
 async def test_code_from_before_goes_on_writing_calls_that_used_nothing_by_kind(old_db: Database) -> None:

@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from control_plane.api.answers import json_response
-from control_plane.api.bodies import StrictRoute
+from control_plane.api.call_responses import json_response
 from control_plane.api.deps import Caller, Services
-from control_plane.api.openai.described import ERRORS
+from control_plane.api.openai.openapi import ERRORS
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.errors import ModelGroupNotFound
 
-router = APIRouter(prefix="/v1/models", tags=["openai"], responses=ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/v1/models", tags=["openai"], responses=ERRORS, route_class=AuthenticatedRoute)
 
 Json = dict[str, Any]
 

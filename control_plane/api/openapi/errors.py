@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from control_plane.api.errors import error_response, failure_of
-from control_plane.api.failures import Failure
 from control_plane.api.openapi.operations import Access
+from control_plane.api.problem import Problem
 from control_plane.errors import (
     AdminOnly,
     AlreadyExists,
@@ -48,24 +48,24 @@ NOT_FOUND: Mapping[str, ControlPlaneError] = {
 
 def example_of(path: str, status: int, *, access: Access, is_call: bool) -> Any:
     """The body of an error of this status, as the route sends it. None where there is no typical one."""
-    failure = _failure(path, status, access=access, is_call=is_call)
-    if failure is None:
+    problem = _failure(path, status, access=access, is_call=is_call)
+    if problem is None:
         return None
-    body = orjson.loads(bytes(error_response(path, failure).body))
+    body = orjson.loads(bytes(error_response(path, problem).body))
     return {**body, "request_id": REQUEST_ID} if "request_id" in body else body
 
 
-def _failure(path: str, status: int, *, access: Access, is_call: bool) -> Failure | None:
+def _failure(path: str, status: int, *, access: Access, is_call: bool) -> Problem | None:
     match status:
         case HTTPStatus.BAD_REQUEST:
             return failure_of(UNREADABLE, None)
         case HTTPStatus.UNPROCESSABLE_ENTITY:
             return failure_of(INVALID, {})
         case 529:
-            return Failure.of(_overloaded())
+            return Problem.of(_overloaded())
         case _:
             error = _error(path, status, access=access, is_call=is_call)
-            return None if error is None else Failure.of(error)
+            return None if error is None else Problem.of(error)
 
 
 def _error(path: str, status: int, *, access: Access, is_call: bool) -> ControlPlaneError | None:

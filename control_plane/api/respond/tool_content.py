@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from control_plane.fetching.kinds import PDF, kind_of
+from control_plane.fetching.media_types import PDF, kind_of
 
 Part = dict[str, Any]
 

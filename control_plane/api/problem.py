@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
-from control_plane.api.answers import limit_headers
+from control_plane.api.call_responses import limit_headers
 from control_plane.api.page_headers import asked_by_page
 from control_plane.completion.faults import as_shown
 from control_plane.errors import (
@@ -17,7 +17,7 @@ from control_plane.errors import (
     JobClosed,
     fault_of,
 )
-from control_plane.limits.rules import Standing
+from control_plane.limits.rules import LimitStatus
 
 DEFAULT_RETRY_AFTER_S = 1
 MAX_PLACES = 5
@@ -33,7 +33,7 @@ REPEATED_IN_VAIN = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class Problem:
     """What went wrong. `facts` belong to the code; `detail` is more precise than the message, where something is.
 
     `provider_status`: what the provider answered, where it did. `provider`: what it reported as wrong, in its own words:
@@ -48,10 +48,10 @@ class Failure:
     retry_after_s: float | None = None
     provider_status: int | None = None
     provider: Mapping[str, Any] | None = None
-    standing: Standing | None = None
+    standing: LimitStatus | None = None
 
     @classmethod
-    def of(cls, error: ControlPlaneError) -> "Failure":
+    def of(cls, error: ControlPlaneError) -> "Problem":
         """One of our errors. With 429 and 503 goes when to come back; to a web page, nothing of the team and the operator."""
         retry_after_s = error.retry_after_s
         if retry_after_s is None and error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
@@ -90,30 +90,30 @@ class Failure:
         return headers
 
 
-ErrorWire = Callable[[Failure], tuple[int, Mapping[str, Any]]]
+ErrorRenderer = Callable[[Problem], tuple[int, Mapping[str, Any]]]
 """How an API says a failure: status and body."""
 
 
-def job_api_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
+def job_api_error(problem: Problem) -> tuple[int, Mapping[str, Any]]:
     """As `/api` says it: `{"detail": sentence, "error": {"code", "message", …facts, "provider"}}`."""
-    message = precise_message(failure)
-    detail = message if failure.detail is None else failure.detail
-    error = {"code": failure.code, "message": message, **failure.facts, **failure.provider_facts}
-    return failure.status, {"detail": detail, "error": error}
+    message = precise_message(problem)
+    detail = message if problem.detail is None else problem.detail
+    error = {"code": problem.code, "message": message, **problem.facts, **problem.provider_facts}
+    return problem.status, {"detail": detail, "error": error}
 
 
-def precise_message(failure: Failure) -> str:
+def precise_message(problem: Problem) -> str:
     """The message, with what is wrong at each place of a body that does not fit, of the first few."""
-    if not isinstance(failure.detail, list):
-        return failure.message
-    places = [_sentence(problem) for problem in failure.detail]
+    if not isinstance(problem.detail, list):
+        return problem.message
+    places = [_sentence(problem) for problem in problem.detail]
     more = f"; and {len(places) - MAX_PLACES} more" if len(places) > MAX_PLACES else ""
     return f"{INVALID.removesuffix('.')}: {'; '.join(places[:MAX_PLACES])}{more}."
 
 
-def place_of(failure: Failure) -> str | None:
+def place_of(problem: Problem) -> str | None:
     """Where the first thing is that does not fit."""
-    return _path(failure.detail[0]) or None if isinstance(failure.detail, list) and failure.detail else None
+    return _path(problem.detail[0]) or None if isinstance(problem.detail, list) and problem.detail else None
 
 
 def _sentence(problem: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ KEPT_CHARS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCallSaid:
+class RememberedToolCall:
     """A tool call a model made: what it called, with which arguments (JSON text)."""
 
     name: str
@@ -35,21 +35,21 @@ class CallOwner:
     is_anonymous: bool = False
 
 
-class RecentToolCalls:
+class ToolCallCache:
     """The tool calls of the last minutes, by owner and id."""
 
     def __init__(self) -> None:
-        self._said: TTLCache[tuple[CallOwner, str], ToolCallSaid] = TTLCache(KEPT_CHARS, KEPT_S, getsizeof=_size)
+        self._said: TTLCache[tuple[CallOwner, str], RememberedToolCall] = TTLCache(KEPT_CHARS, KEPT_S, getsizeof=_size)
 
-    def remember(self, owner: CallOwner, call_id: str, said: ToolCallSaid) -> None:
+    def remember(self, owner: CallOwner, call_id: str, said: RememberedToolCall) -> None:
         """A model made this call. One that is too large to keep is not kept."""
         if call_id and not owner.is_anonymous and _size(said) <= KEPT_CHARS // 100:
             self._said[owner, call_id] = said
 
-    def recall(self, owner: CallOwner, call_id: str) -> ToolCallSaid | None:
+    def recall(self, owner: CallOwner, call_id: str) -> RememberedToolCall | None:
         """What that call was, if it was made here lately for the same owner."""
         return self._said.get((owner, call_id))
 
 
-def _size(said: ToolCallSaid) -> int:
+def _size(said: RememberedToolCall) -> int:
     return 300 + len(said.name) + len(said.arguments)

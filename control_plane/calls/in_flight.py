@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import anyio
 
 from control_plane import failpoints
-from control_plane.chat import Completion, PlainAnswer, ProviderCall, Served
+from control_plane.chat import Completion, EndpointResponse, ProviderCall, ServedBy
 from control_plane.clock import Clock
 from control_plane.completion.events import ProviderFault
 from control_plane.completion.faults import log_fields
@@ -23,7 +23,7 @@ from control_plane.jobs.rules import CallStatus, Intent, Record
 from control_plane.jobs.values import ClosedJob
 from control_plane.limits.service import Permit
 from control_plane.spend.items import Written
-from control_plane.spend.writer import SpendWriter
+from control_plane.spend.writer import CallWriter
 from control_plane.traces import CallSpan, Traces
 from control_plane.units import NanoUsd
 
@@ -39,13 +39,13 @@ class Outcome:
     status: CallStatus
     usage: Usage = Usage()  # noqa: RUF009 - frozen, so sharing it is safe
     cost: NanoUsd | None = NanoUsd(0)  # noqa: RUF009 - an int
-    served: Served | None = None
+    served: ServedBy | None = None
     finish_reason: FinishReason | None = None
     error_code: str | None = None
     fault: ProviderFault | None = None
 
     @classmethod
-    def of(cls, answer: Completion | PlainAnswer) -> "Outcome":
+    def of(cls, answer: Completion | EndpointResponse) -> "Outcome":
         """A buffered call that was answered."""
         return cls(
             CallStatus.SUCCEEDED,
@@ -60,22 +60,22 @@ class InFlight:
     """The calls of this process between intent and record, and the work that must not be left half done."""
 
     def __init__(self) -> None:
-        self.calls: set[LiveCall] = set()
+        self.calls: set[InFlightCall] = set()
         self._works: set[asyncio.Task[Any]] = set()
         self._landed = asyncio.Event()
         self._landed.set()
 
-    def add(self, call: "LiveCall") -> None:
+    def add(self, call: "InFlightCall") -> None:
         """A call has its intent."""
         self.calls.add(call)
         self._landed.clear()
 
-    def remove(self, call: "LiveCall") -> None:
+    def remove(self, call: "InFlightCall") -> None:
         """A call has its record."""
         self.calls.discard(call)
         self._look()
 
-    async def to_its_end(self, work: Coroutine[Any, Any, T]) -> T:
+    async def run_to_completion(self, work: Coroutine[Any, Any, T]) -> T:
         """The result of `work`, which no cancellation interrupts; one that comes meanwhile is felt at the next await.
 
         A shield alone holds against a scope, as of a client that leaves, and not against `task.cancel()`, as of a
@@ -99,7 +99,7 @@ class InFlight:
             waiting.cancel(*interruption.args)
         return task.result()
 
-    async def wait_until_landed(self, timeout_s: float, *, most_s: float = 0.0) -> None:
+    async def wait_until_idle(self, timeout_s: float, *, most_s: float = 0.0) -> None:
         """Returns when nothing is in flight any more; after `timeout_s`, unless something has landed within them; and after
         `most_s`, if that is longer, in any case: who stops while a thousand streams end waits until they are settled.
         """
@@ -121,7 +121,7 @@ class InFlight:
             self._landed.set()
 
 
-class LiveCall:
+class InFlightCall:
     """One call in flight. `latency_ms` runs from the intent to the record; `permit` is settled with it, and
     `gateway` left. `is_cached`: its answer is one that was given before; `takes_kept`: whether it may be.
     """
@@ -134,7 +134,7 @@ class LiveCall:
         gateway: Gateway,
         permit: Permit,
         credits_remaining: int,
-        writer: SpendWriter,
+        writer: CallWriter,
         clock: Clock,
         traces: Traces,
         in_flight: "InFlight",
@@ -173,7 +173,7 @@ class LiveCall:
 
     async def finish(self, outcome: Outcome) -> None:
         """Makes the record durable, whoever is cancelled meanwhile. Raises: as `record`."""
-        await self.in_flight.to_its_end(self.record(outcome))
+        await self.in_flight.run_to_completion(self.record(outcome))
 
     async def record(self, outcome: Outcome) -> None:
         """Makes the record durable, as the last part of work that runs to its end. The second time does nothing.

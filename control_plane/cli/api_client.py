@@ -8,7 +8,7 @@ import httpx
 from pydantic import ValidationError
 
 from control_plane.cli import requests
-from control_plane.cli.answers import Chunk, Credits, GuestFailed, NewKey, reason_in
+from control_plane.cli.answers import ApiCallFailed, Chunk, Credits, NewKey, reason_in
 from control_plane.cli.requests import request, whole
 from control_plane.gateway.reading.sse import DONE, EventTooLong, SseEvent, SseReader
 
@@ -36,7 +36,7 @@ async def stream(
 ) -> None:
     """Takes the pieces of a stream, to the end that means that all is recorded, within the time of a request.
 
-    Raises: GuestFailed, httpx.HTTPError.
+    Raises: ApiCallFailed, httpx.HTTPError.
     """
     try:
         async with (
@@ -45,7 +45,7 @@ async def stream(
         ):
             if response.status_code != HTTPStatus.OK:
                 refusal = await whole(response)
-                raise GuestFailed(f"A stream answered {refusal.status}: {refusal.reason}")
+                raise ApiCallFailed(f"A stream answered {refusal.status}: {refusal.reason}")
             reader = SseReader()
             async for received in response.aiter_bytes():
                 for event in reader.feed(received):
@@ -53,16 +53,16 @@ async def stream(
                         return
                     take(_chunk(event))
     except TimeoutError:
-        raise GuestFailed(f"A stream has not ended within {requests.REQUEST_S:g} s.") from None
+        raise ApiCallFailed(f"A stream has not ended within {requests.REQUEST_S:g} s.") from None
     except EventTooLong as error:
-        raise GuestFailed(f"A stream is not one of the control plane's: {error}.") from None
-    raise GuestFailed("A stream ended without its [DONE].")
+        raise ApiCallFailed(f"A stream is not one of the control plane's: {error}.") from None
+    raise ApiCallFailed("A stream ended without its [DONE].")
 
 
 def _chunk(event: SseEvent) -> Chunk:
     if isinstance(event.document, dict) and "error" in event.document:
-        raise GuestFailed(f"A stream failed: {reason_in(event.document) or 'no reason is given'}")
+        raise ApiCallFailed(f"A stream failed: {reason_in(event.document) or 'no reason is given'}")
     try:
         return Chunk.model_validate(event.document)
     except ValidationError:
-        raise GuestFailed("A stream is not one of the control plane's.") from None
+        raise ApiCallFailed("A stream is not one of the control plane's.") from None

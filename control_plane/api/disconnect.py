@@ -11,26 +11,26 @@ from starlette.types import Receive
 T = TypeVar("T")
 
 
-class ClientLeft(Exception):
+class ClientDisconnected(Exception):
     """The client closed the connection; there is nobody to answer."""
 
 
-async def unless_client_leaves(request: Request, work: Awaitable[T]) -> T:
-    """The result of `work`, which is cancelled when the client leaves first. Raises: ClientLeft.
+async def cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:
+    """The result of `work`, which is cancelled when the client leaves first. Raises: ClientDisconnected.
 
     Cancelled through a scope: `task.cancel()` would go through the shields around what must not be left half done, as
     between a call's durable intent and its record. The body must have been read before.
     """
     with anyio.CancelScope() as scope:
-        watching = asyncio.create_task(cancel_when_left(request.receive, scope))
+        watching = asyncio.create_task(cancel_when_disconnected(request.receive, scope))
         try:
             return await work
         finally:
             watching.cancel()
-    raise ClientLeft
+    raise ClientDisconnected
 
 
-async def cancel_when_left(receive: Receive, scope: anyio.CancelScope) -> None:
+async def cancel_when_disconnected(receive: Receive, scope: anyio.CancelScope) -> None:
     """Cancels the scope when the client has left. The body must have been read before."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -26,8 +26,8 @@ from control_plane.api.body_budget import held_body
 from control_plane.api.body_scan import BodyLimits, BodyScan
 from control_plane.api.deps import principal, services_of
 from control_plane.api.direct import DirectHandler, InvalidHeader, is_direct
+from control_plane.api.disconnect import ClientDisconnected
 from control_plane.api.idempotency import HEADER, answer_once
-from control_plane.api.leaving import ClientLeft
 from control_plane.errors import RequestTimeout, TooLarge
 from control_plane.schemas.base import ignored_fields
 from control_plane.settings import Settings
@@ -112,8 +112,8 @@ class StrictRequest(Request):
         return body
 
 
-class StrictRoute(APIRoute):
-    """A route for holders of a key that reads their bodies strictly: `APIRouter(route_class=StrictRoute)`."""
+class AuthenticatedRoute(APIRoute):
+    """A route for holders of a key that reads their bodies strictly: `APIRouter(route_class=AuthenticatedRoute)`."""
 
     def __init__(self, *given: Any, **more: Any) -> None:
         """As FastAPI's."""
@@ -196,7 +196,7 @@ async def _in_time(stream: AsyncIterator[bytes], timeout_s: float) -> AsyncItera
         except TimeoutError:
             raise RequestTimeout from None
         except ClientDisconnect:
-            raise ClientLeft from None
+            raise ClientDisconnected from None
         if piece is None:
             return
         waited, size = loop.time() - started, size + len(piece)

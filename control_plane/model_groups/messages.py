@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 from control_plane.gateway.settings import LITELLM_SETTINGS
 from control_plane.model_groups.litellm_names import OUR_SECTION
 from control_plane.model_groups.problems import Path, Problems, did_you_mean, nearest
-from control_plane.model_groups.shape import ConfigFile, keys_known_at
+from control_plane.model_groups.schema import ConfigFile, keys_known_at
 
 EXPECTED: Mapping[str, str] = {
     "string": "text",

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from control_plane.chat import Served
+from control_plane.chat import ServedBy
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
 from control_plane.errors import CallLost
@@ -24,7 +24,7 @@ def record_of(call: Call) -> Record:
         NanoUsd(call.cost_nano_usd),
         call.latency_ms,
         call.ended_at,
-        served=None if call.deployment_id is None or call.model is None else Served(call.deployment_id, call.model),
+        served=None if call.deployment_id is None or call.model is None else ServedBy(call.deployment_id, call.model),
         first_chunk_ms=call.first_chunk_ms,
         finish_reason=reason,
         error_code=call.error_code,

@@ -14,22 +14,22 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-from control_plane.chat import Served, SpendReport
+from control_plane.chat import ServedBy, SpendReport
 from control_plane.errors import InvalidConfig
-from control_plane.gateway import library, prices
+from control_plane.gateway import litellm_setup, prices
 from control_plane.gateway.attempts import Relaying
 from control_plane.gateway.bounds import AnswerBounds
 from control_plane.gateway.cooldowns import carry_over, share_cooldowns
-from control_plane.gateway.demands import dearest
 from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.dialects import Dialect, dialect_of
-from control_plane.gateway.lanes import LanePolicy
+from control_plane.gateway.estimates import dearest
 from control_plane.gateway.relay import Relay
+from control_plane.gateway.relay_eligibility import LanePolicy
 from control_plane.gateway.relay_targets import targets_of
 from control_plane.gateway.reports import spend_reporter
 from control_plane.gateway.router import Gateway
 from control_plane.gateway.settings import check_settings
-from control_plane.gateway.streams import Serving
+from control_plane.gateway.streams import PricedDeployment
 
 
 async def open_gateway(
@@ -54,7 +54,7 @@ async def open_gateway(
         )
     except BaseException:
         if before is not None:
-            library.load(_module_settings(before.config))
+            litellm_setup.load(_module_settings(before.config))
         raise
     if before is not None:
         carry_over(before.router, gateway.router)
@@ -68,7 +68,7 @@ def _build(
     bounds: AnswerBounds,
     redis_url: str | None,
 ) -> Gateway:
-    litellm = library.load(_module_settings(config))
+    litellm = litellm_setup.load(_module_settings(config))
     known = {deployment.id: replace(deployment, id=_internal_id(deployment)) for deployment in config.deployments}
     try:
         router = litellm.Router(
@@ -86,7 +86,7 @@ def _build(
         raise
     except Exception as exc:  # noqa: BLE001  # LiteLLM raises ValueError, BadRequestError, pydantic's …
         raise InvalidConfig([f"LiteLLM refuses the configuration: {_without_secrets(exc, config)}"]) from None
-    primaries: dict[str, Serving] = {}
+    primaries: dict[str, PricedDeployment] = {}
     for deployment in known.values():
         primaries.setdefault(deployment.model_name, servings[deployment.id])
     names = {deployment.model_name for deployment in config.deployments}
@@ -130,16 +130,16 @@ def _module_settings(config: RouterConfig) -> dict[str, Any]:
     return {**({} if timeout is None else {"request_timeout": timeout}), **config.litellm_settings}
 
 
-def _serving(deployment: Deployment, known: Deployment) -> Serving:
+def _serving(deployment: Deployment, known: Deployment) -> PricedDeployment:
     """`known`: as LiteLLM knows it."""
     tag = prices.price_tag(known)
-    served = Served(deployment.id, deployment.provider_model, tag.provider, deployment.model_name)
-    return Serving(served, tag)
+    served = ServedBy(deployment.id, deployment.provider_model, tag.provider, deployment.model_name)
+    return PricedDeployment(served, tag)
 
 
 def _dialect(deployment: Deployment, provider: str) -> Dialect:
     """What of a conversation a deployment accepts. Claude's newer models do not need thinking at a turn's beginning."""
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     model = str(deployment.params["model"])
     address = deployment.params.get("api_base") or deployment.params.get("base_url")

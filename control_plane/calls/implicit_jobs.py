@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 
 from control_plane import failpoints, waiting
 from control_plane.calls.rules import CLIENT_CLOSED
-from control_plane.calls.service import AnsweredCall, CallOrder, CallService
+from control_plane.calls.service import AnsweredCall, CallRequest, CallService
 from control_plane.calls.stream import JobStream
-from control_plane.chat import Completion, PlainAnswer
+from control_plane.chat import Completion, EndpointResponse
 from control_plane.errors import (
     CallLost,
     CallsInFlight,
@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 RETRY_S = 1.0
 
 
-A = TypeVar("A", Completion, PlainAnswer)
+A = TypeVar("A", Completion, EndpointResponse)
 
-Prepare = Callable[[JobId, CallOrder], Awaitable[CallOrder]]
+Prepare = Callable[[JobId, CallRequest], Awaitable[CallRequest]]
 """What is done in the job before a call that was admitted, as to read its files; gives the call's order. What makes calls
 of its own gives the permit back before them.
 """
@@ -51,7 +51,7 @@ class AnsweredJob(Generic[A]):
     bill: JobWithCalls
 
 
-class OneCallJobs:
+class ImplicitJobs:
     """Opens a job around one call. A call that fails closes its job as failed, which costs nothing.
 
     Nobody else will close these jobs: what the database would not take is tried again by `close_kept()`. Run it as a
@@ -63,11 +63,11 @@ class OneCallJobs:
         self._jobs = jobs
         self._background = background or jobs
         self._calls = calls
-        self._to_its_end = calls.in_flight.to_its_end
+        self._to_its_end = calls.in_flight.run_to_completion
         self._kept: dict[JobId, tuple[Principal, Closing]] = {}
 
     async def call(
-        self, principal: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None = None
+        self, principal: Principal, new: NewJob, order: CallRequest, prepare: Prepare | None = None
     ) -> AnsweredJob[Completion]:
         """One buffered chat call in a job of its own, after what `prepare` calls in that job.
 
@@ -75,7 +75,7 @@ class OneCallJobs:
         """
         return await self._answered(principal, new, order, self._calls.call, prepare)
 
-    async def ask(self, principal: Principal, new: NewJob, order: CallOrder) -> AnsweredJob[PlainAnswer]:
+    async def ask(self, principal: Principal, new: NewJob, order: CallRequest) -> AnsweredJob[EndpointResponse]:
         """One call of an endpoint that answers at once, in a job of its own. Raises: as `call`."""
         return await self._answered(principal, new, order, self._calls.ask)
 
@@ -83,8 +83,8 @@ class OneCallJobs:
         self,
         principal: Principal,
         new: NewJob,
-        order: CallOrder,
-        make: Callable[[Principal, JobId, CallOrder], Awaitable[AnsweredCall[A]]],
+        order: CallRequest,
+        make: Callable[[Principal, JobId, CallRequest], Awaitable[AnsweredCall[A]]],
         prepare: Prepare | None = None,
     ) -> AnsweredJob[A]:
         job_id, order = await self._create(principal, new, order, prepare)
@@ -100,7 +100,7 @@ class OneCallJobs:
         return AnsweredJob(answered, bill)
 
     async def stream(
-        self, principal: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None = None
+        self, principal: Principal, new: NewJob, order: CallRequest, prepare: Prepare | None = None
     ) -> JobStream:
         """One streamed call in a job of its own, after what `prepare` calls in that job."""
         job_id, order = await self._create(principal, new, order, prepare)
@@ -221,8 +221,8 @@ class OneCallJobs:
         return replace(new, id=job_id, is_repetition=is_repetition)
 
     async def _create(
-        self, principal: Principal, new: NewJob, order: CallOrder, prepare: Prepare | None
-    ) -> tuple[JobId, CallOrder]:
+        self, principal: Principal, new: NewJob, order: CallRequest, prepare: Prepare | None
+    ) -> tuple[JobId, CallRequest]:
         """A job whose id we know: a client that leaves between the two would leave it open. And the order as admitted.
 
         A job that nobody asks for again, and in which nothing comes before its call, is made together with that call.
@@ -244,20 +244,20 @@ class OneCallJobs:
             await self._give_back(order)
             raise
 
-    async def _give_back(self, order: CallOrder) -> None:
+    async def _give_back(self, order: CallRequest) -> None:
         """No job was made, and no call will be."""
         if order.permit is not None:
             await self._to_its_end(order.permit.give_back())
 
 
-def _closing_with(order: CallOrder, principal: Principal, job_id: JobId) -> CallOrder:
+def _closing_with(order: CallRequest, principal: Principal, job_id: JobId) -> CallRequest:
     """The order of a call with which its job ends."""
     return replace(order, closing=JobClosing(principal.team(), job_id, Closing(JobStatus.COMPLETED), principal.actor))
 
 
 async def prepared(
-    calls: CallService, principal: Principal, job_id: JobId, order: CallOrder, prepare: Prepare
-) -> CallOrder:
+    calls: CallService, principal: Principal, job_id: JobId, order: CallRequest, prepare: Prepare
+) -> CallRequest:
     """The order as prepared in its job, where that can pay for it. An order that was admitted and cannot be prepared has
     used its permit: reading files is work, too. Raises: what `require_paid` and `prepare` raise.
     """
@@ -267,7 +267,7 @@ async def prepared(
             return await prepare(job_id, order)
     except BaseException:
         if order.permit is not None:
-            await calls.in_flight.to_its_end(order.permit.settle(0))
+            await calls.in_flight.run_to_completion(order.permit.settle(0))
         raise
 
 

@@ -7,15 +7,15 @@ from fastapi import APIRouter, Query, Response
 
 from control_plane.api import credit_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, TeamPath, id_in
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
+from control_plane.api.call_responses import rendered
 from control_plane.api.deps import Caller, Services
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.credits.auto_refill import NewRefill
 from control_plane.credits.refills import Period
 from control_plane.ids import TeamId
 from control_plane.schemas import credits as wire
 
-router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute)
 
 
 @router.get("/credits/teams/{team_id}/grants", response_model=wire.GrantList, summary="What is left, and until when")

@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from control_plane.gateway.settings import LITELLM_SETTINGS
 from control_plane.model_groups import litellm_names as names
-from control_plane.model_groups.kinds import (
+from control_plane.model_groups.field_types import (
     Amount,
     Count,
     Name,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class RateLimits:
     """Calls, tokens and new jobs a minute, and calls at once. None: this one does not limit it."""
 
     rpm: int | None = None
@@ -18,4 +18,4 @@ class Allowance:
         return (self.rpm, self.tpm, self.max_parallel_calls) != (None, None, None)
 
 
-UNLIMITED = Allowance()
+UNLIMITED = RateLimits()

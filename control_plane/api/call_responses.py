@@ -6,9 +6,9 @@ from typing import Any
 import orjson
 from fastapi import Response
 
-from control_plane.calls.live import LiveCall
-from control_plane.calls.placed import PlacedCall
-from control_plane.limits.rules import Standing
+from control_plane.calls.in_flight import InFlightCall
+from control_plane.calls.runner import RunCall
+from control_plane.limits.rules import LimitStatus
 from control_plane.schemas.base import Answer
 from control_plane.units import NANO_PER_USD
 
@@ -30,7 +30,7 @@ def rendered(answer: Answer, *, headers: Mapping[str, str] | None = None) -> Res
     return Response(answer.model_dump_json(), headers=headers, media_type=JSON)
 
 
-def call_headers(call: LiveCall) -> dict[str, str]:
+def call_headers(call: InFlightCall) -> dict[str, str]:
     """Which call and job an answer belongs to, and what the team had left when the call began."""
     return {
         "X-Call-Id": str(call.intent.call_id),
@@ -41,7 +41,7 @@ def call_headers(call: LiveCall) -> dict[str, str]:
     }
 
 
-def billed_headers(done: PlacedCall[Any]) -> dict[str, str]:
+def billed_headers(done: RunCall[Any]) -> dict[str, str]:
     """As `call_headers`, and what a call that was answered cost, and its job, if it is closed, was charged."""
     headers = call_headers(done.call.call)
     cost = done.call.answer.cost
@@ -53,7 +53,7 @@ def billed_headers(done: PlacedCall[Any]) -> dict[str, str]:
     return headers
 
 
-def limit_headers(standing: Standing) -> dict[str, str]:
+def limit_headers(standing: LimitStatus) -> dict[str, str]:
     """What the limits leave, named and written as OpenAI does: `Reset` in seconds, until all of it is free again."""
     headers = {}
     for name, limit, remaining, reset_ms in (

@@ -11,9 +11,9 @@ from fastapi import Request, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from control_plane.api.bodies import StrictRoute
 from control_plane.api.deps import Services, holder_of_key
 from control_plane.api.page_headers import LIMITS, shown, with_allowed_headers
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.errors import ControlPlaneError, JobTokenRefused, OriginRefused
 from control_plane.ids import JobId, parse_id
 from control_plane.services import Services as ServicesType
@@ -35,7 +35,7 @@ MAX_ORIGIN_CHARS = 300
 HEADER_NAMES = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~, -]{0,1000}")
 
 
-class BrowserRoute(StrictRoute):
+class BrowserRoute(AuthenticatedRoute):
     """A route that publishable keys may take, from the pages they are for."""
 
     async def identify(self, request: Request) -> Principal:
@@ -73,7 +73,7 @@ async def preflight(request: Request, services: Services) -> Response:
     return Response(status_code=204, headers=headers)
 
 
-class ReadableByPages:
+class CorsMiddleware:
     """Lets pages of registered origins read the answers of the respond API, and those to calls of a job that their tokens
     are for. Plain ASGI, around the whole application.
     """

@@ -8,7 +8,7 @@ prompt is likely to use; `text_size.py` says what it may be at most.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from control_plane.chat import CallRequest, ChatRequest, Demand, PlainRequest, Rate
+from control_plane.chat import ChatRequest, EndpointRequest, ModelRequest, Rate, UsageEstimate
 from control_plane.gateway.file_tokens import TOKENS_PER_FILE, file_tokens, is_file, without_data
 from control_plane.gateway.json_schemas import referred_parts, schemas_of
 from control_plane.gateway.rates import at_tier, dearest
@@ -24,16 +24,16 @@ THINKING_ANSWER = 4_096
 """What LiteLLM allows an answer beside the thinking that was asked for, where its length is not asked for."""
 
 
-def demand(request: CallRequest, rate: Rate) -> Demand:
+def demand(request: ModelRequest, rate: Rate) -> UsageEstimate:
     """The worst case of a request at the dearest model it may run on. An answer is as long as asked for, or as the model
     can make it; an endpoint that answers at once writes none.
     """
-    return _plain_demand(request, rate) if isinstance(request, PlainRequest) else _chat_demand(request, rate)
+    return _plain_demand(request, rate) if isinstance(request, EndpointRequest) else _chat_demand(request, rate)
 
 
-def _plain_demand(request: PlainRequest, rate: Rate) -> Demand:
+def _plain_demand(request: EndpointRequest, rate: Rate) -> UsageEstimate:
     size = size_of(request.texts)
-    return Demand(
+    return UsageEstimate(
         prompt_tokens=TOKENS_PER_MESSAGE * len(request.texts) + size.worst_tokens,
         likely_prompt_tokens=len(request.texts) + size.bytes // LIKELY_BYTES_PER_TOKEN,
         units=request.units,
@@ -42,7 +42,7 @@ def _plain_demand(request: PlainRequest, rate: Rate) -> Demand:
     )
 
 
-def _chat_demand(request: ChatRequest, rate: Rate) -> Demand:
+def _chat_demand(request: ChatRequest, rate: Rate) -> UsageEstimate:
     parameters, messages = request.parameters, request.messages
     files = [part for message in messages for part in _parts(message) if is_file(part)]
     size = size_of([*_texts(messages), *_containers(parameters)])
@@ -55,7 +55,7 @@ def _chat_demand(request: ChatRequest, rate: Rate) -> Demand:
     if parameters.get("tools") or parameters.get("response_format"):
         fixed += TOKENS_FOR_TOOLS
     prediction = parameters.get("prediction")
-    return Demand(
+    return UsageEstimate(
         prompt_tokens=fixed + in_files + spoken + size.worst_tokens,
         likely_prompt_tokens=in_files + size.bytes // LIKELY_BYTES_PER_TOKEN + len(messages),
         max_tokens=_max_tokens(parameters, rate),

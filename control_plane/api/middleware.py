@@ -16,10 +16,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from control_plane import waiting
 from control_plane.api.body_budget import BodyBudget, HeldBody, held_body
+from control_plane.api.disconnect import ClientDisconnected
 from control_plane.api.errors import error_response
-from control_plane.api.failures import Failure
 from control_plane.api.gate import Gate
-from control_plane.api.leaving import ClientLeft
+from control_plane.api.problem import Problem
 from control_plane.calls.lease import Lease
 from control_plane.errors import ControlPlaneError, DatabaseUnavailable, ShuttingDown
 from control_plane.ids import new_id
@@ -42,7 +42,7 @@ class _Size:
     handled: int = 0
 
 
-class Entrance:
+class RequestMiddleware:
     """Wraps the whole application."""
 
     def __init__(
@@ -96,18 +96,18 @@ class Entrance:
 
         try:
             await self._serve(scope, headers, self._limited(headers, receive, size), send_with_headers)
-        except ClientLeft:
+        except ClientDisconnected:
             status = CLIENT_LEFT
         except asyncio.CancelledError:  # the grace after SIGTERM is over
             if not status:
                 with anyio.move_on_after(LAST_WORDS_S, shield=True):
-                    answer = error_response(scope["path"], Failure.of(ShuttingDown()))
+                    answer = error_response(scope["path"], Problem.of(ShuttingDown()))
                     await answer(scope, receive, send_with_headers)
             raise
         except Exception:
             log.exception("unexpected_error", extra={"path": scope["path"]})
             if not status:
-                answer = error_response(scope["path"], Failure.of(ControlPlaneError()))
+                answer = error_response(scope["path"], Problem.of(ControlPlaneError()))
                 await answer(scope, receive, send_with_headers)
         finally:
             held.release()
@@ -122,7 +122,7 @@ class Entrance:
                 raise DatabaseUnavailable(CUT_OFF, retry_after_s=2)
             self._gate.enter(scope["method"], scope["path"], headers)
         except ControlPlaneError as refusal:
-            await error_response(scope["path"], Failure.of(refusal))(scope, receive, send)
+            await error_response(scope["path"], Problem.of(refusal))(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 

@@ -18,7 +18,7 @@ PATIENCE_S = 2.0  # whoever asks for the metrics waits for a database no longer
 log = logging.getLogger(__name__)
 
 
-class Standing:
+class MetricsRefresh:
     """Looks again when the last look is a while ago, however often the metrics are asked for."""
 
     def __init__(self, db: Database, metrics: Metrics) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header
 
-from control_plane.cache.rules import ANY, Freshness
+from control_plane.cache.rules import ANY, CacheControl
 
 
 async def freshness(
@@ -12,13 +12,13 @@ async def freshness(
         str | None,
         Header(description="`no-cache`: not an answer that was given before; `no-store`: nor is this one kept"),
     ] = None,
-) -> Freshness:
+) -> CacheControl:
     """What the client wants."""
     if cache_control is None:
         return ANY
     said = {directive.strip() for directive in cache_control.lower().split(",")}
     is_kept = "no-store" not in said
-    return Freshness(takes_kept=is_kept and not said & {"no-cache", "max-age=0"}, may_be_kept=is_kept)
+    return CacheControl(takes_kept=is_kept and not said & {"no-cache", "max-age=0"}, may_be_kept=is_kept)
 
 
-Fresh = Annotated[Freshness, Depends(freshness)]
+Fresh = Annotated[CacheControl, Depends(freshness)]

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from control_plane.api.responses import ProviderFacts
+from control_plane.api.openapi_errors import ProviderFacts
 from control_plane.schemas.base import Answer
 
 

@@ -1,4 +1,4 @@
-"""Places for work that takes much memory or time: so many at once, of which each team may have some."""
+"""TeamLimiter for work that takes much memory or time: so many at once, of which each team may have some."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 from weakref import WeakValueDictionary
 
 
-class Places:
+class TeamLimiter:
     """A team that wants more than its share waits for its own work to end, and nobody else does."""
 
-    def __init__(self, at_once: int, *, of_a_team: int) -> None:
-        self._all = asyncio.Semaphore(at_once)
+    def __init__(self, run_in_thread: int, *, of_a_team: int) -> None:
+        self._all = asyncio.Semaphore(run_in_thread)
         self._of_a_team = of_a_team
         self._teams: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 

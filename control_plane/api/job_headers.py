@@ -15,7 +15,7 @@ from pydantic import AfterValidator
 from control_plane.api.deps import secret_of
 from control_plane.api.idempotency import HEADER as IDEMPOTENCY_KEY
 from control_plane.api.idempotency import NewSubject
-from control_plane.calls.placed import Place
+from control_plane.calls.runner import JobRef
 from control_plane.errors import JobNotFound
 from control_plane.ids import JobId, Subject, parse_id
 from control_plane.jobs.values import NewJob
@@ -55,7 +55,7 @@ class JobHeaders:
     fingerprint: str | None = None
     is_repeated: bool = False
 
-    def place(self, *, job_type: str, job_id: str | None = None, user_id: str | None = None) -> Place:
+    def place(self, *, job_type: str, job_id: str | None = None, user_id: str | None = None) -> JobRef:
         """The place of the call; what the headers say goes before what the body says, which is given here.
 
         `job_type`: of the call's own job when no header names one. What says nothing about a job that exists already is
@@ -77,7 +77,7 @@ class JobHeaders:
             fingerprint=self.fingerprint,
             is_repeated=self.is_repeated,
         )
-        return Place(new, job_id=None if joined is None else job_id_of(joined), completes=self.completes)
+        return JobRef(new, job_id=None if joined is None else job_id_of(joined), completes=self.completes)
 
 
 async def job_headers(
@@ -109,7 +109,7 @@ async def _repetition(request: Request) -> tuple[str | None, bool]:
     return hashlib.sha256(asked + await request.body()).hexdigest(), int(tries[:9]) > 0
 
 
-Placing = Annotated[JobHeaders, Depends(job_headers)]
+JobHeadersDep = Annotated[JobHeaders, Depends(job_headers)]
 
 
 def job_id_of(text: str) -> JobId:
