@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parent.parent / "control_plane"
 FOUNDATION = (
     *(
         "units",
-        "allowance",
+        "rate_limits",
         "clock",
         "failpoints",
         "allocator",
@@ -22,7 +22,7 @@ FOUNDATION = (
         "completion",
         "chat",
         "names",
-        "fairness",
+        "concurrency",
         "lookups",
         "waiting",
         "settings",
