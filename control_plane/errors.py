@@ -1,8 +1,8 @@
-"""Everything that can be refused or go wrong, by name. A class knows its code, status and log level; doors render it.
+"""The exception tree. Each class has a code, an HTTP status and a log level; entry points render it.
 
-    ControlPlaneError                       our own fault                            500
+    ControlPlaneError                our own fault                            500
     ├── CallLost                     its lease ran out before it ended        500
-    ├── Refused                      what we say no to (4xx), logged at INFO
+    ├── Refused                      rejected requests (4xx), logged at INFO
     │   ├── InvalidKey                                                        401
     │   ├── Forbidden                                                         403
     │   │   ├── JobNotOwned  TeamNotOwned  AdminOnly  TeamSuspended
@@ -10,7 +10,7 @@
     │   │   ├── InsufficientCredits  JobCapReached  AtRiskLimit
     │   │   └── ModelGroupNotAllowed  UnpricedRefused
     │   ├── NotFound                                                          404
-    │   │   ├── JobNotFound  TeamNotFound  OrganizationNotFound  KeyNotFound  ModelGroupNotFound
+    │   │   └── JobNotFound  TeamNotFound  OrganizationNotFound  KeyNotFound  ModelGroupNotFound
     │   ├── Conflict                                                          409
     │   │   ├── JobClosed  CallsInFlight  AlreadyExists  TeamHasHistory
     │   │   └── IdempotencyInFlight  IdempotencyAnswerSecret  IdempotencyAnswerTooLarge
@@ -21,23 +21,23 @@
     │   │   ├── SchemaTooNew
     │   │   └── IdempotencyKeyReused  FileRefused  SchemaTooLarge
     │   └── RateLimited  TeamBodiesTooLarge                                   429
-    ├── ProviderError                what a provider did, after retries and fallbacks, logged at WARNING
+    ├── ProviderError                a provider's failure after retries and fallbacks, logged at WARNING
     │   ├── ProviderRefused  ContextLengthExceeded  ContentPolicyViolated     400
     │   ├── ProviderRateLimited                                               429
     │   ├── LlmCallFailed                                                     500
     │   │   └── ProviderMisconfigured    the operator's key or account, logged at ERROR
     │   └── ProviderUnavailable  ModelTimeout                                 503
     │       ├── ProviderOverloaded
-    │       └── CallTimedOut    of a model that goes on and on             504
-    └── Unavailable                  we cannot serve now                      503
+    │       └── CallTimedOut         exceeds the time limit of a call         504
+    └── Unavailable                  the server cannot serve now              503
         ├── ShuttingDown  BodiesTooLarge
         └── DatabaseUnavailable
-            ├── DatabaseBusy         it answers, but what is asked for is locked
-            ├── Overloaded           its turn would not come in the time a request may wait
-            └── OutcomeUnknown       the answer to a COMMIT was lost
+            ├── DatabaseBusy         rows are locked for too long
+            ├── Overloaded           the wait would exceed the request's limit
+            └── OutcomeUnknown       the response to a COMMIT was lost
 
-The first sentence of a docstring is the default message. Messages say what was wrong and how to mend it; provider text,
-addresses and secrets stay out of them.
+The first line of a docstring is the default message. Messages state what is wrong and how to fix it, without provider
+text, addresses or secrets.
 """
 
 import logging
@@ -56,7 +56,7 @@ class ControlPlaneError(Exception):
     status: ClassVar[int] = 500
     level: ClassVar[int] = logging.ERROR
     is_about_request: ClassVar[bool] = False
-    """Whether a message says nothing of the team or the operator, so that everybody who opens a web page may read it."""
+    """Whether the message has no facts about the team or the operator, so that any visitor of a web page may read it."""
 
     def __init__(self, message: str | None = None, *, retry_after_s: float | None = None, **facts: Any) -> None:
         self.message = message or self._first_sentence()
@@ -66,7 +66,7 @@ class ControlPlaneError(Exception):
 
     @property
     def message_for_pages(self) -> str:
-        """What a web page is told: neither numbers of the team nor names."""
+        """The message for web pages: without the team's numbers and names."""
         return self.message if self.is_about_request else self._first_sentence()
 
     @classmethod
@@ -75,7 +75,7 @@ class ControlPlaneError(Exception):
 
 
 def error_code_of(error: BaseException) -> str:
-    """The code of any error: its own, or that of our fault."""
+    """The error's own code, or `internal_error`."""
     return error.code if isinstance(error, ControlPlaneError) else ControlPlaneError.code
 
 
@@ -174,11 +174,9 @@ class JobCapReached(Forbidden):
     code = "job_cap_reached"
 
     def __init__(self, *, affordable_max_tokens: int, **facts: Any) -> None:
-        """`affordable_max_tokens`: with a `max_tokens` of so many the call would fit; 0: not even its prompt does."""
+        """`affordable_max_tokens`: the largest `max_tokens` with which the call fits; 0: its prompt alone does not fit."""
         advice = (
-            f"Ask for at most {affordable_max_tokens} max_tokens."
-            if affordable_max_tokens
-            else "Nothing more fits into it."
+            f"Set max_tokens to at most {affordable_max_tokens}." if affordable_max_tokens else "No further call fits."
         )
         super().__init__(
             f"The job's cap does not cover this. {advice}", affordable_max_tokens=affordable_max_tokens, **facts
@@ -194,7 +192,7 @@ class AtRiskLimit(Forbidden):
         super().__init__(
             f"The team's open and unbilled jobs put {at_risk_usd:.4f} USD of provider spend at risk, {running_usd:.4f} USD "
             f"of it the worst case of running calls; its limit is {limit_usd:.4f} USD. Complete open jobs, wait for running "
-            "calls, or wait until failed jobs are older.",
+            "calls, or wait until failed jobs no longer count.",
             at_risk_usd=at_risk_usd,
             running_usd=running_usd,
             at_risk_limit_usd=limit_usd,
@@ -219,7 +217,7 @@ class ModelGroupNotAllowed(Forbidden):
 
 
 class NotFound(Refused):
-    """There is no such thing."""
+    """Not found."""
 
     code = "not_found"
     status = 404
@@ -255,13 +253,13 @@ class ModelGroupNotFound(NotFound):
     code = "model_group_not_found"
 
     def __init__(self, *, group: str, known: Sequence[str] = ()) -> None:
-        """`known`: the groups the asking team may use, so that no other name leaks."""
+        """`known`: the groups that the calling team may use, so that no other name leaks."""
         hint = f" Groups you may use: {', '.join(known)}." if known else ""
         super().__init__(f"There is no model group '{group}'.{hint}", model_group=group)
 
 
 class Conflict(Refused):
-    """The thing is not in a state that allows this."""
+    """The current state does not allow this."""
 
     code = "conflict"
     status = 409
@@ -303,7 +301,7 @@ class TeamHasHistory(Conflict):
 
 
 class IdempotencyInFlight(Conflict):
-    """The first request with this Idempotency-Key is still running. Ask again when Retry-After says."""
+    """The first request with this Idempotency-Key is still running. Retry after the time in Retry-After."""
 
     code = "idempotency_in_flight"
 
@@ -312,7 +310,7 @@ class IdempotencyInFlight(Conflict):
 
 
 class IdempotencyAnswerSecret(Conflict):
-    """The first request with this Idempotency-Key was done; its answer held a secret that is shown once. Rotate that key, or make another token."""
+    """The first request with this Idempotency-Key succeeded; its response held a secret that is shown once. Rotate that key, or create another token."""
 
     code = "idempotency_answer_secret"
 
@@ -334,7 +332,7 @@ class TooLarge(Refused):
 
 
 class Unprocessable(Refused):
-    """The request does not make sense as it stands."""
+    """The request cannot be processed as it is."""
 
     code = "unprocessable"
     status = 422
@@ -366,17 +364,17 @@ class ModelGroupMissing(Unprocessable):
     code = "model_group_missing"
 
     def __init__(self, *, groups: Sequence[str]) -> None:
-        said = f"Choose one of: {', '.join(groups)}." if groups else "The team may not use any model group yet."
-        super().__init__(f"No model_group was given and the team has no default. {said}", model_groups=list(groups))
+        advice = f"Choose one of: {', '.join(groups)}." if groups else "The team may not use any model group yet."
+        super().__init__(f"No model_group was given and the team has no default. {advice}", model_groups=list(groups))
 
 
 class EndpointUnsupported(Unprocessable):
-    """No model of the group is for this endpoint."""
+    """No model of the group supports this endpoint."""
 
     code = "endpoint_unsupported"
 
     def __init__(self, *, group: str, endpoint: str) -> None:
-        super().__init__(f"No model of '{group}' is for {endpoint}. Choose another `model`.", model_group=group)
+        super().__init__(f"No model of '{group}' supports {endpoint}. Choose another `model`.", model_group=group)
 
 
 class InvalidConfig(Unprocessable):
@@ -395,10 +393,10 @@ class SchemaTooNew(Unprocessable):
     code = "schema_too_new"
 
     def __init__(self, *, schema: str, newest: str) -> None:
-        """`schema`: the database's revision; `newest`: the last that this program knows."""
+        """`schema`: the database's revision; `newest`: the last revision of this release."""
         super().__init__(
-            f"The database has schema {schema}, which a newer release made; this one knows {newest} at most. Nothing was "
-            "changed. Use that release, or restore a backup from before it."
+            f"The database has schema {schema} of a newer release; the newest schema of this release is {newest}. Nothing "
+            "was changed. Use the newer release, or restore a backup from before its migration."
         )
 
 
@@ -409,11 +407,11 @@ class RateLimited(Refused):
     status = 429
 
     def __init__(self, *, owner: str, kind: str, limit: int, retry_after_ms: int, standing: object = None) -> None:
-        """`owner`: whose limit; `kind`: of what; `standing`: what all limits leave (`limits.rules.Standing`)."""
+        """`owner`: team, key or model group; `kind`: what is limited; `standing`: what all limits leave."""
         self.standing = standing
         what = {"parallel_calls": "calls at once", "jobs": "new jobs a minute"}.get(kind, f"{kind} a minute")
         super().__init__(
-            f"The {owner} may have {limit} {what}, and has them. Try again in {retry_after_ms / 1000:.1f} s.",
+            f"The {owner}'s limit of {limit} {what} is reached. Try again in {retry_after_ms / 1000:.1f} s.",
             retry_after_s=retry_after_ms / 1000,
             limit_owner=owner,
             limit_kind=kind,
@@ -423,25 +421,25 @@ class RateLimited(Refused):
 
 
 class IdempotencyAnswerTooLarge(Conflict):
-    """The first request with this Idempotency-Key was done; its answer is larger than 1 MB and was not kept."""
+    """The first request with this Idempotency-Key succeeded; its response is larger than 1 MB and was not stored."""
 
     code = "idempotency_answer_too_large"
 
 
 class TeamBodiesTooLarge(Refused):
-    """The team's requests that are being answered have too large bodies together."""
+    """The bodies of the team's running requests are too large together."""
 
     code = "too_many_bytes"
     status = 429
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(
-            f"The bodies of the team's requests that are being answered would have more than {limit} bytes together. Send "
-            "fewer of them at once, or link to files instead of sending them."
+            f"The bodies of the team's running requests would have more than {limit} bytes together. Send fewer at once, or "
+            "link to files instead of sending them."
         )
 
 
-BROKEN_OFF = "The stream broke off after part of the answer was delivered."
+BROKEN_OFF = "The stream broke off after part of the response was delivered."
 
 
 class ProviderError(ControlPlaneError):
@@ -451,14 +449,14 @@ class ProviderError(ControlPlaneError):
     status = 500
     level = logging.WARNING
     provider_status: int | None = None
-    """What the provider answered; None when no answer of its came."""
+    """HTTP status of the provider's response; None: there was no response."""
     when_broken_off: ClassVar[str | None] = None
-    """The message's place for a stream that has begun, where the message speaks of all models of the group."""
+    """Replaces the message after a stream has begun, where the message is about all models of the group."""
     _fault: ProviderFault | None = None
 
     @property
     def fault(self) -> ProviderFault | None:
-        """What the provider reported, redacted and bounded, whatever it was set to. Its text is for administrators."""
+        """The provider's error report, always redacted and bounded. Its text is for administrators."""
         return self._fault
 
     @fault.setter
@@ -467,20 +465,20 @@ class ProviderError(ControlPlaneError):
 
 
 def fault_of(error: BaseException) -> ProviderFault | None:
-    """What a provider reported, if the error is one of a provider's that came with a report."""
+    """The provider's error report, if the error is a provider's and has one."""
     return error.fault if isinstance(error, ProviderError) else None
 
 
 def break_off(error: BaseException) -> None:
-    """Lets a provider's error that ended a stream after its first piece say so, where it would speak of all models of the
-    group; other errors stay as they are.
+    """Replaces the message of a provider's error that ended a stream after its first chunk, where that message is about
+    all models of the group; other errors keep theirs.
     """
     if isinstance(error, ProviderError) and (after := type(error).when_broken_off) is not None:
         error.message = f"{BROKEN_OFF} {after}"
 
 
 class ProviderRefused(ProviderError):
-    """The model provider refused the request as invalid. Check messages and parameters."""
+    """The model provider rejected the request as invalid. Check messages and parameters."""
 
     code = "invalid_request"
     status = 400
@@ -495,35 +493,35 @@ class ContextLengthExceeded(ProviderError):
 
 
 class ContentPolicyViolated(ProviderError):
-    """The model provider's content policy refused the request."""
+    """The model provider's content policy rejected the request."""
 
     code = "content_policy"
     status = 400
 
 
 class ProviderRateLimited(ProviderError):
-    """The model provider limits our rate, also after retries and fallbacks. Try again later."""
+    """The model provider's rate limit is reached, also after retries and fallbacks. Try again later."""
 
     code = "provider_rate_limited"
     status = 429
-    when_broken_off = "The model provider limits our rate. Try again later."
+    when_broken_off = "The model provider's rate limit is reached. Try again later."
 
 
 class LlmCallFailed(ProviderError):
-    """LLM call failed: no model of the group could answer. A failed call costs nothing; try again."""
+    """LLM call failed: every model of the group failed. A failed call costs nothing; try again."""
 
     when_broken_off: ClassVar[str | None] = "The model failed. A failed call costs nothing; try again."
 
 
 class ProviderMisconfigured(LlmCallFailed):
-    """The model provider refuses the operator's account or key; the operator has been told. A failed call costs nothing."""
+    """The model provider rejects the operator's account or key; the operator has been notified. A failed call costs nothing."""
 
     level = logging.ERROR
     when_broken_off = None
 
     @property
     def message_for_pages(self) -> str:
-        """The operator's troubles are not for everybody."""
+        """Hides the operator's misconfiguration from web pages."""
         return LlmCallFailed._first_sentence()  # noqa: SLF001 - of the class above
 
 
@@ -549,7 +547,7 @@ class ModelTimeout(ProviderError):
 
 
 class CallTimedOut(ModelTimeout):
-    """The call took longer than a call may take here, all its attempts together."""
+    """The call exceeded the server's time limit for a call with all its attempts."""
 
     code = "call_timeout"
     status = 504
@@ -570,7 +568,7 @@ class DatabaseUnavailable(Unavailable):
 
 
 class DatabaseBusy(DatabaseUnavailable):
-    """The database answers, but rows that this needs were locked for too long. Nothing was done; try again."""
+    """Rows that this request needs were locked for too long. Nothing was done; try again."""
 
     code = "database_busy"
 
@@ -578,24 +576,24 @@ class DatabaseBusy(DatabaseUnavailable):
 class OutcomeUnknown(DatabaseUnavailable):
     """The database cannot be reached right now. Try again.
 
-    It went away while a transaction was committed: it may have happened. What is written again must find out.
+    The connection was lost during a COMMIT, so the transaction may have happened. A retry must check.
     """
 
 
 class Overloaded(DatabaseUnavailable):
-    """More is asked than this server can do in time. Nothing was done; try again later."""
+    """The server is overloaded. Nothing was done; try again later."""
 
     code = "overloaded"
     level = logging.DEBUG  # there are many, and each has its line in the log of requests
 
     @classmethod
     def after(cls, wait_s: float) -> "Overloaded":
-        """One whose client would wait so long. Those who were refused together do not come again together."""
+        """An error with Retry-After: `wait_s` with jitter, so that clients rejected together do not retry together."""
         return cls(retry_after_s=max(1.0, wait_s * random.uniform(1.0, 1.5)))  # noqa: S311 - nothing is kept secret by it
 
 
 class BodiesTooLarge(Unavailable):
-    """The bodies of the requests that are being answered are too large together. Try again."""
+    """The bodies of all running requests are too large together. Try again."""
 
 
 class ShuttingDown(Unavailable):

@@ -31,11 +31,11 @@ class Metrics:
             "unbilled_nano_usd", "Provider cost of calls that are not billed.", "model_group"
         )
         self._tokens = self._counter("tokens", "Tokens of billable calls.", "kind")
-        self._unpriced = self._counter("unpriced_calls", "Calls whose price nobody knows.", "model_group")
+        self._unpriced = self._counter("unpriced_calls", "Calls without a known price.", "model_group")
         self._jobs = self._counter("jobs", "Jobs that were closed.", "status")
         self._credits = self._counter("credits_charged", "Credits that closed jobs were charged.")
         self._refusals = self._counter("limit_refusals", "Calls and jobs refused by a rate limit.", "owner", "kind")
-        self._lookups = self._counter("cache_lookups", "Answers looked for in the cache.", "outcome")
+        self._lookups = self._counter("cache_lookups", "Lookups in the response cache.", "outcome")
         self._fallbacks = self._counter("limits_fallbacks", "Times Redis went away and limits were counted alone.")
         self._shared = self._gauge("limits_shared", "1 while limits are counted together in Redis.")
         self._config = Info("control_plane_config", "The version of the YAML in force here.", registry=self._registry)
@@ -48,7 +48,7 @@ class Metrics:
         self._tasks = self._gauge("tasks", "Tasks in the event loop.")
         self._in_flight = self._gauge("calls_in_flight", "Calls that run in this process.")
         self._lines_dropped = self._gauge(
-            "log_lines_dropped", "Log lines that were not written, because nobody read them.", "level"
+            "log_lines_dropped", "Log lines dropped because the log stream was full.", "level"
         )
         self._lines: Callable[[], Mapping[str, int]] = dict
         self._waiting = self._gauge("writes_waiting", "Intents and records that wait for the next group commit.")

@@ -49,7 +49,7 @@ class AccessAdministration:
         """
         team_id = team_id if team_id is not None else principal.team_id
         if team_id is None:
-            raise Unprocessable("Say which team: add ?team_id=… to the address.")
+            raise Unprocessable("Name the team: add ?team_id=… to the URL.")
         principal.require_team(team_id)
         group = await self._group(principal, name)
         await self._check_team(team_id)

@@ -12,22 +12,25 @@ from control_plane.names import is_valid_slug
 
 ADMIN_ERRORS = {
     **AUTH_ERRORS,
-    403: {"model": ErrorAnswer, "description": "`admin_only`, `team_not_owned`, and what the route itself says"},
-    404: {"model": ErrorAnswer, "description": "there is no such thing; a malformed id is simply not found"},
-    409: {"model": ErrorAnswer, "description": "the state of things does not allow it; `error.code` says why"},
+    403: {
+        "model": ErrorAnswer,
+        "description": "`admin_only`, `team_not_owned`, and the errors that the route describes",
+    },
+    404: {"model": ErrorAnswer, "description": "not found; also for a malformed id"},
+    409: {"model": ErrorAnswer, "description": "the current state does not allow this; `error.code` has the reason"},
 }
 
 OrganizationPath = Annotated[str, Path(description="id of the organization")]
 TeamPath = Annotated[str, Path(description="id of the team")]
-KeyPath = Annotated[str, Path(description="id of the key, as given by create and list; not the key itself")]
+KeyPath = Annotated[str, Path(description="id of the key, from create and list; not the key itself")]
 GroupPath = Annotated[str, Path(description="name of the model group")]
 
-PageLimit = Annotated[int, Query(ge=1, le=1000, description="how many entries a page has, 1 to 1,000")]
+PageLimit = Annotated[int, Query(ge=1, le=1000, description="entries per page, 1 to 1,000")]
 PageOffset = Annotated[
     int,
-    Query(ge=0, le=10_000_000, description="how many entries to skip; for more than a few pages `cursor` is better"),
+    Query(ge=0, le=10_000_000, description="entries to skip; prefer `cursor` for more than a few pages"),
 ]
-PageCursor = Annotated[str | None, Query(description="`next_cursor` of the page before; better than a large offset")]
+PageCursor = Annotated[str | None, Query(description="`next_cursor` of the previous page; faster than a large offset")]
 
 NOT_OURS = "The cursor is not one of ours; begin again without one."
 

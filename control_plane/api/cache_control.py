@@ -10,7 +10,7 @@ from control_plane.cache.rules import ANY, CacheControl
 async def freshness(
     cache_control: Annotated[
         str | None,
-        Header(description="`no-cache`: not an answer that was given before; `no-store`: nor is this one kept"),
+        Header(description="`no-cache`: skip the response cache; `no-store`: also do not store this response"),
     ] = None,
 ) -> CacheControl:
     """What the client wants."""

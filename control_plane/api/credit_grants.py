@@ -18,12 +18,12 @@ from control_plane.schemas import credits as wire
 router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute)
 
 
-@router.get("/credits/teams/{team_id}/grants", response_model=wire.GrantList, summary="What is left, and until when")
-@router.get("/teams/{team_id}/credits/grants", response_model=wire.GrantList, summary="What is left, and until when")
+@router.get("/credits/teams/{team_id}/grants", response_model=wire.GrantList, summary="List grants")
+@router.get("/teams/{team_id}/credits/grants", response_model=wire.GrantList, summary="List grants")
 async def grants(
     team_id: TeamPath, principal: Caller, services: Services, cursor: PageCursor = None, limit: PageLimit = 100
 ) -> Response:
-    """The grants of which something is left, in the order in which they are used up. A team's key may ask for its own."""
+    """Grants with credits left, in the order of their use. A team's key may read its own."""
     found = await services.credits.grants(principal, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
     return rendered(views.grants(team_id, found, limit))
 
@@ -31,17 +31,17 @@ async def grants(
 @router.post(
     "/credits/teams/{team_id}/configure-auto-refill",
     response_model=wire.AutoRefillAnswer,
-    summary="Refill a team's credits automatically",
+    summary="Configure a team's auto-refill",
 )
 @router.post(
     "/teams/{team_id}/configure-auto-refill",
     response_model=wire.AutoRefillAnswer,
-    summary="Refill a team's credits automatically",
+    summary="Configure a team's auto-refill",
 )
 async def configure_auto_refill(
     team_id: TeamPath, body: wire.ConfigureAutoRefill, principal: Caller, services: Services
 ) -> Response:
-    """Gives the team credits at the beginning of each period, or ends that. The period that runs now is not refilled."""
+    """Adds credits at the start of each period, from the next one on; `enabled: false` stops it."""
     wanted = None
     if body.enabled and body.refill_amount is not None and body.refill_period is not None:
         period = Period(body.refill_period)
@@ -51,41 +51,41 @@ async def configure_auto_refill(
 
 
 @router.get(
-    "/credits/teams/{team_id}/auto-refill", response_model=wire.AutoRefillAnswer, summary="How a team is refilled"
+    "/credits/teams/{team_id}/auto-refill", response_model=wire.AutoRefillAnswer, summary="Get a team's auto-refill"
 )
-@router.get("/teams/{team_id}/auto-refill", response_model=wire.AutoRefillAnswer, summary="How a team is refilled")
+@router.get("/teams/{team_id}/auto-refill", response_model=wire.AutoRefillAnswer, summary="Get a team's auto-refill")
 async def auto_refill(team_id: TeamPath, principal: Caller, services: Services) -> Response:
-    """How the team is refilled, and when next. A team's own key may ask for its own."""
+    """The team's refill settings and next refill. A team's key may read its own."""
     return rendered(views.auto_refill(team_id, await services.credits.refills.find(principal, TeamId(team_id))))
 
 
 @router.patch(
     "/credits/teams/{team_id}/low-balance-threshold",
     response_model=wire.LowBalanceAnswer,
-    summary="Be told when credits run low",
+    summary="Set the low-balance threshold",
 )
 @router.patch(
     "/teams/{team_id}/credits/low-balance-threshold",
     response_model=wire.LowBalanceAnswer,
-    summary="Be told when credits run low",
+    summary="Set the low-balance threshold",
 )
 async def set_low_balance_threshold(
     team_id: TeamPath, body: wire.SetLowBalance, principal: Caller, services: Services
 ) -> Response:
-    """Writes an event, and a warning in the log, each time the remaining credits fall below the threshold."""
+    """Records an event and logs a warning each time the remaining credits fall below the threshold."""
     balance = await services.credits.set_low_balance(principal, TeamId(team_id), body.threshold)
     return rendered(views.low_balance(team_id, body.threshold, balance))
 
 
-@router.get("/credits/teams/{team_id}/events", response_model=wire.EventList, summary="When credits ran low")
-@router.get("/teams/{team_id}/credits/events", response_model=wire.EventList, summary="When credits ran low")
+@router.get("/credits/teams/{team_id}/events", response_model=wire.EventList, summary="List credit events")
+@router.get("/teams/{team_id}/credits/events", response_model=wire.EventList, summary="List credit events")
 async def events(
     team_id: TeamPath,
     principal: Caller,
     services: Services,
     limit: PageLimit = 50,
-    cursor: Annotated[UUID | None, Query(description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[UUID | None, Query(description="`next_cursor` of the previous page")] = None,
 ) -> Response:
-    """What happened to the team's credits that somebody should hear of, newest first. A team's key may ask for its own."""
+    """Low-balance events of the team, newest first. A team's key may read its own."""
     found = await services.credits.events(principal, TeamId(team_id), limit=limit + 1, before=cursor)
     return rendered(views.events(team_id, found, limit))

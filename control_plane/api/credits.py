@@ -20,27 +20,27 @@ from control_plane.schemas import credits as wire
 router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute)
 
 
-@router.get("/credits/teams/{team_id}/balance", response_model=wire.CreditsAnswer, summary="A team's credits")
-@router.get("/teams/{team_id}/credits", response_model=wire.CreditsAnswer, summary="A team's credits")
+@router.get("/credits/teams/{team_id}/balance", response_model=wire.CreditsAnswer, summary="Get a team's credits")
+@router.get("/teams/{team_id}/credits", response_model=wire.CreditsAnswer, summary="Get a team's credits")
 async def balance(team_id: TeamPath, principal: Caller, services: Services) -> Response:
-    """Where the team stands. A team's own key may ask for its own."""
+    """The team's balance. A team's key may read its own."""
     return rendered(views.balance(team_id, await services.credits.balance(principal, TeamId(team_id))))
 
 
 @router.get(
-    "/credits/teams/{team_id}/transactions", response_model=wire.TransactionList, summary="A team's credit ledger"
+    "/credits/teams/{team_id}/transactions", response_model=wire.TransactionList, summary="List credit transactions"
 )
 @router.get(
-    "/teams/{team_id}/credits/transactions", response_model=wire.TransactionList, summary="A team's credit ledger"
+    "/teams/{team_id}/credits/transactions", response_model=wire.TransactionList, summary="List credit transactions"
 )
 async def transactions(
     team_id: TeamPath,
     principal: Caller,
     services: Services,
     limit: PageLimit = 50,
-    cursor: Annotated[int | None, Query(ge=1, le=2**53, description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[int | None, Query(ge=1, le=2**53, description="`next_cursor` of the previous page")] = None,
 ) -> Response:
-    """Every movement of credits, newest first. A team's own key may ask for its own."""
+    """Every credit transaction, newest first. A team's key may read its own."""
     entries = await services.credits.transactions(principal, TeamId(team_id), limit=limit + 1, before=cursor)
     return rendered(views.transactions(team_id, entries, limit))
 
@@ -50,7 +50,7 @@ async def transactions(
 async def add(
     team_id: TeamPath, body: wire.AddCredits, principal: Caller, services: Services, subject: NewSubject
 ) -> Response:
-    """Gives the team credits; answers with where it stands then."""
+    """Adds credits; returns the new balance."""
     terms = Terms(body.priority, body.expires_at)
     stands = await services.credits.add(
         principal, TeamId(team_id), body.credits, reason=body.reason, terms=terms, ref=subject.id
@@ -63,9 +63,9 @@ async def add(
 async def refund(
     team_id: TeamPath, body: wire.RefundCredits, principal: Caller, services: Services, subject: NewSubject
 ) -> Response:
-    """Gives back credits that were used; with `job_id` what that job was charged, or a part, and once unless forced.
+    """Refunds used credits; with `job_id` that job's charge or a part of it, once unless forced.
 
-    409 `conflict` when fewer were used or charged, `already_exists` when the job was refunded before.
+    409 `conflict` when fewer were used or charged, `already_exists` when the job was already refunded.
     """
     principal.require_admin()
     team = TeamId(team_id)
@@ -84,36 +84,38 @@ async def refund(
 async def adjust(
     team_id: TeamPath, body: wire.AdjustCredits, principal: Caller, services: Services, subject: NewSubject
 ) -> Response:
-    """Corrects what the team was given, upwards or downwards; 403 `insufficient_credits` when less is available."""
+    """Raises or lowers the team's allocation; 403 `insufficient_credits` when less is available."""
     stands = await services.credits.adjust(principal, TeamId(team_id), body.credits, reason=body.reason, ref=subject.id)
     return rendered(views.balance(team_id, stands))
 
 
-@router.get("/credits/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="A team's plan")
-@router.get("/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="A team's plan")
+@router.get(
+    "/credits/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="Get a team's billing plan"
+)
+@router.get("/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="Get a team's billing plan")
 async def plan(team_id: TeamPath, principal: Caller, services: Services) -> Response:
-    """How the team's next jobs are charged. A team's own key may ask for its own."""
+    """How the team's new jobs are charged. A team's key may read its own."""
     return rendered(views.plan((await services.administration.get_team(principal, TeamId(team_id))).team))
 
 
-@router.patch(
-    "/credits/teams/{team_id}/budget-mode", response_model=wire.BillingPlan, summary="Change how jobs are charged"
-)
-@router.patch("/teams/{team_id}/budget-mode", response_model=wire.BillingPlan, summary="Change how jobs are charged")
+@router.patch("/credits/teams/{team_id}/budget-mode", response_model=wire.BillingPlan, summary="Set the budget mode")
+@router.patch("/teams/{team_id}/budget-mode", response_model=wire.BillingPlan, summary="Set the budget mode")
 async def change_budget_mode(
     team_id: TeamPath, body: wire.ChangeBudgetMode, principal: Caller, services: Services
 ) -> Response:
-    """Sets the budget mode, and the rates that are given; jobs that exist keep their plan."""
+    """Sets the budget mode and the given rates; existing jobs keep their plan."""
     changes = _rates(body) | TeamChanges(budget_mode=BudgetMode(body.budget_mode))
     return rendered(views.plan((await services.administration.change_team(principal, TeamId(team_id), changes)).team))
 
 
-@router.patch("/credits/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="Change the rates")
-@router.patch("/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="Change the rates")
+@router.patch(
+    "/credits/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="Set the conversion rates"
+)
+@router.patch("/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="Set the conversion rates")
 async def change_conversion_rates(
     team_id: TeamPath, body: wire.ChangeConversionRates, principal: Caller, services: Services
 ) -> Response:
-    """Sets the rates that are given; jobs that exist keep their plan."""
+    """Sets the given rates; existing jobs keep their plan."""
     return rendered(
         views.plan((await services.administration.change_team(principal, TeamId(team_id), _rates(body))).team)
     )

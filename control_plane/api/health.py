@@ -13,18 +13,18 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/health", tags=["operations"])
 
 
-@router.get("/live", summary="Liveness")
+@router.get("/live", summary="Check liveness")
 async def live() -> dict[str, str]:
-    """200 while the process answers at all; asks nothing else, so that a slow database restarts nobody."""
+    """200 while the process runs; it checks nothing else, so a slow database restarts no server."""
     return {"status": "ok"}
 
 
-@router.get("/ready", summary="Readiness", responses={503: {"description": "do not send requests here now"}})
+@router.get("/ready", summary="Check readiness", responses={503: {"description": "do not route requests here"}})
 async def ready(services: Services) -> Response:
-    """200 when the database takes a write of ours and the process is not stopping, else 503.
+    """200 when the database accepts a write and the process is not stopping, else 503.
 
-    `config` is `refused` while the YAML as it stands has mistakes: calls run on the version before, but a server that is
-    started again would not start.
+    `config` is `refused` while the YAML has mistakes: calls use the previous version, but a restarted server would not
+    start.
     """
     is_leaving = services.calls.is_draining or services.calls.is_stopping
     checks = {"database": "ok", "process": "stopping" if is_leaving else "ok"}
@@ -42,4 +42,4 @@ async def ready(services: Services) -> Response:
     return json_response(body, status=200 if is_ready else 503, headers=None if is_ready else {"Retry-After": "2"})
 
 
-router.add_api_route("", ready, summary="Readiness, by its short name")
+router.add_api_route("", ready, summary="Check readiness (short path)")

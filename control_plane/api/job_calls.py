@@ -97,9 +97,9 @@ async def llm_call_stream(
     subject: NewSubject,
     fresh: Fresh,
 ) -> Response:
-    """OpenAI chunks as server-sent events; the last one carries the usage, then `[DONE]`.
+    """OpenAI chunks as server-sent events; the last has the usage, then `[DONE]`.
 
-    A failure before the first piece is an HTTP status, after it an `error` event.
+    A failure before the first chunk is an HTTP status, a later one an `error` event.
     """
     order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh, subject=subject)
     stream = await cancel_on_disconnect(request, services.calls.stream(principal, job_id_of(job_id), order))
@@ -110,10 +110,11 @@ async def llm_call_stream(
 
 @router.post("/{job_id}/complete", response_model=wire.JobCompleted, summary="Complete a job")
 async def complete(job_id: JobPath, body: wire.CompleteJob, principal: Caller, services: Services) -> Response:
-    """Closes the job and bills it once; repeating it gives the same answer and charges nothing.
+    """Closes the job and bills it once; a repetition returns the same response and charges nothing.
 
-    `completed` costs credits if a call succeeded; `failed` and `cancelled` cost none. Waits for running calls, 5 s unless ops chose otherwise.
-    With a token of the job: `completed` only, without metadata, and the answer is `job_id`, `status` and `completed_at`.
+    `completed` costs credits if a call succeeded; `failed` and `cancelled` cost none. Waits for running calls, 5 s by
+    default. With a job token: `completed` only, without metadata; the response is `job_id`, `status` and
+    `completed_at`.
     """
     status = JobStatus(body.status)
     if principal.grant is not None and status is not JobStatus.COMPLETED:

@@ -83,12 +83,12 @@ class JobHeaders:
 async def job_headers(
     request: Request,
     subject: NewSubject,
-    x_job_id: Annotated[Name | None, Header(description="the job this call joins; else it has its own")] = None,
-    x_job_type: Annotated[
-        Name | None, Header(description="what the call's own job is called in usage and bills")
+    x_job_id: Annotated[
+        Name | None, Header(description="the job that this call joins; default: a job of its own")
     ] = None,
-    x_user_id: Annotated[Name | None, Header(description="the end user the call's own job is for")] = None,
-    x_job_complete: Annotated[bool, Header(description="complete the job named by X-Job-Id with this call")] = False,
+    x_job_type: Annotated[Name | None, Header(description="job type of the call's own job, in usage and bills")] = None,
+    x_user_id: Annotated[Name | None, Header(description="end user of the call's own job")] = None,
+    x_job_complete: Annotated[bool, Header(description="complete the job of X-Job-Id with this call")] = False,
 ) -> JobHeaders:
     """Reads them."""
     fingerprint, is_repeated = await _repetition(request)

@@ -17,12 +17,12 @@ from control_plane.schemas import job_tokens as wire
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=AuthenticatedRoute)
 
 
-@router.post("/{job_id}/tokens", response_model=wire.JobTokenCreated, summary="Make a token of a job for a web page")
+@router.post("/{job_id}/tokens", response_model=wire.JobTokenCreated, summary="Create a job token")
 async def create(
     job_id: JobPath, principal: Caller, services: Services, body: wire.CreateJobToken | None = None
 ) -> Response:
-    """Makes a token (`jt-…`) with which pages of `origins` call in this one job: `llm-call` and `llm-call-stream`, and
-    `complete` if `may_complete`. It ends after `ttl_seconds`, with the job, and with the key that made it; it is shown once.
+    """Creates a token (`jt-…`) for pages of `origins` and this job only: `llm-call`, `llm-call-stream`, and `complete`
+    if `may_complete`. It expires after `ttl_seconds`, with the job, and with the key that made it; it is shown once.
     """
     given = body or wire.CreateJobToken()
     for name in given.model_groups or ():

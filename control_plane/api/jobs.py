@@ -26,14 +26,14 @@ from control_plane.units import nano_usd
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=AuthenticatedRoute)
 
-JobPath = Annotated[str, Path(alias="job_id", description="as given by create")]
+JobPath = Annotated[str, Path(alias="job_id", description="id of the job")]
 
 
 @router.post("/create", response_model=wire.JobCreated, summary="Create a job")
 async def create(body: wire.CreateJob, principal: Caller, services: Services, subject: NewSubject) -> Response:
-    """Opens a job and holds the credits it needs: 403 `insufficient_credits` when the team has too few available.
+    """Opens a job and holds its credits: 403 `insufficient_credits` when the team has too few available.
 
-    429 `rate_limited` when the team or its key has made as many in the last minute as it may.
+    429 `rate_limited` when the team or its key has reached its limit of new jobs a minute.
     """
     own_team(principal, body.team_id)
     await services.limits.admit_job(principal)
@@ -55,23 +55,23 @@ async def create(body: wire.CreateJob, principal: Caller, services: Services, su
 
 @router.get("/{job_id}", response_model=wire.JobView, summary="Get a job")
 async def get(job_id: JobPath, principal: Caller, services: Services) -> Response:
-    """The job as it is now."""
+    """Returns the job's current state."""
     job, groups = await services.jobs.get_with_groups(principal, job_id_of(job_id))
     return rendered(views.job_view(job, sorted(groups)))
 
 
-@router.patch("/{job_id}/metadata", response_model=wire.MetadataView, summary="Add to a job's metadata")
+@router.patch("/{job_id}/metadata", response_model=wire.MetadataView, summary="Update a job's metadata")
 async def patch_metadata(job_id: JobPath, body: wire.MetadataPatch, principal: Caller, services: Services) -> Response:
     """Adds and replaces top-level keys; at most 10 KB altogether."""
     job = await services.jobs.merge_metadata(principal, job_id_of(job_id), body.metadata)
     return rendered(wire.MetadataView(job_id=str(job.id), metadata=job.metadata_, updated_at=services.clock()))
 
 
-@router.get("/{job_id}/costs", response_model=wire.JobCostsView, summary="Costs of a job, call by call")
+@router.get("/{job_id}/costs", response_model=wire.JobCostsView, summary="Get a job's costs")
 async def get_costs(job_id: JobPath, principal: Caller, services: Services) -> Response:
-    """Our record of each call, and beside it what LiteLLM reported of each attempt.
+    """Our record of each call, with LiteLLM's report of each attempt.
 
-    What a provider said of a failed call is shown to administrators, where the settings keep it.
+    Administrators also see a provider's message about a failed call, where the settings store it.
     """
     found = await services.jobs.get_with_calls(principal, job_id_of(job_id))
     logs = await services.spend.logs_of(found.job)
@@ -83,12 +83,12 @@ async def get_costs(job_id: JobPath, principal: Caller, services: Services) -> R
     "/create-and-call",
     response_model=wire.CreateAndCallResult,
     responses=CALL_ERRORS,
-    summary="A job of one call",
+    summary="Run a one-call job",
 )
 async def create_and_call(
     body: wire.CreateAndCall, principal: Caller, services: Services, subject: NewSubject, fresh: Fresh
 ) -> Response:
-    """Opens a job, makes one call and completes the job. When the call fails, so does the job, and nothing is charged."""
+    """Opens a job, makes one call and completes the job. A failed call fails the job and costs nothing."""
     order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh)
     done = await services.implicit_jobs.call(principal, _new_one_call_job(body, principal, subject), order)
     job = done.bill.job
@@ -104,7 +104,7 @@ async def create_and_call(
     return rendered(result, headers=call_headers(done.call.call))
 
 
-@router.post("/create-and-call-stream", responses={**CALL_ERRORS, **SSE}, summary="A job of one streaming call")
+@router.post("/create-and-call-stream", responses={**CALL_ERRORS, **SSE}, summary="Run a one-call job as a stream")
 async def create_and_call_stream(
     body: wire.CreateAndCall, principal: Caller, services: Services, request: Request, subject: NewSubject, fresh: Fresh
 ) -> Response:

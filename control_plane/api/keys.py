@@ -26,7 +26,7 @@ router = APIRouter(
 async def create(
     team_id: TeamPath, principal: Caller, services: Services, body: wire.CreateKey | None = None
 ) -> Response:
-    """Makes one more key of the team; `virtual_key` is shown this once."""
+    """Creates another key of the team; `virtual_key` is shown only once."""
     terms = _terms(body or wire.CreateKey(), services)
     issued = await services.administration.keys.create(principal, TeamId(team_id), terms)
     return rendered(views.key_created(issued, services.clock()))
@@ -36,7 +36,7 @@ async def create(
 async def list_keys(
     team_id: TeamPath, principal: Caller, services: Services, cursor: PageCursor = None, limit: PageLimit = 1000
 ) -> Response:
-    """The team's keys by what they begin with, never their secrets; those that ended too."""
+    """The team's keys by prefix, without secrets; expired and revoked ones too."""
     found = await services.administration.keys.list(principal, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
     page = [views.key(view, services.clock()) for view in found[:limit]]
     following = page[-1].key_id if len(found) > limit else None
@@ -47,18 +47,18 @@ async def list_keys(
 async def rotate(
     team_id: TeamPath, key_id: KeyPath, principal: Caller, services: Services, body: wire.RotateKey | None = None
 ) -> Response:
-    """Makes a key on the same terms; the old one works on for `grace_seconds` (0 if left out)."""
+    """Creates a key with the same terms; the old one works for another `grace_seconds` (default 0)."""
     grace = timedelta(seconds=(body or wire.RotateKey()).grace_seconds)
     principal.require_admin()
     issued = await services.administration.keys.rotate(principal, TeamId(team_id), _key_id(key_id), grace=grace)
     return rendered(views.key_created(issued, services.clock()))
 
 
-@router.put("/{key_id}/origins", response_model=wire.KeyAnswer, summary="Register a key's origins")
+@router.put("/{key_id}/origins", response_model=wire.KeyAnswer, summary="Set a key's origins")
 async def set_origins(
     team_id: TeamPath, key_id: KeyPath, principal: Caller, services: Services, body: wire.SetOrigins
 ) -> Response:
-    """Makes exactly these the web origins whose pages may use the key; on every replica within 5 s."""
+    """Sets the web origins whose pages may use the key; effective on every replica within 5 s."""
     principal.require_admin()
     view = await services.administration.keys.set_origins(principal, TeamId(team_id), _key_id(key_id), body.origins)
     return rendered(views.key(view, services.clock()))
@@ -66,7 +66,7 @@ async def set_origins(
 
 @router.delete("/{key_id}", response_model=wire.KeyAnswer, summary="Revoke a key")
 async def revoke(team_id: TeamPath, key_id: KeyPath, principal: Caller, services: Services) -> Response:
-    """Ends the key now; on every replica within 5 s. Doing it twice changes nothing."""
+    """Revokes the key; effective on every replica within 5 s. Idempotent."""
     principal.require_admin()
     view = await services.administration.keys.revoke(principal, TeamId(team_id), _key_id(key_id))
     return rendered(views.key(view, services.clock()))

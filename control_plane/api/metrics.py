@@ -11,7 +11,7 @@ from control_plane.services import Services as ServicesType
 
 router = APIRouter()
 
-ASK_EACH = "Several processes answer here. Ask each at a port of its own, from the next one on: /metrics there.\n"
+ASK_EACH = "Several processes share this port. Each serves /metrics on its own port, from the next port on.\n"
 
 
 @router.get("/metrics", include_in_schema=False)

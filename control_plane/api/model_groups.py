@@ -21,9 +21,9 @@ router = APIRouter(
 
 @router.get("", response_model=wire.ModelGroupList, summary="List model groups")
 async def list_groups(principal: Caller, services: Services) -> Response:
-    """Every model group with who may use it and why; a team's own key sees those it may use.
+    """Every model group, with the teams that may use it and why; a team's key sees the groups it may use.
 
-    For the master key also which version of the YAML is in force, here and at every other server.
+    The master key also gets the version of the YAML in force, on this server and every other.
     """
     found = await services.administration.access.list_groups(principal)
     configuration = (
@@ -32,24 +32,24 @@ async def list_groups(principal: Caller, services: Services) -> Response:
     return rendered(wire.ModelGroupList(model_groups=[_answer(view) for view in found], configuration=configuration))
 
 
-@router.post("/reload", response_model=wire.ReloadAnswer, summary="Put the YAML as it stands in force")
+@router.post("/reload", response_model=wire.ReloadAnswer, summary="Reload the configuration")
 async def reload(principal: Caller, services: Services) -> Response:
-    """Reads and checks the file; 422 `invalid_config` lists every mistake by line, and nothing has changed.
+    """Reads and checks the file; 422 `invalid_config` lists every mistake by line, and nothing changes.
 
-    Calls that run end as they began. Other servers follow within seconds, each with the file it sees.
+    Running calls keep their version. Other servers reload their own file within seconds.
     """
     done = await services.configuration.reload(principal)
     return rendered(wire.ReloadAnswer(generation=done.generation, generation_before=done.before, changes=done.changes))
 
 
-@router.get("/{name:path}/resolve", response_model=wire.ResolvedGroup, summary="What a model group means to a team")
+@router.get("/{name:path}/resolve", response_model=wire.ResolvedGroup, summary="Resolve a model group")
 async def resolve(
     name: GroupPath,
     principal: Caller,
     services: Services,
-    team_id: Annotated[str | None, Query(description="may be left out with a team's own key")] = None,
+    team_id: Annotated[str | None, Query(description="optional with a team's key")] = None,
 ) -> Response:
-    """The models a call of the team would run on, in order; without access `team_has_access` is false, models hidden."""
+    """The models for a call of the team, in order; without access `team_has_access` is false and models are hidden."""
     team = None if team_id is None else TeamId(team_id)
     resolved = await services.administration.access.resolve(principal, name, team)
     return rendered(

@@ -8,23 +8,23 @@ from control_plane.schemas.base import Answer, Json
 
 
 class ProviderFacts(Answer):
-    """What the model provider reported as wrong, in its own words; secrets and accounts are redacted."""
+    """The error that the model provider reported, with secrets and accounts redacted."""
 
     status: int = Field(description="HTTP status of the provider's answer")
     code: str | None = Field(description="the provider's code of the error")
     type: str | None = Field(description="the provider's type of the error")
-    param: str | None = Field(description="the request's field that the provider names as wrong")
+    param: str | None = Field(description="the request's field that the provider rejected")
 
 
 class ErrorFacts(Answer):
-    """What went wrong: `code` for programs, `message` for people; more fields as the code needs them. `provider` is
-    there when the provider reported something.
+    """What went wrong: `code` for programs, `message` for people, more fields for some codes. `provider` is present
+    when the provider reported an error.
     """
 
     code: str = Field(description="code of the error, for programs")
     message: str = Field(description="what is wrong and how to fix it, for people")
     provider: ProviderFacts | None = Field(
-        default=None, description="what the model provider reported as wrong; only there when it reported something"
+        default=None, description="the error that the model provider reported; absent when it reported none"
     )
 
 
@@ -32,7 +32,7 @@ class ErrorAnswer(Answer):
     """Every error of `/api`."""
 
     detail: str | list[Json] = Field(
-        description="the message; of a request that does not fit the schema, a list of what is wrong where"
+        description="the message; for a request that does not fit the schema, the list of its mistakes"
     )
     error: ErrorFacts = Field(description="what went wrong")
 
@@ -44,13 +44,13 @@ def _described(*statuses: tuple[int, str]) -> dict[int | str, dict[str, Any]]:
 AUTH_ERRORS = _described(
     (400, "`invalid_json`: the body cannot be read"),
     (401, "`invalid_key`: missing, unknown, expired or revoked"),
-    (403, "this key may not do that"),
-    (413, "`too_large`: the body is larger than the server takes"),
-    (422, "`invalid_request`: the request does not fit the schema; `detail` lists where"),
-    (503, "`overloaded`, `database_unavailable`, `database_busy`; `Retry-After` says when to come back"),
+    (403, "the key lacks permission"),
+    (413, "`too_large`: the body is larger than the server accepts"),
+    (422, "`invalid_request`: the request does not fit the schema; `detail` lists each mistake"),
+    (503, "`overloaded`, `database_unavailable`, `database_busy`; retry after `Retry-After`"),
 )
 JOB_ERRORS = AUTH_ERRORS | _described(
-    (429, "`rate_limited`: too many new jobs; `Retry-After` says when to come back"),
+    (429, "`rate_limited`: too many new jobs; retry after `Retry-After`"),
     (403, "`job_not_owned`, `insufficient_credits`, `team_suspended`"),
     (404, "`job_not_found`"),
     (409, "`job_closed`, `calls_in_flight`"),
@@ -62,10 +62,10 @@ CALL_ERRORS = _described(
     (429, "`rate_limited`: a limit of the team, key or model group; `provider_rate_limited`: also after retries"),
     (
         500,
-        "`llm_call_failed`: no model of the group could answer, or the provider refuses the operator's account or key",
+        "`llm_call_failed`: every model of the group failed, or the provider rejects the operator's account or key",
     ),
     (503, "`provider_unavailable`, `model_timeout`, `overloaded`"),
-    (504, "`call_timeout`: the call took longer than the server lets a call take, all its attempts together"),
+    (504, "`call_timeout`: the call with all its attempts exceeded the server's time limit"),
 )
 SSE: dict[int | str, dict[str, Any]] = {
     200: {"description": "server-sent events", "content": {"text/event-stream": {"schema": {"type": "string"}}}}

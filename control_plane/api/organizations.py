@@ -21,7 +21,7 @@ router = APIRouter(
 
 @router.post("/create", response_model=wire.OrganizationAnswer, summary="Create an organization")
 async def create(body: wire.CreateOrganization, principal: Caller, services: Services) -> Response:
-    """Adds an organization: a customer, whose teams hold credits. 409 `already_exists` when the id is taken."""
+    """Creates an organization: a customer whose teams hold credits. 409 `already_exists` when the id is taken."""
     new = Organization(id=body.organization_id, name=body.name, metadata_=body.metadata, created_at=services.clock())
     return rendered(views.organization(await services.administration.create_organization(principal, new)))
 
@@ -63,7 +63,7 @@ async def list_teams(
 
 
 @router.get(
-    "/{organization_id}/usage", response_model=wire.OrganizationUsage, summary="An organization's usage of a month"
+    "/{organization_id}/usage", response_model=wire.OrganizationUsage, summary="Get an organization's monthly usage"
 )
 async def usage(
     organization_id: OrganizationPath,
@@ -71,7 +71,7 @@ async def usage(
     services: Services,
     period: Annotated[str | None, Query(description="YYYY-MM, in UTC; default: this month")] = None,
 ) -> Response:
-    """What the jobs that its teams created in that month used, in sum and by job type."""
+    """Usage of the jobs that its teams created in that month, in sum and by job type."""
     month = month_of(period, services.clock())
     used = await services.administration.organization_usage(
         principal, OrganizationId(organization_id), month.start, month.end

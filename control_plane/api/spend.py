@@ -20,26 +20,26 @@ router = APIRouter(prefix="/api/spend", tags=["operations"], responses=ADMIN_ERR
 LOST_SINCE = timedelta(days=30)
 
 
-@router.get("/reconciliations", response_model=wire.ReconciliationList, summary="The last reconciliations")
+@router.get("/reconciliations", response_model=wire.ReconciliationList, summary="List reconciliations")
 async def reconciliations(
     principal: Caller, services: Services, cursor: PageCursor = None, limit: PageLimit = 24
 ) -> Response:
-    """How LiteLLM's reports fitted our records, once an hour and whenever `spend reconcile` was run."""
+    """Results of comparing LiteLLM's reports with our records, hourly and for each run of `spend reconcile`."""
     made = await services.reconciliation.made(principal, limit=limit + 1, before=id_in(cursor))
     page = [_view(each) for each in made[:limit]]
     following = page[-1].reconciliation_id if len(made) > limit else None
     return rendered(wire.ReconciliationList(reconciliations=page, next_cursor=following))
 
 
-@router.get("/lost", response_model=wire.LostCallList, summary="Lost calls")
+@router.get("/lost", response_model=wire.LostCallList, summary="List lost calls")
 async def lost(
     principal: Caller,
     services: Services,
-    since: Annotated[GivenMoment | None, Query(description="30 days ago if left out")] = None,
+    since: Annotated[GivenMoment | None, Query(description="default: 30 days ago")] = None,
     cursor: PageCursor = None,
     limit: PageLimit = 100,
 ) -> Response:
-    """Calls whose server died after the provider may have been reached, and what they count as."""
+    """Calls whose server died after possibly reaching the provider, with the tokens and cost they count as."""
     before = id_in(cursor)
     start = since or services.clock() - LOST_SINCE
     calls = await services.reconciliation.lost(principal, start, before=before, limit=limit + 1)

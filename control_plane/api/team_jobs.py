@@ -28,7 +28,7 @@ router = APIRouter(prefix="/api/teams/{team_id}", tags=["jobs"], responses=AUTH_
 async def list_jobs(
     team_id: TeamPath, wanted: Annotated[wire.JobQuery, Query()], principal: Caller, services: Services
 ) -> Response:
-    """Newest first. `next_cursor` leads to the next page, however many there are."""
+    """Newest first, page by page with `next_cursor`."""
     chosen = JobFilter(
         status=_status_of(wanted.status),
         job_type=wanted.job_type,
@@ -45,14 +45,14 @@ async def list_jobs(
     return rendered(wire.JobList(team_id=team_id, jobs=jobs, limit=wanted.limit, next_cursor=next_cursor))
 
 
-@router.get("/usage", response_model=wire.TeamUsage, summary="A team's usage of a month")
+@router.get("/usage", response_model=wire.TeamUsage, summary="Get a team's monthly usage")
 async def usage(
     team_id: TeamPath,
     principal: Caller,
     services: Services,
-    period: Annotated[str | None, Query(description="YYYY-MM in UTC; this month if left out")] = None,
+    period: Annotated[str | None, Query(description="YYYY-MM, in UTC; default: this month")] = None,
 ) -> Response:
-    """What the jobs created in that month used: in sum, by job type, by model group, by day."""
+    """Usage of the jobs created in that month: in sum, by job type, by model group, by day."""
     month = month_of(period, services.clock())
     team = TeamId(team_id)
     total, by_type = summarize(await services.jobs.usage(principal, [team], month.start, month.end))

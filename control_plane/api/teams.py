@@ -27,9 +27,9 @@ router = APIRouter(prefix="/api/teams", tags=["administration"], responses=ADMIN
 
 @router.post("/create", response_model=wire.TeamCreated, summary="Create a team")
 async def create(body: wire.CreateTeam, principal: Caller, services: Services) -> Response:
-    """Adds a team with its credits, model groups and first key: all of it, or nothing.
+    """Creates a team with its credits, model groups and first key, or nothing.
 
-    `virtual_key` is shown this once. 409 `already_exists` when the id is taken; 404 for an organization or a model
+    `virtual_key` is shown only once. 409 `already_exists` when the id is taken; 404 for an organization or a model
     group that does not exist.
     """
     made = await services.administration.create_team(principal, _new_team(body))
@@ -55,19 +55,21 @@ async def list_teams(
 
 @router.get("/{team_id}", response_model=wire.TeamAnswer, summary="Get a team")
 async def get(team_id: TeamPath, principal: Caller, services: Services) -> Response:
-    """One team, its credits, and which model groups it may use and why. A team's own key may ask for its own."""
+    """The team, its credits, and which model groups it may use and why. A team's key may read its own team."""
     return rendered(views.team(await services.administration.get_team(principal, TeamId(team_id))))
 
 
-@router.put("/{team_id}", response_model=wire.TeamAnswer, summary="Change a team")
+@router.put("/{team_id}", response_model=wire.TeamAnswer, summary="Update a team")
 async def change(team_id: TeamPath, body: wire.ChangeTeam, principal: Caller, services: Services) -> Response:
-    """Sets what is given and leaves the rest. Jobs that exist keep the billing plan they were created with."""
+    """Sets the given fields only. Existing jobs keep the billing plan they were created with."""
     return rendered(views.team(await services.administration.change_team(principal, TeamId(team_id), _changes(body))))
 
 
 @router.delete("/{team_id}", response_model=wire.TeamDeleted, summary="Delete a team without history")
 async def delete(team_id: TeamPath, principal: Caller, services: Services) -> Response:
-    """Removes a team that never had a job or a movement of credits; 409 `team_has_history` otherwise: suspend it then."""
+    """Deletes a team that never had a job or a credit transaction; otherwise 409 `team_has_history`: suspend it
+    instead.
+    """
     await services.administration.delete_team(principal, TeamId(team_id))
     return rendered(wire.TeamDeleted(team_id=team_id, deleted=True))
 
@@ -75,14 +77,14 @@ async def delete(team_id: TeamPath, principal: Caller, services: Services) -> Re
 @router.post("/{team_id}/suspend", response_model=wire.TeamAnswer, summary="Suspend a team")
 @router.put("/{team_id}/suspend", response_model=wire.TeamAnswer, summary="Suspend a team")
 async def suspend(team_id: TeamPath, principal: Caller, services: Services) -> Response:
-    """Refuses the team new jobs and calls with 403 `team_suspended`; it may still read. Doing it twice changes nothing."""
+    """Rejects the team's new jobs and calls with 403 `team_suspended`; it may still read. Idempotent."""
     return rendered(views.team(await services.administration.suspend_team(principal, TeamId(team_id))))
 
 
 @router.post("/{team_id}/resume", response_model=wire.TeamAnswer, summary="Resume a team")
 @router.put("/{team_id}/resume", response_model=wire.TeamAnswer, summary="Resume a team")
 async def resume(team_id: TeamPath, principal: Caller, services: Services) -> Response:
-    """Lets a suspended team work again. Doing it twice changes nothing."""
+    """Lets a suspended team create jobs and calls again. Idempotent."""
     return rendered(views.team(await services.administration.resume_team(principal, TeamId(team_id))))
 
 
@@ -90,7 +92,7 @@ async def resume(team_id: TeamPath, principal: Caller, services: Services) -> Re
 async def set_model_groups(
     team_id: TeamPath, body: wire.SetModelGroups, principal: Caller, services: Services
 ) -> Response:
-    """Grants exactly these groups, beside what the YAML's patterns allow; 404 when one does not exist."""
+    """Grants exactly these groups, in addition to the YAML's patterns; 404 when one does not exist."""
     view = await services.administration.set_model_groups(principal, TeamId(team_id), body.model_groups)
     return rendered(views.team(view))
 

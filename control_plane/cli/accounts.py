@@ -13,7 +13,7 @@ from control_plane.cli.tenants import Team
 credits_app = typer.Typer(name="credits", help="Credits of a team.", no_args_is_help=True)
 jobs_app = typer.Typer(name="jobs", help="Jobs of a team.", no_args_is_help=True)
 
-Reason = Annotated[str, typer.Option(help="Why: it stands in the ledger.")]
+Reason = Annotated[str, typer.Option(help="Reason for the ledger.")]
 TRANSACTION = ("number", "kind", "available_delta", "held_delta", "remaining_after", "reason", "actor", "created_at")
 GRANT = ("grant_id", "credits_granted", "credits_left", "priority", "expires_at", "created_at")
 EVENT = ("event_id", "kind", "credits_remaining", "threshold", "created_at")
@@ -24,7 +24,7 @@ Job = Annotated[str, typer.Argument(help="The job's id.")]
 
 @credits_app.command("show")
 def show_credits(team: Team, url: Url = None, as_json: AsJson = False) -> None:
-    """Show where a team stands."""
+    """Show a team's balance."""
     show(ask(url, "GET", "teams", team, "credits", shape=answers.Credits), as_json=as_json)
 
 
@@ -33,11 +33,11 @@ def add(
     team: Team,
     credits_: Annotated[int, typer.Argument(metavar="CREDITS", min=1, help="How many.")],
     reason: Reason,
-    expires_at: Annotated[datetime | None, typer.Option(help="When what is left of them is lost, in UTC.")] = None,
+    expires_at: Annotated[datetime | None, typer.Option(help="When the rest of them expires, in UTC.")] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give a team credits."""
+    """Add credits to a team."""
     until = None if expires_at is None else f"{expires_at.isoformat()}Z"
     body = {"credits": credits_, "reason": reason, "expires_at": until}
     show(ask(url, "POST", "teams", team, "credits", "add", shape=answers.Credits, body=given(body)), as_json=as_json)
@@ -47,12 +47,12 @@ def add(
 def refund(
     team: Team,
     reason: Reason,
-    job: Annotated[str | None, typer.Option(help="The job whose charge is given back, once.")] = None,
+    job: Annotated[str | None, typer.Option(help="The job whose charge is refunded, once.")] = None,
     credits_: Annotated[int | None, typer.Option("--credits", min=1, help="How many, if not all of the job's.")] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give back credits that were used: of a job, or in general."""
+    """Refund used credits: of a job, or in general."""
     if job is None and credits_ is None:
         raise typer.BadParameter("give --job or --credits")
     body = {"credits": credits_, "reason": reason, "job_id": job}
@@ -63,11 +63,11 @@ def refund(
 def adjust(
     team: Team,
     reason: Reason,
-    by: Annotated[int, typer.Option(help="Credits to add, or, below 0, to take away.")],
+    by: Annotated[int, typer.Option(help="Credits to add; below 0: to remove.")],
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Correct what a team was given."""
+    """Correct a team's allocation."""
     show(
         ask(
             url,
@@ -94,7 +94,7 @@ def transactions(team: Team, limit: Most = 50, url: Url = None, as_json: AsJson 
 
 @credits_app.command()
 def grants(team: Team, url: Url = None, as_json: AsJson = False) -> None:
-    """List the grants of which something is left, in the order in which they are used up."""
+    """List grants with credits left, in the order of their use."""
     rows = ask_for_all(url, "teams", team, "credits", "grants", name="grants", shape=answers.Grant)
     show_all(rows, *GRANT, as_json=as_json)
 
@@ -102,14 +102,12 @@ def grants(team: Team, url: Url = None, as_json: AsJson = False) -> None:
 @credits_app.command("low-balance")
 def low_balance(
     team: Team,
-    below: Annotated[
-        int | None, typer.Option(min=1, help="Write an event when fewer credits than this remain.")
-    ] = None,
-    never: Annotated[bool, typer.Option("--never", help="Write none any more.")] = False,
+    below: Annotated[int | None, typer.Option(min=1, help="Write an event below this many remaining credits.")] = None,
+    never: Annotated[bool, typer.Option("--never", help="Write no events.")] = False,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set below how many remaining credits an event is written."""
+    """Set the remaining credits below which an event is written."""
     if (below is None) != never:
         raise typer.BadParameter("give --below or --never")
     show(
@@ -129,7 +127,7 @@ def low_balance(
 
 @credits_app.command()
 def events(team: Team, limit: Most = 50, url: Url = None, as_json: AsJson = False) -> None:
-    """List when a team's credits ran low, newest first."""
+    """List a team's low-balance events, newest first."""
     rows = ask_for_all(url, "teams", team, "credits", "events", name="events", shape=answers.Event, limit=limit)
     show_all(rows, *EVENT, as_json=as_json)
 
@@ -157,5 +155,5 @@ def show_job(job: Job, url: Url = None, as_json: AsJson = False) -> None:
 
 @jobs_app.command()
 def costs(job: Job, url: Url = None, as_json: AsJson = False) -> None:
-    """Show what a job cost, call by call."""
+    """Show a job's costs, call by call."""
     show(ask(url, "GET", "jobs", job, "costs", shape=answers.Costs)["costs"], as_json=as_json)

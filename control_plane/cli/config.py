@@ -28,15 +28,13 @@ from control_plane.model_groups.schema import json_schema
 from control_plane.settings import Settings
 
 config_app = typer.Typer(
-    name="config", help="Check the configuration file, change it while servers run.", no_args_is_help=True
+    name="config", help="Check the configuration file; change it while servers run.", no_args_is_help=True
 )
 
 NewFile = Annotated[Path, typer.Argument(help="The new version of the file.", show_default=False)]
-WaitS = Annotated[float, typer.Option(help="How long all servers may take to follow.", min=0, max=3600)]
-Yes = Annotated[bool, typer.Option("--yes", help="Do it though teams lose access to model groups.")]
-NoEnv = Annotated[
-    bool, typer.Option("--no-env", help="Take every os.environ/NAME as present, so that no key has to be set.")
-]
+WaitS = Annotated[float, typer.Option(help="Seconds in which all servers must reload.", min=0, max=3600)]
+Yes = Annotated[bool, typer.Option("--yes", help="Proceed even if teams lose access to model groups.")]
+NoEnv = Annotated[bool, typer.Option("--no-env", help="Treat every os.environ/NAME as set, so that no key is needed.")]
 RolloutJson = Annotated[
     bool, typer.Option("--json", help="Print JSON: ok (in force, or in place), generation, message.")
 ]
@@ -57,7 +55,7 @@ def check(
         ),
     ] = False,
 ) -> None:
-    """Check the file, build what a server would build from it, and list every mistake by line. Exits with 1 if there is one."""
+    """Check the file, build its Router, and list every mistake by line. Exits with 1 if there is one."""
     inspection = _inspected(path, None if no_env else os.environ)
     findings.show(path, inspection, as_json=as_json)
     if inspection.catalog is None:
@@ -73,7 +71,7 @@ def diff(
         typer.Option("--json", help="Print JSON: generation, compared (with the file in use), lost_patterns, changes."),
     ] = False,
 ) -> None:
-    """Show what a new version would change of the file in use, after checking it. Shows no keys and addresses."""
+    """Check a new version and show its changes to the file in use, without keys and addresses."""
     environ = None if no_env else os.environ
     catalog = _checked(new, environ)
     difference = _difference(Settings(), catalog, environ)
@@ -97,7 +95,9 @@ def access(
     yes: Yes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: lost_access, a sentence for each loss.")] = False,
 ) -> None:
-    """Name the teams of running servers that a new version takes model groups from. Asks whether it may, or needs --yes."""
+    """List the teams of running servers that lose model groups with a new version. Prompts for confirmation, or needs
+    --yes.
+    """
     catalog = _catalog(new, inspect(new, os.environ))
     servers = _servers(Settings(), url)
     lost = _lost(servers.in_force(), servers, catalog)
@@ -108,17 +108,20 @@ def access(
 
 @config_app.command()
 def apply(
-    new: Annotated[Path | None, typer.Argument(help="The new version; none: the file was edited in its place.")] = None,
+    new: Annotated[Path | None, typer.Argument(help="The new version; none: the file was edited in place.")] = None,
     url: Url = None,
     wait_s: WaitS = 40,
     yes: Yes = False,
-    offline: Annotated[bool, typer.Option("--offline", help="No server runs: only put it in place.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Replace the file only, without a running server.")
+    ] = False,
     as_json: RolloutJson = False,
 ) -> None:
-    """Check a new version, put it in the place of the file in use, and wait until every server has it in force.
+    """Check a new version, replace the file in use with it, and wait until every server has it in force.
 
-    A file with mistakes changes nothing, nor does an address where no server answers. If a server refuses the version,
-    or does not follow, the one before is put back; it is kept beside the file, with .previous at its end. Exits with 1 then.
+    A file with mistakes changes nothing, nor does an address without a server. If a server rejects the version or does
+    not reload, the previous version is restored and the exit code is 1. A copy of it is in the file with the suffix
+    .previous.
     """
     settings = Settings()
     change = None if new is None else _change(settings.config)
@@ -150,7 +153,7 @@ def apply(
 
 @config_app.command()
 def follow(file: NewFile, url: Url = None, wait_s: WaitS = 40, as_json: RolloutJson = False) -> None:
-    """Wait until every running server has this version of the file in force. Exits with 1 if one has not."""
+    """Wait until every running server has this version of the file in force. Exits with 1 if one does not."""
     catalog = _catalog(file, inspect(file, os.environ))
     servers = _servers(Settings(), url)
     with waiting("waiting for the servers"):
@@ -254,7 +257,9 @@ class _Difference:
 
     def show(self, settings: Settings) -> None:
         if not self.is_compared:
-            echo(f"{settings.config} itself has mistakes, or is not there; this is all that the new version says.")
+            echo(
+                f"{settings.config} itself has mistakes or does not exist, so there is no comparison; the new version has:"
+            )
         for sentence in (*self.lost, *(self.changes or ["Nothing changes but comments or the order."])):
             echo(sentence)
 

@@ -29,7 +29,7 @@ def demo(settings: Settings) -> None:
     configure_logging("WARNING", "text")
     server.show_new_master_key(settings)
     server.migrate(settings)
-    console.print("[dim]Starting: loading LiteLLM takes 5 seconds, and up to a minute on a busy machine …[/]")
+    console.print("[dim]Starting: loading LiteLLM takes 5 seconds, and up to a minute on a busy host …[/]")
     server.run(_serve_and_tour(settings))
     console.print("Stopped.")
 

@@ -136,9 +136,7 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
     finally:
         await db.aclose()
     if newer is not None:
-        yield Finding(
-            "warning", "database", f"{shown} has schema {newer}, which a newer release made; use that release"
-        )
+        yield Finding("warning", "database", f"{shown} has schema {newer}, of a newer release; use that release")
     elif missing:
         yield Finding("warning", "database", f"{shown} lacks {len(missing)} migrations: control-plane migrate")
     else:
@@ -163,9 +161,7 @@ async def _redis(settings: Settings) -> Finding:
         await limits.check()
         skew = await _skew(limits.clock)
     except (RedisUnavailable, ValueError):
-        return Finding(
-            "wrong", "redis", "CONTROL_PLANE_REDIS_URL: it does not answer, or does not take what it is told"
-        )
+        return Finding("wrong", "redis", "CONTROL_PLANE_REDIS_URL: Redis does not respond, or rejects commands")
     finally:
         await limits.aclose()
     return Finding("ok", "redis", "answers") if abs(skew) <= NOTED_SKEW_S else _clock("redis", skew)
@@ -206,7 +202,7 @@ def _clock(whose: str, skew_s: float) -> Finding:
     if abs(skew_s) <= NOTED_SKEW_S:
         return Finding("ok", "clock", f"that of the {whose} is the same")
     way = "ahead of" if skew_s > 0 else "behind"
-    says = f"that of the {whose} is {abs(skew_s):.0f} s {way} this machine's; let NTP set both"
+    says = f"that of the {whose} is {abs(skew_s):.0f} s {way} this host's; synchronize both with NTP"
     if abs(skew_s) <= MOST_SKEW.total_seconds():
         return Finding("warning", "clock", says)
     return Finding("wrong", "clock", f"{says}. A server here would do no periodic tasks")

@@ -26,11 +26,9 @@ _PASSWORD_IN_ADDRESS = re.compile(r"://[^/\s]*:[^/\s]*@|[?&](api-?)?(key|token|s
 
 def import_file(
     file: Annotated[Path, typer.Argument(help="A configuration of LiteLLM's proxy.", show_default=False)],
-    output: Annotated[
-        Path | None, typer.Option(help="Where the new file is written.", show_default="standard output")
-    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The file to write.", show_default="standard output")] = None,
     teams: Annotated[
-        list[str] | None, typer.Option(help="Who may use its models: patterns of team ids; all teams.")
+        list[str] | None, typer.Option(help="Patterns of the team ids that may use its models; default: all teams.")
     ] = None,
     as_json: Annotated[
         bool,
@@ -39,7 +37,8 @@ def import_file(
         ),
     ] = False,
 ) -> None:
-    """Turn a configuration of LiteLLM's proxy into model groups, and report what was taken, changed and dropped, and why.
+    """Convert a configuration of LiteLLM's proxy to model groups, and report what was taken, changed and dropped, and
+    why.
 
     Exits with 1 if the result would not pass `config check --no-env`.
     """

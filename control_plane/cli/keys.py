@@ -25,7 +25,7 @@ Origins = Annotated[
 def create_key(  # noqa: PLR0913 - an option for each field
     team: Team,
     *,
-    name: Annotated[str | None, typer.Option(help="What it is for.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name for people.")] = None,
     ttl: Annotated[int | None, typer.Option(min=1, help="Seconds until it expires.", show_default="never")] = None,
     group: Annotated[list[str] | None, typer.Option(help="The only model groups it may use; may be repeated.")] = None,
     publishable: Annotated[
@@ -33,7 +33,7 @@ def create_key(  # noqa: PLR0913 - an option for each field
     ] = False,
     origin: Origins = None,
     job_type: Annotated[
-        str | None, typer.Option(help="Of a publishable key: what its jobs are called.", show_default="respond")
+        str | None, typer.Option(help="Job type of a publishable key's jobs.", show_default="respond")
     ] = None,
     default_group: Annotated[str | None, typer.Option(help="The model group of calls that name none.")] = None,
     rpm: Annotated[int | None, typer.Option(min=1, help="Calls a minute.", show_default="the team's")] = None,
@@ -43,7 +43,7 @@ def create_key(  # noqa: PLR0913 - an option for each field
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create one more key of a team; it is shown this once."""
+    """Create another key of a team; it is shown only once."""
     if publishable and not origin:
         raise typer.BadParameter("a publishable key works from its origins only: name one", param_hint="--origin")
     if job_type is not None and not publishable:
@@ -71,7 +71,7 @@ def list_keys(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """List a team's keys by what they begin with, those that ended too."""
+    """List a team's keys by prefix, expired and revoked ones too."""
     rows: Sequence[Json] = ask_for_all(url, "teams", team, "keys", name="keys", shape=answers.Key)
     if publishable:
         rows = [row for row in rows if row["kind"] == "publishable"]
@@ -83,12 +83,12 @@ def set_origins(
     team: Team,
     key: Key,
     origins: Annotated[
-        list[str] | None, typer.Argument(help="The only origins whose pages may use it from now on; none: no page may.")
+        list[str] | None, typer.Argument(help="The origins whose pages may use it; none: no page may.")
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Set the web origins of a key: exactly these; every replica follows within 5 s."""
+    """Set the web origins of a key; effective on every replica within 5 s."""
     show(
         ask(url, "PUT", "teams", team, "keys", key, "origins", shape=answers.Key, body={"origins": origins or []}),
         as_json=as_json,
@@ -99,11 +99,11 @@ def set_origins(
 def rotate_key(
     team: Team,
     key: Key,
-    grace: Annotated[int, typer.Option(min=0, help="Seconds that the old key works on.")] = 0,
+    grace: Annotated[int, typer.Option(min=0, help="Seconds for which the old key still works.")] = 0,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put a new key on the same terms in a key's place; the new one is shown this once."""
+    """Replace a key with a new one on the same terms; the new one is shown only once."""
     show(
         ask(url, "POST", "teams", team, "keys", key, "rotate", shape=answers.NewKey, body={"grace_seconds": grace}),
         as_json=as_json,
@@ -112,5 +112,5 @@ def rotate_key(
 
 @key_app.command("revoke")
 def revoke_key(team: Team, key: Key, url: Url = None, as_json: AsJson = False) -> None:
-    """End a key; it is refused by every replica within 5 s."""
+    """Revoke a key; effective on every replica within 5 s."""
     show(ask(url, "DELETE", "teams", team, "keys", key, shape=answers.Key), as_json=as_json)

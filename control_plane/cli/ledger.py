@@ -14,7 +14,7 @@ from control_plane.credits.verify import Discrepancy
 from control_plane.ids import TeamId
 from control_plane.settings import Settings
 
-ledger_app = typer.Typer(name="ledger", help="Look after the ledger of credits.", no_args_is_help=True)
+ledger_app = typer.Typer(name="ledger", help="Verify the credit ledger.", no_args_is_help=True)
 
 
 @ledger_app.command()
@@ -24,9 +24,9 @@ def verify(
         bool, typer.Option("--json", help="Print JSON: is_in_order, teams, entries, jobs, discrepancies.")
     ] = False,
 ) -> None:
-    """Recompute every balance, hash chain and bill; name the first row of each team that does not fit.
+    """Recompute every balance, hash chain and bill; report each team's first row that does not match.
 
-    Only reads, and may run beside a server. Exits with 1 if anything does not fit.
+    Read-only; may run beside a server. Exits with 1 if anything does not match.
     """
     findings = asyncio.run(_verify(Settings(), None if team is None else TeamId(team)))
     if as_json:

@@ -44,7 +44,7 @@ GROUPS = {
     "spend": "spend:spend_app",
     "ledger": "ledger:ledger_app",
 }
-"""Groups of commands, in the order of `--help`: a module of this package, and its Typer."""
+"""Groups of commands in the order of `--help`: module of this package and name of its Typer."""
 
 SINGLE = {
     "serve": ("server", "workers"),
@@ -78,9 +78,9 @@ def root(
 @app.command()
 def serve(
     workers: Annotated[
-        int, typer.Option(min=1, help="Processes that share the address; more than 1 need Postgres.")
+        int, typer.Option(min=1, help="Processes that share the address; more than 1 needs Postgres.")
     ] = 1,
-    fd: Annotated[int | None, typer.Option(help="An inherited listening socket to take customers from, too.")] = None,
+    fd: Annotated[int | None, typer.Option(help="File descriptor of an inherited listening socket.")] = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C. Settings come from the environment: see README."""
     if workers > 1:
@@ -96,7 +96,7 @@ def serve(
 def migrate(
     *, as_json: Annotated[bool, typer.Option("--json", help="Print JSON: applied, the list of migrations.")] = False
 ) -> None:
-    """Bring the database to the newest schema."""
+    """Migrate the database to the newest schema."""
     from control_plane.cli import server
 
     applied = server.migrate(Settings())
@@ -108,7 +108,7 @@ def migrate(
 
 @app.command()
 def demo() -> None:
-    """Start, run a three-call job as a team would, show its bill, and keep serving until Ctrl-C."""
+    """Start a server, run a three-call job as a team, show its bill, and serve until Ctrl-C."""
     from control_plane.cli.demo import demo as run
 
     run(Settings())
@@ -129,7 +129,7 @@ def smoke(
         ),
     ] = False,
 ) -> None:
-    """Run a job of two calls at a running service, as the team demo-smoke. Exits with 1 if it is not billed."""
+    """Run a two-call job on a running service, as the team demo-smoke. Exits with 1 if it is not billed."""
     from control_plane.cli.smoke import smoke as run
 
     result = asyncio.run(run(Settings(), url, group, tell=(lambda _: None) if as_json else echo))
@@ -144,7 +144,7 @@ def doctor(
         bool, typer.Option("--json", help="Print JSON: ok, findings (level ok|warning|wrong, about, message).")
     ] = False,
 ) -> None:
-    """Look at settings, keys, model groups, database, Redis, address and clocks. Exits with 1 if anything is wrong."""
+    """Check settings, keys, model groups, database, Redis, address and clocks. Exits with 1 if anything is wrong."""
     from control_plane.cli.doctor import Finding, examine
 
     findings: list[Finding] = []

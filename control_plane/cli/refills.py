@@ -15,25 +15,25 @@ refill_app = typer.Typer(name="refill", help="Automatic refills of a team's cred
 
 @refill_app.command("show")
 def show_refill(team: Team, url: Url = None, as_json: AsJson = False) -> None:
-    """Show how a team is refilled, and when next."""
+    """Show a team's auto-refill and its next date."""
     show(ask(url, "GET", "teams", team, "auto-refill", shape=answers.Team), as_json=as_json)
 
 
 @refill_app.command("set")
 def set_refill(
     team: Team,
-    credits_: Annotated[int, typer.Argument(metavar="CREDITS", min=1, help="How many each time.")],
+    credits_: Annotated[int, typer.Argument(metavar="CREDITS", min=1, help="Credits for each period.")],
     every: Annotated[Literal["daily", "weekly", "monthly"], typer.Option(help="The period.")],
-    timezone: Annotated[str, typer.Option(help="Where its days begin, such as Europe/Berlin.")] = "UTC",
+    timezone: Annotated[str, typer.Option(help="Time zone of the periods, such as Europe/Berlin.")] = "UTC",
     starts_on: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="The day that periods are counted from.", show_default="today"),
+        typer.Option(formats=["%Y-%m-%d"], help="First day of the first period.", show_default="today"),
     ] = None,
-    rollover: Annotated[bool, typer.Option(help="Whether what is left stays when the next comes.")] = True,
+    rollover: Annotated[bool, typer.Option(help="Keep the rest of a refill when the next one comes.")] = True,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Refill a team's credits at the beginning of each period, from the next one on; replaces what was set before."""
+    """Add credits to a team at the start of each period, from the next one on; replaces the previous setting."""
     body = {
         "refill_amount": credits_,
         "refill_period": every,
@@ -48,7 +48,7 @@ def set_refill(
 
 @refill_app.command("unset")
 def unset_refill(team: Team, url: Url = None, as_json: AsJson = False) -> None:
-    """Refill a team no more; it keeps its credits."""
+    """Stop a team's auto-refill; it keeps its credits."""
     show(
         ask(url, "POST", "teams", team, "configure-auto-refill", shape=answers.Team, body={"enabled": False}),
         as_json=as_json,

@@ -16,9 +16,7 @@ from control_plane.settings import Settings
 
 Url = Annotated[
     str | None,
-    typer.Option(
-        "--url", envvar="CONTROL_PLANE_URL", help="The server to ask.", show_default="where this machine's listens"
-    ),
+    typer.Option("--url", envvar="CONTROL_PLANE_URL", help="Address of the server.", show_default="the local server's"),
 ]
 Most = Annotated[int, typer.Option("--limit", min=1, help="How many to list, at most.")]
 

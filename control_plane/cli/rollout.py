@@ -90,7 +90,7 @@ class Change:
         Raises: ChangedMeanwhile when the file is not what was read, then nothing is done; OSError.
         """
         if _content(self.file) != self.before:
-            raise ChangedMeanwhile(f"{self.file} was changed by somebody else meanwhile; look at it, and try again.")
+            raise ChangedMeanwhile(f"{self.file} was changed by another program meanwhile; check it and try again.")
         self._backup_before = _content(self.backup)
         self._made = content
         if self.before is not None and is_kept:
@@ -161,7 +161,7 @@ def put_in_force(
         if rollout.is_good:
             return rollout
         if not change.undo():
-            left = f"{change.file} was changed by somebody else meanwhile, and is left as it is."
+            left = f"{change.file} was changed by another program meanwhile and is left unchanged."
             return Rollout(is_good=False, sentence=f"{rollout.sentence}\n{left}")
         if before is None:
             told = f"{rollout.sentence}\nThe file is removed again; there was none before."

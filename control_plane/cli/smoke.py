@@ -56,7 +56,7 @@ async def _job(app: httpx.AsyncClient, url: str, group: str | None, tell: Tell) 
     if group is None:
         usable = (await request(app, "GET", "/api/model-groups")).read(Groups).model_groups
         if not usable:
-            tell(f"No job was run: no model group in the YAML admits the team {TEAM}. No provider was asked.")
+            tell(f"No job was run: no model group in the YAML admits the team {TEAM}. No provider was called.")
             return Smoke(url)
         group = usable[0].group_name
     body = {
@@ -71,9 +71,9 @@ async def _job(app: httpx.AsyncClient, url: str, group: str | None, tell: Tell) 
         called = await request(app, "POST", f"/api/jobs/{job_id}/llm-call", json=body, headers=ANEW)
         facts = called.read(Call).metadata
         _require_anew(group, is_cached=facts.cached)
-        tell(f"{group} answers: {facts.model} was asked anew, past the response cache, and took {facts.latency_ms} ms.")
+        tell(f"{group} answers: {facts.model} was called without the response cache and took {facts.latency_ms} ms.")
         pieces = await _streamed(app, job_id, body)
-        tell(f"{group} streams: asked anew, in {pieces} pieces.")
+        tell(f"{group} streams: without the response cache, in {pieces} chunks.")
     except ApiCallFailed:
         await request(app, "POST", closing, json={"status": "failed"})
         raise
@@ -87,7 +87,7 @@ async def _job(app: httpx.AsyncClient, url: str, group: str | None, tell: Tell) 
 
 def _require_anew(target: str, *, is_cached: bool) -> None:
     if is_cached:
-        raise ApiCallFailed(f"{target} answered from the response cache, so that no provider was asked.")
+        raise ApiCallFailed(f"{target} responded from the response cache, so no provider was called.")
 
 
 async def _streamed(app: httpx.AsyncClient, job_id: str, body: dict[str, object]) -> int:

@@ -53,7 +53,7 @@ def reconcile(
     ] = "embedded",
     *,
     prices: Annotated[
-        bool, typer.Option(help="Ask the price list, too: a third witness, which takes some seconds to load.")
+        bool, typer.Option(help="Also compare with the price list, which takes some seconds to load.")
     ] = True,
     as_json: Annotated[
         bool,
@@ -63,7 +63,7 @@ def reconcile(
         ),
     ] = False,
 ) -> None:
-    """Compare, call by call, what was recorded with what was reported. Exits with 1 if something is unexplained."""
+    """Compare recorded with reported usage, call by call. Exits with 1 if a difference is unexplained."""
     found = asyncio.run(_reconcile(Settings(), source, moment_of(since, now()), has_prices=prices))
     if as_json:
         print_json(_as_json(found))
@@ -85,7 +85,7 @@ def lost(
         ),
     ] = False,
 ) -> None:
-    """List the calls whose server died, with what is known of them."""
+    """List the calls whose server died."""
     calls = asyncio.run(_lost(Settings(), moment_of(since, now())))
     if as_json:
         print_json([_lost_call(call) for call in calls])
@@ -99,11 +99,13 @@ def lost(
 
 @spend_app.command()
 def prune(
-    older_than_days: Annotated[int, typer.Option(min=1, max=MOST_DAYS, help="Drop spend logs older than this.")],
+    older_than_days: Annotated[
+        int, typer.Option(min=1, max=MOST_DAYS, help="Age in days above which spend logs are deleted.")
+    ],
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: dropped, how many.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: dropped, the number.")] = False,
 ) -> None:
-    """Drop old spend logs. No bill, no usage and no call changes."""
+    """Delete old spend logs. Bills, usage and calls do not change."""
     with waiting("dropping old spend logs"):
         dropped = asyncio.run(_prune(Settings(), now() - timedelta(days=older_than_days)))
     if as_json:

@@ -38,7 +38,7 @@ Rule = Literal["any_call_succeeded", "all_calls_succeeded"]
 def update_team(  # noqa: PLR0913 - an option for each field
     team: Annotated[str, typer.Argument(help="The team's id.")],
     *,
-    alias: Annotated[str | None, typer.Option(help="How people call it.")] = None,
+    alias: Annotated[str | None, typer.Option(help="Name for people.")] = None,
     default_group: Annotated[str | None, typer.Option(help="The model group of calls that name none.")] = None,
     mode: Annotated[Mode | None, typer.Option(help="How its jobs are charged.")] = None,
     credits_per_dollar: Annotated[int | None, typer.Option(min=1, help="In mode consumption_usd.")] = None,
@@ -49,19 +49,19 @@ def update_team(  # noqa: PLR0913 - an option for each field
         list[str] | None,
         typer.Option(metavar="TYPE=CREDITS", help="What a job of a type costs; may be repeated. Replaces all prices."),
     ] = None,
-    at_risk_limit_usd: Annotated[float | None, typer.Option(min=0, help="Unbilled provider cost it may have.")] = None,
+    at_risk_limit_usd: Annotated[float | None, typer.Option(min=0, help="The most unbilled provider cost.")] = None,
     rpm: Annotated[int | None, typer.Option(min=1, help="Calls a minute.")] = None,
     tpm: Annotated[int | None, typer.Option(min=1, help="Tokens a minute.")] = None,
     max_parallel_calls: Annotated[int | None, typer.Option(min=1, help="Calls at once.")] = None,
     jobs_per_minute: Annotated[int | None, typer.Option(min=1, help="New jobs a minute.")] = None,
     metadata: Annotated[str | None, typer.Option(metavar="JSON", help="A JSON object. Replaces all metadata.")] = None,
     unset: Annotated[
-        list[Unset] | None, typer.Option(help="Put it back to its default, or empty it; may be repeated.")
+        list[Unset] | None, typer.Option(help="Reset it to its default, or remove it; may be repeated.")
     ] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Change a team: what is named, and nothing else. Jobs that exist keep the prices they were created with.
+    """Update the given settings of a team. Existing jobs keep the prices they were created with.
 
     Model groups are set by `team groups`, credits by `credits`.
     """

@@ -24,7 +24,7 @@ org_app.command("usage")(organization_usage)
 @org_app.command("create")
 def create_org(
     organization: Organization,
-    name: Annotated[str | None, typer.Option(help="How people call it.", show_default="its id")] = None,
+    name: Annotated[str | None, typer.Option(help="Name for people.", show_default="its id")] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,13 +50,13 @@ def show_org(organization: Organization, url: Url = None, as_json: AsJson = Fals
 def create_team(
     team: Team,
     org: Annotated[str | None, typer.Option(help="The organization it belongs to.")] = None,
-    credits_: Annotated[int, typer.Option("--credits", min=0, help="Credits it begins with.")] = 0,
+    credits_: Annotated[int, typer.Option("--credits", min=0, help="Initial credits.")] = 0,
     group: Annotated[list[str] | None, typer.Option(help="A model group to grant; may be repeated.")] = None,
     mode: Annotated[Mode | None, typer.Option(help="How its jobs are charged.", show_default="job_based")] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Create a team; its first virtual key is shown this once. `team update` sets the rest."""
+    """Create a team; its first virtual key is shown only once. `team update` sets the rest."""
     body = {
         "team_id": team,
         "organization_id": org,
@@ -96,11 +96,11 @@ def show_team(team: Team, url: Url = None, as_json: AsJson = False) -> None:
 @team_app.command("groups")
 def set_groups(
     team: Team,
-    groups: Annotated[list[str] | None, typer.Argument(help="The model groups it is granted from now on.")] = None,
+    groups: Annotated[list[str] | None, typer.Argument(help="The model groups to grant.")] = None,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Grant a team exactly these model groups, beside those that the YAML's patterns allow; none takes all grants back."""
+    """Grant a team exactly these model groups, in addition to the YAML's patterns; none revokes all grants."""
     show(
         ask(url, "PUT", "teams", team, "model-groups", shape=answers.Team, body={"model_groups": groups or []}),
         as_json=as_json,
@@ -109,11 +109,11 @@ def set_groups(
 
 @team_app.command("suspend")
 def suspend(team: Team, url: Url = None, as_json: AsJson = False) -> None:
-    """Let a team begin nothing more; what runs may end."""
+    """Suspend a team: it gets no new jobs and calls; running calls may end."""
     show(ask(url, "POST", "teams", team, "suspend", shape=answers.Team), as_json=as_json)
 
 
 @team_app.command("resume")
 def resume(team: Team, url: Url = None, as_json: AsJson = False) -> None:
-    """Let a suspended team work again."""
+    """Resume a suspended team."""
     show(ask(url, "POST", "teams", team, "resume", shape=answers.Team), as_json=as_json)

@@ -22,7 +22,7 @@ def team_usage(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a team's jobs of a month used: in sum, by job type, by model group and by day."""
+    """Show a team's usage in a month: in sum, by job type, by model group and by day."""
     used = ask(url, "GET", "teams", team, "usage", shape=answers.TeamUsage, query={"period": period})
     _show(used, list(PARTS) if by is None else [by], has_sum=by is None, as_json=as_json)
 
@@ -33,7 +33,7 @@ def organization_usage(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the jobs of an organization's teams used in a month: in sum and by job type."""
+    """Show an organization's usage in a month: in sum and by job type."""
     used = ask(
         url, "GET", "organizations", organization, "usage", shape=answers.OrganizationUsage, query={"period": period}
     )

@@ -176,7 +176,7 @@ class Fetcher:
         if response.status_code != httpx.codes.OK:
             raise FileRefused(f"{_shown(str(url))} answered with status {response.status_code}.")
         if response.headers.get("content-encoding", "identity") != "identity":
-            raise FileRefused(f"{_shown(str(url))} sent the file compressed, which was not asked for.")
+            raise FileRefused(f"{_shown(str(url))} sent the file compressed without a request for compression.")
         announced = response.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > self._max_bytes:
             raise self._too_large(url)

@@ -23,7 +23,7 @@ from control_plane.storage.database import Tx
 FEW_CALLS, MOST_CALLS = 20, 500
 """Of a job, and of all jobs of a transaction, to be read in the transaction that bills them."""
 
-UNHEARD = "its client asked again: the answer was not heard"
+UNHEARD = "superseded by its client's retry: the response was not delivered"
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,11 +39,11 @@ Name = Annotated[str, AfterValidator(_name), Field(description=NAME_RULE)]
 Label = Annotated[Text, Field(min_length=1, max_length=200)]
 GroupNames = Annotated[Sequence[GroupName], Field(max_length=1000)]
 Limit = Annotated[int, Field(strict=True, gt=0, le=10**9, description="per minute")]
-TeamLimiter = Annotated[int, Field(strict=True, gt=0, le=10**9, description="calls at once; null: as many as it likes")]
+TeamLimiter = Annotated[int, Field(strict=True, gt=0, le=10**9, description="calls at once; null: no limit")]
 
 
 class CreateOrganization(Body):
-    """Adds an organization."""
+    """Creates an organization."""
 
     organization_id: Name = Field(
         description="id of the organization, chosen by you: 1 to 128 of the characters A-Z a-z 0-9 . _ : @ -"
@@ -65,14 +65,14 @@ class OrganizationList(Answer):
     """Organizations by id. `next_cursor` leads to the next page; null on the last."""
 
     organizations: Sequence[OrganizationAnswer] = Field(description="the organizations, by id")
-    limit: int = Field(description="how many entries a page has at most")
-    offset: int = Field(description="how many entries were skipped")
+    limit: int = Field(description="entries per page at most")
+    offset: int = Field(description="entries that were skipped")
     has_more: bool = Field(description="whether there are more entries after this page")
     next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
 
 
 class OrganizationUsage(Answer):
-    """What the jobs of all teams of an organization used in a month."""
+    """An organization's usage in a month, of all its teams' jobs."""
 
     organization_id: str = Field(description="id of the organization")
     period: str = Field(description="the month, in UTC (YYYY-MM)")
@@ -81,7 +81,7 @@ class OrganizationUsage(Answer):
 
 
 class CreateTeam(Body):
-    """Adds a team with its credits, model groups and first key; rates and limits have defaults."""
+    """Creates a team with its credits, model groups and first key; rates and limits have defaults."""
 
     team_id: Name = Field(description="id of the team, chosen by you: 1 to 128 of the characters A-Z a-z 0-9 . _ : @ -")
     organization_id: Text | None = Field(
@@ -108,7 +108,7 @@ class CreateTeam(Body):
         default_factory=dict,
         description=JOB_TYPE_PRICES,
     )
-    at_risk_limit_usd: Usd | None = Field(default=None, description="null: the default of the house")
+    at_risk_limit_usd: Usd | None = Field(default=None, description="null: the server's default")
     rpm: Limit | None = Field(default=None, description="requests a minute; default 60")
     tpm: Limit | None = Field(default=None, description="tokens a minute; default 60,000")
     max_parallel_calls: TeamLimiter | None = Field(default=None, description="calls at once; null: no limit")
@@ -118,9 +118,7 @@ class CreateTeam(Body):
 
 
 class ChangeTeam(Body):
-    """Sets what is given and leaves the rest. null empties the alias and the default group and puts the limits back to
-    their defaults.
-    """
+    """Sets the given fields only. null removes the alias and the default group, and resets limits to their defaults."""
 
     team_alias: Label | None = Field(default=None, description="name of the team for people; null removes it")
     default_model_group: GroupName | None = Field(
@@ -157,17 +155,15 @@ class ChangeTeam(Body):
 
 
 class SetModelGroups(Body):
-    """Grants exactly these model groups, beside what the YAML's patterns allow."""
+    """Grants exactly these model groups, in addition to the YAML's patterns."""
 
-    model_groups: GroupNames = Field(
-        description="names of the model groups to grant; an empty list takes all grants back"
-    )
+    model_groups: GroupNames = Field(description="names of the model groups to grant; an empty list revokes all grants")
 
 
 class GroupAccess(Answer):
     """Why a team may use a model group: patterns of the YAML that match it, a grant made through the API, or both.
 
-    `configured` is false for a grant whose group the YAML has lost: it allows nothing.
+    `configured` is false for a grant whose group is no longer in the YAML: it has no effect.
     """
 
     group_name: str = Field(description="name of the model group")
@@ -177,9 +173,9 @@ class GroupAccess(Answer):
 
 
 class TeamAnswer(CreditsAnswer):
-    """A team. `model_groups` are those it may use now, `access` says why.
+    """A team. `model_groups` are those it may use now, `access` has the reasons.
 
-    `at_risk_usd` is the provider cost of its open jobs and of those that lately ended without a charge.
+    `at_risk_usd` is the provider cost of its open jobs and of those that recently ended without a charge.
     """
 
     organization_id: str | None = Field(description="the organization that the team belongs to; null: none")
@@ -195,7 +191,7 @@ class TeamAnswer(CreditsAnswer):
     markup_bps: int = Field(description=MARKUP)
     job_type_prices: dict[str, int] = Field(description=JOB_TYPE_PRICES)
     at_risk_usd: float = Field(
-        description="provider cost of open jobs and of those that lately ended without a charge, in US dollars"
+        description="provider cost of open jobs and of those that recently ended without a charge, in US dollars"
     )
     at_risk_limit_usd: float = Field(
         description="the most provider cost that may be open or uncharged before new calls are refused, in US dollars"
@@ -210,9 +206,9 @@ class TeamAnswer(CreditsAnswer):
 
 
 class TeamCreated(TeamAnswer):
-    """A new team. `virtual_key` is shown this once."""
+    """A new team. `virtual_key` is shown only once."""
 
-    virtual_key: str = Field(description="the key itself (`sk-…` or `pk-…`): shown this once, keep it safe")
+    virtual_key: str = Field(description="the key itself (`sk-…` or `pk-…`): shown only once, keep it safe")
     key_id: str = Field(description="id of the team's first key")
 
 
@@ -220,14 +216,14 @@ class TeamList(Answer):
     """Teams by id. `next_cursor` leads to the next page; null on the last."""
 
     teams: Sequence[TeamAnswer] = Field(description="the teams, by id")
-    limit: int = Field(description="how many entries a page has at most")
-    offset: int = Field(description="how many entries were skipped")
+    limit: int = Field(description="entries per page at most")
+    offset: int = Field(description="entries that were skipped")
     has_more: bool = Field(description="whether there are more entries after this page")
     next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
 
 
 class TeamDeleted(Answer):
-    """The team is gone."""
+    """The team was deleted."""
 
     team_id: str = Field(description="id of the team")
     deleted: bool = Field(description="true")
@@ -241,11 +237,11 @@ Origins = Annotated[
 
 
 class CreateKey(Body):
-    """Makes a key that never expires, or at `expires_at`, or after `ttl_seconds`.
+    """Creates a key that never expires, or at `expires_at`, or after `ttl_seconds`.
 
-    A `publishable` key (`pk-…`) may stand in web pages: it works from its `origins` only, and only to respond. Headers that
-    name a job, its type, a user or a repetition are ignored with it and named in `X-Ignored-Fields`.
-    Its limits and model groups narrow those of its team; left out, only the team's count.
+    A `publishable` key (`pk-…`) may stand in web pages: it works from its `origins` only, and only to respond. Headers
+    for a job, its type, a user or idempotency are ignored with it and listed in `X-Ignored-Fields`. A key's limits and
+    model groups narrow those of its team; by default only the team's count.
     """
 
     name: Label | None = Field(default=None, description="name of the key for people")
@@ -256,7 +252,7 @@ class CreateKey(Body):
     default_model_group: GroupName | None = Field(default=None, description="what its calls use when they name none")
     job_type: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(
         default=None,
-        description="of a publishable key: what the jobs of its calls are called, and so what they cost; left out: `respond`",
+        description="of a publishable key: job type of its calls' jobs, which decides their price; default: `respond`",
     )
     model_groups: Annotated[GroupNames, Field(min_length=1)] | None = Field(
         default=None, description="the only ones it may use"
@@ -288,15 +284,15 @@ class CreateKey(Body):
 
 
 class RotateKey(Body):
-    """Makes a key like this one; the old one goes on working for `grace_seconds`."""
+    """Creates a key with the same terms; the old one works for another `grace_seconds`."""
 
     grace_seconds: Annotated[int, Field(strict=True, ge=0, le=30 * 86_400)] = Field(
-        default=0, description="seconds that the old key goes on working; at most 30 days"
+        default=0, description="seconds for which the old key still works; at most 30 days"
     )
 
 
 class SetOrigins(Body):
-    """Makes exactly these the origins whose pages may use the key."""
+    """Sets the origins whose pages may use the key."""
 
     origins: Origins
 
@@ -330,9 +326,9 @@ class KeyAnswer(Answer):
 
 
 class KeyCreated(KeyAnswer):
-    """A new key. `virtual_key` is shown this once."""
+    """A new key. `virtual_key` is shown only once."""
 
-    virtual_key: str = Field(description="the key itself (`sk-…` or `pk-…`): shown this once, keep it safe")
+    virtual_key: str = Field(description="the key itself (`sk-…` or `pk-…`): shown only once, keep it safe")
 
 
 class KeyList(Answer):

@@ -174,7 +174,7 @@ class MessagesBody(CountBody):
     )
     stream: bool | None = Field(default=None, description="true: the answer as server-sent events")
     temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = Field(
-        default=None, description="0 to 2: how much chance plays a part; left out for models that refuse it"
+        default=None, description="0 to 2: randomness; omitted for models that reject it"
     )
     top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
         default=None, description="0 to 1: only the most likely tokens, up to this sum of probability, are considered"
@@ -184,7 +184,7 @@ class MessagesBody(CountBody):
         description="kept with the call; `user_id`: the end user; `job_id`: the job it joins; at most 10 KB",
     )
     service_tier: Literal["auto", "standard_only"] | None = Field(
-        default=None, description="left out where the provider does not have it"
+        default=None, description="omitted where the provider does not support it"
     )
 
     @field_validator("metadata")

@@ -24,11 +24,11 @@ class TextPart(Body):
 
 
 class GivenPicture(Body):
-    """An image by its URL or as a data URL, and how closely to look at it."""
+    """An image by its URL or as a data URL, and the resolution at which it is read."""
 
     url: str = Field(description="`https:` address, or a data URL (`data:image/png;base64,…`)")
     detail: Annotated[str, Field(max_length=50)] | None = Field(
-        default=None, description="how closely to look at the image: `low`, `high` or `auto`"
+        default=None, description="resolution at which the image is read: `low`, `high` or `auto`"
     )
 
 
@@ -56,7 +56,7 @@ class FileContent(Body):
 class MediaPart(Body):
     """An image, a sound or a file, in OpenAI's form."""
 
-    type: Literal["image_url", "input_audio", "file"] = Field(description="which of the fields the part has")
+    type: Literal["image_url", "input_audio", "file"] = Field(description="kind of the part")
     image_url: str | GivenPicture | None = Field(
         default=None, description="the image: an object with its `url`, or the URL alone"
     )
@@ -74,10 +74,10 @@ class MediaPart(Body):
 
 
 class RefusalPart(Body):
-    """What an assistant refused with."""
+    """An assistant's refusal."""
 
     type: Literal["refusal"] = Field(description="`refusal`")
-    refusal: str = Field(description="what the model said when it refused")
+    refusal: str = Field(description="the model's refusal")
 
 
 class ThinkingPart(ThinkingBlock):
@@ -137,7 +137,7 @@ class ToolCall(Body):
 
 
 class ChatMessage(SentBack):
-    """One message. `content` may only be null beside what an assistant said otherwise."""
+    """One message. `content` may be null only for an assistant with tool calls, reasoning or other content."""
 
     role: Literal["system", "developer", "user", "assistant", "tool", "function"] = Field(
         description="`system` or `developer`: instructions; `user`; `assistant`: an earlier answer; `tool`: a tool's result"
@@ -155,7 +155,7 @@ class ChatMessage(SentBack):
     ] = Field(default=None, description="tool calls of an assistant's message, as the answer had them")
     function_call: FunctionCall | None = Field(default=None, description="deprecated: `tool_calls`")
     tool_call_id: str | None = Field(default=None, description="id of the tool call that this is the result of")
-    refusal: str | None = Field(default=None, description="what the model said when it refused")
+    refusal: str | None = Field(default=None, description="the model's refusal")
     audio: GivenJson | None = Field(default=None, description='id of an earlier sound answer: `{"id": "…"}`')
 
     @model_validator(mode="after")
@@ -259,7 +259,7 @@ class ChatParameters(Body):
         Annotated[float, Field(strict=True, ge=0, le=2, description="default 0.7, where the model takes one")] | None
     ) = Field(
         default=None,
-        description="0 to 2: how much chance plays a part; left out for models that refuse it; default: 0.7, on `/v1` the model's own",
+        description="0 to 2: randomness; omitted for models that reject it; default: 0.7, on `/v1` the model's own",
     )
     max_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = Field(
         default=None, description="the most tokens the answer may have, reasoning included"
@@ -288,7 +288,7 @@ class ChatParameters(Body):
     seed: Annotated[int, Field(strict=True, ge=-(2**63), lt=2**63)] | None = Field(
         default=None, description="the same seed and request give similar answers, where the provider supports it"
     )
-    service_tier: ServiceTier | None = Field(default=None, description="left out where the provider does not have it")
+    service_tier: ServiceTier | None = Field(default=None, description="omitted where the provider does not support it")
 
     def given_parameters(self) -> dict[str, Any]:
         """The parameters the client set, in OpenAI's form, without anything this body has no field for."""

@@ -21,7 +21,7 @@ CREDITS_PER_DOLLAR = "`consumption_usd`: credits for one US dollar of price"
 TOKENS_PER_CREDIT = "`consumption_tokens`: tokens for one credit"
 CHARGE_RULE = "when a completed job is charged: if any of its calls succeeded, or only if all did"
 MARKUP = "added to the provider's cost, in hundredths of a percent: 2000 adds 20 %"
-JOB_TYPE_PRICES = "credits for a job, by job type, whatever its calls cost; other types: as `budget_mode` says"
+JOB_TYPE_PRICES = "credits for a job by job type, whatever its calls cost; other types are charged by `budget_mode`"
 
 BudgetModeName = Literal["job_based", "consumption_usd", "consumption_tokens"]
 PeriodName = Literal["daily", "weekly", "monthly"]
@@ -53,7 +53,7 @@ def _not_zero(amount: int) -> int:
 
 
 class CreditsAnswer(Answer):
-    """Where a team stands. remaining = allocated − used = available + held; the same numbers on every surface."""
+    """A team's balance. remaining = allocated − used = available + held; the same numbers in API, headers and CLI."""
 
     team_id: str = Field(description="id of the team")
     credits_allocated: int = Field(description="credits given to the team so far, in whole credits")
@@ -64,41 +64,41 @@ class CreditsAnswer(Answer):
 
 
 class AddCredits(Body):
-    """Gives a team credits. Those of a lower priority are used up first, then those that expire sooner, then the older."""
+    """Adds credits. Credits of a lower priority number are used first, then those that expire sooner, then the older."""
 
     credits: Amount = Field(description="whole credits to give")
     reason: Reason = Field(description="why, for the ledger; at most 500 characters")
     priority: Annotated[int, Field(strict=True, ge=0, le=MAX_PRIORITY)] = Field(
-        default=DEFAULT_PRIORITY, description="0 to 1,000: credits of a lower number are used up first"
+        default=DEFAULT_PRIORITY, description="0 to 1,000: credits of a lower number are used first"
     )
     expires_at: GivenMoment | None = Field(
-        default=None, description="when what is left of them expires (RFC 3339, with a time zone); null: never"
+        default=None, description="when the rest of them expires (RFC 3339, with a time zone); null: never"
     )
 
 
 class RefundCredits(Body):
-    """Gives back credits that were used: of one job, or in general.
+    """Refunds used credits: of one job, or in general.
 
-    A job is refunded once, in full or in part; with `force` again, but never more in all than it was charged. Without
-    `credits`: all that is left of its charge.
+    A job is refunded once, in full or in part; with `force` again, but never above its charge in all. Without
+    `credits`: the rest of its charge.
     """
 
     credits: Amount | None = Field(
-        default=None, description="whole credits to give back; left out: all that is left of the job's charge"
+        default=None, description="whole credits to refund; default: the rest of the job's charge"
     )
     reason: Reason = Field(description="why, for the ledger; at most 500 characters")
-    job_id: str | None = Field(default=None, description="the job that is refunded; left out: no job in particular")
-    force: bool = Field(default=False, description="true: also a job that was refunded before")
+    job_id: str | None = Field(default=None, description="the job to refund; default: none in particular")
+    force: bool = Field(default=False, description="true: also if the job was already refunded")
 
     @model_validator(mode="after")
     def _says_how_much(self) -> Self:
         if self.credits is None and self.job_id is None:
-            raise ValueError("say how many credits, or of which job")
+            raise ValueError("give `credits`, `job_id`, or both")
         return self
 
 
 class AdjustCredits(Body):
-    """Corrects a team's allocation; downwards at most by what is available."""
+    """Corrects a team's allocation, downwards at most by the available credits."""
 
     credits: Annotated[int, Field(strict=True, ge=-MAX_CREDITS, le=MAX_CREDITS), AfterValidator(_not_zero)] = Field(
         description="whole credits: above 0 adds, below 0 takes away; not 0"
@@ -120,7 +120,7 @@ class TransactionAnswer(Answer):
     available_after: int = Field(description="available credits after it")
     held_after: int = Field(description="held credits after it")
     remaining_after: int = Field(description="available and held credits after it")
-    reason: str | None = Field(description="why, as whoever caused it put it; null: nothing was said")
+    reason: str | None = Field(description="why, as the caller gave it; null: no reason was given")
     actor: str = Field(description="what caused it: a key, the master key, or the server itself")
     created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
 
@@ -130,34 +130,31 @@ class TransactionList(Answer):
 
     team_id: str = Field(description="id of the team")
     transactions: Sequence[TransactionAnswer] = Field(description="the entries, newest first")
-    limit: int = Field(description="how many entries a page has at most")
+    limit: int = Field(description="entries per page at most")
     next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
 
 
 class GrantAnswer(Answer):
-    """Credits given at once, and how many of them are left."""
+    """Credits granted together, and how many of them are left."""
 
     grant_id: str = Field(description="id of the grant")
     credits_granted: int = Field(description="whole credits that were given")
     credits_left: int = Field(description="whole credits that are left of them")
-    priority: int = Field(description="grants of a lower number are used up first")
+    priority: int = Field(description="grants of a lower number are used first")
     expires_at: Moment | None = Field(description="when it expires (RFC 3339, UTC); null: never")
     created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
 
 
 class GrantList(Answer):
-    """The grants of which something is left, in the order in which they are used up.
-
-    `next_cursor` leads to the next page; null on the last.
-    """
+    """Grants with credits left, in the order of their use. `next_cursor` leads to the next page; null on the last."""
 
     team_id: str = Field(description="id of the team")
-    grants: Sequence[GrantAnswer] = Field(description="the grants, in the order in which they are used up")
+    grants: Sequence[GrantAnswer] = Field(description="the grants, in the order of their use")
     next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
 
 
 class ConfigureAutoRefill(Body):
-    """Gives the team credits at the beginning of every period, from the next one on; `enabled: false` ends that.
+    """Adds credits to the team at the start of every period, from the next one on; `enabled: false` stops it.
 
     Periods are counted from the local date `starts_on` (default: today): monthly from the 31st means the last day of
     shorter months. Without `rollover`, what is left of a refill expires with the next.
@@ -165,7 +162,7 @@ class ConfigureAutoRefill(Body):
 
     enabled: bool = Field(default=True, description="false: ends the automatic refill")
     refill_amount: Amount | None = Field(
-        default=None, description="whole credits given at the beginning of each period; needed when `enabled`"
+        default=None, description="whole credits added at the start of each period; needed when `enabled`"
     )
     refill_period: PeriodName | None = Field(default=None, description="how long a period is; needed when `enabled`")
     timezone: Annotated[Text, Field(max_length=64)] = Field(
@@ -184,11 +181,11 @@ class ConfigureAutoRefill(Body):
 
 
 class AutoRefillAnswer(Answer):
-    """How a team is refilled. Everything but `enabled` is null when it is not."""
+    """A team's auto-refill. All fields but `enabled` are null when it is disabled."""
 
     team_id: str = Field(description="id of the team")
     enabled: bool = Field(description="whether the team is refilled")
-    refill_amount: int | None = Field(description="whole credits given at the beginning of each period")
+    refill_amount: int | None = Field(description="whole credits added at the start of each period")
     refill_period: PeriodName | None = Field(description="how long a period is")
     timezone: str | None = Field(description="IANA time zone in which the periods begin: `Europe/Berlin`")
     starts_on: date | None = Field(description="local date that the periods are counted from (YYYY-MM-DD)")
@@ -197,13 +194,13 @@ class AutoRefillAnswer(Answer):
 
 
 class SetLowBalance(Body):
-    """Sets below how many remaining credits an event is written; null: never."""
+    """Sets the remaining credits below which an event is written; null: never."""
 
     threshold: Amount | None = Field(description="whole credits; null: no event is written")
 
 
 class LowBalanceAnswer(Answer):
-    """Below how many remaining credits (available and held) an event is written; null: never."""
+    """The remaining credits (available and held) below which an event is written; null: never."""
 
     team_id: str = Field(description="id of the team")
     low_balance_threshold: int | None = Field(description="whole credits; null: no event is written")
@@ -211,12 +208,12 @@ class LowBalanceAnswer(Answer):
 
 
 class EventAnswer(Answer):
-    """Something about a team's credits: `low_balance` when what remained fell below the threshold."""
+    """A credit event: `low_balance` when the remaining credits fell below the threshold."""
 
     event_id: str = Field(description="id of the event")
     kind: str = Field(description="`low_balance`")
     credits_remaining: int = Field(description="credits that remained, available and held")
-    threshold: int = Field(description="the threshold they fell below")
+    threshold: int = Field(description="the threshold")
     created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
 
 
@@ -229,7 +226,7 @@ class EventList(Answer):
 
 
 class BillingPlan(Answer):
-    """What a team's next jobs will cost; jobs that exist keep the plan they were created with."""
+    """How a team's new jobs are charged; existing jobs keep the plan they were created with."""
 
     team_id: str = Field(description="id of the team")
     budget_mode: BudgetModeName = Field(description=BUDGET_MODE)

@@ -41,7 +41,7 @@ Pieces = Annotated[list[GivenJson], Field(max_length=MAX_PIECES, fail_fast=True)
 class SentBack(Body):
     """The fields of an answer's message that go back as they came."""
 
-    reasoning_content: str | None = Field(default=None, description="the reasoning of the answer, as it was given")
+    reasoning_content: str | None = Field(default=None, description="the answer's reasoning, unchanged")
     reasoning: str | None = Field(default=None, description="as `reasoning_content`, as OpenRouter and others name it")
     thinking_blocks: (
         Annotated[list[ThinkingBlock], Field(max_length=MAX_PIECES, fail_fast=True), BeforeValidator(_in_list)] | None

@@ -13,7 +13,7 @@ MAX_GROUPS = 100
 
 
 class CreateJobToken(Body):
-    """Lets a web page use one job for a while."""
+    """Creates a short-lived token for web pages and one job."""
 
     ttl_seconds: Annotated[int, Field(strict=True, ge=1, le=MAX_TTL_S)] = Field(
         default=DEFAULT_TTL_S, description="seconds after which the token expires, 1 to 86,400"
@@ -32,9 +32,9 @@ class CreateJobToken(Body):
 
 
 class JobTokenCreated(Answer):
-    """A new token. It is shown this once."""
+    """A new token. It is shown only once."""
 
-    token: str = Field(description="the token itself (`jt-…`): shown this once")
+    token: str = Field(description="the token itself (`jt-…`): shown only once")
     job_id: str = Field(description="id of the job")
     origins: Sequence[str] = Field(
         description="web origins whose pages may use it: `https://app.example.com`; at most 50"

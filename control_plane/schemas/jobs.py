@@ -81,7 +81,7 @@ def _is_absent(value: object) -> bool:
 
 
 class CallAnswer(Answer):
-    """What the model said."""
+    """The model's answer."""
 
     content: str | None = Field(description="the text of the answer; null beside tool calls without text")
     role: Literal["assistant"] = Field(description="`assistant`")
@@ -93,9 +93,9 @@ class CallAnswer(Answer):
         description="tools the model calls; run them and send the results back as `tool` messages",
     )
     native_finish_reason: str | None = Field(
-        exclude_if=_is_absent, description="the provider's own word, where it is another"
+        exclude_if=_is_absent, description="the provider's own reason, if different"
     )
-    refusal: str | None = Field(exclude_if=_is_absent, description="what the model says when it refuses")
+    refusal: str | None = Field(exclude_if=_is_absent, description="the model's refusal")
     reasoning_content: str | None = Field(exclude_if=_is_absent, description="the model's reasoning")
     thinking_blocks: Sequence[Json] | None = Field(
         exclude_if=_is_absent, description="signed reasoning (Claude); send it back unchanged"
@@ -135,7 +135,7 @@ class UsageView(UsageTotals):
 
 
 class CallMetadata(Answer):
-    """What the call took. `cost_usd` is what the provider charges."""
+    """The call's usage and cost. `cost_usd` is what the provider charges."""
 
     tokens_used: int = Field(description="input and output tokens together")
     prompt_tokens: int = Field(description="tokens of the input")
@@ -144,9 +144,11 @@ class CallMetadata(Answer):
     latency_ms: int = Field(description="from the request to the end of the answer, in milliseconds")
     model_group: str = Field(description="model group that was called")
     model: str = Field(description="model that answered")
-    cached: bool = Field(description="whether the answer was given before and came from the response cache")
+    cached: bool = Field(description="whether the answer came from the response cache")
     cost_usd: float = Field(description="what the provider charges, in US dollars")
-    unpriced: bool = Field(exclude_if=lambda unpriced: not unpriced, description="nobody knows the cost; it is not 0")
+    unpriced: bool = Field(
+        exclude_if=lambda unpriced: not unpriced, description="whether the cost is unknown; it is not 0"
+    )
 
 
 class CallResult(Answer):
@@ -154,7 +156,7 @@ class CallResult(Answer):
 
     call_id: str = Field(description="id of the call")
     response: CallAnswer = Field(description="the model's answer")
-    metadata: CallMetadata = Field(description="what the call took")
+    metadata: CallMetadata = Field(description="the call's usage and cost")
 
 
 def _lower(given: object) -> object:
@@ -176,7 +178,7 @@ class CompleteJob(Body):
 
 
 class JobCosts(Answer):
-    """What a job took, and what it was charged."""
+    """Usage, cost and charge of a job."""
 
     total_calls: int = Field(description="calls of the job")
     successful_calls: int = Field(description="calls that were answered")
@@ -204,12 +206,12 @@ class CallSummary(Answer):
 
 
 class JobCompleted(Answer):
-    """The bill. A repetition gives the same."""
+    """The bill. A repetition returns the same."""
 
     job_id: str = Field(description="id of the job")
     status: str = Field(description="how the job ended: `completed`, `failed`, `cancelled` or `expired`")
     completed_at: Moment = Field(description="when the job was completed (RFC 3339, UTC)")
-    costs: JobCosts = Field(description="what the job took and was charged")
+    costs: JobCosts = Field(description="usage, cost and charge of the job")
     calls: Sequence[CallSummary] = Field(description="the job's calls, oldest first")
 
 
@@ -236,7 +238,7 @@ class JobView(Answer):
         description="the most the job's calls may cost at the providers, in US dollars; null: no cap"
     )
     metadata: Json = Field(description="JSON object of the app's own, returned as it was given; at most 10 KB")
-    error_message: str | None = Field(description="why the job failed; null: nothing was said")
+    error_message: str | None = Field(description="why the job failed; null: no reason was given")
 
 
 class MetadataPatch(Body):
@@ -269,14 +271,14 @@ class SpendLogView(Answer):
 
 
 class ProviderErrorView(Answer):
-    """What the provider reported as wrong, redacted. `text`, its message, is there only for administrators, and only
+    """The error that the provider reported, redacted. `text`, its message, is present only for administrators, and only
     with `CONTROL_PLANE_KEEP_PROVIDER_ERROR_TEXT`.
     """
 
     status: int = Field(description="HTTP status of the provider's answer")
     code: str | None = Field(description="the provider's code of the error")
     type: str | None = Field(description="the provider's type of the error")
-    param: str | None = Field(description="the request's field that the provider names as wrong")
+    param: str | None = Field(description="the request's field that the provider rejected")
     text: str | None = Field(exclude_if=lambda text: text is None, description="the provider's message, redacted")
 
 
@@ -295,16 +297,14 @@ class CallCost(Answer):
     prompt_tokens: int = Field(description="tokens of the input")
     completion_tokens: int = Field(description="tokens of the output")
     usage: UsageView = Field(description="tokens by kind")
-    estimated: bool = Field(description="whether the tokens were counted here, since the provider did not report them")
-    cached: bool = Field(description="whether the answer was given before and came from the response cache")
+    estimated: bool = Field(description="whether the tokens were estimated, since the provider did not report them")
+    cached: bool = Field(description="whether the answer came from the response cache")
     unpriced: bool = Field(description="whether the cost is unknown, since the model has no price")
     cost_usd: float = Field(description="what the provider charges, in US dollars")
     price_usd: float = Field(description="the cost with the team's markup, in US dollars")
     latency_ms: int = Field(description="from the request to the end of the answer, in milliseconds")
     error: str | None = Field(description="code of the error that the call ended with; null: it succeeded")
-    provider_error: ProviderErrorView | None = Field(
-        description="what the provider reported of a failed call; null: nothing"
-    )
+    provider_error: ProviderErrorView | None = Field(description="the error that the provider reported; null: none")
     created_at: Moment = Field(description="when the call began (RFC 3339, UTC)")
     spend_logs: Sequence[SpendLogView] = Field(description="what LiteLLM reported, one entry for each attempt")
 
@@ -355,19 +355,21 @@ class CreateAndCallResult(Answer):
     job_id: str = Field(description="id of the job")
     status: str = Field(description="`completed`")
     response: CallAnswer = Field(description="the model's answer")
-    metadata: CallMetadata = Field(description="what the call took")
-    costs: JobCosts = Field(description="what the job took and was charged")
+    metadata: CallMetadata = Field(description="the call's usage and cost")
+    costs: JobCosts = Field(description="usage, cost and charge of the job")
     completed_at: Moment = Field(description="when the job was completed (RFC 3339, UTC)")
 
 
 class JobQuery(BaseModel):
     """Which jobs to list."""
 
-    limit: Annotated[int, Field(ge=1, le=1000)] = Field(default=50, description="how many jobs a page has, 1 to 1,000")
+    limit: Annotated[int, Field(ge=1, le=1000)] = Field(default=50, description="jobs per page, 1 to 1,000")
     offset: Annotated[int, Field(ge=0, le=100_000)] = Field(
-        default=0, description="how many jobs to skip; for more than a few pages `cursor` is better"
+        default=0, description="jobs to skip; prefer `cursor` for more than a few pages"
     )
-    cursor: str | None = Field(default=None, description="`next_cursor` of the page before; better than a large offset")
+    cursor: str | None = Field(
+        default=None, description="`next_cursor` of the previous page; faster than a large offset"
+    )
     status: str | None = Field(
         default=None,
         description="only jobs in this state: `pending`, `in_progress`, `completed`, `failed`, `cancelled`, `expired`",
@@ -387,7 +389,7 @@ class JobList(Answer):
 
     team_id: str = Field(description="id of the team")
     jobs: Sequence[JobView] = Field(description="the jobs, newest first")
-    limit: int = Field(description="how many entries a page has at most")
+    limit: int = Field(description="entries per page at most")
     next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
 
 
@@ -416,7 +418,7 @@ class TypeUsage(Answer):
 
 
 class PartUsage(Answer):
-    """What the calls of a day, or of a model group, used; a call counts on the day its job was created."""
+    """Usage of the calls of a day, or of a model group; a call counts on the day its job was created."""
 
     calls: int = Field(description="calls made")
     tokens: int = Field(description="input and output tokens together")

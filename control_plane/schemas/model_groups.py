@@ -8,9 +8,9 @@ from control_plane.schemas.base import Answer, Json, Moment
 
 
 class ModelGroupAnswer(Answer):
-    """A model group, and where permission to use it comes from: the YAML's patterns and grants made through the API.
+    """A model group, and the sources of permission to use it: the YAML's patterns and grants made through the API.
 
-    A team's own key sees the patterns that match it and its own grant, nothing of others.
+    A team's key sees only the patterns that match the team and the team's own grant.
     """
 
     group_name: str = Field(description="name of the model group")
@@ -26,7 +26,7 @@ class ModelGroupAnswer(Answer):
 
 
 class ReplicaAnswer(Answer):
-    """A server process and the version of the YAML in force there; null where it has not said so."""
+    """A server process and its version of the YAML; null: not reported yet."""
 
     name: str | None = Field(description="name of the process")
     generation: str | None = Field(description="version of the YAML: a hash of its content")
@@ -34,11 +34,11 @@ class ReplicaAnswer(Answer):
 
 
 class ConfigurationAnswer(Answer):
-    """Which version of the YAML is in force. `problems`: why the file as it stands is not, where this was answered."""
+    """The version of the YAML in force. `problems`: why the current file is not, on the server that responds."""
 
     generation: str = Field(description="version of the YAML: a hash of its content")
     is_same_everywhere: bool = Field(description="whether every process has the same version in force")
-    problems: Sequence[str] = Field(description="mistakes of the file as it stands, by line; empty: it is in force")
+    problems: Sequence[str] = Field(description="mistakes of the current file, by line; empty: it is in force")
     replicas: Sequence[ReplicaAnswer] = Field(description="the running processes")
 
 
@@ -46,13 +46,11 @@ class ModelGroupList(Answer):
     """Model groups in the order of the YAML. `configuration` is for the master key; null for a team's."""
 
     model_groups: Sequence[ModelGroupAnswer] = Field(description="the model groups, in the order of the YAML")
-    configuration: ConfigurationAnswer | None = Field(
-        description="which version of the YAML is in force; null for a team's key"
-    )
+    configuration: ConfigurationAnswer | None = Field(description="version of the YAML in force; null for a team's key")
 
 
 class ReloadAnswer(Answer):
-    """What a reload has changed, in sentences; both versions are the same when the file was in force already."""
+    """The changes of a reload, in sentences; both versions are equal when the file was already in force."""
 
     generation: str = Field(description="version of the YAML: a hash of its content")
     generation_before: str = Field(description="the version that was in force before")
@@ -60,7 +58,7 @@ class ReloadAnswer(Answer):
 
 
 class ResolvedGroup(Answer):
-    """What a call of the team to this group runs on. Without access no model is named."""
+    """The models for a call of the team to this group. Without access no model is named."""
 
     group_name: str = Field(description="name of the model group")
     primary_model: str | None = Field(description="the model that is tried first; null: the team has no access")

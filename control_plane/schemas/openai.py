@@ -26,7 +26,7 @@ UNSUPPORTED = {
 
 
 class StreamOptions(Body):
-    """Whether a last chunk says what was used."""
+    """Whether a last chunk has the usage."""
 
     include_usage: bool | None = Field(default=None, description="true: the last chunk before `[DONE]` has the usage")
 
@@ -127,7 +127,7 @@ class ChatCompletionBody(OpenAiParameters):
         default=None,
         description="JSON object of the app's own, kept with the call; `job_id` names the job it joins; at most 10 KB",
     )
-    user: Label | None = Field(default=None, description="the end user the call's own job is for")
+    user: Label | None = Field(default=None, description="end user of the call's own job")
 
     @model_validator(mode="after")
     def _can_be_honoured(self) -> "ChatCompletionBody":
@@ -135,7 +135,7 @@ class ChatCompletionBody(OpenAiParameters):
             if (self.model_extra or {}).get(name) is not None:
                 raise ValueError(reason)
         if self.stream and "audio" in (self.modalities or ()):
-            raise ValueError("audio answers are not streamed; ask without `stream`")
+            raise ValueError("audio answers are not streamed; omit `stream`")
         return self
 
     @property

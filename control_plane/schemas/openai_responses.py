@@ -44,9 +44,11 @@ class InputPart(Body):
         description="kind of the part"
     )
     text: str | None = Field(default=None, description="the text")
-    refusal: str | None = Field(default=None, description="what the model said when it refused")
+    refusal: str | None = Field(default=None, description="the model's refusal")
     image_url: str | None = Field(default=None, description="address of the image, or a data URL")
-    detail: str | None = Field(default=None, description="how closely to look at the image: `low`, `high` or `auto`")
+    detail: str | None = Field(
+        default=None, description="resolution at which the image is read: `low`, `high` or `auto`"
+    )
     file_data: str | None = Field(default=None, description="the file as a data URL")
     file_url: str | None = Field(default=None, description="address of the file")
     filename: str | None = Field(default=None, description="name of the file; at most 1,000 characters")
@@ -68,7 +70,7 @@ class InputPart(Body):
 
 
 class ReasoningText(Body):
-    """A piece of a reasoning."""
+    """A piece of reasoning."""
 
     type: str = Field(description="`summary_text` or `reasoning_text`")
     text: str = Field(description="the text")
@@ -90,7 +92,7 @@ class InputItem(Body):
         BeforeValidator(_served_item),
     ] = Field(default="message", description="kind of the item; default `message`")
     role: Literal["user", "assistant", "system", "developer"] | None = Field(
-        default=None, description="who a message is from"
+        default=None, description="author of a message"
     )
     content: str | list[InputPart] | None = Field(
         default=None, description="content of a message: text, or a list of parts"
@@ -104,13 +106,11 @@ class InputItem(Body):
     )
     input: str | None = Field(default=None, description="of a call of a custom tool: its free text")
     output: str | list[InputPart] | None = Field(default=None, description="result of a tool: text, or a list of parts")
-    result: str | None = Field(default=None, description="of a picture: its data in base64, as it was given")
+    result: str | None = Field(default=None, description="of a picture: its data in base64, unchanged")
     summary: Annotated[list[ReasoningText], Field(max_length=MAX_PIECES)] | None = Field(
         default=None, description="the reasoning's texts"
     )
-    encrypted_content: str | None = Field(
-        default=None, description="of a reasoning: its signatures, as they were given"
-    )
+    encrypted_content: str | None = Field(default=None, description="of reasoning: its signatures, unchanged")
 
     @model_validator(mode="before")
     @classmethod
@@ -182,7 +182,7 @@ class TextConfig(Body):
 
 
 class Reasoning(Body):
-    """How much the model thinks."""
+    """How much the model reasons."""
 
     effort: Label | None = Field(
         default=None, description="how much the model reasons, as the provider names it: `low`, `medium`, `high`, …"
@@ -199,12 +199,12 @@ class ResponsesBody(Body):
     model: Label | None = Field(
         default=None, description="model group, or a model that the team may use; without it the default"
     )
-    instructions: str | None = Field(default=None, description="what the model is told before the conversation")
+    instructions: str | None = Field(default=None, description="instructions before the conversation")
     max_output_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = Field(
         default=None, description="the most tokens the answer may have, reasoning included"
     )
     temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = Field(
-        default=None, description="0 to 2: how much chance plays a part; left out for models that refuse it"
+        default=None, description="0 to 2: randomness; omitted for models that reject it"
     )
     top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
         default=None, description="0 to 1: only the most likely tokens, up to this sum of probability, are considered"
@@ -221,8 +221,8 @@ class ResponsesBody(Body):
     text: TextConfig | None = Field(default=None, description="form and length of the answer")
     reasoning: Reasoning | None = Field(default=None, description="how much the model reasons")
     stream: bool | None = Field(default=None, description="true: the answer as server-sent events")
-    service_tier: ServiceTier | None = Field(default=None, description="left out where the provider does not have it")
-    store: bool | None = Field(default=None, description="answers are not stored, whatever this says")
+    service_tier: ServiceTier | None = Field(default=None, description="omitted where the provider does not support it")
+    store: bool | None = Field(default=None, description="ignored: answers are never stored")
     metadata: Metadata | None = Field(
         default=None,
         description="JSON object of the app's own, kept with the call; `job_id` names the job it joins; at most 10 KB",

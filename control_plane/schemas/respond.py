@@ -47,7 +47,9 @@ class GivenImage(Body):
     """An image, or a PDF, by its URL or as a data URL."""
 
     url: str = Field(description="`https:` address, or a data URL (`data:image/png;base64,…`)")
-    detail: str | None = Field(default=None, description="how closely to look at the image: `low`, `high` or `auto`")
+    detail: str | None = Field(
+        default=None, description="resolution at which the image is read: `low`, `high` or `auto`"
+    )
 
 
 class ImagePart(Body):
@@ -58,7 +60,7 @@ class ImagePart(Body):
 
 
 class AudioPart(Body):
-    """A sound, for models that listen: `{data, format}`, as OpenAI has it."""
+    """A sound, for models with audio input: `{data, format}`, in OpenAI's form."""
 
     type: Literal["input_audio"] = Field(description="`input_audio`")
     input_audio: GivenSound = Field(description="the sound")
@@ -73,7 +75,7 @@ class PdfOptions(Body):
 
 
 class Plugin(Body):
-    """What is done with the request before the model gets it. Only `file-parser` is known."""
+    """A step that processes the request before the model gets it. Only `file-parser` exists."""
 
     id: Annotated[str, Field(max_length=200)] = Field(description="`file-parser`")
     pdf: PdfOptions | None = Field(default=None, description="how PDFs are read")
@@ -128,7 +130,7 @@ class GivenToolCall(Body):
 
 
 class Said(Body):
-    """What the developer or the user said."""
+    """A message of the developer or the user."""
 
     role: Literal["system", "developer", "user"] = Field(description="`system` or `developer`: instructions; `user`")
     content: str | Annotated[Parts, Field(min_length=1)] = Field(description="text, or a list of parts")
@@ -136,7 +138,7 @@ class Said(Body):
 
 
 class AssistantSaid(SentBack):
-    """What the model said before: text, tool calls, or both, and its reasoning."""
+    """An earlier message of the model: text, tool calls, or both, and its reasoning."""
 
     role: Literal["assistant"] = Field(description="`assistant`")
     content: str | Parts | None = Field(default=None, description="text, or a list of parts; null beside tool calls")
@@ -144,7 +146,7 @@ class AssistantSaid(SentBack):
         default=None, description="tool calls, as the answer had them"
     )
     name: str | None = Field(default=None, description="name of the participant")
-    refusal: str | None = Field(default=None, description="what the model said when it refused")
+    refusal: str | None = Field(default=None, description="the model's refusal")
 
     @model_validator(mode="after")
     def _says_something(self) -> "AssistantSaid":
@@ -154,7 +156,7 @@ class AssistantSaid(SentBack):
 
 
 class ToolSaid(Body):
-    """What a tool answered: text, parts, or any JSON, which the model gets as text, but for the pictures in it."""
+    """A tool's result: text, parts, or any JSON; the model gets JSON as text, except its pictures."""
 
     role: Literal["tool"] = Field(description="`tool`")
     content: GivenValue = Field(default=None, description="the tool's result: text, parts, or any JSON")
@@ -168,7 +170,7 @@ GivenMessage = Annotated[Said | AssistantSaid | ToolSaid, Field(discriminator="r
 
 
 class RespondBody(ChatParameters):
-    """A conversation to go on with. `model` is a model group or a model the team may use; without it, the default."""
+    """A conversation to continue. `model` is a model group or a model the team may use; without it, the default."""
 
     model: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(
         default=None, description="model group, or a model that the team may use; without it the default"
@@ -181,7 +183,7 @@ class RespondBody(ChatParameters):
         BeforeValidator(_tools_as_objects),
     ] = Field(default=None, description="functions the model may call, at most 256")
     plugins: Annotated[list[Plugin], Field(max_length=100)] | None = Field(
-        default=None, description="what is done with the request's files before the model gets it"
+        default=None, description="steps that process the request's files before the model gets it"
     )
     stream: bool = Field(default=False, description="server-sent events instead of one JSON answer")
 
@@ -205,7 +207,7 @@ class AnsweredPart(Answer):
 
 
 class AnsweredMessage(Answer):
-    """What the model said: always a text, empty beside tool calls that came without one."""
+    """The model's message: always with a text, which is empty for tool calls without one."""
 
     role: Literal["assistant"] = Field(description="`assistant`")
     content: Sequence[AnsweredPart] = Field(description="parts of the answer; there is always a text, possibly empty")
@@ -220,7 +222,7 @@ class AnsweredMessage(Answer):
 
 
 class AnsweredToolCall(Answer):
-    """A function to run. `arguments` is text only where the model wrote something that is no JSON object."""
+    """A function to run. `arguments` is text only if the model did not write a JSON object."""
 
     id: str = Field(description="id of the tool call; send the result back with it as `tool_call_id`")
     name: str = Field(description="name of the function")
@@ -243,7 +245,7 @@ class AnsweredUsage(Answer):
 
 
 class RespondAnswer(Answer):
-    """The model's answer. `provider` and `model` served it; `warnings` say what of the request could not be done."""
+    """The model's answer. `provider` and `model` served it; `warnings` list unsupported parts of the request."""
 
     provider: str = Field(description="provider that served the answer")
     model: str = Field(description="model that served the answer")
@@ -251,7 +253,7 @@ class RespondAnswer(Answer):
         description="why the answer ended: `stop`, `length` (the token limit), `content_filter`, `tool_calls`"
     )
     native_finish_reason: str | None = Field(
-        exclude_if=_is_absent, description="the provider's own word, where it is another"
+        exclude_if=_is_absent, description="the provider's own reason, if different"
     )
     usage: AnsweredUsage = Field(description="tokens used")
     message: AnsweredMessage = Field(description="the answer; it can be sent back as it is")
@@ -259,14 +261,14 @@ class RespondAnswer(Answer):
         description="tools the model calls; run them and send the results back as `tool` messages"
     )
     warnings: Sequence[str] = Field(
-        exclude_if=lambda warnings: not warnings, description="what of the request could not be done"
+        exclude_if=lambda warnings: not warnings, description="unsupported parts of the request"
     )
 
 
 class RespondErrorFacts(Answer):
     """What went wrong. `code` is finer than `type`; `provider_status` and `retry_after_ms` are null where unknown.
 
-    `provider_code`, `provider_type` and `provider_param` are the provider's own, where it reported something.
+    `provider_code`, `provider_type` and `provider_param` are from the provider's report, if any.
     """
 
     type: Literal[
@@ -294,7 +296,7 @@ class RespondErrorFacts(Answer):
     provider_param: str | None = Field(
         default=None,
         exclude_if=lambda given: given is None,
-        description="the request's field that the provider names as wrong",
+        description="the request's field that the provider rejected",
     )
 
 

@@ -40,7 +40,7 @@ class ReconciliationList(Answer):
 
 
 class LostCall(Answer):
-    """A call whose server died; tokens and cost are what it counts as."""
+    """A call whose server died, with the tokens and cost it counts as."""
 
     call_id: str = Field(description="id of the call")
     job_id: str = Field(description="id of the job")

@@ -109,7 +109,7 @@ class ReconcileService:
     ) -> Reconciled:
         """Imports the proxies' logs since then and compares the calls that ran on them. Raises: ProxyUnreachable."""
         proxy = self._proxy()
-        assert proxy is not None, "who asks for it has one"
+        assert proxy is not None, "only priced calls have one"
         async for logs in proxy.logs(since, self._clock()):
             await self.import_logs(logs)
         return await self.reconcile("proxy", since, deployments=proxy.deployments, is_brief=is_brief, progress=progress)

@@ -154,7 +154,7 @@ def _why_different(call: RecordedCall, reported: int) -> str | None:
     if call.usage.is_estimated and reported == 0:
         return "the provider gave no usage: LiteLLM prices that 0, we count the tokens"
     if call.is_unpriced:
-        return "nobody knew the price when it was made"
+        return "the price was unknown when it was made"
     if call.status in (CallStatus.CANCELLED, CallStatus.LOST) and call.usage.is_estimated:
         return "it was broken off, and we estimated what LiteLLM counted"
     return None

@@ -70,7 +70,7 @@ CASES: list[tuple[type[BaseModel], Any, str, str]] = [
     (admin.CreateTeam, {"team_id": "t", "job_type_prices": {"a[0]": "y"}}, "job_type_prices.a[0]", "must be a whole"),
     (admin.CreateKey, {"expires_at": "2026-01-01T00:00:00"}, "expires_at", "must have a time zone"),
     (admin.CreateKey, {"expires_at": "soon"}, "expires_at", "must be a valid datetime, as 2026-01-31"),
-    (credits.RefundCredits, {"reason": "r"}, "", "say how many credits, or of which job"),
+    (credits.RefundCredits, {"reason": "r"}, "", "give `credits`, `job_id`, or both"),
 ]
 
 

@@ -93,7 +93,7 @@ async def test_what_somebody_else_wrote_meanwhile_is_left_as_it_is(tmp_path: Pat
         server.file.write_bytes(THEIRS)
         server.require_team.set()
         lost = await losing
-        assert (lost.is_good, "left as it is" in lost.sentence) == (False, True)
+        assert (lost.is_good, "left unchanged" in lost.sentence) == (False, True)
         assert (server.file.read_bytes(), previous(server.file)) == (THEIRS, OLD)
 
 

@@ -18,7 +18,7 @@ async def test_a_service_that_works_passes_twice_asks_its_provider_each_time_and
             smoke = ["smoke", "--url", running.url, "--group", "json"]
             ran = await run_arguments(smoke, tmp_path, master_key=MASTER_KEY)
             assert ran.code == 0, ran.output
-            assert "asked anew, past the response cache" in ran.output
+            assert "called without the response cache" in ran.output
             assert "The job is billed: 1 credit(s)" in ran.output
         ran = await run_arguments([*smoke, "--json"], tmp_path, master_key=MASTER_KEY)
         proved = json.loads(ran.output)

@@ -24,15 +24,15 @@ from control_plane.schemas.base import Answer
 
 
 class AnthropicFacts(Answer):
-    """What went wrong: `code` for programs, `message` for people; more fields as the code needs them. `provider` is
-    there when the provider reported something.
+    """What went wrong: `code` for programs, `message` for people, more fields for some codes. `provider` is present
+    when the provider reported an error.
     """
 
     type: str = Field(description="Anthropic's type of the error")
     message: str = Field(description="what is wrong and how to fix it, for people")
     code: str = Field(description="code of the error, for programs")
     provider: ProviderFacts | None = Field(
-        default=None, description="what the model provider reported as wrong; only there when it reported something"
+        default=None, description="the error that the model provider reported; absent when it reported none"
     )
 
 
@@ -48,14 +48,14 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": AnthropicErrorAnswer, "description": description}
     for status, description in (
         *DESCRIPTIONS,
-        (529, "the provider is overloaded; `Retry-After` says when to come back"),
+        (529, "the provider is overloaded; retry after `Retry-After`"),
     )
 }
 
 router = APIRouter(prefix="/v1/messages", tags=["openai"], responses=ERRORS, route_class=AuthenticatedRoute)
 
 
-@router.post("", responses=STREAM, summary="Messages")
+@router.post("", responses=STREAM, summary="Create a message")
 async def messages(
     body: wire.MessagesBody,
     principal: Caller,
@@ -64,7 +64,7 @@ async def messages(
     placing: JobHeadersDep,
     fresh: Fresh,
 ) -> Response:
-    """As Anthropic's. Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`."""
+    """As Anthropic's. Each call is its own job, or joins the job named by `X-Job-Id` or `metadata.job_id`."""
     bound(text_length(body), services)
     job_id, metadata = job_in(body.metadata)
     user_id = metadata.pop("user_id", None)
@@ -89,7 +89,7 @@ async def messages(
 
 @router.post("/count_tokens", summary="Count tokens")
 async def count_tokens(body: wire.CountBody, principal: Caller, services: Services) -> Response:
-    """Tokens of the messages, counted here for the group's first model; nothing is asked, nothing is billed."""
+    """Counts the messages' tokens locally for the group's first model: no provider call, no charge."""
     bound(text_length(body), services)
     tokens = await services.calls.count(principal, CallRequest(chat_request(body), model_group=body.model))
     return json_response({"input_tokens": tokens})

@@ -21,9 +21,9 @@ CREATED_AT = "1970-01-01T00:00:00Z"
 
 @router.get("", summary="List models")
 async def list_models(principal: Caller, services: Services, request: Request) -> Response:
-    """The model groups the key may use, and the models in them, in the file's order.
+    """Model groups the key may use, and their models, in the file's order.
 
-    With an `anthropic-version` header in Anthropic's shape.
+    In Anthropic's shape with an `anthropic-version` header.
     """
     names = await services.groups.names(principal)
     if _is_anthropic(request):

@@ -9,16 +9,16 @@ from control_plane.schemas.base import Answer
 
 
 class OpenAiFacts(Answer):
-    """What went wrong: `code` for programs, `message` for people; more fields as the code needs them. `provider` is
-    there when the provider reported something.
+    """What went wrong: `code` for programs, `message` for people, more fields for some codes. `provider` is present
+    when the provider reported an error.
     """
 
     message: str = Field(description="what is wrong and how to fix it, for people")
     type: str = Field(description="OpenAI's type of the error")
-    param: str | None = Field(description="the request's field that is wrong, as far as it is known")
+    param: str | None = Field(description="the request's wrong field, if it can be named")
     code: str | None = Field(description="code of the error, for programs")
     provider: ProviderFacts | None = Field(
-        default=None, description="what the model provider reported as wrong; only there when it reported something"
+        default=None, description="the error that the model provider reported; absent when it reported none"
     )
 
 
@@ -29,16 +29,16 @@ class OpenAiErrorAnswer(Answer):
 
 
 DESCRIPTIONS = (
-    (400, "unparsable, does not fit the schema, or refused by the provider"),
+    (400, "unparsable, does not fit the schema, or rejected by the provider"),
     (401, "`invalid_api_key`"),
     (403, "`insufficient_credits`, `model_group_not_allowed`, `job_not_owned`, `at_risk_limit`, …"),
     (404, "`model_not_found`, `job_not_found`"),
     (409, "`job_closed`"),
     (413, "`too_large`"),
     (422, "not sent: 400 takes its place"),
-    (429, "rate limits, ours or the provider's; `Retry-After` says when to come back"),
-    (500, "no model of the group could answer; a failed call costs nothing"),
-    (503, "overloaded, no model available, or the database is down; `Retry-After` says when to come back"),
+    (429, "rate limits, ours or the provider's; retry after `Retry-After`"),
+    (500, "every model of the group failed; a failed call costs nothing"),
+    (503, "overloaded, no model available, or the database is down; retry after `Retry-After`"),
 )
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": OpenAiErrorAnswer, "description": description} for status, description in DESCRIPTIONS

@@ -21,13 +21,13 @@ from control_plane.schemas.openai_responses import ResponsesBody
 router = APIRouter(prefix="/v1/responses", tags=["openai"], responses=ERRORS, route_class=AuthenticatedRoute)
 
 
-@router.post("", responses=STREAM, summary="Responses")
+@router.post("", responses=STREAM, summary="Create a response")
 async def responses(
     body: ResponsesBody, principal: Caller, services: Services, request: Request, placing: JobHeadersDep, fresh: Fresh
 ) -> Response:
-    """As OpenAI's, without what is stored there: the whole conversation comes with each request.
+    """As OpenAI's, without stored state: each request has the whole conversation.
 
-    Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`.
+    Each call is its own job, or joins the job named by `X-Job-Id` or `metadata.job_id`.
     """
     bound(text_length(body), services)
     job_id, metadata = job_in(body.metadata)

@@ -26,7 +26,7 @@ from control_plane.tenants.principal import Principal
 router = APIRouter(prefix="/v1", tags=["openai"], responses=ERRORS, route_class=AuthenticatedRoute)
 
 
-@router.post("/chat/completions", responses=STREAM, summary="Chat completion")
+@router.post("/chat/completions", responses=STREAM, summary="Create a chat completion")
 async def chat_completions(
     body: wire.ChatCompletionBody,
     principal: Caller,
@@ -35,9 +35,9 @@ async def chat_completions(
     placing: JobHeadersDep,
     fresh: Fresh,
 ) -> Response:
-    """As OpenAI's. Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`.
+    """As OpenAI's. Each call is its own job, or joins the job named by `X-Job-Id` or `metadata.job_id`.
 
-    With `stream_options.include_usage` the last chunk also says `usage.cost_usd`.
+    With `stream_options.include_usage` the last chunk also has `usage.cost_usd`.
     """
     bound(sum(message.text_length() for message in body.messages), services)
     job_id, metadata = job_in(body.metadata)
@@ -61,7 +61,7 @@ async def chat_completions(
     return json_bytes(done.call.rendered, headers=billed_headers(done))
 
 
-@router.post("/embeddings", summary="Embeddings")
+@router.post("/embeddings", summary="Create embeddings")
 async def embeddings(
     body: wire.EmbeddingsBody, principal: Caller, services: Services, placing: JobHeadersDep, fresh: Fresh
 ) -> Response:
@@ -69,7 +69,7 @@ async def embeddings(
     return await _ask(plain.embeddings(body), body, principal, services, placing, fresh)
 
 
-@router.post("/moderations", summary="Moderation")
+@router.post("/moderations", summary="Create a moderation")
 async def moderations(
     body: wire.ModerationsBody, principal: Caller, services: Services, placing: JobHeadersDep, fresh: Fresh
 ) -> Response:
@@ -77,11 +77,11 @@ async def moderations(
     return await _ask(plain.moderations(body), body, principal, services, placing, fresh)
 
 
-@router.post("/rerank", summary="Rerank")
+@router.post("/rerank", summary="Rerank documents")
 async def rerank(
     body: wire.RerankBody, principal: Caller, services: Services, placing: JobHeadersDep, fresh: Fresh
 ) -> Response:
-    """Documents by how well they answer a query, as Cohere's. Billed as a call."""
+    """Ranks documents by their relevance to a query, as Cohere's. Billed as a call."""
     return await _ask(plain.rerank(body), body, principal, services, placing, fresh)
 
 

@@ -14,15 +14,15 @@ from control_plane.api.openapi.operations import OPERATIONS, Access, Operation, 
 Json = dict[str, Any]
 
 DESCRIPTION = """\
-A control plane in front of LLMs that bills by job. An app opens a **job**, makes **calls** of **model groups** in it, and
+A control plane in front of LLMs that bills by job. An app creates a **job**, makes **calls** of **model groups** in it, and
 completes it; a completed job is charged **credits**.
 
-- **Keys**: `Authorization: Bearer sk-…`, or the same key as `x-api-key`. A team's key reaches its own team; the master key
-  reaches the administration.
-- **Repetition**: every `POST` takes an `Idempotency-Key`. A failed call costs nothing.
-- **Errors**: `error.code` is for programs and does not change; `message` is for people. 429 and 503 have `Retry-After`.
-- **Fields that mean nothing here** are accepted and named in `X-Ignored-Fields`, in bodies and in queries.
-- **Lists** have a `next_cursor`: give it as `cursor` to get the next page, until it is null.
+- **Authentication**: `Authorization: Bearer sk-…`, or the same key as `x-api-key`. A team's key is for its own team, the
+  master key for administration.
+- **Idempotency**: every `POST` takes an `Idempotency-Key`. A failed call costs nothing.
+- **Errors**: `error.code` is stable, for programs; `message` is for people. 429 and 503 have `Retry-After`.
+- **Ignored fields** of bodies and queries are accepted and listed in `X-Ignored-Fields`.
+- **Pagination**: lists have a `next_cursor`; send it as `cursor` to get the next page, until it is null.
 - **Ids** are opaque strings, **times** RFC 3339 in UTC, **credits** whole numbers, amounts in `…_usd` US dollars.
 """
 SERVERS = ({"url": "/", "description": "The server this document comes from"},)
@@ -50,9 +50,9 @@ SHAPES: Mapping[str, str] = {
     "get_model": "OpenAI's model.",
     "create_response": "OpenAI's `response`.",
     "create_message": "Anthropic's `message`.",
-    "count_tokens": "`input_tokens`: how many there are.",
-    "get_readiness": "`status`: `ok` or `unavailable`; `checks`: the parts of the server by name, `ok` or what is wrong.",
-    "get_health": "`status`: `ok` or `unavailable`; `checks`: the parts of the server by name, `ok` or what is wrong.",
+    "count_tokens": "`input_tokens`: the number of tokens.",
+    "get_readiness": "`status`: `ok` or `unavailable`; `checks`: `ok` or the fault, for each part of the server.",
+    "get_health": "`status`: `ok` or `unavailable`; `checks`: `ok` or the fault, for each part of the server.",
 }
 """Answers in the shape of another API, or of no model."""
 
@@ -136,7 +136,10 @@ def _statuses(path: str, method: str, responses: Json, operation: Operation, *, 
     found = {status: answer for status, answer in responses.items() if status not in left_out}
     if OUR_FAULT not in found and operation.access is not Access.NOBODY:
         content = found["401"]["content"]
-        found[OUR_FAULT] = {"description": "`internal_error`: our own fault; nothing was charged", "content": content}
+        found[OUR_FAULT] = {
+            "description": "`internal_error`: a fault of the server; nothing was charged",
+            "content": content,
+        }
     return dict(sorted(found.items()))
 
 

@@ -10,7 +10,7 @@ SECURITY_SCHEMES: Mapping[str, Json] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "sk-…",
-        "description": "A team's secret key: `Authorization: Bearer sk-…`. It reaches its own team only.",
+        "description": "A team's secret key: `Authorization: Bearer sk-…`. It is for its own team only.",
     },
     "masterKey": {
         "type": "http",
@@ -43,32 +43,31 @@ PARAMETERS: Mapping[str, Json] = {
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "description": "Makes a repetition safe: within 24 hours, a request with the same key and body gets the first answer "
-        "again. 409 while the first is running, 422 with another body.",
+        "description": "Makes a retry safe: within 24 hours, a request with the same key and body gets the first response. "
+        "409 while the first is running, 422 with another body.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255},
     },
     "XRequestId": {
         "name": "X-Request-Id",
         "in": "header",
         "required": False,
-        "description": "The client's id of the request; it is in the answer and in the server's log. At most 128 printable "
-        "ASCII characters; else the server makes one.",
+        "description": "The client's id of the request, in the response and the server's log: at most 128 printable ASCII "
+        "characters, else the server makes one.",
         "schema": {"type": "string", "maxLength": 128},
     },
     "XMaxWait": {
         "name": "X-Max-Wait",
         "in": "header",
         "required": False,
-        "description": "How long the request may wait for its turn, in seconds, if that is less than the server's own limit; "
-        "a request that would wait longer gets 503 `overloaded` at once, and nothing was done. The time of a provider does "
-        "not count.",
+        "description": "The most seconds the request may queue, if less than the server's own limit; a request that would wait "
+        "longer gets 503 `overloaded` at once, and nothing was done. The provider's time does not count.",
         "schema": {"type": "number", "exclusiveMinimum": 0},
     },
     "AnthropicVersion": {
         "name": "anthropic-version",
         "in": "header",
         "required": False,
-        "description": "With it, whatever its value, the answer is in Anthropic's shape.",
+        "description": "With any value, the response is in Anthropic's shape.",
         "schema": {"type": "string"},
     },
 }
@@ -92,23 +91,23 @@ def _limit(what: str) -> Mapping[str, Json]:
 HEADERS: Mapping[str, Json] = {
     "X-Request-Id": _header("Id of the request: the client's, or a new one.", "string", "01a220d4-f820-727e-a5cf-03f28fe04347"),
     "X-Ignored-Fields": _header(
-        "Fields of the body, query parameters and headers that mean nothing here, separated by commas.", "string", "colour"
+        "Ignored body fields, query parameters and headers, separated by commas.", "string", "colour"
     ),
     "X-Call-Id": _header("Id of the call.", "string", "01a220d4-f820-727e-a5cf-03f28fe04347"),
     "X-Job-Id": _header("Id of the call's job.", "string", "01a220d4-faf8-769b-84d1-dcef59d52b3f"),
     "X-Credits-Remaining": _header("Credits the team has left, available and held.", "integer", 99),
     "X-Credits-Charged": _header("Credits the call's job was charged, if the call completed it.", "integer", 1),
     "X-Call-Cost-Usd": _header("What the provider charges for the call, in US dollars.", "string", "0.000031000"),
-    "X-Cached": _header("`true` for an answer from the response cache.", "string", "true"),
+    "X-Cached": _header("`true` for a response from the response cache.", "string", "true"),
     **_limit("requests"),
     **_limit("tokens"),
-    "Idempotency-Replayed": _header("`true` for the answer of an earlier request with the same Idempotency-Key.", "string", "true"),
+    "Idempotency-Replayed": _header("`true` for the response of an earlier request with the same Idempotency-Key.", "string", "true"),
     "Retry-After": _header("Seconds after which to try again.", "integer", 1),
-    "X-Should-Retry": _header("`false` where trying again changes nothing; SDKs of OpenAI and Anthropic follow it.", "string", "false"),
+    "X-Should-Retry": _header("`false` where a retry changes nothing; SDKs of OpenAI and Anthropic obey it.", "string", "false"),
     "WWW-Authenticate": _header("`Bearer`.", "string", "Bearer"),
-    "Cache-Control": _header("`no-store`: the answer is the caller's only.", "string", "no-store"),
+    "Cache-Control": _header("`no-store`: the response is for the caller only.", "string", "no-store"),
     "X-Accel-Buffering": _header("`no` for a stream: proxies pass each event on at once.", "string", "no"),
-    "request-id": _header("The same as `X-Request-Id`, by the name that Anthropic's SDKs read.", "string", "01a220d4-f820-727e-a5cf-03f28fe04347"),
+    "request-id": _header("Same as `X-Request-Id`, for Anthropic's SDKs.", "string", "01a220d4-f820-727e-a5cf-03f28fe04347"),
 }  # fmt: skip
 
 ON_EVERY_ANSWER = ("X-Request-Id", "X-Ignored-Fields", "Cache-Control")

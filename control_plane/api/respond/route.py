@@ -37,10 +37,10 @@ FILE_PARSER = "file-parser"
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": wire.RespondError, "description": description}
     for status, description in (
-        (400, "`invalid_request`: unparsable JSON, or refused by the provider"),
+        (400, "`invalid_request`: unparsable JSON, or rejected by the provider"),
         (401, "`auth`: missing, unknown, expired or revoked key"),
         (403, "`insufficient_credits`, `permission`, or `auth` for a page whose origin is not registered for the key"),
-        (404, "`not_found`: no such model or job"),
+        (404, "`not_found`: the model or job does not exist"),
         (409, "`conflict`: the job is closed"),
         (413, "`invalid_request`: too large"),
         (422, "`invalid_request`: the request does not fit the schema"),
@@ -62,13 +62,13 @@ preflights = APIRouter()
 preflights.add_api_route(PATH, preflight, methods=["OPTIONS"], include_in_schema=False)
 
 
-@router.post(PATH, responses={**OK, **ERRORS}, summary="Respond")
+@router.post(PATH, responses={**OK, **ERRORS}, summary="Respond to a conversation")
 async def respond(
     body: RespondBody, principal: Caller, services: Services, request: Request, placing: JobHeadersDep, fresh: Fresh
 ) -> Response:
-    """Goes on with a conversation, the same for every provider: text, files, tools, streams.
+    """Continues a conversation, with one format for every provider: text, files, tools, streams.
 
-    Each request is a job of its own, or a call of the job named by `X-Job-Id`. A failed call costs nothing.
+    Each request is its own job, or a call of the job named by `X-Job-Id`. A failed call costs nothing.
     """
     place = placing.place(job_type=principal.job_type or JOB_TYPE)
     owner = CallOwner(principal.team(), principal.key_id, placing.user_id, is_anonymous=principal.is_publishable)
@@ -122,7 +122,7 @@ def _engine(plugins: Sequence[wire.Plugin]) -> tuple[Engine | None, list[str]]:
         if plugin.id == FILE_PARSER:
             engine = plugin.pdf.engine if plugin.pdf else None
         else:
-            warnings.append(f"plugins: '{plugin.id}' is not known here and was ignored; '{FILE_PARSER}' is.")
+            warnings.append(f"plugins: '{plugin.id}' is not supported and was ignored; only '{FILE_PARSER}' is.")
     return engine, warnings
 
 

@@ -16,7 +16,7 @@ MAX_BODY_BYTES = 64_000_000
 STREAMED = 4
 """How many times as much a stream may have: most of it is said again with every piece."""
 
-BROKEN_OFF = ProviderFault(500, text="the stream ended before the provider said that the answer is whole")
+BROKEN_OFF = ProviderFault(500, text="the stream ended before the provider finished the answer")
 NO_ANSWER = ProviderFault(500, text="not an answer")
 TOO_LARGE = ProviderFault(500, text="the answer is too large")
 
