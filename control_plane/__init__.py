@@ -1,1 +1,1 @@
-"""A thin control plane in front of LLMs that bills by job. The map of the house: README.md beside this file."""
+"""A thin control plane in front of LLMs that bills by job. The architecture: README.md beside this file."""

@@ -1,7 +1,7 @@
-"""How glibc keeps memory, set for a server that handles bodies of many megabytes.
+"""glibc's memory settings for a server that handles bodies of many megabytes.
 
-As it comes, it takes such buffers from the heap once some were freed, and leaves holes between the small ones, in up to
-eight heaps for each core: after pictures of 4 MB and streams that nobody reads a server stayed 170 MB larger.
+By default, glibc takes such buffers from the heap once some were freed, and leaves holes between the small ones, in up
+to eight heaps per core: after pictures of 4 MB and unread streams a server stayed 170 MB larger.
 """
 
 import ctypes

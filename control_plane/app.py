@@ -1,4 +1,4 @@
-"""The ASGI application: hangs the doors."""
+"""The ASGI application: adds routers, middleware and error handlers."""
 
 import asyncio
 from collections.abc import Collection
@@ -54,7 +54,9 @@ ROUTERS = (
 
 
 def create_app(services: Services, *, shared_ports: Collection[int] = ()) -> FastAPI:
-    """The doors of a house that the caller opens and closes. `shared_ports`: where other processes serve, too."""
+    """The application over services that the caller opens and closes. `shared_ports`: ports that other processes serve
+    too.
+    """
     app = FastAPI(
         title="Control plane",
         summary="Jobs, credits and model groups in front of LLMs",

@@ -1,7 +1,7 @@
-"""The words that doors, calls and the gateway share when they speak about one call: a chat completion, or one of the
-endpoints that answer at once.
+"""Types of one call that entry points, calls and the gateway share: a chat completion, or one of the endpoints with a
+single response.
 
-What a provider or LiteLLM says is put into these words in `gateway/`; what a client says, in `api/`.
+`gateway/` converts what a provider or LiteLLM sends to these types; `api/` what a client sends.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,10 +21,10 @@ from control_plane.units import NanoUsd, divide_up
 MILLION = 1_000_000
 
 Lane = Literal["litellm", "relay"]
-"""How a deployment was asked: through LiteLLM's own code, or relayed."""
+"""A deployment's lane: through LiteLLM's own code, or relayed."""
 
 Message = Mapping[str, Any]
-"""One message in OpenAI's shape, its fields already checked by a door."""
+"""One message in OpenAI's shape, its fields already checked by an entry point."""
 
 CHAT_PARAMETERS = frozenset(
     {
@@ -58,7 +58,7 @@ provider key to the caller), so nothing outside this list ever reaches it."""
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """What the client asks of the model. `parameters` holds only names of CHAT_PARAMETERS."""
+    """The client's request to the model. `parameters` holds only names of CHAT_PARAMETERS."""
 
     messages: Sequence[Message]
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -75,9 +75,10 @@ Endpoint = Literal["embeddings", "rerank", "moderations", "ocr"]
 
 @dataclass(frozen=True, slots=True)
 class EndpointRequest:
-    """What the client asks of an endpoint that answers at once. `arguments` are LiteLLM's, each checked by a door.
+    """The client's request to an endpoint with a single response. `arguments` are LiteLLM's, each checked by an entry
+    point.
 
-    `texts`: what of it costs tokens. `units`: what it costs beside them, as the endpoint is priced: pages, searches.
+    `texts`: the parts that cost tokens. `units`: what is priced besides tokens: pages, searches.
     """
 
     endpoint: Endpoint
@@ -102,12 +103,12 @@ class ProviderCall:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What a model charges at most, in nano-USD: for a million tokens each way, whatever kind of token it is, and for a
-    unit of what else it counts (a page, a search); and how long its answers can get.
+    """What a model charges at most, in nano-USD: for a million tokens each way, of the dearest kind, and for a unit of
+    anything else it counts (a page, a search); and how long its answers can get.
 
-    `is_known`: false when nobody says what a token costs; the prices are 0 then. `likely_input`: for a million tokens of
-    plain text; None: as `input`. `call`, `file`: for a call and for each file in it, beside their tokens. `answers`: for
-    a request that does not say how many. `tiers`: the prices at service tiers that are priced apart.
+    `is_known`: false without a known token price; the prices are 0 then. `likely_input`: for a million tokens of plain
+    text; None: as `input`. `call`, `file`: for a call and for each file in it, in addition to tokens. `answers`: the
+    number of answers where the request sets none. `tiers`: the prices at service tiers that are priced apart.
     """
 
     input: int = 0
@@ -124,10 +125,10 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class UsageEstimate:
-    """What a call may use at most: what is held for it before it is made.
+    """The most that a call may use, which is held before it is made.
 
     `prompt_tokens` is counted generously, `likely_prompt_tokens` as prompts usually turn out. `max_tokens`: of each of
-    the `answers` it asks for. `extra_tokens`: of output that each answer may be charged for beyond them. `units`: pages
+    the requested `answers`. `extra_tokens`: of output that each answer may be charged for beyond them. `units`: pages
     or searches. `files`: pictures, sounds and documents. `text_bytes`: of everything that is sent but the files' data.
     """
 
@@ -155,7 +156,7 @@ class UsageEstimate:
 
     @property
     def likely_prompt_cost(self) -> NanoUsd:
-        """What the prompt alone usually costs: all that is known of a call that was lost."""
+        """The usual cost of the prompt alone: the only known cost of a lost call."""
         price = self.rate.input if self.rate.likely_input is None else self.rate.likely_input
         return NanoUsd(divide_up(self.likely_prompt_tokens * price, MILLION) + self.units * self.rate.unit)
 
@@ -166,8 +167,8 @@ class UsageEstimate:
 
 @dataclass(frozen=True, slots=True)
 class ServedBy:
-    """Who answered: the deployment's id in the YAML, the provider's name of its model (`gpt-4-turbo`), the provider, the
-    `model_name` by which clients ask for it, and through which lane.
+    """The serving deployment: its id in the YAML, the provider's model name (`gpt-4-turbo`), the provider, the
+    `model_name` that clients use, and the lane.
     """
 
     deployment_id: str
@@ -179,7 +180,7 @@ class ServedBy:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an answer ended: why each of those asked for did, what they used, and what that costs, where it is known."""
+    """How an answer ended: the finish of each choice, the usage, and its cost, where known."""
 
     finishes: Mapping[int, Finish]
     usage: Usage
@@ -192,15 +193,16 @@ class Ending:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the provider itself said of every answer that it came to a usual end."""
+        """Whether the provider gave every choice a usual finish."""
         return all(finish.is_known and finish.reason in ("stop", "length") for finish in self.finishes.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole chat completion: its events, and the messages that they make, one for each answer that was asked for.
+    """A whole chat completion: its events, and their messages, one for each requested choice.
 
-    `ending.cost` is what the provider charges; one that `is_cached`, given before, costs 0. None: nobody knows the price.
+    `ending.cost` is what the provider charges; 0 for an `is_cached` one from the response cache. None: the price is
+    unknown.
     """
 
     events: Sequence[Content]
@@ -246,10 +248,10 @@ class EndpointResponse:
 
 @dataclass(frozen=True, slots=True)
 class SpendReport:
-    """What LiteLLM's callback said about one attempt at one deployment: a row of its spend log, in its words.
+    """LiteLLM's callback data about one attempt at one deployment: a row of its spend log, in its terms.
 
-    `request_id` is the provider's response id on success, our call id on failure, and not unique by itself; `id` is ours,
-    made before the report is first written.
+    `request_id` is the provider's response id on success, our call id on failure, and not unique by itself; `id` is
+    ours, made before the report is first written.
     """
 
     call_id: CallId

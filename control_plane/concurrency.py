@@ -7,7 +7,7 @@ from weakref import WeakValueDictionary
 
 
 class TeamLimiter:
-    """A team that wants more than its share waits for its own work to end, and nobody else does."""
+    """A team that wants more than its share waits for its own work only; other teams do not wait."""
 
     def __init__(self, run_in_thread: int, *, of_a_team: int) -> None:
         self._all = asyncio.Semaphore(run_in_thread)

@@ -1,7 +1,7 @@
-"""TeamLimiter at which a server can be told to die, for the tests that kill it: `CONTROL_PLANE_FAILPOINT=name` or `name:count`,
-or to freeze (`name:count:freeze`); and at which a test in the same process can make a step fail: `arm_failure`.
+"""Failpoints: where a test makes a server die (`CONTROL_PLANE_FAILPOINT=name` or `name:count`) or freeze
+(`name:count:freeze`), and where a test in the same process makes a step fail: `arm_failure`.
 
-Between two of them lies each promise that a crash could break. Nothing is armed unless the environment, or a test, says so.
+Between two of them lies each promise that a crash could break. Only the environment or a test arms one.
 """
 
 import os

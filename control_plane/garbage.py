@@ -1,7 +1,7 @@
-"""Collects garbage by how many bytes were handled, beside Python's own count of objects.
+"""Collects garbage by handled bytes, in addition to Python's own count of objects.
 
 The objects of a call refer to each other in circles (LiteLLM's do, and so does any exception), so they live until the
-collector comes by; and it is asked to come rarely (`cli/server.py`). A few objects may hold a picture of 4 MB.
+collector runs, which is rare (`cli/server.py`). A few objects may hold a picture of 4 MB.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ REST = 20
 """How many times as long as a collection took nothing is collected: at most a twentieth of the time goes into it."""
 
 SOON_S = 0.05
-"""How long after the bytes were handled: whoever handled them has let go of them."""
+"""Delay after the bytes were handled, when their handler has released them."""
 
 
 class GarbageByBytes:
-    """Is told how many bytes were handled; collects between two turns of the event loop."""
+    """Counts handled bytes; collects between two turns of the event loop."""
 
     def __init__(self, *, collect_bytes: int = COLLECT_BYTES) -> None:
         self._collect_bytes = collect_bytes
@@ -30,7 +30,7 @@ class GarbageByBytes:
         self._is_due = False
 
     def handled(self, size: int) -> None:
-        """So many bytes were read or written for somebody. In the event loop."""
+        """Counts bytes that were read or written for a caller. In the event loop."""
         self._handled += size
         if self._handled >= self._collect_bytes and not self._is_due:
             self._is_due = True

@@ -24,8 +24,8 @@ _UUID7 = (7 << 76) | (2 << 62)
 
 
 def following_id(before: UUID) -> UUID:
-    """The id of what is made in the place of something that turned out to be of no use: always the same one, and of the
-    same time, so that whoever reads ids in their order finds it.
+    """The id of a replacement for something unusable: always the same one, and of the same time, so that readers of ids
+    in their order find it.
     """
     return _derived(before, b"")
 
@@ -37,8 +37,9 @@ def _derived(before: UUID, what: bytes) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a request makes, by the id it will have. `is_retaken`: it may exist already, made by a request that failed or
-    whose process died; `is_unheard`: it died, and its client heard no answer. `is_claimed`: it has an idempotency key.
+    """What a request creates, by its future id. `is_retaken`: it may exist already, created by a request that failed or
+    whose process died; `is_unheard`: the process died, and its client got no response. `is_claimed`: it has an
+    idempotency key.
     """
 
     id: UUID

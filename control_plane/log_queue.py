@@ -1,7 +1,7 @@
-"""Log lines on their way to a stream that may be full: nobody waits for it but a thread.
+"""The log queue: only a thread waits for a log stream that is full.
 
-A pipe that nobody reads is full after 64 KB, and a write to it stops whoever writes: the event loop, before. Lines wait in a
-queue; when that is full, INFO goes first, and what is dropped is counted.
+An unread pipe is full after 64 KB, and then blocks its writer, which would be the event loop. Lines wait in a queue;
+when that is full, INFO is dropped first, and dropped lines are counted.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ BATCH = 500
 
 
 class UnqueuedStream(logging.Handler):
-    """Writes at once, in a process that may have no thread since it forks. Drops a line that a pipe has no room for."""
+    """Writes at once, in a process that may have no thread since it forks. Drops a line that does not fit into a pipe."""
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
@@ -90,7 +90,7 @@ class QueuedStream(logging.Handler):
         super().close()
 
     def _has_room(self, level: int, length: int) -> bool:
-        """Makes room for what is worse than INFO, by dropping the oldest lines that are not."""
+        """Makes space for lines worse than INFO, by dropping the oldest lines that are not."""
         if level > logging.INFO and self._minor and self._is_full(length):
             kept: deque[tuple[int, str]] = deque()
             while self._lines:

@@ -29,7 +29,7 @@ class _WithRequestId(logging.Filter):
 
 
 class _TextFormatter(logging.Formatter):
-    """A line for people: when, how bad, who, what, and every field as `key=value`."""
+    """A line for people: time, level, logger, event, and every field as `key=value`."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s %(message)s")
@@ -47,23 +47,23 @@ HIDDEN = frozenset({*RESERVED_ATTRS, *NOISE, "message", "asctime"})
 
 
 def _shown(value: Any) -> str:
-    """On one line, and so that it can be told where it ends."""
+    """On one line, with a visible end."""
     text = str(value)
     is_plain = text.isprintable() and not any(character in text for character in ' "=') and text != ""
     return text if is_plain else json.dumps(text, ensure_ascii=False)
 
 
 def lines_dropped() -> Mapping[str, int]:
-    """How many lines of this process were not written because nobody read them, by level."""
+    """The number of this process's dropped log lines, by level."""
     queued = (handler for handler in logging.getLogger().handlers if isinstance(handler, QueuedStream))
     return next((handler.dropped for handler in queued), {})
 
 
 def configure_logging(level: str, form: Literal["json", "text"], *, has_thread: bool = True) -> None:
-    """Sends every logger, and Python's warnings, to stderr in one form, without waiting for it. `has_thread`: a line that the
-    stream has no room for waits in a queue; without a thread it is dropped.
+    """Sends every logger, and Python's warnings, to stderr in one form, without waiting for it. `has_thread`: a line
+    that does not fit into the stream waits in a queue; without a thread it is dropped.
 
-    uvicorn's access log is left out: `request` lines say more.
+    uvicorn's access log is left out: `request` lines contain more.
     """
     handler = QueuedStream(sys.stderr) if has_thread else UnqueuedStream(sys.stderr)
     handler.setLevel(level)

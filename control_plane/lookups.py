@@ -1,7 +1,7 @@
-"""Answers of the database that are remembered for a moment, so that the hot path asks it nothing.
+"""A short-lived cache of database look-ups, so that the hot path needs no query.
 
-Whoever asks for the same key at once waits for one look; a key that is in use is looked up again before its answer is too
-old, while the old one still serves.
+Concurrent callers with the same key share one query; a key in use is refreshed before its value is too old, while the
+old value still serves.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 AHEAD = 0.75
-"""How much of its time an answer may serve before a use of it has it looked up again."""
+"""The share of its lifetime after which a used value is refreshed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Known(Generic[V]):
-    """What was found, by a look that began `at` (monotonic)."""
+    """A value, by a query that began `at` (monotonic)."""
 
     value: V
     at: float
@@ -39,7 +39,7 @@ class _Look(Generic[V]):
 
 
 class Lookups(Generic[K, V]):
-    """What `look` found, for `ttl_s` after it began to look; of so many keys, those used last."""
+    """Caches the results of `look` for `ttl_s` after it began; of so many keys, the most recently used."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Lookups(Generic[K, V]):
         self._looking: dict[K, _Look[V]] = {}
 
     async def get(self, key: K) -> V:
-        """The answer for a key. Raises: what looking it up raises, and the next one asks again; Overloaded."""
+        """The value of a key. Raises: what looking it up raises, and the next caller retries; Overloaded."""
         known = self._known.get(key)
         age = self._ttl_s if known is None else self._clock() - known.at
         if known is not None and age < self._ttl_s:
@@ -76,7 +76,7 @@ class Lookups(Generic[K, V]):
         return known.value if known is not None and self._clock() - known.at < self._ttl_s else None
 
     def forget(self, key: K) -> None:
-        """The key's answer has just changed in this process: the next to ask looks it up again."""
+        """Invalidates a key that was just changed in this process."""
         self._known.pop(key, None)
         self._looking.pop(key, None)
 
@@ -86,7 +86,7 @@ class Lookups(Generic[K, V]):
         self._looking.clear()
 
     def _begin(self, key: K) -> "asyncio.Task[V]":
-        """The look that is on its way, or a new one: what began too long ago may find what was true then."""
+        """The pending query, or a new one: one that began too long ago may return an old value."""
         now, looking = self._clock(), self._looking.get(key)
         if looking is None or now - looking.at >= self._ttl_s:
             with waiting.without_end():  # others may wait for it, for longer than who comes first
@@ -111,6 +111,6 @@ class Lookups(Generic[K, V]):
 
 
 def _heard(task: "asyncio.Task[V]") -> None:
-    """A look ahead may fail with nobody waiting for it: the old answer serves on, and the next look says so."""
+    """A refresh may fail without a waiting caller: the old value is still served, and the next query reports it."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""What this process counts, for Prometheus. Home of its client library; a registry of its own for each house.
+"""Prometheus metrics of this process. The only user of its client library; each `Services` has its own registry.
 
 Money is counted in nano-USD, so that the sums are those of the bills: a float is exact up to nine million dollars.
 """
@@ -16,7 +16,7 @@ PROVIDERS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300)
 
 
 MOST_TEAMS = 200
-"""That are told apart: of each a line that stays."""
+"""Teams with their own label: each is a permanent series."""
 
 
 class Metrics:
@@ -95,7 +95,7 @@ class Metrics:
         self._refused.set_function(is_config_refused)
 
     def watch_lease(self, *, age: Callable[[], float]) -> None:
-        """The age of the lease is asked for when the metrics are."""
+        """Reads the age of the lease at each scrape."""
         self._lease_age.set_function(age)
 
     def clock_differs(self, seconds: float) -> None:
@@ -103,11 +103,11 @@ class Metrics:
         self._skew.set(seconds)
 
     def call_opened(self, seconds: float) -> None:
-        """A call's intent is durable, so long after it was asked for."""
+        """A call's intent is durable, so long after its request."""
         self._open.observe(seconds)
 
     def call_took(self, *, model_group: str, ms: int, first_chunk_ms: int | None) -> None:
-        """A call that ended here took so long at its provider. Of a lost one nobody knows."""
+        """Duration of a call at its provider. Lost calls have none."""
         self._provider.labels(model_group).observe(ms / 1000)
         if first_chunk_ms is not None:
             self._first_chunk.labels(model_group).observe(first_chunk_ms / 1000)
@@ -117,7 +117,7 @@ class Metrics:
         self._record.observe(seconds)
 
     def write_waited(self, turn: str, team: Hashable, seconds: float) -> None:
-        """A write of this class, for a team or nobody, had its turn after so long."""
+        """A write of this class, for a team or none, had its turn after so long."""
         self._queue.labels(turn).observe(seconds)
         self._team_queue.labels(self._team(team)).inc(max(0, seconds))
 
@@ -126,7 +126,7 @@ class Metrics:
         self._overloaded.labels(turn, self._team(team)).inc()
 
     def _team(self, team: Hashable) -> str:
-        """A team's label; those beyond the first are told together."""
+        """A team's label; those beyond the first share one."""
         if team is None:
             return "none"
         if team not in self._teams:
@@ -183,7 +183,7 @@ class Metrics:
         self._refusals.labels(owner, kind).inc()
 
     def cache_looked_up(self, outcome: str) -> None:
-        """An answer was looked for. `outcome`: hit, miss, or unavailable, when Redis did not answer."""
+        """A cache lookup. `outcome`: hit, miss, or unavailable, when Redis did not respond."""
         self._lookups.labels(outcome).inc()
 
     def limits_fell_back(self) -> None:

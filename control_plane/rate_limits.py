@@ -1,4 +1,4 @@
-"""How much may be used in a minute, as a team, a key and a model group say it."""
+"""Limits per minute of a team, a key and a model group."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class RateLimits:
 
     @property
     def limits_calls(self) -> bool:
-        """Whether it says anything about calls."""
+        """Whether it limits calls."""
         return (self.rpm, self.tpm, self.max_parallel_calls) != (None, None, None)
 
 

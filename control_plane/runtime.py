@@ -1,6 +1,7 @@
-"""Builds machines and rooms, once, in order; runs their background tasks; closes in reverse.
+"""The composition root: builds infrastructure and domain packages once, in order; runs their background tasks; closes
+in reverse.
 
-The app, the CLI and the tests all open the house here.
+The app, the CLI and the tests all open the services here.
 """
 
 import asyncio
@@ -81,11 +82,11 @@ MOST_LANDING_S = 15.0  # and this long together; deploy/ kills nobody before tha
 async def open_services(  # noqa: PLR0915 - builds everything, in order, once
     settings: Settings, *, clock: Clock = system_clock.now, resolve: Resolve = look_up
 ) -> AsyncIterator[Services]:
-    """The whole product, without a door. Raises: InvalidConfig, DatabaseUnavailable; then nothing stays open.
+    """All services, without an entry point. Raises: InvalidConfig, DatabaseUnavailable; then nothing stays open.
 
-    `resolve`: finds the addresses of hosts that clients name.
+    `resolve`: resolves the addresses of hosts that clients name.
 
-    If a background task dies, so does the house: loudly, instead of going on without it.
+    If a background task dies, the services stop: loudly, instead of running without it.
     """
     key, _ = find_master_key(settings)
     environ = dict(os.environ)
@@ -291,7 +292,7 @@ def _risk_policy(settings: Settings) -> RiskPolicy:
 
 
 def proxy_of(settings: Settings, catalog: Catalog) -> Proxy | None:
-    """Where the logs of LiteLLM proxies are, if the settings say it, and the deployments that are such proxies."""
+    """The log source of LiteLLM proxies, if configured, and the deployments that are such proxies."""
     deployments = [each.id for each in catalog.router.deployments if str(each.params["model"]).startswith(PROXIED)]
     if settings.proxy_database_url is not None:
         return Proxy(deployments, settings.proxy_database_url.get_secret_value())

@@ -1,4 +1,4 @@
-"""The rooms as the doors see them: everything a door may call. `runtime.py` builds it."""
+"""The services that entry points may call. `runtime.py` builds them."""
 
 from dataclasses import dataclass
 

@@ -1,5 +1,5 @@
-"""Every setting, read once from the environment by the roof. Model groups and deployments are not settings: they live
-in `litellm_config.yaml` and nowhere else.
+"""Every setting, read once from the environment by the composition root. Model groups and deployments are not settings:
+they are in `litellm_config.yaml` and nowhere else.
 """
 
 import os
@@ -19,7 +19,7 @@ PREFIX = "CONTROL_PLANE_"
 
 
 LOCAL = ("unix", "postgresql", "postgres")
-"""Schemes of addresses that may name a socket of this machine instead of a host."""
+"""Schemes of addresses that may name a local socket instead of a host."""
 
 
 def _address(example: str, *schemes: str) -> Any:

@@ -20,7 +20,7 @@ Claim = Callable[[str], Awaitable[bool]]
 class Sweeper:
     """Runs every chore in turn. Any number of processes may sweep; on Postgres one of them does it at a time.
 
-    `name` tells sweepers apart: what takes minutes must not keep waiting what is due every few seconds.
+    `name` separates sweepers: a task of minutes must not delay what is due every few seconds.
     """
 
     def __init__(self, name: str, chores: Mapping[str, Chore], claim: Claim, *, every_s: float = SWEEP_S) -> None:

@@ -1,7 +1,7 @@
-"""What a call did and for how long, for OpenTelemetry: a span for each room that it walks through. Home of its library.
+"""OpenTelemetry traces of calls: one span for each step. The only user of its library.
 
-Without an address to send them to, the library is left alone, and being in a room costs nothing. A span holds
-ids, names and numbers: never a prompt, an answer or a key.
+Without an endpoint the library is not loaded, and spans cost nothing. A span holds ids, names and numbers: never a
+prompt, an answer or a key.
 """
 
 import asyncio
@@ -28,24 +28,24 @@ NAMES = {
 """What OpenTelemetry has names for. All else is `control_plane.` and our word."""
 
 PATH = "/v1/traces"
-"""Where collectors listen for spans; whoever names it means the same."""
+"""The collectors' path for spans; an address with it means the same."""
 
 QUERY, REDACTED = "url.query", "REDACTED"
 QUERY_NAME = re.compile(r"[a-z_]{1,32}")
 """A parameter of ours, or one like it; not a key that stands where a name should."""
 
 QUIET_PATHS = ("/health", "/metrics")
-"""Asked all the time, by machines."""
+"""Requested all the time, by programs."""
 
 LAST_SPANS_S = 5.0
 """How long a process that ends tries to send what it has left."""
 
 
 class CallSpan:
-    """While somebody is in a room: `with` it, or `end()` it. This one nobody looks into."""
+    """An open span: use `with`, or `end()` it. This one is not recorded."""
 
     def set(self, **facts: Any) -> None:
-        """What is known now. None is not worth a note."""
+        """Sets attributes. None is skipped."""
 
     def end(self, error: str | None = None) -> None:
         """Left. `error`: the code of what went wrong."""
@@ -64,11 +64,11 @@ class Traces:
     """Where spans begin. This one has none, and is what there is without an address."""
 
     def __init__(self) -> None:
-        """`telemetry` is FastAPI's `TelemetryConfig`: it makes the spans of requests, below which the rooms' are."""
+        """`telemetry` is FastAPI's `TelemetryConfig`: it makes the spans of requests, the parents of those here."""
         self.telemetry: Any = {"tracing": False, "metrics": False, "logs": False}
 
     def span(self, name: str, **facts: Any) -> CallSpan:  # noqa: ARG002 - nobody looks
-        """Somebody goes into a room."""
+        """Starts a span."""
         return NOWHERE
 
     async def aclose(self) -> None:

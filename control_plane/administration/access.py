@@ -1,4 +1,4 @@
-"""Who may use which model group, as the administrator and a team see it."""
+"""Which teams may use which model group, as the administrator and a team see it."""
 
 from collections.abc import Iterable, Sequence
 
@@ -43,7 +43,7 @@ class AccessAdministration:
         return GroupView(group, group.teams, granted.get(name, ()))
 
     async def resolve(self, principal: Principal, name: str, team_id: TeamId | None) -> Resolution:
-        """What a call of the team to this group would run on; a team's key need not say which team.
+        """The models for a call of the team; a team's key may omit the team.
 
         Raises: ModelGroupNotFound, TeamNotOwned, TeamNotFound, Unprocessable when the administrator names no team.
         """

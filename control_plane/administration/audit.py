@@ -1,4 +1,4 @@
-"""The audit: reads every ledger from its beginning and says whether everything follows from it. Changes nothing."""
+"""The audit: reads every ledger from its beginning and reports what does not follow from it. Changes nothing."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,12 +39,12 @@ class LedgerAudit:
         self._tell: Callable[[Findings], None] = lambda _: None
 
     async def count(self, team_id: TeamId | None = None) -> int:
-        """How many rows there are to be read, for who wants to show how far it has come."""
+        """The number of rows to read, for progress output."""
         async with self._db.reader(is_long=True) as reader:
             return await audit_store.count_rows(reader, team_id)
 
     async def run(self, team_id: TeamId | None = None, *, tell: Callable[[Findings], None] | None = None) -> Findings:
-        """Audits one team, or all. `tell` hears of every page that was read. Raises: TeamNotFound, DatabaseUnavailable."""
+        """Audits one team, or all. Calls `tell` for every page read. Raises: TeamNotFound, DatabaseUnavailable."""
         self._findings = Findings()
         self._tell = tell or self._tell
         async with self._db.reader(is_long=True) as reader:

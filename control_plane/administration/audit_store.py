@@ -46,7 +46,7 @@ async def list_entries_after(reader: Reader, team_id: TeamId, number: int, *, li
 
 @dataclass(frozen=True, slots=True)
 class JobCharge:
-    """What a job says it was charged. None: it is open."""
+    """A job's recorded charge. None: it is open."""
 
     id: JobId
     charged: int | None

@@ -141,7 +141,7 @@ class AdministrationService:
             return await self._views(reader, teams)
 
     async def get_team(self, principal: Principal, team_id: TeamId) -> TeamView:
-        """One team; a team's own key may look too. Raises: TeamNotOwned, TeamNotFound."""
+        """One team; a team's key may read its own. Raises: TeamNotOwned, TeamNotFound."""
         principal.require_team(team_id)
         async with self._db.reader() as reader:
             team = await tenants_store.find_team(reader, team_id)

@@ -1,4 +1,4 @@
-"""SQL that looks across rooms for the administrator."""
+"""SQL across domain packages, for the administrator."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
@@ -26,7 +26,7 @@ async def list_team_ids(reader: Reader, organization_id: OrganizationId) -> Sequ
 
 
 async def find_grants(reader: Reader, team_ids: Collection[TeamId]) -> Mapping[TeamId, frozenset[str]]:
-    """What was granted to several teams through the API, in one look; a team without grants has an empty set."""
+    """The API grants of several teams, in one query; a team without grants has an empty set."""
     statement = select(col(Grant.team_id), col(Grant.model_group)).where(col(Grant.team_id).in_(team_ids))
     granted: defaultdict[TeamId, set[str]] = defaultdict(set)
     for row in await reader.execute(statement):
@@ -35,7 +35,7 @@ async def find_grants(reader: Reader, team_ids: Collection[TeamId]) -> Mapping[T
 
 
 async def list_all_grants(reader: Reader) -> Mapping[str, Sequence[TeamId]]:
-    """To whom each model group was granted through the API, teams by id."""
+    """The teams with an API grant of each model group, by id."""
     granted: defaultdict[str, list[TeamId]] = defaultdict(list)
     for row in await reader.execute(select(col(Grant.model_group), col(Grant.team_id)).order_by(col(Grant.team_id))):
         granted[row.model_group].append(TeamId(row.team_id))

@@ -1,4 +1,4 @@
-"""What the administrator says about teams and keys, and what is shown of them. Values only."""
+"""Values of administration: changes of teams and keys, and views of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,9 +40,9 @@ class KeyTerms:
 
 @dataclass(frozen=True, slots=True)
 class NewTeam:
-    """What a team is made with. `model_groups` are granted beside what the YAML's patterns allow; limits per minute.
+    """The fields of a new team. `model_groups` are granted in addition to the YAML's patterns; limits per minute.
 
-    `job_type_prices`: credits for a job of a type; `at_risk_limit` in nano-USD, None for the house's.
+    `job_type_prices`: credits for a job of a type; `at_risk_limit` in nano-USD, None for the server's default.
     """
 
     team_id: TeamId
@@ -130,9 +130,9 @@ class NewTeamView:
 
 @dataclass(frozen=True, slots=True)
 class GroupView:
-    """A model group and who may use it: patterns of the YAML, and teams it was granted to through the API.
+    """A model group with its access: patterns of the YAML, and teams it was granted to through the API.
 
-    As a team sees it, both only speak of that team.
+    For a team's key, both contain that team only.
     """
 
     group: ModelGroup

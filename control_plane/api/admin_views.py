@@ -1,4 +1,4 @@
-"""Organizations, teams, keys and credits as the wire says them."""
+"""Organizations, teams, keys and credits as response models."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ def organization(row: Organization) -> admin.OrganizationAnswer:
 
 
 def organizations(rows: Sequence[Organization], limit: int, offset: int) -> admin.OrganizationList:
-    """A page of organizations; of `limit + 1` rows the last only says that there are more."""
+    """A page of organizations; the last of `limit + 1` rows only shows that there are more."""
     page = [organization(row) for row in rows[:limit]]
     has_more = len(rows) > limit
     following = page[-1].organization_id if has_more else None
@@ -31,7 +31,7 @@ def organizations(rows: Sequence[Organization], limit: int, offset: int) -> admi
 
 
 def teams(found: Sequence[TeamView], limit: int, offset: int) -> admin.TeamList:
-    """A page of teams; of `limit + 1` the last only says that there are more."""
+    """A page of teams; the last of `limit + 1` only shows that there are more."""
     page = [team(view) for view in found[:limit]]
     has_more = len(found) > limit
     following = page[-1].team_id if has_more else None
@@ -64,7 +64,7 @@ def balance(team_id: str, stands: Balance) -> credits.CreditsAnswer:
 
 
 def transactions(team_id: str, entries: Sequence[LedgerEntry], limit: int) -> credits.TransactionList:
-    """A page of the ledger; of `limit + 1` entries the last only says that there are more."""
+    """A page of the ledger; the last of `limit + 1` entries only shows that there are more."""
     page = entries[:limit]
     return credits.TransactionList(
         team_id=team_id,

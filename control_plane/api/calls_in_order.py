@@ -8,7 +8,7 @@ from control_plane.completion.events import Content, ToolCallArguments, ToolCall
 from control_plane.completion.json_end import JsonEnd
 
 MOST_LOOKED_AT = 65_536
-"""Characters of arguments up to which it is asked whether they are whole; longer ones end with the answer."""
+"""Characters of arguments up to which completeness is checked; longer ones end with the answer."""
 
 
 class CallsInOrder:

@@ -1,4 +1,4 @@
-"""Grants, automatic refills and events as the wire says them."""
+"""Grants, automatic refills and events as response models."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from control_plane.schemas import credits as wire
 
 
 def grants(team_id: str, rows: Sequence[CreditGrant], limit: int) -> wire.GrantList:
-    """A page of what is left, in the order in which it is used up; of `limit + 1` rows the last only says that there are
-    more.
+    """A page of grants with credits left, in the order of their use; the last of `limit + 1` rows only shows that there
+    are more.
     """
     page = rows[:limit]
     return wire.GrantList(
@@ -45,12 +45,12 @@ def auto_refill(team_id: str, row: CreditRefill | None) -> wire.AutoRefillAnswer
 
 
 def low_balance(team_id: str, threshold: int | None, stands: Balance) -> wire.LowBalanceAnswer:
-    """When the team is told."""
+    """The low-balance threshold."""
     return wire.LowBalanceAnswer(team_id=team_id, low_balance_threshold=threshold, credits_remaining=stands.remaining)
 
 
 def events(team_id: str, rows: Sequence[CreditEvent], limit: int) -> wire.EventList:
-    """A page of events; of `limit + 1` rows the last only says that there are more."""
+    """A page of events; the last of `limit + 1` rows only shows that there are more."""
     page = rows[:limit]
     return wire.EventList(
         team_id=team_id,

@@ -1,4 +1,4 @@
-"""What routes ask for: the house, and who is asking."""
+"""Dependencies of routes: the services, and authentication."""
 
 from typing import Annotated
 
@@ -13,7 +13,7 @@ from control_plane.tenants.principal import Principal
 
 
 def services_of(request: Request) -> ServicesType:
-    """The running house."""
+    """The running services."""
     services: ServicesType = request.app.state.services
     return services
 
@@ -27,10 +27,10 @@ Services = Annotated[ServicesType, Depends(running_services)]
 
 
 async def principal(request: Request) -> Principal:
-    """Who holds the key in `Authorization: Bearer …` or `x-api-key`. Asked once per request.
+    """Authenticates `Authorization: Bearer …` or `x-api-key`, once per request.
 
-    Raises: InvalidKey, PublishableKey, JobTokenRefused: what those may do has its own way in (`respond/browsers.py`,
-    `job_calls.py`).
+    Raises: InvalidKey, PublishableKey, JobTokenRefused: keys and tokens of pages are authenticated in `respond/cors.py`
+    and `job_calls.py`.
     """
     known: Principal | None = getattr(request.state, "principal", None)
     if known is not None:
@@ -66,7 +66,7 @@ def secret_of(request: Request) -> str:
 
 
 async def holder_of_key(request: Request) -> Principal:
-    """Who holds the key of a request, of whatever kind it is, or the token of a job. Raises: InvalidKey."""
+    """Authenticates any kind of key, or a job token. Raises: InvalidKey."""
     secret = secret_of(request)
     services = services_of(request)
     found = await (services.job_tokens if is_job_token(secret) else services.keys).authenticate(secret)

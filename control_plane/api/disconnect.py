@@ -1,4 +1,6 @@
-"""Noticing a client that leaves while its answer has not begun: nobody reads the socket for a route that only waits."""
+"""Cancels a handler when the client disconnects before the response starts: a route that only waits does not read the
+socket.
+"""
 
 import asyncio
 from collections.abc import Awaitable
@@ -12,7 +14,7 @@ T = TypeVar("T")
 
 
 class ClientDisconnected(Exception):
-    """The client closed the connection; there is nobody to answer."""
+    """The client closed the connection; no response can be sent."""
 
 
 async def cancel_on_disconnect(request: Request, work: Awaitable[T]) -> T:

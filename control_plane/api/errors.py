@@ -1,4 +1,4 @@
-"""Every error as the API it belongs to says it, found by the path.
+"""Error handlers: each error in the form of the API of its path.
 
 Provider text, tracebacks and secrets never get here: an error carries its own message.
 """
@@ -31,7 +31,7 @@ ERROR_WIRES: Sequence[tuple[str, ErrorRenderer]] = (
     ("/v1/messages", anthropic_error),
     ("/v1/", openai_error),
 )
-"""Who says errors differently from `/api`, by the beginning of the path; the first that fits."""
+"""Error renderers by the beginning of the path, where they differ from `/api`; the first match counts."""
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -24,8 +24,8 @@ CALLS = (
     *("/llm-call", "/llm-call-stream"),
     *("/chat/completions", "/responses", "/messages", "/embeddings", "/moderations", "/rerank", "/respond"),
 )
-"""How the paths of calls end. Those of other APIs may be of a job that is there, which their bodies say: so they are only
-refused here if there is no time for such a call either.
+"""Endings of the paths of calls. On other APIs a call may join an existing job, named in its body: so it is rejected
+here only if there is no time for such a call either.
 """
 
 

@@ -22,7 +22,7 @@ MAX_KEY_CHARS = 255
 NOT_KEPT = frozenset({"content-length", "x-request-id", "connection"})
 """Headers that belong to one delivery of an answer."""
 PLACING = ("x-job-id", "x-job-type", "x-job-complete")
-"""Headers that say to which job a call belongs: with another one it is another request."""
+"""Headers that name a call's job: a different job makes it a different request."""
 
 MAX_KEPT_BYTES = 1_000_000
 """Of an answer: it is kept for a day, in the database."""
@@ -78,7 +78,7 @@ def _scope(principal: Principal) -> str:
 
 
 async def _check_still_allowed(services: Services, principal: Principal, kept: KeptAnswer) -> None:
-    """An answer of a model is given again to who may use its model group, as an answer that is made. Raises: Forbidden."""
+    """A stored response of a model needs the same access to its model group as a new one. Raises: Forbidden."""
     call_id = parse_id(kept.headers.get("x-call-id", ""))
     if principal.team_id is None or call_id is None:
         return

@@ -28,14 +28,14 @@ from control_plane.tenants.principal import Principal
 COMPLETE = "/complete"
 
 OF_THE_SERVER = frozenset({"cost_usd", "unpriced", "cached"})
-"""What of a call's metadata is not for a page: what the provider charges, and whether somebody asked before."""
+"""Call metadata that pages do not get: the provider's charge, and whether the response was cached."""
 
 
 class JobTokenRoute(AuthenticatedRoute):
     """A route of one job that its tokens may take, from the pages they are for."""
 
     async def identify(self, request: Request) -> Principal:
-        """Who asks. Raises: InvalidKey, PublishableKey, OriginRefused, JobTokenRefused, JobClosed."""
+        """Authenticates. Raises: InvalidKey, PublishableKey, OriginRefused, JobTokenRefused, JobClosed."""
         found = await holder_of_key(request)
         if found.grant is None:
             refuse_pages(found)

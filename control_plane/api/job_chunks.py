@@ -15,7 +15,7 @@ from control_plane.errors import ControlPlaneError, ModelTimeout
 
 
 class JobChunks:
-    """Writes one stream. `is_cached`: the answer was given before, which the last chunk says."""
+    """Writes one stream. `is_cached`: the response comes from the response cache, which the last chunk reports."""
 
     def __init__(self, call_id: str, model: str, *, is_cached: bool) -> None:
         self._marks = {"cached": True} if is_cached else {}
@@ -31,7 +31,7 @@ class JobChunks:
         self._frame = Frame({**self._head, "choices": [choice]})
 
     def chunk(self, content: Content) -> bytes:
-        """One event. Of several answers, which a model group may ask for, the first."""
+        """One event. Of several choices, which a model group may configure, only the first."""
         if content.choice:
             return b""
         delta = self._deltas.delta(content)

@@ -1,6 +1,6 @@
-"""Where the call of a request belongs, as its headers say it: the job it joins, or what its own job is called.
+"""Job headers of a call: the job it joins, or the type of its own job.
 
-For the doors whose clients speak of calls and not of jobs: an SDK can add a header, and often nothing else.
+For APIs whose clients send calls, not jobs: an SDK can add a header, and often nothing else.
 """
 
 import hashlib
@@ -42,9 +42,9 @@ Name = Annotated[str, AfterValidator(_utf8), Header(min_length=1, max_length=200
 
 @dataclass(frozen=True, slots=True)
 class JobHeaders:
-    """What the headers say about the job. `completes`: this call is the last one of the job it joins.
+    """The job headers of a call. `completes`: this call is the last one of the job it joins.
 
-    `fingerprint`: of a request that its SDK repeats by itself when it does not hear an answer; `is_repeated`: it does.
+    `fingerprint`: of a request that its SDK retries by itself when it gets no response; `is_repeated`: this is a retry.
     """
 
     subject: Subject
@@ -56,10 +56,10 @@ class JobHeaders:
     is_repeated: bool = False
 
     def place(self, *, job_type: str, job_id: str | None = None, user_id: str | None = None) -> JobRef:
-        """The place of the call; what the headers say goes before what the body says, which is given here.
+        """The call's job; headers take precedence over the arguments, which come from the body.
 
-        `job_type`: of the call's own job when no header names one. What says nothing about a job that exists already is
-        reported as ignored. Raises: JobNotFound for an id that cannot be ours.
+        `job_type`: of the call's own job when no header names one. Headers without effect on an existing job are
+        reported as ignored. Raises: JobNotFound for a malformed id.
         """
         joined = self.job_id or job_id
         if joined is not None:
@@ -96,9 +96,9 @@ async def job_headers(
 
 
 async def _repetition(request: Request) -> tuple[str | None, bool]:
-    """The fingerprint of a request of an SDK, and whether the SDK repeats it: OpenAI's and Anthropic's count their tries.
+    """The fingerprint of an SDK's request, and whether it is a retry: OpenAI's and Anthropic's SDKs count their tries.
 
-    With an Idempotency-Key the client itself says which requests are one.
+    With an Idempotency-Key the client itself identifies its retries.
     """
     tries = request.headers.get(TRIES, "")
     if not tries.isdecimal() or IDEMPOTENCY_KEY in request.headers:

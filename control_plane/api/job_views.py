@@ -76,7 +76,7 @@ def completed(bill: JobWithCalls) -> wire.JobCompleted:
 def cost_breakdown(
     bill: JobWithCalls, logs: Mapping[CallId, Sequence[SpendLog]], *, has_text: bool
 ) -> wire.JobCostsView:
-    """Every call of a job: our record, and beside it what LiteLLM reported. `has_text`: with what providers said."""
+    """Every call of a job: our record and LiteLLM's reports. `has_text`: with the providers' messages."""
     breakdown = [_call_cost(call, logs.get(CallId(call.id), ()), has_text=has_text) for call in bill.calls]
     job = bill.job
     total = wire.CostBreakdown(
@@ -89,7 +89,7 @@ def cost_breakdown(
 
 
 def call_answer(_call: InFlightCall, answer: Completion) -> wire.CallAnswer:
-    """What the model said. Raises: ValueError for what cannot be written as JSON."""
+    """The model's answer. Raises: ValueError for what cannot be written as JSON."""
     said = message_of(answer.message)
     finish = answer.ending.finish
     rendered = wire.CallAnswer(

@@ -1,4 +1,6 @@
-"""The Job API (documents S0 and S1): create a job, look at it, jobs of one call. `job_calls.py`: calls in a job, and its end."""
+"""The Job API (documents S0 and S1): create and read jobs, one-call jobs. `job_calls.py`: calls in a job, and its
+completion.
+"""
 
 from datetime import timedelta
 from typing import Annotated

@@ -16,9 +16,9 @@ ASK_EACH = "Several processes share this port. Each serves /metrics on its own p
 
 @router.get("/metrics", include_in_schema=False)
 async def metrics(request: Request, services: Services) -> Response:
-    """Counters since the process started, and where the database stands, in Prometheus' text format.
+    """Counters since the process started, and gauges from the database, in Prometheus' text format.
 
-    Where several processes take turns in answering, the counters would jump: each is asked at its own port.
+    Counters of several processes on one port would jump: each process is scraped on its own port.
     """
     if request.scope["server"][1] in request.app.state.shared_ports:
         return Response(ASK_EACH, status_code=421, media_type="text/plain")
@@ -28,7 +28,7 @@ async def metrics(request: Request, services: Services) -> Response:
 
 
 async def _require_key(request: Request, services: ServicesType) -> None:
-    """Raises: InvalidKey, where the settings ask for a key, for any but that one and the master key."""
+    """Raises: InvalidKey, where the settings have a metrics key, for any key but that one and the master key."""
     wanted = services.settings.metrics_key
     if wanted is None:
         return

@@ -1,5 +1,5 @@
-"""What every request passes first: its id, the size limit, the header of ignored fields, one log line, and the last
-resort for what nobody caught. Plain ASGI: a framework middleware would buffer streams.
+"""Middleware of every request: id, size limit, header of ignored fields, one log line, and a handler for uncaught
+errors. Plain ASGI: a framework middleware would buffer streams.
 """
 
 import asyncio

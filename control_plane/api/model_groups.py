@@ -1,4 +1,4 @@
-"""Model groups: what there is, who may use it and why, and what a name means to a team."""
+"""Routes of the model groups: list, reload, and resolve a name for a team."""
 
 from collections.abc import Sequence
 from typing import Annotated

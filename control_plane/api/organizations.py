@@ -1,4 +1,4 @@
-"""Organizations: made and looked at by the administrator."""
+"""Routes of organizations, for the administrator."""
 
 from typing import Annotated
 

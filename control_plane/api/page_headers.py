@@ -1,7 +1,8 @@
-"""Which headers count from a web page, and which it may see. Pure, but for the report of what is ignored.
+"""Headers that count from a web page, and headers that it may read. Pure, but for the report of ignored ones.
 
-Whoever opens a page can read its key and send what they like with it. So what is not named here is left out before any
-code looks at it: a header cannot choose a price, join a job, un-bill an answer or take the idempotency key of another.
+Any visitor of a page can read its key and send any header with it. So headers that are not listed here are removed
+before any code reads them: a header cannot choose a price, join a job, un-bill an answer or take another's idempotency
+key.
 """
 
 from collections.abc import Mapping
@@ -37,7 +38,7 @@ MEANT = {
 LIMITS = tuple(f"X-RateLimit-{what}-{of}" for what in ("Limit", "Remaining", "Reset") for of in ("Requests", "Tokens"))
 
 SHOWN = frozenset({"X-Call-Id", "X-Job-Id", *LIMITS})
-"""The headers of a call's answer that are for everybody who opens a page: none of money, none of what others asked."""
+"""Headers of a call's response that every page visitor may read: none about money or other callers."""
 
 
 def with_allowed_headers(scope: Scope) -> Scope:

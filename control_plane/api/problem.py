@@ -1,4 +1,4 @@
-"""A failure on its way to a client: what every API says of it in words of its own."""
+"""An error on its way to a client, before an API renders it in its own form."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ INVALID = "The request does not fit the schema."
 REPEATED_IN_VAIN = frozenset(
     {JobClosed.code, IdempotencyAnswerSecret.code, IdempotencyAnswerTooLarge.code, AlreadyExists.code}
 )
-"""Conflicts that asking again does not end. OpenAI's and Anthropic's SDKs repeat every 409 unless they are told."""
+"""Conflicts that a retry does not end. OpenAI's and Anthropic's SDKs retry every 409 unless a header forbids it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +91,11 @@ class Problem:
 
 
 ErrorRenderer = Callable[[Problem], tuple[int, Mapping[str, Any]]]
-"""How an API says a failure: status and body."""
+"""Renders an error for an API: status and body."""
 
 
 def job_api_error(problem: Problem) -> tuple[int, Mapping[str, Any]]:
-    """As `/api` says it: `{"detail": sentence, "error": {"code", "message", …facts, "provider"}}`."""
+    """The error in `/api`'s form: `{"detail": sentence, "error": {"code", "message", …facts, "provider"}}`."""
     message = precise_message(problem)
     detail = message if problem.detail is None else problem.detail
     error = {"code": problem.code, "message": message, **problem.facts, **problem.provider_facts}

@@ -1,6 +1,6 @@
-"""How requests are read: bodies as JSON that every other machine can also read and write, and no parameter unnoticed.
+"""Route class: parses strict JSON, which every other program can also read and write, and reports unknown parameters.
 
-A body is counted while it comes and refused before it becomes objects (`body_scan.py`). What is large is parsed and
+A body is counted while it arrives and refused before it becomes objects (`body_scan.py`). Large bodies are parsed and
 validated beside the event loop, a few at once.
 """
 
@@ -57,8 +57,8 @@ _threads = ThreadPoolExecutor(THREADS, thread_name_prefix="bodies")
 class StrictRequest(Request):
     r"""Its JSON is RFC 8259: no NaN, no Infinity, no halves of characters (`"\ud800"`), UTF-8, at most 128 deep.
 
-    Python's own reader takes all of those. Postgres cannot keep them and no answer could say them: a job whose metadata
-    held one could be created and then never be shown again.
+    Python's own reader accepts all of those. Postgres cannot store them and no response could contain them: a job whose
+    metadata held one could be created and then never be shown again.
     """
 
     async def json(self) -> Any:
@@ -94,7 +94,7 @@ class StrictRequest(Request):
         return len(self._body) >= LARGE
 
     async def validated(self, model: type[BaseModel]) -> BaseModel | None:
-        """The body. None: FastAPI says what is wrong with it. Raises: RequestValidationError for a large one.
+        """The body. None: FastAPI reports what is wrong with it. Raises: RequestValidationError for a large one.
 
         A large one is parsed and validated in a thread.
         """
@@ -122,11 +122,11 @@ class AuthenticatedRoute(APIRoute):
             self.app = _asgi_app(self.get_route_handler())
 
     async def identify(self, request: Request) -> Principal:
-        """Who asks. Raises: InvalidKey, Forbidden."""
+        """Authenticates. Raises: InvalidKey, Forbidden."""
         return await principal(request)
 
     def allowed(self, scope: Scope, _principal: Principal) -> Scope:
-        """The request as far as this caller may say it."""
+        """The request without what this caller may not set."""
         return scope
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

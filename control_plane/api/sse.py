@@ -157,7 +157,7 @@ class SseResponse(Response):
         self._is_complete = not more
 
     def _keep_alive(self) -> None:
-        """Writes a comment when it has been quiet for long enough, and looks again when it might have been."""
+        """Writes a comment after enough silence, and schedules the next check."""
         quiet_for = time.monotonic() - self._written_at
         if quiet_for >= self._keep_alive_s:
             if not self._is_writing:  # a client that reads slowly is not kept waiting by us

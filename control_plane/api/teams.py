@@ -1,4 +1,4 @@
-"""Teams: made, changed, suspended and deleted by the administrator; a team's own key may look at its team."""
+"""Routes of teams: create, update, suspend and delete for the administrator; a team's key may read its team."""
 
 from typing import Annotated
 

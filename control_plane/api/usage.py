@@ -1,4 +1,4 @@
-"""Usage of a month, for a team or an organization: what is asked for, and what is said."""
+"""Monthly usage of a team or an organization: the query and the response."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Month:
 
 
 def month_of(period: str | None, now: datetime) -> Month:
-    """The month asked for, or the present one. Raises: Unprocessable for anything but YYYY-MM."""
+    """The requested month, or the current one. Raises: Unprocessable for anything but YYYY-MM."""
     name = now.astimezone(UTC).strftime("%Y-%m") if period is None else period
     match = _MONTH.fullmatch(name)
     if match is None:

@@ -1,8 +1,8 @@
-"""What pydantic finds wrong in a request, for people: where, as the client wrote it, and what it must be instead. Pure.
+"""Validation errors for people: the path as the client wrote it, and what the value must be instead. Pure.
 
-pydantic's own places name members of unions (`list[union[…]]`, `function-after[…]`) that no client wrote, and it reports
-each member's failure. Here the places are paths into the body, and of a union only the member that was meant is reported.
-What the client sent is not repeated: it may be long, hold a secret, or be a NaN that JSON cannot say.
+pydantic's own paths name members of unions (`list[union[…]]`, `function-after[…]`) that no client wrote, and it reports
+each member's failure. Here the paths lead into the body, and of a union only the intended member is reported. The
+client's value is not repeated: it may be long, hold a secret, or be a NaN that JSON cannot represent.
 """
 
 import re
@@ -30,7 +30,7 @@ KINDS: Mapping[str, str] = {
 """What a value must be, by the beginning of pydantic's error type (`string_type`, `int_parsing`, `int_from_float`)."""
 
 KIND_ENDINGS = ("_type", "_parsing", "_from_float", "_attributes_type", "_parsing_size")
-"""The ends of the types that say only that a value is of another kind."""
+"""Endings of the error types that only mean a wrong type of value."""
 
 OF_LENGTH = ("too_short", "too_long")
 

@@ -33,7 +33,9 @@ A = TypeVar("A", EndpointResponse, RecordedAnswer)
 
 @dataclass(frozen=True, slots=True)
 class Codec(Generic[A]):
-    """How one kind of answer is kept. `name` keeps the kinds apart; `is_whole`: whether the provider itself said so."""
+    """How one kind of answer is stored. `name` separates the kinds; `is_whole`: whether the provider marked it as
+    complete.
+    """
 
     name: str
     write: Callable[[A], bytes]

@@ -20,7 +20,7 @@ class ReplayedStream:
 
     @property
     def served(self) -> ServedBy:
-        """Who answered then."""
+        """The deployment that served the original answer."""
         return self._recorded.served
 
     @property

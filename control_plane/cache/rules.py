@@ -8,18 +8,18 @@ import orjson
 from control_plane.chat import ChatRequest, ModelRequest, ProviderCall
 
 MODELS_OWN_TEMPERATURE = 1.0
-"""What models take for the temperature when nobody says one."""
+"""The default temperature of models."""
 
 MOST_BYTES = 1_000_000
 """Larger answers are not kept."""
 
 MOST_PIECES = 4000
-"""Nor are streams of more: until its end a stream keeps what it may be asked for again in memory."""
+"""Longer streams are not cached: a stream keeps its events in memory until its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class CacheControl:
-    """What the client wants, as HTTP's `Cache-Control` says it: whether a kept answer will do, and may be kept."""
+    """The client's `Cache-Control`: whether a cached answer may be used, and whether this one may be stored."""
 
     takes_kept: bool = True
     may_be_kept: bool = True
@@ -30,7 +30,7 @@ NOTHING = CacheControl(takes_kept=False, may_be_kept=False)
 
 
 def is_repeatable(request: ModelRequest, max_temperature: float) -> bool:
-    """Whether the same answer would do for the same request.
+    """Whether a stored answer suits a repetition of the request.
 
     Not with tools, whose calls are made for their effects, nor above a temperature that asks for variety.
     """

@@ -1,4 +1,6 @@
-"""Gives an answer again instead of asking for it twice. A cache that fails is a miss, and never a call's failure."""
+"""The response cache: serves a stored answer instead of a second provider call. A cache failure is a miss, never a
+failed call.
+"""
 
 import asyncio
 import logging
@@ -18,7 +20,7 @@ from control_plane.storage.redis import RedisUnavailable
 log = logging.getLogger(__name__)
 
 AWAY_S = 1.0
-"""How long nobody asks a Redis that did not answer."""
+"""Seconds without a lookup after Redis did not respond."""
 
 
 class AnswerCache:
@@ -39,7 +41,9 @@ class AnswerCache:
     def slot(
         self, form: Codec[A], call: ProviderCall, *, group: str, policy: CachePolicy, freshness: CacheControl = ANY
     ) -> "CacheEntry[A]":
-        """Where the answer to this call would be, and may go. Where the YAML says nothing, a Redis is used."""
+        """The cache entry of this call, and whether it may be read and written. Without a setting in the YAML, Redis is
+        used.
+        """
         is_used = self._is_shared if policy.is_on is None else policy.is_on
         name = None
         if is_used and freshness != NOTHING and is_repeatable(call.request, policy.max_temperature):
@@ -66,7 +70,7 @@ class AnswerCache:
         return answer
 
     def keep(self, name: str, form: Codec[A], answer: A, *, ttl_s: float) -> None:
-        """In its own time: nobody waits for it."""
+        """Stores in the background: no caller waits."""
         if not self._is_away:
             writing = asyncio.create_task(self._write(name, form, answer, ttl_s))
             self._writing.add(writing)
@@ -89,7 +93,7 @@ class AnswerCache:
             log.warning("answer_not_cached", extra={"reason": type(error).__name__})
 
     def _may_ask(self) -> bool:
-        """Whether the store is there; of those who ask one that is not, one looks from time to time, and no other waits."""
+        """Whether the store is available; while it is not, one caller retries from time to time, and no other waits."""
         now = time.monotonic()
         if self._is_away and now < self._ask_again_at:
             return False
@@ -132,7 +136,7 @@ class CacheEntry(Generic[A]):
         return await self._cache.recall(self._name, self._form)
 
     def keep(self, answer: A) -> None:
-        """Fills it with the answer, if its provider said that it is whole. Never raises: the call has succeeded."""
+        """Stores the answer, if its provider marked it as complete. Never raises: the call has succeeded."""
         try:
             failpoints.reach("caching_answer")
             if self._name is not None and self._freshness.may_be_kept and self._form.is_whole(answer):

@@ -14,7 +14,7 @@ ANSWER_S = 0.25
 """Longer is slower than no cache at all."""
 
 PROCESS_BYTES = 64_000_000
-"""What one process keeps at most; the answers that nobody asked for lately give way."""
+"""The most bytes of one process; the least recently used answers are evicted."""
 
 
 class Store(Protocol):

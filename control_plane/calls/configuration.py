@@ -44,7 +44,7 @@ class Reloaded:
 
 
 class Configuration:
-    """Reloads the file when it changes, when it is asked to, and when another replica has another version."""
+    """Reloads the file when it changes, on request, and when another replica has another version."""
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class Configuration:
         os.environ.update(after)
 
     async def _is_due(self) -> bool:
-        """Whether the file has changed, and rests, or another replica has a version that was not looked for here yet."""
+        """Whether the file has changed and settled, or another replica has a version that was not checked here yet."""
         others = self._lease.generations - {self.generation}
         if others - self._followed:
             self._followed = others
@@ -202,7 +202,7 @@ class Configuration:
 
 
 def _log_warnings(catalog: Catalog) -> None:
-    """Writes down what a version says that has no effect here."""
+    """Logs the settings of a version that have no effect here."""
     if catalog.warnings:
         log.warning("config_not_used", extra={"generation": catalog.generation, "warnings": list(catalog.warnings)})
 

@@ -4,7 +4,9 @@ import math
 from datetime import datetime, timedelta
 
 MOST_SKEW = timedelta(seconds=5)
-"""Between this process' clock and the database's. A process beyond it judges nobody: what is due, it would do at a wrong time."""
+"""The largest difference between this process' clock and the database's. Beyond it, a process does no periodic tasks:
+it would do them at a wrong time.
+"""
 
 HEARTBEATS = 6
 """In one lease: a process that works misses none of so many."""

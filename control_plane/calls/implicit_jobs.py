@@ -52,10 +52,10 @@ class AnsweredJob(Generic[A]):
 
 
 class ImplicitJobs:
-    """Opens a job around one call. A call that fails closes its job as failed, which costs nothing.
+    """Opens a job around one call. A failed call closes its job as failed, which costs nothing.
 
-    Nobody else will close these jobs: what the database would not take is tried again by `close_kept()`. Run it as a
-    task, and `drain()` before stopping it.
+    These jobs have no other closer: `close_kept()` retries what the database rejected. Run it as a task, and `drain()`
+    before stopping it.
     """
 
     def __init__(self, jobs: JobService, calls: CallService, *, background: JobService | None = None) -> None:
@@ -125,8 +125,8 @@ class ImplicitJobs:
         return JobStream(stream, on_end=bill, on_abandon=close)
 
     async def bill(self, principal: Principal, job_id: JobId, closed: ClosedJob | None = None) -> JobWithCalls:
-        """Completes the job, unless it was `closed` with its call. Asks twice: a bill whose acknowledgement was lost would
-        look like a failure to the client.
+        """Completes the job, unless it was `closed` with its call. Tries twice: a bill whose acknowledgement was lost
+        would look like a failure to the client.
 
         Raises: DatabaseUnavailable; the job is not billed then, unless the second acknowledgement was lost, too.
         """
@@ -185,7 +185,7 @@ class ImplicitJobs:
     async def _close(
         self, jobs: JobService, principal: Principal, job_id: JobId, closing: Closing
     ) -> JobWithCalls | None:
-        """A job whose client hears of a failure is not paid, also when its bill was written and nobody knew."""
+        """Closes a job whose client gets an error: it is not charged, even if its bill was written unnoticed."""
         try:
             return await jobs.complete(principal, job_id, closing)
         except JobClosed:
@@ -207,10 +207,10 @@ class ImplicitJobs:
             self._kept.pop(job_id, None)
 
     async def _made_again(self, principal: Principal, new: NewJob, job_id: JobId) -> NewJob:
-        """The job under an id of its own, because the first failed or its answer was lost with its server.
+        """The job under a new id, because the first failed or its response was lost with its server.
 
-        What the first was charged is refunded: its client never heard the answer, and pays for the one it hears. Only who
-        left a stream has heard some of it, and pays for that, too (D11).
+        The first job's charge is refunded: its client never got that response, and pays for the one it gets. Only a
+        client that left a stream got part of it, and pays for that, too (D11).
         """
         is_repetition = False
         while (job := await self._jobs.find(job_id)) is not None:
@@ -223,11 +223,11 @@ class ImplicitJobs:
     async def _create(
         self, principal: Principal, new: NewJob, order: CallRequest, prepare: Prepare | None
     ) -> tuple[JobId, CallRequest]:
-        """A job whose id we know: a client that leaves between the two would leave it open. And the order as admitted.
+        """A job with an id chosen here, since a client that leaves in between would leave it open; and the call as
+        admitted.
 
-        A job that nobody asks for again, and in which nothing comes before its call, is made together with that call.
-        What the call runs on is decided first: a group that may not be used, or a limit, must not leave a failed job
-        behind.
+        A job without an idempotency key and without steps before its call is created together with that call. The
+        call's models are decided first: a forbidden group, or a limit, must not leave a failed job behind.
         """
         order = await self._calls.admit(principal, order)
         try:

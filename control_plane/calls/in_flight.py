@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a call ended, as far as the provider's side goes. `cost` is None when nobody knows the price."""
+    """How a call ended at the provider. `cost` is None when the price is unknown."""
 
     status: CallStatus
     usage: Usage = Usage()  # noqa: RUF009 - frozen, so sharing it is safe
@@ -100,8 +100,8 @@ class InFlight:
         return task.result()
 
     async def wait_until_idle(self, timeout_s: float, *, most_s: float = 0.0) -> None:
-        """Returns when nothing is in flight any more; after `timeout_s`, unless something has landed within them; and after
-        `most_s`, if that is longer, in any case: who stops while a thousand streams end waits until they are settled.
+        """Returns when nothing is in flight; after `timeout_s`, unless a call has ended within them; and after
+        `most_s`, if that is longer, in any case: a stop while a thousand streams end waits until they are settled.
         """
         ends_at = anyio.current_time() + max(timeout_s, most_s)
         left = None
@@ -166,13 +166,13 @@ class InFlightCall:
         return round((time.monotonic() - self._started) * 1000)
 
     def span(self, name: str) -> CallSpan:
-        """The call goes into a room."""
+        """Starts a span of the call."""
         return self._traces.span(
             name, job_id=self.intent.job_id, call_id=self.intent.call_id, model_group=self.intent.model_group
         )
 
     async def finish(self, outcome: Outcome) -> None:
-        """Makes the record durable, whoever is cancelled meanwhile. Raises: as `record`."""
+        """Makes the record durable, even if its caller is cancelled meanwhile. Raises: as `record`."""
         await self.in_flight.run_to_completion(self.record(outcome))
 
     async def record(self, outcome: Outcome) -> None:

@@ -35,7 +35,7 @@ CHECK_S = 1.0
 """A heartbeat of so long ago answers a readiness probe, too."""
 
 REACH = timedelta(minutes=15)
-"""Of a worker without a heartbeat, what calls are looked at for later writes: those opened so long before, at most."""
+"""How far before a worker's last heartbeat its calls may have been opened to be searched for later writes."""
 
 
 class Lease:
@@ -101,7 +101,7 @@ class Lease:
         await self._renewed()  # or the next one
 
     async def check(self) -> None:
-        """Proves that the database takes writes, by a heartbeat: at most one a second, however many ask.
+        """Proves that the database accepts writes, by a heartbeat: at most one a second for all callers.
 
         Raises: DatabaseUnavailable.
         """
@@ -139,7 +139,7 @@ class Lease:
         return await self._db.run_in_thread(claimed)
 
     async def give_up_dead(self) -> None:
-        """Looks for dead processes; a task of the sweeper. Raises: DatabaseUnavailable."""
+        """Finds dead processes and gives up their calls; a task of the sweeper. Raises: DatabaseUnavailable."""
         if self._heartbeat.may_judge(time.monotonic()):
             await self._sweep(self._heartbeat.lease)
 

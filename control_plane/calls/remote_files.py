@@ -60,7 +60,7 @@ class RemoteFiles:
         )
 
     def _looks_public(self, link: str) -> bool:
-        """A name of the public internet, by its look: whoever fetches it does so from there."""
+        """Whether the name looks public: it is then fetched from the vendor's own network."""
         host = urlsplit(link).hostname or ""
         return (
             link.startswith("https://") and "." in host and not is_address(host) and not self._fetcher.is_private(link)

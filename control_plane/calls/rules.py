@@ -1,4 +1,4 @@
-"""What a call asks of the model once the group's defaults and ours are filled in. Pure."""
+"""A call's request to the model after the defaults of group and server. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

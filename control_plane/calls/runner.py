@@ -1,4 +1,4 @@
-"""Calls of the doors where a client may name a job, or none: then the call has one of its own."""
+"""Runs calls of APIs in which naming a job is optional: without one, the call has its own job."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ class JobRef:
 
     @property
     def subject(self) -> Subject | None:
-        """The call in a job that exists, where the request's id is known; else it is the new job that has it."""
+        """The call in an existing job, where the request's id is known; else the new job has the id."""
         return None if self.job_id is None else self.new.subject
 
 

@@ -68,14 +68,14 @@ K = TypeVar("K", RecordedAnswer, EndpointResponse)
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
-    """What a door asks for: `model_group` is a group's or model's name, or None for the default.
+    """A call as an entry point requests it: `model_group` is a group's or model's name, or None for the default.
 
-    `only`: of the group's models, those that can do what is asked; None: all of them. `default_temperature`: where
-    neither the client nor the group sets one; None: the model's own. `subject`: the call, when its id is known before.
-    `creation`: of its job, where that is made together with the call; `closing`: where it ends with it.
-    `permit`: leave that the limits have given already, to a call whose job was still to be made. `freshness`: whether an
-    answer that was kept will do. `render`: makes the API's response of a buffered answer, before the record says that the
-    call succeeded: what cannot be rendered is a failed call.
+    `only`: the group's models that support the request; None: all of them. `default_temperature`: where neither the
+    client nor the group sets one; None: the model's own. `subject`: the call, when its id is known before. `creation`:
+    of its job, where that is created together with the call; `closing`: where it ends with it. `permit`: already
+    acquired from the limits, for a call whose job is still to be created. `freshness`: whether a cached answer may be
+    used. `render`: makes the API's response of a buffered answer, before the call is recorded as succeeded: an answer
+    that cannot be rendered is a failed call.
     """
 
     request: ModelRequest
@@ -94,7 +94,7 @@ class CallRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Decided:
-    """What an order comes to: what it runs on, what is asked of the model, and what that may use at most."""
+    """A decided request: its models, the model's request, and its most usage."""
 
     target: Target
     gateway: Gateway
@@ -112,7 +112,7 @@ class AnsweredCall(Generic[A]):
 
 
 class CallService:
-    """Makes calls. Knows every call in flight, so that a stop can wait for them and end the rest."""
+    """Makes calls. Tracks every call in flight, so that a stop can wait for them and end the rest."""
 
     def __init__(  # noqa: PLR0913 - the one path of a call leads through all of them
         self,
@@ -254,7 +254,7 @@ class CallService:
         return self._files.are_linked(order.request)
 
     async def require_paid(self, principal: Principal, order: CallRequest, job_id: JobId) -> None:
-        """Before files are read for a call: its job is open, and what is known of the call can be paid.
+        """Checks before files are read for a call that its job is open and that it can be paid as far as it is known.
 
         Raises: as `JobService.require_open`; what choosing a model raises.
         """
@@ -262,7 +262,7 @@ class CallService:
         await self._jobs.require_open(principal, job_id, decided.demand, decided.target.markup_bps)
 
     def drain(self) -> None:
-        """This process will stop soon: it still takes calls, but nobody should send it more."""
+        """Draining: this process still takes calls, but load balancers should send no more."""
         self.is_draining = True
 
     async def wait_until_idle(self, timeout_s: float, *, most_s: float = 0.0) -> None:
@@ -277,9 +277,7 @@ class CallService:
     async def _open(
         self, principal: Principal, job_id: JobId, order: CallRequest, *, is_stream: bool
     ) -> tuple[InFlightCall, CachePolicy]:
-        """Decides what the call runs on and makes its intent durable: the provider has not heard of it yet.
-
-        With what the model group says about answers that are given again.
+        """Decides the call's models and cache settings, and makes its intent durable, before the provider is called.
 
         Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing, RateLimited, JobNotFound,
         JobNotOwned, JobClosed, AtRiskLimit, JobCapReached, InsufficientCredits, UnpricedRefused, FileRefused,
@@ -424,7 +422,7 @@ class CallService:
             raise
 
     async def _record_cancelled(self, live: InFlightCall, reason: str, *, is_asked: bool) -> None:
-        """What an answer nobody waits for any more has cost: the prompt, if the provider has it."""
+        """The cost of an abandoned answer: the prompt, if the provider has it."""
         if is_asked:
             usage, cost = await live.gateway.estimate(live.to_provider)
             await live.record(Outcome(CallStatus.CANCELLED, usage=usage, cost=cost, error_code=reason))

@@ -1,4 +1,4 @@
-"""A streamed call as its door sees it: chunks, then an end that is durable, or an abandonment that is recorded."""
+"""A streamed call for an entry point: chunks, then a durable end or a recorded abandonment."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -45,7 +45,7 @@ class InFlightStream:
 
     @property
     def served(self) -> ServedBy:
-        """Who answers; does not change any more."""
+        """The serving deployment; final."""
         return self._upstream.served
 
     @property
@@ -83,10 +83,10 @@ class InFlightStream:
             self._events.clear()
 
     async def end(self, render: Render) -> bytes:
-        """Records the whole answer; only after this may the client be told that the stream is complete.
+        """Records the whole answer; only after this may the client get the end of the stream.
 
-        The last events are rendered first: what cannot be rendered is a failed call. Raises: what `render` raises; as
-        `InFlightCall.record`.
+        The last events are rendered first: an answer that cannot be rendered is a failed call. Raises: what `render`
+        raises; as `InFlightCall.record`.
         """
         return await self.call.in_flight.run_to_completion(self._render_and_record(render))
 
@@ -168,7 +168,7 @@ class JobStream:
 
     @property
     def served(self) -> ServedBy:
-        """Who answers."""
+        """The serving deployment."""
         return self._stream.served
 
     def __aiter__(self) -> Self:

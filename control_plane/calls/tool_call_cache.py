@@ -1,7 +1,7 @@
-"""Which tools models called lately, for clients that go on with the results alone.
+"""Recent tool calls of models, for clients that continue with the results alone.
 
-Kept in this process, for minutes: another replica, or this one later, does not know, and says so. Whoever sends the whole
-conversation, as everybody should, does not need it.
+Stored in this process for minutes: another replica, or this one later, does not have them and reports that. Clients
+that send the whole conversation, as all should, do not need it.
 """
 
 from dataclasses import dataclass
@@ -24,9 +24,9 @@ class RememberedToolCall:
 
 @dataclass(frozen=True, slots=True)
 class CallOwner:
-    """Whose conversation a tool call belongs to. Ids of tool calls can be guessed where a model counts them.
+    """The owner of a conversation with tool calls. Ids of tool calls can be guessed where a model counts them.
 
-    `is_anonymous`: a key that many share without saying who they are; then nothing is remembered.
+    `is_anonymous`: a key that many share without identifying themselves; then nothing is remembered.
     """
 
     team_id: TeamId

@@ -196,7 +196,7 @@ class Page(Shape):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer, and the path that was asked for."""
+    """A whole response, and the requested path."""
 
     path: str
     status: int

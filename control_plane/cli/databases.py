@@ -1,4 +1,4 @@
-"""The database, for commands that look at it without a server."""
+"""The database for commands that use it without a server."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""`doctor`: whether this machine could serve with these settings; what is wrong, and what to do about it."""
+"""`doctor`: checks whether a server could run here with these settings, and reports each fault with its remedy."""
 
 import asyncio
 import shutil
@@ -34,7 +34,7 @@ OTHERS = {f"{PREFIX}URL", failpoints.VARIABLE}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, and what there is to say. `wrong`: it would not serve, or not as somebody means it to."""
+    """A checked subject and the result. `wrong`: the server would not run, or not as intended."""
 
     level: Level
     about: str
@@ -192,7 +192,7 @@ async def _taken(settings: Settings, address: str, why: str) -> Finding:
 
 
 async def _skew(clock: Callable[[], Awaitable[datetime]]) -> float:
-    """How many seconds another machine's clock is ahead of ours, at least."""
+    """The least number of seconds by which another host's clock is ahead of ours."""
     before = datetime.now(UTC)
     there = await clock()
     return least_skew(before, there, datetime.now(UTC)).total_seconds()

@@ -1,6 +1,6 @@
-"""A server that is asked to stop first says that it is not ready, and goes on serving until balancers have noticed.
+"""Draining: after SIGTERM a server first reports that it is not ready, and serves until load balancers have noticed.
 
-It lets go of sockets that it shares with others at once: those take who comes next.
+It closes shared sockets at once: other processes accept the next connections.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""How what was found in a configuration file is shown: a line each, for people, or JSON for machines."""
+"""Output of the findings in a configuration file: a line each for people, or JSON for programs."""
 
 from collections.abc import Sequence
 from pathlib import Path

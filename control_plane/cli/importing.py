@@ -74,7 +74,9 @@ def import_file(
 
 
 def _mode_for(source: Path, values: Mapping[str, Any]) -> int:
-    """Who may read the old file may read the new one; keys in it, or in what came through a pipe, only its owner."""
+    """The mode of a copy: readers of the old file may read the new one; with keys in it, or content from a pipe, only
+    its owner.
+    """
     found = source.stat().st_mode
     is_private = not stat.S_ISREG(found) or has_secrets(values)
     return stat.S_IMODE(found) & (PRIVATE if is_private else SHARED)
@@ -92,7 +94,7 @@ def has_secrets(value: object, name: str = "") -> bool:
 
 
 def _write(output: Path, text: str, mode: int) -> None:
-    """A new file, which nobody else can read while it is written. Raises: OSError; then there is none."""
+    """Writes a new file, which only its owner can read meanwhile. Raises: OSError; then there is none."""
     descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as written:

@@ -1,6 +1,6 @@
 """The command line: `control-plane serve | migrate | demo | smoke | doctor | config … | org … | team … | key … | …`.
 
-Exit codes: 0 done; 1 refused, failed, or something is wrong with what was looked at; 2 the command line is wrong; 130 Ctrl-C.
+Exit codes: 0 done; 1 refused, failed, or a check found a fault; 2 the command line is wrong; 130 Ctrl-C.
 """
 
 import asyncio

@@ -38,7 +38,7 @@ def echo(text: str, *, err: bool = False) -> None:
 
 
 def json_text(value: object) -> str:
-    """JSON for programs that is safe to look at, too."""
+    """JSON for programs that is safe to display, too."""
     text = json.dumps(value, indent=2, ensure_ascii=False)
     return _UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 

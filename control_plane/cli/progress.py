@@ -22,7 +22,7 @@ def counting(what: str, total: int | None = None) -> Iterator[Advance]:
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
-    """A sign that something goes on whose length nobody knows."""
+    """A progress sign for work of unknown length."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as sign:
         sign.add_task(what, total=None)

@@ -1,13 +1,13 @@
-"""HTTP/1.1 and HTTP/1.0 as clients write it, where uvicorn leaves something out.
+"""HTTP/1.1 and HTTP/1.0 where uvicorn is incomplete.
 
-Headers are bounded in bytes, number and time: uvicorn would collect them without an end. What a client may send without
-a body, a header or a request coming to its end is 64 KB, also where trailers or the extensions of chunks are.
+Headers are bounded in bytes, number and time: uvicorn would collect them without an end. A client may send 64 KB
+without completing a body, a header or a request, also in trailers or extensions of chunks.
 
 A client that offers to upgrade the connection (Java's HttpClient offers h2c with its first request) is served in plain
-HTTP/1.1, as RFC 9110 asks: httptools stops at such a head, and uvicorn would hand on the request without its body. And a
-client of HTTP/1.0 does not know chunks: what has no length ends where the connection does (RFC 9112, 6.3).
+HTTP/1.1, as RFC 9110 requires: httptools stops at such a head, and uvicorn would hand on the request without its body.
+A client of HTTP/1.0 does not support chunks: a response without a length ends with the connection (RFC 9112, 6.3).
 
-uvicorn waits for ever for a client that reads nothing of its answer; here its connection is dropped.
+uvicorn waits for ever for a client that does not read its response; here its connection is dropped.
 """
 
 import asyncio
@@ -32,10 +32,10 @@ MAX_HEADERS = 256
 LINGER_S = 2.0
 """How long what a refused client still sends is thrown away."""
 SLICE = 16_384
-"""Bytes that are parsed before it is looked at whether a head has become too large."""
+"""Bytes that are parsed between checks of a head's size."""
 
 UPGRADING = frozenset({b"upgrade", b"http2-settings"})
-"""Headers, and what `Connection` says of them, that only serve to change the protocol."""
+"""Headers, and options of `Connection`, that only serve to change the protocol."""
 
 
 class _HeadTooLarge(Exception):
@@ -65,7 +65,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
-        """A client that says nothing is not waited for."""
+        """Starts the timeout for a silent client."""
         super().connection_made(transport)
         self._arm(self.header_timeout_s)
 
@@ -82,7 +82,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._watch_reader()
 
     def _watch_reader(self) -> None:
-        """Looks again in a while, as long as something waits to be read."""
+        """Checks again in a while, as long as something waits to be read."""
         self._unread = self.transport.get_write_buffer_size()
         if self._reading is None and self._unread:
             self._reading = self.loop.call_later(self.write_timeout_s, self._look_at_reader)
@@ -133,7 +133,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header. Trailers, which follow a body, are for nobody."""
+        """A header. Trailers, which follow a body, are dropped."""
         self._head_bytes += len(name) + len(value) + len(b": \r\n")
         if self._head_bytes > MAX_HEAD_BYTES or len(self.headers) >= MAX_HEADERS:
             self._refuse_head()

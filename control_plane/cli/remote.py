@@ -24,10 +24,11 @@ Most = Annotated[int, typer.Option("--limit", min=1, help="How many to list, at 
 def ask(
     url: str | None, method: str, *path: str, shape: type[Shape], body: Json | None = None, query: Json | None = None
 ) -> Json:
-    """What the server answers to the master key. Raises: ApiCallFailed with its own sentence, or that nobody is there.
+    """The server's response to the master key. Raises: ApiCallFailed with the server's own sentence, or without a
+    server.
 
-    `path`: its parts behind `/api`. `shape`: what must be in the answer. What is None in the query is left out; None in the
-    body is null. The same command is charged once: each carries an idempotency key of its own.
+    `path`: its parts behind `/api`. `shape`: what the response must contain. None in the query is left out; None in the
+    body is null. The same command is charged once: each carries its own idempotency key.
     """
     headers = {"Idempotency-Key": uuid4().hex} if method == "POST" else {}
     with _connected(url) as server:

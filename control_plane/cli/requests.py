@@ -31,7 +31,7 @@ def client(url: str, key: str) -> httpx.AsyncClient:
 
 @contextmanager
 def reaching(url: str) -> Iterator[None]:
-    """While the block talks to that address. Raises: ApiCallFailed when nobody is there."""
+    """Requests to that address within the block. Raises: ApiCallFailed when no server responds."""
     try:
         yield
     except httpx.HTTPError as error:
@@ -70,7 +70,7 @@ class Connection:
         self._http = http
 
     def request(self, method: str, path: str, *, within_s: float | None = None, **options: Any) -> Answer:
-        """As `request`. Raises: ApiCallFailed, also when nobody is there."""
+        """As `request`. Raises: ApiCallFailed, also when no server responds."""
         with reaching(self._url):
             return self._runner.run(request(self._http, method, path, within_s=within_s, **options))
 

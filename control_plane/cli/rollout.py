@@ -46,7 +46,7 @@ class Busy(ControlPlaneError):
 
 
 class ChangedMeanwhile(ControlPlaneError):
-    """Somebody else has changed the file since this command read it."""
+    """Another program has changed the file since this command read it."""
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def _lock(descriptor: int) -> bool:
 
 
 class Change:
-    """One file, its old content kept beside it, so that it can be put back. `make` and `undo` are for who holds its lock."""
+    """One file with a backup of its old content, to be restored on failure. `make` and `undo` need its lock."""
 
     def __init__(self, file: Path) -> None:
         """Reads what is there. Raises: OSError."""
@@ -99,7 +99,7 @@ class Change:
         replace_file(self.file, content)
 
     def undo(self) -> bool:
-        """What was there before, beside it too. Not done where the file is somebody else's by now. Raises: OSError."""
+        """Restores the old content and backup. Not done where another program has changed the file. Raises: OSError."""
         if self._made is None:
             return True
         current = _content(self.file)

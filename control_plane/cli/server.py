@@ -40,13 +40,13 @@ class CannotListen(ControlPlaneError):
 
 
 class StoppedWhileStarting(Exception):
-    """The process was asked to stop before it served."""
+    """The process was signalled to stop before it served."""
 
 
 class Signals:
-    """SIGTERM and Ctrl-C, from the first moment to the last: asked to stop, the process ends in order and with 0.
+    """SIGTERM and Ctrl-C, from the first moment to the last: the process ends in order and with 0.
 
-    SIGHUP, which would end it, reloads the configuration instead; while the house opens, that is read anyway.
+    SIGHUP, which would end it, reloads the configuration instead; during the start, that is read anyway.
     """
 
     def __init__(self) -> None:
@@ -126,10 +126,11 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 @asynccontextmanager
 async def serving(settings: Settings, fd: int | None = None) -> AsyncIterator[int]:
-    """Opens the house and serves it; gives the port. Leaving the block waits for SIGTERM or Ctrl-C; an error ends it.
+    """Opens the services and serves them; gives the port. Leaving the block waits for SIGTERM or Ctrl-C; an error ends
+    it.
 
-    The house is opened here and not by uvicorn, so that what is wrong with it is explained in a sentence.
-    Raises: StoppedWhileStarting.
+    The services are opened here and not by uvicorn, so that a fault is explained in a sentence. Raises:
+    StoppedWhileStarting.
     """
     from control_plane.app import create_app  # noqa: PLC0415 - seconds of imports that other commands need not pay
     from control_plane.runtime import open_services  # noqa: PLC0415 - as above
@@ -170,7 +171,7 @@ async def serving(settings: Settings, fd: int | None = None) -> AsyncIterator[in
 
 
 def _spare_the_collector() -> None:
-    """What is there now stays, so collections need not look at it again; and they may come less often."""
+    """Freezes the current objects, so that collections skip them, and makes collections rarer."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
@@ -190,7 +191,7 @@ async def _until_started(server: uvicorn.Server, task: asyncio.Task[None], setti
 
 @contextmanager
 def bound(settings: Settings) -> Iterator[socket.socket]:
-    """The address is ours before the seconds that opening the house takes; nobody is let in yet."""
+    """Binds the address before the seconds that opening the services takes; no connection is accepted yet."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

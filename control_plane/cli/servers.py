@@ -12,7 +12,7 @@ POLL_S = 0.5
 LEAST_S = 5.0
 """What a request may take when the time to wait is nearly over."""
 MOST_TEAMS = 20_000
-"""Teams that are looked at for lost access; a server gives a hundred at a time."""
+"""Teams that are checked for lost access; a server gives a hundred at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """What the servers run: whom each model group admits, how many servers there are, and their versions."""
+    """The servers' state: the teams of each model group, the number of servers, and their versions."""
 
     admissions: Mapping[str, Admission]
     replicas: int
@@ -33,7 +33,7 @@ class InForce:
 
 
 class Servers:
-    """Asks with the master key. Every method but `follow` raises ApiCallFailed when there is no such server."""
+    """Requests with the master key. Every method but `follow` raises ApiCallFailed when there is no such server."""
 
     def __init__(self, url: str, master_key: str) -> None:
         self.url = url
@@ -56,9 +56,9 @@ class Servers:
         return [str(team["team_id"]) for team in teams]
 
     def follow(self, generation: str, wait_s: float, *, replicas: int = 1, is_same_file: bool = True) -> Rollout:
-        """Asks for a reload, and waits until this version is in force at every server, and at as many as `replicas`.
+        """Requests a reload, and waits until this version is in force at every server, and at as many as `replicas`.
 
-        `is_same_file`: the server reads the file that was just written, so another version, or a refusal, is final.
+        `is_same_file`: the server reads the file that was just written, so another version, or a rejection, is final.
         """
         until = time.monotonic() + wait_s
         try:

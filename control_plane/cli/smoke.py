@@ -16,7 +16,7 @@ TEAM = "demo-smoke"
 KEY_LIFE_S = 600
 MOST_TOKENS = 50
 ANEW = {"Cache-Control": "no-store"}
-"""An answer that was given before proves nothing, and this one is of use to nobody."""
+"""A cached response proves nothing, and storing this one has no use."""
 
 
 Tell = Callable[[str], object]
@@ -35,7 +35,7 @@ class Smoke:
 
 
 async def smoke(settings: Settings, url: str, group: str | None, tell: Tell) -> Smoke:
-    """Tells what works as it goes. Raises: ApiCallFailed, with what does not.
+    """Reports each step that works. Raises: ApiCallFailed with the first that does not.
 
     `group`: the model group to call; the first that the team may use if there is none.
     """
@@ -91,7 +91,7 @@ def _require_anew(target: str, *, is_cached: bool) -> None:
 
 
 async def _streamed(app: httpx.AsyncClient, job_id: str, body: dict[str, object]) -> int:
-    """How many pieces came, up to the end that says all is recorded."""
+    """The number of chunks, up to the end that confirms the record."""
     pieces = 0
 
     def count(chunk: Chunk) -> None:

@@ -153,7 +153,7 @@ async def _prices(settings: Settings, *, is_wanted: bool) -> AsyncIterator[Price
 
 
 def _proxy(settings: Settings) -> Proxy:
-    """Raises: Unprocessable when nothing says where its logs are."""
+    """Raises: Unprocessable when no setting gives the address of its logs."""
     proxy = proxy_of(settings, load_catalog(settings.config, os.environ))
     if proxy is None:
         raise Unprocessable(

@@ -9,7 +9,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """Runs the command line. A server that is asked to stop before it has begun ends with 0, as later."""
+    """Runs the command line. A server that is signalled before it has begun ends with 0, as later."""
     is_server = sys.argv[1:2] == ["serve"]
 
     def leave(_number: int, _frame: object) -> None:

@@ -1,7 +1,7 @@
-"""Builds what a server builds from a configuration, LiteLLM's Router included, in a process of its own.
+"""Builds what a server builds from a configuration, LiteLLM's Router included, in a separate process.
 
-The checks of `model_groups/` know what LiteLLM is known to refuse; only LiteLLM knows the rest. The process has bounds on
-time and memory, so that a file can neither hang the command nor take the machine's memory. It also keeps LiteLLM, which
+The checks of `model_groups/` cover LiteLLM's known refusals; only LiteLLM itself finds the rest. The process has bounds
+on time and memory, so that a file can neither hang the command nor take the host's memory. It also keeps LiteLLM, which
 takes seconds and 190 MB to import, out of this one.
 """
 
@@ -26,7 +26,7 @@ from control_plane.model_groups.config import Inspection, inspect
 from control_plane.model_groups.problems import Path
 
 BUILD_S = 300
-"""A server needs 5 s, a machine that does much else 60."""
+"""A server needs 5 s, on a busy host 60."""
 CPU_S = 120
 MEMORY_BYTES = 4 * 2**30
 """Of address space; LiteLLM's is 1 GB."""
@@ -45,10 +45,10 @@ class _Order:
 
 
 def inspect_and_build(path: File, environ: Mapping[str, str] | None) -> Inspection:
-    """Everything that is found in a file, LiteLLM's refusals included. Blocks for seconds.
+    """All findings in a file, LiteLLM's refusals included. Blocks for seconds.
 
-    `environ` None: no variable is known, and each is taken as present.
-    Raises: InvalidConfig for a fault of this program's.
+    `environ` None: no variable is known, and each is taken as present. Raises: InvalidConfig for a fault of this
+    program's.
     """
     inspection = inspect(path, environ)
     if inspection.catalog is None:

@@ -1,8 +1,8 @@
-"""`serve --workers N`: several processes that take their customers from one socket, and a parent that keeps them running.
+"""`serve --workers N`: several processes that accept from one socket, and a parent that keeps them running.
 
-The parent imports the program once and forks: the workers share what was imported, and are there in a second. It has no
-thread and no event loop, which a fork would break. Each worker also listens on a port of its own, PORT+1 and on: what one
-process says of itself is asked there.
+The parent imports the program once and forks: the workers share the imported code and start in a second. The parent has
+no thread and no event loop, which a fork would break. Each worker also listens on its own port, PORT+1 and on, for
+requests about one process.
 """
 
 import gc
@@ -72,7 +72,7 @@ class Workers:
         self._is_stopping = False
 
     def run(self, count: int) -> int | None:
-        """Until they are asked to stop, and have. In a worker: its number, at once."""
+        """Runs the workers until they are signalled and have stopped. In a worker: returns its number at once."""
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, self._stop)
         signal.signal(signal.SIGHUP, self._tell)

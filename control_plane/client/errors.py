@@ -28,7 +28,7 @@ class InvalidResponse(ClientError):
 
 
 class StatusError(ClientError):
-    """The server said no, or failed."""
+    """The server rejected the request, or failed."""
 
     def __init__(self, status: int, code: str, message: str, facts: Mapping[str, Any], request_id: str | None) -> None:
         super().__init__(f"{message} ({code}, HTTP {status})")
@@ -52,7 +52,7 @@ class PermissionDenied(StatusError):
 
 
 class InsufficientCredits(PermissionDenied):
-    """The team has too few credits: `facts` say how many are needed and available."""
+    """The team has too few credits: `facts` has the needed and available credits."""
 
 
 class NotFound(StatusError):
@@ -81,7 +81,7 @@ class StreamFailed(ClientError):
 
 
 class OutputInvalid(ClientError):
-    """The model did not answer in the form it was asked for. `content` is what it said."""
+    """The model's answer does not have the requested form. `content` is the answer."""
 
     def __init__(self, content: str | None) -> None:
         super().__init__("the model's answer does not fit the response_model")

@@ -94,7 +94,7 @@ class UsageView(UsageTotals):
 
 
 class CallMetadata(Value):
-    """What the call took. `cost_usd` is what the provider charges; with `unpriced` nobody knows it."""
+    """The call's usage and cost. `cost_usd` is what the provider charges; with `unpriced` it is unknown."""
 
     tokens_used: int
     prompt_tokens: int

@@ -1,7 +1,8 @@
-"""The canonical answer as a sequence of events: what any provider wrote, however it was cut, in one form.
+"""The canonical answer as a sequence of events: any provider's output, however it was cut, in one form.
 
-Both lanes produce these, whole answers and streams alike; every API renders from them, and a whole answer is the fold of
-its events (`fold.py`). `choice` is the number of the answer an event belongs to, from 0, when several were asked for.
+Both lanes produce these, whole answers and streams alike; every API renders from them, and a whole answer is the fold
+of its events (`fold.py`). `choice` is the number of the answer an event belongs to, from 0, when several were
+requested.
 """
 
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """Some text of the answer. `logprobs`: in OpenAI's form, where they were asked for."""
+    """A piece of the answer's text. `logprobs`: in OpenAI's form, where requested."""
 
     text: str
     choice: int = 0
@@ -40,7 +41,7 @@ class ReasoningDetail:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Some of what a model says when it refuses."""
+    """A piece of a model's refusal."""
 
     text: str
     choice: int = 0
@@ -97,7 +98,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """Some sound (base64) and what is said in it. `id` and `expires_at` (Unix seconds) name it for the next request."""
+    """A piece of sound (base64) and its transcript. `id` and `expires_at` (Unix seconds) name it for the next request."""
 
     data: str = ""
     transcript: str = ""

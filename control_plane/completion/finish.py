@@ -94,15 +94,15 @@ REASONS: Mapping[str, Meaning] = {
 """By the provider's word in lower case."""
 
 UNSAID = ("", "null", "none", "not_finished", "finish_reason_unspecified", "unspecified")
-"""Words that say nothing."""
+"""Finish reasons without a meaning."""
 
 MOST_SAID = 200
-"""Characters kept of a reason that nobody knows."""
+"""The most characters kept of an unknown reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Why one answer ended. `said`: the provider's own word; None where it gave none. `stop_sequence`: what it met."""
+    """Why one answer ended. `said`: the provider's own reason; None without one. `stop_sequence`: the one that was met."""
 
     reason: FinishReason
     said: str | None = None
@@ -127,8 +127,8 @@ def is_failure(said: str | None) -> bool:
 def finish_of(said: str | None, *, has_tool_calls: bool = False, stop_sequence: str | None = None) -> Finish:
     """The finish of an answer that did not break off.
 
-    Some providers say `stop` after tool calls; clients look for `tool_calls`. Without tool calls `tool_calls` would make
-    a client wait for one. An unknown word counts as the closest kind: `tool_calls` beside such, else `stop`.
+    Some providers send `stop` after tool calls; clients expect `tool_calls`. Without tool calls `tool_calls` would make
+    a client wait for one. An unknown reason counts as the closest kind: `tool_calls` with tool calls, else `stop`.
     """
     known = REASONS.get((said or "").lower(), "stop")
     reason: FinishReason = "stop" if known == "failure" else known
@@ -140,7 +140,7 @@ def finish_of(said: str | None, *, has_tool_calls: bool = False, stop_sequence: 
 
 
 def said_of(value: object) -> str | None:
-    """A provider's reason as text; None where it says nothing."""
+    """A provider's reason as text; None without a meaning."""
     if value is None or value is False:
         return None
     text = value if isinstance(value, str) else str(value)

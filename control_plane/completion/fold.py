@@ -56,7 +56,7 @@ class Message:
 
     @property
     def refusal(self) -> str:
-        """What it says when it refuses."""
+        """The text of the refusal."""
         return "".join(part.text for part in self.parts if isinstance(part, Refusal))
 
     @property
@@ -180,7 +180,7 @@ class _Folding:
 
 
 def fold(events: Iterable[Content], answers: int = 1) -> Sequence[Message]:
-    """The answers that the events make, one for each that was asked for."""
+    """The answers that the events make, one for each requested choice."""
     folding = [_Folding() for _ in range(answers)]
     for event in events:
         folding[event.choice].add(event)

@@ -1,4 +1,4 @@
-"""Where a JSON object or array ends that comes in pieces. Pure; the time is that of the pieces, each looked at once."""
+"""Finds the end of a JSON object or array that arrives in pieces. Pure; linear: each piece is scanned once."""
 
 import re
 
@@ -6,7 +6,7 @@ SIGNS = re.compile(r'["\\{}\[\]]')
 
 
 class JsonEnd:
-    """Feed it the pieces of a text. It does not check the JSON: it only says when asking a parser can be worth it."""
+    """Takes a text in pieces. It does not check the JSON: it only reports when calling a parser can be worthwhile."""
 
     def __init__(self) -> None:
         self._depth = 0

@@ -1,6 +1,6 @@
-"""Removes what must not be read from a provider's words: keys, tokens, passwords, accounts, addresses of people. Pure.
+"""Removes secrets from a provider's text: keys, tokens, passwords, accounts, addresses of people. Pure.
 
-Rather too much than too little: what looks like a key and is none is lost, too.
+Errs on the side of removal: text that only resembles a key is removed, too.
 """
 
 import re
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 REDACTED = "[redacted]"
 MAX_READ = 4000
-"""Characters of a text that are looked at; the rest is left out."""
+"""Characters of a text that are searched; the rest is left out."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 

@@ -72,9 +72,10 @@ class AutoRefill:
         return refill
 
     async def refill_due(self) -> int:
-        """Gives every team what is due, for each period that has begun since it was last given; returns how many.
+        """Adds every refill that is due, for each period that has begun since the last one; returns how many.
 
-        Any number of servers may do it at once: whoever locks a team's balance first gives, the others find it done.
+        Any number of servers may do it at once: the first to lock a team's balance adds them, the others find nothing
+        due.
         """
         async with self._db.reader() as reader:
             due = await refills_store.list_due(reader, self._clock(), limit=TEAMS_AT_ONCE)

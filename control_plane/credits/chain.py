@@ -1,6 +1,6 @@
 """The hash chain of a team's ledger: each entry's hash covers the entry and the hash before it. Pure.
 
-Whoever changes, removes or inserts an entry behind the product's back breaks every hash from there on.
+Changing, removing or inserting an entry outside the product breaks every later hash.
 """
 
 import hashlib

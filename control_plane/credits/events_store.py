@@ -1,4 +1,4 @@
-"""SQL of the credits' events: what somebody should hear of, written with the movement that caused it."""
+"""SQL of the credit events, each written with the movement that caused it."""
 
 from collections.abc import Sequence
 from datetime import datetime

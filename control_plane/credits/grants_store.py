@@ -1,4 +1,4 @@
-"""SQL of the grants. Whoever changes them has locked the team's balance."""
+"""SQL of the grants. Callers that change them hold the lock of the team's balance."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

@@ -39,9 +39,9 @@ class CreditBalance(SQLModel, table=True):
 class LedgerEntry(SQLModel, table=True):
     """One movement of credits; never updated, never deleted.
 
-    `ref` is what the movement is about (a job, a call, an administrator's request); the same kind never happens twice
-    for it. The deltas say what changed, the `_after` columns where the balance stood then. `hash` covers the entry and
-    the hash of the one before (`chain.py`); triggers of the database refuse updates and deletes.
+    `ref` is the movement's cause (a job, a call, an administrator's request); the same kind never happens twice for it.
+    The deltas are the changes, the `_after` columns the balance afterwards. `hash` covers the entry and the hash of the
+    one before (`chain.py`); triggers of the database reject updates and deletes.
     """
 
     __tablename__ = "ledger_entries"
@@ -107,7 +107,7 @@ class CreditRefill(SQLModel, table=True):
 
 
 class CreditEvent(SQLModel, table=True):
-    """Something about a team's credits that somebody should hear of, such as `low_balance`. Written with the movement."""
+    """An event about a team's credits, such as `low_balance`. Written with the movement."""
 
     __tablename__ = "credit_events"
     __table_args__ = (Index("ix_credit_events_team", "team_id", "id"),)

@@ -63,7 +63,7 @@ async def post_all(
 async def post_by(
     tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: EntryContext, terms: Terms = FOREVER
 ) -> Balance:
-    """`post_all`, for who knows the author whole."""
+    """`post_all` for callers with a complete author."""
     balance = await _move_one(tx, team_id, Post(movements, author))
     gained = left(balance.remaining) - left(balance.before(movements).remaining)
     given = sum(movement.available for movement in movements if movement.is_giving)

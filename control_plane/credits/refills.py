@@ -70,5 +70,5 @@ class Schedule:
 
 @cache
 def timezones() -> frozenset[str]:
-    """The names of timezones this machine knows."""
+    """The names of this host's time zones."""
     return frozenset(available_timezones())

@@ -1,4 +1,4 @@
-"""SQL of the automatic refills. Whoever changes one has locked the team's balance."""
+"""SQL of the automatic refills. Callers that change one hold the lock of the team's balance."""
 
 from collections.abc import Sequence
 from datetime import date, datetime

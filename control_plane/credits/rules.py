@@ -47,9 +47,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class JobUsage:
-    """What the calls of a job used. `price` (nano-USD, with the markup) and `tokens` count billable calls.
+    """Usage of a job's calls. `price` (nano-USD, with the markup) and `tokens` count billable calls.
 
-    `delivered`: calls that said something to the client, whether or not they came to their end.
+    `delivered`: calls that delivered content to the client, complete or not.
     """
 
     calls: int = 0
@@ -60,7 +60,7 @@ class JobUsage:
 
 
 class EntryKind(StrEnum):
-    """Movements of credits; the ledger knows no others."""
+    """All kinds of credit movements in the ledger."""
 
     GRANT = "grant"
     REFILL = "refill"
@@ -73,14 +73,14 @@ class EntryKind(StrEnum):
 
 
 ALLOCATING = frozenset({EntryKind.GRANT, EntryKind.REFILL, EntryKind.ADJUSTMENT, EntryKind.EXPIRY})
-"""Movements that change what a team was given; the others say what became of it."""
+"""Movements that change the allocation; the others use it."""
 
 
 class Limit(StrEnum):
     """What a balance must allow for a movement to happen."""
 
     MAX_CREDITS = "max_credits"
-    """Nobody is given more than that in all."""
+    """The most credits a team may ever be given."""
     AVAILABLE = "available"
     """What is held or taken back must be available."""
     USED = "used"

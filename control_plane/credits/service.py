@@ -1,4 +1,4 @@
-"""What is done with a team's credits: look, add, refund, adjust, expire. Jobs hold and settle them on their own."""
+"""Use cases of a team's credits: read, add, refund, adjust, expire. Jobs hold and settle them on their own."""
 
 import logging
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class CreditService:
-    """The credits of all teams. Every movement says who made it and why; each happens once, in one transaction."""
+    """The credits of all teams. Every movement has an author and a reason; each happens once, in one transaction."""
 
     def __init__(self, db: Database, *, clock: Clock) -> None:
         self._db = db
@@ -70,7 +70,7 @@ class CreditService:
     async def events(
         self, principal: Principal, team_id: TeamId, *, limit: int, before: UUID | None = None
     ) -> Sequence[CreditEvent]:
-        """What happened to the team's credits that somebody should hear of, newest first.
+        """The team's credit events, newest first.
 
         Raises: TeamNotOwned, TeamNotFound.
         """
@@ -141,10 +141,10 @@ class CreditService:
     async def refund(
         self, principal: Principal, team_id: TeamId, credits_: int, *, reason: str, ref: UUID | None = None
     ) -> Balance:
-        """Gives back credits that were used; once for the same `ref`.
+        """Refunds used credits; once for the same `ref`.
 
-        A refund of one job is the administration's: it looks at the job's bill.
-        Raises: AdminOnly, TeamNotFound, Conflict when fewer were used.
+        `administration` refunds single jobs, since it reads the job's bill. Raises: AdminOnly, TeamNotFound, Conflict
+        when fewer were used.
         """
         return await self._post(principal, team_id, Movement(EntryKind.REFUND, available=credits_), reason, ref)
 

@@ -44,8 +44,8 @@ async def create_balance(tx: Tx, team_id: TeamId) -> None:
 async def change_balances(
     tx: Tx, limits: frozenset[Limit], changes: Sequence[Mapping[str, Any]]
 ) -> Mapping[TeamId, Any]:
-    """Moves the balances of teams as the changes say, of those where every limit allows it: one statement decides and
-    moves. Returns the rows as they are now; they are locked until the transaction ends.
+    """Applies the changes to the balances of teams, of those where every limit allows it: one statement decides and
+    moves. Returns the changed rows; they are locked until the transaction ends.
     """
     rows = await tx.execute(_change_balance(limits), one_or_many([dict(change) for change in changes]))
     return {TeamId(row.team_id): row for row in rows}
@@ -97,7 +97,7 @@ async def credits_held(reader: Reader) -> int:
 
 
 async def find_balances(reader: Reader, team_ids: Collection[TeamId]) -> dict[TeamId, Balance]:
-    """The balances of several teams in one look."""
+    """The balances of several teams in one query."""
     rows = await reader.execute(_find_balances(), {"teams": list(team_ids)})
     return {TeamId(row.team_id): Balance(row.allocated, row.used, row.available, row.held) for row in rows}
 
@@ -161,7 +161,7 @@ def _find_balances() -> Executable:
 
 @prepared
 def _change_balance(limits: frozenset[Limit]) -> Executable:
-    """Moves the balance as the parameters say, if every limit allows it. Locks the row until the transaction ends."""
+    """Applies the parameters to the balance, if every limit allows it. Locks the row until the transaction ends."""
     return (
         update(CreditBalance)
         .where(col(CreditBalance.team_id) == bindparam("team"), *(_allows(limit) for limit in sorted(limits)))

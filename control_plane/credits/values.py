@@ -1,4 +1,4 @@
-"""Movements that are asked for, and where a team stands. Pure."""
+"""Requested movements and a team's balance. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,9 @@ from control_plane.credits.rules import Movement
 
 @dataclass(frozen=True, slots=True)
 class EntryContext:
-    """Who moves credits, when and why. `ref` is what the movement is about; `entry_id` the id of its only entry, if known."""
+    """The author, time and reason of credit movements. `ref` is their cause; `entry_id` the id of the only entry, if
+    known.
+    """
 
     ref: str
     now: datetime
@@ -21,7 +23,7 @@ class EntryContext:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Movements that happen together or not at all, and by whom."""
+    """Movements that happen together or not at all, and their author."""
 
     movements: Sequence[Movement]
     author: EntryContext

@@ -55,7 +55,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class StoredTotals:
-    """What is kept beside a ledger and must follow from it: the balance's row, grants, and what jobs say."""
+    """The totals stored beside a ledger, which must follow from it: the balance's row, grants, and jobs' charges."""
 
     allocated: int
     used: int
@@ -126,7 +126,7 @@ class RunningTotals:
 
 
 def job_misfit(team_id: TeamId, job_id: UUID, charged: int | None, deducted: int) -> Discrepancy | None:
-    """Why what a job says it was charged (None: nothing yet) is not what its deduction took; None: it is."""
+    """Why a job's recorded charge (None: nothing yet) differs from its deduction; None: it does not."""
     if (charged or 0) == deducted:
         return None
     return Discrepancy(team_id, "jobs.credits_charged", str(deducted), str(charged), id=str(job_id))

@@ -67,8 +67,8 @@ def _reasoning_lengths(message: Message) -> tuple[int, ...]:
 
 
 def replaced(messages: Sequence[Message], parts: Mapping[Spot, Sequence[Part]]) -> list[Message]:
-    """The messages with these parts in the place of files. One that only had files that are left out says so, since
-    providers refuse empty messages.
+    """The messages with these parts in place of files. A message left without files states that, since providers reject
+    empty messages.
     """
     return [
         message if not any(spot[0] == number for spot in parts) else _with_parts(message, number, parts)
@@ -87,7 +87,7 @@ def pdf_part(name: str, url: str) -> Part:
 
 
 def image_part(part: Part, url: str) -> Part:
-    """An image as data, with what the client said of how to look at it."""
+    """An image as data, with the client's `detail`."""
     given = part.get("image_url")
     kept = {name: value for name, value in given.items() if name == "detail"} if isinstance(given, Mapping) else {}
     return {"type": "image_url", "image_url": {**kept, "url": url}}

@@ -34,14 +34,14 @@ from control_plane.tenants.principal import Principal
 Engine = Literal["pdf-text", "mistral-ocr", "native"]
 
 OCR_GROUP = "mistral-ocr"
-"""The model group that reads scans: whoever may use it may use the engine."""
+"""The model group that reads scans: access to it is access to the engine."""
 OCR_PURPOSE = "file-parser"
 
 
 @dataclass(slots=True)
 class Readied:
-    """An order whose files were seen to. `scans` are left to be read in the call's job, which costs money. `subject`: the
-    call, when its id is known before.
+    """A request with its files processed. `scans` are left to be read in the call's job, which costs money. `subject`:
+    the call, when its id is known before.
     """
 
     order: CallRequest
@@ -137,7 +137,7 @@ class DocumentService:
         )
 
     async def _with_scans(self, principal: Principal, job_id: JobId, readied: Readied) -> CallRequest:
-        """The order with its scans read, page by page, each by a call that asks for leave of its own."""
+        """The request with its scans read, page by page, each by a call with its own admission."""
         order = readied.order
         if not readied.scans:
             return order
@@ -186,7 +186,7 @@ class DocumentService:
         return contents
 
     async def _text(self, team: TeamId, name: str, content: bytes, chars: int, warnings: list[str]) -> str:
-        """What a PDF says. Raises: FileRefused, TooLarge."""
+        """The text of a PDF. Raises: FileRefused, TooLarge."""
         if chars <= 0:
             raise TooLarge(f"The messages are longer than {self._max_chars} characters, with the text of their files.")
         read = await self._pdfs.text(content, name, max_chars=chars, team=team)

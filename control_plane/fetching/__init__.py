@@ -1,1 +1,1 @@
-"""Files from addresses that strangers name: fetched so that nobody gets at what only this machine can reach."""
+"""Fetches files from addresses that clients name, without access to addresses that only this host can reach."""

@@ -1,7 +1,7 @@
-"""Which addresses a stranger may make us connect to. Pure.
+"""Which addresses a client may make the server connect to (SSRF). Pure.
 
-An address is judged as the number it is, after the name was looked up: `2130706433`, `0x7f.1` and `localhost` are all
-127.0.0.1 by then.
+The resolved number is checked, after the look-up of the name: `2130706433`, `0x7f.1` and `localhost` are all 127.0.0.1
+by then.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ NOT_PUBLIC = tuple(
 
 
 def is_public(address: str) -> bool:
-    """Whether an address, as looked up, is a host of the public internet; what cannot be read is not."""
+    """Whether a resolved address is a host of the public internet; an unreadable one is not."""
     try:
         ip = ip_address(address)
     except ValueError:

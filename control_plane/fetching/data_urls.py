@@ -70,7 +70,7 @@ def _is_base64(head: str) -> bool:
 
 
 def _is_plain(url: str, head: str, body: str) -> bool:
-    """Looked at by fast searches only: a body has megabytes."""
+    """Uses fast searches only: a body has megabytes."""
     kind = head.removesuffix(";base64")
     is_all = url.startswith(SCHEME) and len(url) == len(SCHEME) + len(head) + 1 + len(body)
     is_head_plain = kind != head and not set(kind) & set(f";{BLANKS}")

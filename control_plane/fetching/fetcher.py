@@ -1,7 +1,7 @@
 """Fetches a file from a URL that a client named.
 
-Each hop is looked up once, every address it has is judged, and the connection goes to an address that was judged: there
-is no second look-up that could say something else. Certificates and `Host` are those of the name.
+Each hop is resolved once, every address it has is checked, and the connection goes to a checked address: there is no
+second look-up with another result. Certificates and `Host` are those of the name.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host, as the system knows them."""
+    """The addresses of a host, by the system's resolver."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
@@ -56,7 +56,7 @@ class Hop:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """Whom to trust, read once: a tenth of a second."""
+    """The trusted certificates, read once: a tenth of a second."""
     return httpx.create_ssl_context(trust_env=False)
 
 
@@ -72,7 +72,7 @@ class Fetcher:
         resolve: Resolve = look_up,
         handled: Callable[[int], None] = lambda _size: None,
     ) -> None:
-        """`timeout_s`: for the whole of a file, redirects included. `handled`: is told how many bytes each had."""
+        """`timeout_s`: for the whole of a file, redirects included. `handled`: is called with the bytes of each file."""
         self._handled = handled
         self._private_hosts = private_hosts
         self._max_bytes = max_bytes
@@ -115,7 +115,7 @@ class Fetcher:
         return dict(zip(ordered, contents, strict=True))
 
     def is_private(self, url: str) -> bool:
-        """Whether the operator lists the URL's host as one that only this machine reaches. Raises: FileRefused."""
+        """Whether the operator lists the URL's host as one that only this host can reach. Raises: FileRefused."""
         parsed = _parsed(url)
         return self._private_hosts.allow(parsed.host, _port(parsed))
 
@@ -134,7 +134,7 @@ class Fetcher:
     async def _judged(self, url: httpx.URL) -> Hop:
         """Raises: FileRefused unless every address of the host is public, or the operator lists the host.
 
-        A host that does not exist gets the same sentence, so that nobody can find out which names there are inside.
+        A host that does not exist gets the same sentence, so that internal names cannot be discovered.
         """
         try:
             addresses = await self._resolve(url.host, _port(url))

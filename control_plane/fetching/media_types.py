@@ -1,4 +1,4 @@
-"""What a file is, by what it begins with: names and headers are only what somebody says of it. Pure."""
+"""The media type of a file, by its first bytes: names and headers are only claims. Pure."""
 
 PDF = "application/pdf"
 

@@ -1,4 +1,4 @@
-"""What a request says about the answer to it: how many, which tools, whether it may be empty. Pure."""
+"""What a request expects of its answer: how many choices, which tools, whether it may be empty. Pure."""
 
 from control_plane.chat import ChatRequest
 from control_plane.gateway.reading.answer import AnswerReader
@@ -6,7 +6,7 @@ from control_plane.gateway.reading.chunks import ChunkReader
 
 
 def answers_asked(request: ChatRequest) -> int:
-    """How many answers the request asks for."""
+    """The number of choices that the request wants."""
     return int(request.parameters.get("n") or 1)
 
 

@@ -1,7 +1,7 @@
-"""What the Router runs for each attempt at a deployment, and what it must hear of how a relayed one went.
+"""Runs one attempt and reports its result to LiteLLM's Router (cooldowns, success counters).
 
-The Router chooses the deployment, retries, cools down and falls back, whichever lane a deployment takes. LiteLLM's lane
-tells it by itself how an attempt went; for the relay's that is done here, with the same counters and the same rules.
+The Router chooses the deployment, retries, cools down and falls back in either lane. LiteLLM's lane reports its
+attempts itself; the relay's are reported here, with the same counters and rules.
 """
 
 import logging
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Chosen = Mapping[str, Any]
-"""What the Router says of the deployment it chose: its `litellm_params`, `model_info`, metadata."""
+"""The Router's description of the chosen deployment: its `litellm_params`, `model_info`, metadata."""
 
 ROUTED_AS = "afile_content"
 """The kind of call whose path through the Router is the bare one: choice, retries, cooldowns, fallbacks, nothing else."""
@@ -72,7 +72,7 @@ class Relaying:
 
 
 class RelayedAttempt:
-    """One attempt in the relay's lane, told to the Router and to the spend log."""
+    """One attempt in the relay's lane, reported to the Router and to the spend log."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class RelayedAttempt:
         *,
         is_checked: bool,
     ) -> None:
-        """`is_checked`: LiteLLM's own logging prices it, too, and that is what the spend log says."""
+        """`is_checked`: LiteLLM's own logging prices it, too, and the spend log has that price."""
         self._relay = relaying.relay
         self._router = relaying.router
         self._report = relaying.report

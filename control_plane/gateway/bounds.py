@@ -29,7 +29,7 @@ class AnswerBounds:
 
 
 class Overdue(Exception):
-    """The provider sent nothing of its answer for too long, or the call is over. `fault` says which."""
+    """The provider was silent for too long during its answer, or the call's time is over. `fault` has the reason."""
 
     def __init__(self, fault: ProviderFault) -> None:
         super().__init__(fault.text)
@@ -48,7 +48,7 @@ class Timing:
 
     @property
     def due_at(self) -> float:
-        """When whoever reads an answer gives it up, by the clock of the event loop."""
+        """When an answer is given up, by the clock of the event loop."""
         return min(self.ends_at, self._piece_due_at)
 
     @property
@@ -57,7 +57,7 @@ class Timing:
         return self._now() >= self.ends_at
 
     def attempt(self, timeout_s: float) -> None:
-        """A provider is asked. `timeout_s`: what the YAML gives it until its answer begins, which may be more."""
+        """An attempt begins. `timeout_s`: the YAML's time until its answer begins, which may be more."""
         self._piece_due_at = self._now() + max(self.bounds.stall_s, timeout_s)
 
     def piece(self) -> None:
@@ -65,7 +65,7 @@ class Timing:
         self._piece_due_at = self._now() + self.bounds.stall_s
 
     def pause(self) -> None:
-        """Nobody waits for the provider: the time that the reader of a stream takes is not the provider's."""
+        """Stops the clock: the time of a stream's reader is not the provider's."""
         self._paused_at = self._now()
 
     def resume(self) -> None:
@@ -75,7 +75,7 @@ class Timing:
             self._paused_at = None
 
     def fault(self) -> ProviderFault:
-        """What is said of an answer that is given up now."""
+        """The error of an answer that is given up now."""
         if self.is_over:
             text = f"the call was given up after {self.bounds.call_s:g} s (CONTROL_PLANE_CALL_TIMEOUT_S)"
             return ProviderFault(GATEWAY_TIMEOUT, code="call_timeout", type="timeout", text=text)
@@ -103,11 +103,11 @@ class Timing:
 
 
 class Limit:
-    """Cancels whoever waits for something of the answer when it is overdue: `with limit: await …`, any number of times, one
-    after the other. Raises: Overdue. Close it at the end.
+    """Cancels a wait for the answer when it is overdue: `with limit: await …`, any number of times, one after the
+    other. Raises: Overdue. Close it at the end.
 
-    All these waits share one timer, which is set again only when it fires before something is due: a timeout of its own
-    for every chunk of a stream costs more than reading the chunk.
+    All these waits share one timer, which is set again only when it fires early: a timeout of its own for every chunk
+    of a stream costs more than reading the chunk.
     """
 
     def __init__(self, timing: Timing, later_s: float = 0.0) -> None:

@@ -1,7 +1,7 @@
-"""What is known of deployments that fail: shared between processes through Redis, and kept when the YAML is reloaded.
+"""Cooldowns of failing deployments: shared between processes through Redis, and kept when the YAML is reloaded.
 
-Reaches into LiteLLM's Router. One that is given Redis itself also counts every call there, twice, for routing strategies that are rarely used: it
-gets Redis for its cooldowns alone, unless the YAML's `router_settings` name one.
+Changes internals of LiteLLM's Router. A Router with its own Redis also counts every call there, twice, for rarely used
+routing strategies: it gets Redis for its cooldowns alone, unless the YAML's `router_settings` name one.
 """
 
 import time

@@ -156,7 +156,7 @@ HOSTS: Mapping[str, Dialect] = {
     "generativelanguage.googleapis.com": Dialect(signatures="extra_content"),
     "openrouter.ai": DIALECTS["openrouter"],
 }
-"""Providers that are known by their address when they are configured as `openai/…` with an `api_base`."""
+"""Providers recognized by their address when they are configured as `openai/…` with an `api_base`."""
 
 CLAUDE_HOSTS = frozenset({"bedrock", "bedrock_converse", "vertex_ai", "vertex_ai_beta", "azure_ai"})
 """Clouds that serve Claude beside other models."""

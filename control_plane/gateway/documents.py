@@ -1,4 +1,4 @@
-"""What deployments do with files: which models read PDFs, and who fetches what a message only links to."""
+"""File support of deployments: which models read PDFs, and whether the server or the vendor fetches linked files."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ PDF = "supports_pdf_input"
 
 
 def reads_pdf(config: RouterConfig, model_name: str) -> bool:
-    """Whether every deployment of a model reads PDFs: as its `model_info` says, else as LiteLLM's list does."""
+    """Whether every deployment of a model reads PDFs: by its `model_info`, else by LiteLLM's list."""
     return all(_reads_pdf(deployment) for deployment in _of(config, model_name))
 
 

@@ -1,4 +1,4 @@
-"""The endpoints that answer at once, beside chat completions: how the Router is asked, and what it answered in our words."""
+"""The endpoints with a single response, beside chat completions: the Router's request and its response in our types."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +31,7 @@ MODES: Mapping[Endpoint, str] = {
 def plain_answer(
     request: EndpointRequest, response: Any, *, served: ServedBy, usage: Usage, tag: PriceTag
 ) -> EndpointResponse:
-    """An answer with its cost as LiteLLM says it, else by the price list."""
+    """The response with LiteLLM's cost, else that of the price list."""
     hidden = getattr(response, "_hidden_params", None) or {}
     return EndpointResponse(
         body=_moderated(plain(response)) if request.endpoint == "moderations" else plain(response),
@@ -53,13 +53,13 @@ async def usage_of(tag: PriceTag, request: EndpointRequest, response: Any) -> Us
 
 
 def cost_of(response: Any, tag: PriceTag) -> NanoUsd | None:
-    """What LiteLLM says a buffered answer cost; None if it does not say, or does not know."""
+    """LiteLLM's cost of a buffered answer; None if it has none or an unknown one."""
     cost = response._hidden_params.get("response_cost")  # noqa: SLF001  # the only place where LiteLLM says it
     return None if cost is None else said_cost(tag, cost)
 
 
 def _moderated(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The answer as the provider gave it: LiteLLM writes `self_harm` for `self-harm`, and nulls for what was not said."""
+    """The provider's original response: LiteLLM writes `self_harm` for `self-harm`, and nulls for missing fields."""
     from openai.types.moderation import Categories  # noqa: PLC0415  # litellm has loaded it
 
     names = {name: field.alias or name for name, field in Categories.model_fields.items()}

@@ -1,7 +1,7 @@
-"""What a provider or LiteLLM raised, in our words. The only table of its kind.
+"""Maps exceptions of providers and LiteLLM to ours. The only table of its kind.
 
-Our messages are fixed. The exception's own text repeats what the provider said, which may be the prompt, so it goes
-nowhere: the log gets class, status and deployment.
+Our messages are fixed. The exception's own text repeats the provider's, which may contain the prompt, so it is dropped:
+the log gets class, status and deployment.
 """
 
 import logging
@@ -66,8 +66,8 @@ def fault_of(exc: BaseException) -> ProviderFault | None:
 def translate(exc: Exception) -> ProviderError:
     """The provider error that stands for `exc`, which is logged without its text.
 
-    429 and 503 always carry `retry_after_s`. What is the operator's trouble (401, 402, 403, 404, an empty account) never
-    looks like the client's.
+    429 and 503 always carry `retry_after_s`. The operator's faults (401, 402, 403, 404, an empty account) never look
+    like the client's.
     """
     if isinstance(exc, ProviderError):
         return exc
@@ -145,7 +145,7 @@ def _provider_status(exc: Exception) -> int | None:
 
 
 def _where(exc: Exception) -> str | None:
-    """The line that raised it, which a text we do not log would have told."""
+    """The line that raised it, in place of the text, which is not logged."""
     frames = traceback.extract_tb(exc.__traceback__, limit=-1)
     return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else None
 
@@ -183,7 +183,7 @@ def _seconds_until(value: Any) -> float:
 
 
 def is_unsupported(exc: BaseException) -> bool:
-    """Whether LiteLLM has no code for what was asked at this provider, which was then not asked."""
+    """Whether LiteLLM has no code for this request at this provider, so that it was not sent."""
     if fault_of(exc) is not None:
         return False
     return any(isinstance(cause, NotImplementedError) or "Unsupported provider" in str(cause) for cause in _causes(exc))

@@ -1,8 +1,8 @@
-"""What a call may use at most, before it is made: counted from its bytes, without a tokenizer. Pure.
+"""The most that a call may use, before it is made: counted from its bytes, without a tokenizer. Pure.
 
-Counted is everything that is sent: every string of every message and parameter, and the names in them. Files are counted
-apart (`file_tokens.py`), since their data is not read as text. Of ordinary text four bytes are a token, which is what a
-prompt is likely to use; `text_size.py` says what it may be at most.
+Everything that is sent counts: every string of every message and parameter, and the names in them. Files are counted
+apart (`file_tokens.py`), since their data is not read as text. Four bytes of ordinary text are a token, the likely
+usage of a prompt; `text_size.py` has the upper bound.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,12 +21,12 @@ TOKENS_PER_MESSAGE = 8
 TOKENS_FOR_TOOLS = 1_000
 """What a provider adds to a prompt with tools or a schema of the answer, to explain them to the model."""
 THINKING_ANSWER = 4_096
-"""What LiteLLM allows an answer beside the thinking that was asked for, where its length is not asked for."""
+"""LiteLLM's limit for an answer beside requested thinking, where its length is not set."""
 
 
 def demand(request: ModelRequest, rate: Rate) -> UsageEstimate:
-    """The worst case of a request at the dearest model it may run on. An answer is as long as asked for, or as the model
-    can make it; an endpoint that answers at once writes none.
+    """The worst case of a request at the dearest of its models. An answer is as long as requested, or as the model
+    allows; an endpoint with a single response writes none.
     """
     return _plain_demand(request, rate) if isinstance(request, EndpointRequest) else _chat_demand(request, rate)
 

@@ -1,7 +1,7 @@
-"""Builds a gateway, the first of a process or one that takes over from another while calls run.
+"""Builds a gateway: the first of a process, or the successor of one with calls in flight.
 
 LiteLLM keeps its price list and its switches in module globals, for all Routers of a process. So that a call in flight
-keeps the price it began with, a deployment is known to LiteLLM by its id and a fingerprint of what decides about its price.
+keeps its price, LiteLLM identifies a deployment by its id and a fingerprint of everything that decides its price.
 """
 
 import asyncio
@@ -43,9 +43,10 @@ async def open_gateway(
 ) -> Gateway:
     """A gateway over the deployments of `config`; `report` gets one SpendReport per attempt, in the event loop.
 
-    `lanes`: whether deployments that can be relayed are. `bounds`: how long calls may take, how large answers may be. Through Redis it shares with other processes what it knows of failing deployments. It begins with what `before` knows
-    of them, which is left as it was when the new one cannot be built. Takes seconds in a new process, in a thread.
-    Raises: InvalidConfig for settings that are not supported and for deployments LiteLLM cannot use.
+    `lanes`: whether deployments that can be relayed are. `bounds`: how long calls may take, how large answers may be.
+    Through Redis it shares cooldowns with other processes. It starts with the cooldowns of `before`, which is unchanged
+    when the new one cannot be built. Takes seconds in a new process, in a thread. Raises: InvalidConfig for settings
+    that are not supported and for deployments LiteLLM cannot use.
     """
     check_settings(config.router_settings, config.litellm_settings)
     try:
@@ -131,7 +132,7 @@ def _module_settings(config: RouterConfig) -> dict[str, Any]:
 
 
 def _serving(deployment: Deployment, known: Deployment) -> PricedDeployment:
-    """`known`: as LiteLLM knows it."""
+    """`known`: in LiteLLM's form."""
     tag = prices.price_tag(known)
     served = ServedBy(deployment.id, deployment.provider_model, tag.provider, deployment.model_name)
     return PricedDeployment(served, tag)

@@ -1,7 +1,7 @@
-"""How many tokens a file in a message may be: by its kind, and by its size where its data stands in the message. Pure.
+"""The most tokens of a file in a message: by its kind, and by its size where its data is in the message. Pure.
 
-What a provider makes of a file is its own affair and cannot be bounded without reading it. These are the most that is
-known of today's: a picture in high resolution, a sound at the lowest quality in use, a document that is nearly all text.
+A provider's tokens for a file cannot be bounded without reading it. These are the highest counts seen today: a picture
+in high resolution, a sound at the lowest quality in use, a document that is nearly all text.
 """
 
 from collections.abc import Mapping

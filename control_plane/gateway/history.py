@@ -129,7 +129,7 @@ def _openai_fields(message: Message) -> Json:
 
 
 def _said_otherwise(message: Message) -> str:
-    """What an assistant said without content, as text."""
+    """The assistant's output without content, as text."""
     refusal, audio = message.get("refusal"), message.get("audio")
     transcript = audio.get("transcript") if isinstance(audio, Mapping) else None
     return str(refusal or transcript or "")
@@ -210,7 +210,7 @@ def _is_empty(message: Message, prepared: Json) -> bool:
 
 
 def _with_content(message: Json) -> Json:
-    """`content` is null only where an assistant said something else: a text is what providers expect."""
+    """`content` is null only where an assistant has other output: providers expect a text."""
     if message.get("content") not in (None, [], ""):
         return message
     is_null = message["role"] == "assistant" and any(message.get(name) for name in ("tool_calls", "refusal", "audio"))

@@ -40,7 +40,7 @@ class Expanded:
 
     @property
     def is_too_large(self) -> bool:
-        """Whether a limit is passed; then the rest was not looked at."""
+        """Whether a limit is passed; the rest was not scanned then."""
         return self.nodes > MOST_NODES or self.chars > MOST_CHARS
 
 
@@ -82,7 +82,7 @@ def expanded(schemas: Iterable[Any]) -> Expanded:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """An object or list by itself, looked at once however often it is referred to. `node` lives on, as its id is its name."""
+    """An object or list, scanned once however often it is referred to. `node` stays alive, as its id identifies it."""
 
     node: Any
     is_object: bool

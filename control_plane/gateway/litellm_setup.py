@@ -1,8 +1,8 @@
-"""The litellm library, loaded late and made quiet. Nothing here knows what a call is.
+"""Loads the litellm library late and quietly. Independent of calls.
 
 Importing it costs seconds and 190 MB, so it happens inside `load()`, in a thread, when a gateway opens. The library
-keeps its switches in module globals: what a gateway needs of them is set here, each time, so that the gateway opened
-last decides and nothing is left over from the one before.
+keeps its switches in module globals: a gateway's switches are set here each time, so that the gateway opened last
+decides and nothing is left over from the one before.
 """
 
 import logging
@@ -19,7 +19,7 @@ OFFLINE = {
     "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it fetches price lists from the network
     "LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS": "True",
 }
-"""Read by litellm at import. Nobody's to change: it connects to providers only (`outbound.py`)."""
+"""Read by litellm at import. Not configurable: it connects to providers only (`outbound.py`)."""
 
 ENVIRONMENT = {
     "LITELLM_LOG": "ERROR",
@@ -36,7 +36,7 @@ PRIVACY = {
     "suppress_debug_info": True,
     "disable_hf_tokenizer_download": True,  # counting tokens must not reach for the network
 }
-"""Nobody's to change: no prompt, answer or deployment detail leaves through litellm's logs and callbacks.
+"""Not configurable: no prompt, answer or deployment detail leaves through litellm's logs and callbacks.
 
 `turn_off_message_logging` is not among them: it copies every answer twice (a fifth of a call's CPU) for callbacks that
 could repeat it, and ours, the only one there is, takes numbers and names.
@@ -47,10 +47,10 @@ NOISE = (
     "Pydantic serializer warnings",  # its own types for its own answers, with its cost in them
     "coroutine '(BaseLLMHTTPHandler|OpenAIChatCompletion)",  # a call cancelled while it was prepared, never sent
 )
-"""Beginnings of warnings that tell an operator nothing."""
+"""Beginnings of warnings without use for an operator."""
 
 MUTE = "register_model: model=%s has custom pricing but not in built-in cost map"
-"""Of every deployment with a price of its own, at every start. The check of the YAML looks at prices, by line."""
+"""Logged for every deployment with its own price, at every start. The YAML check covers prices, by line."""
 
 LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
 
@@ -129,8 +129,8 @@ def load(settings: Mapping[str, Any]) -> Any:
 
 
 def _leave_out_mcp() -> None:
-    """LiteLLM sends tools of newer OpenAI models by its Responses API, which looks for MCP servers of its proxy's there,
-    with a library that is not installed. Clients' tools never reach an MCP server here.
+    """LiteLLM sends tools of newer OpenAI models by its Responses API, which searches its proxy's MCP servers with a
+    library that is not installed. Clients' tools never reach an MCP server here.
     """
     from litellm.responses import main  # noqa: PLC0415  # as in load
 
@@ -150,8 +150,8 @@ class _Ending:
 
 
 def _keep_no_texts() -> None:
-    """LiteLLM's streams keep their text for rules, which there are none of here, and to say of one that broke off that it had
-    one. An answer of 8 MB in 2,000 pieces took seven seconds of CPU for that, and twice its size.
+    """LiteLLM's streams keep their text for rules, which do not exist here, and to report whether a broken one had any.
+    An answer of 8 MB in 2,000 pieces took seven seconds of CPU for that, and twice its size.
     """
     from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper  # noqa: PLC0415  # as in load
 

@@ -33,7 +33,7 @@ class LiteLlmStream(EventStream):
     def __init__(
         self, source: Any, request: ChatRequest, tap: Tap, attempt: Attempt, serving: Callable[[], PricedDeployment]
     ) -> None:
-        """`source`: the stream LiteLLM's Router returned. `serving`: who is answering at the moment."""
+        """`source`: the stream of LiteLLM's Router. `serving`: the current deployment."""
         super().__init__(request, serving(), tap.timing)
         self._source = source
         self._tap = tap
@@ -46,15 +46,15 @@ class LiteLlmStream(EventStream):
         self._folded = 1
 
     async def prime(self) -> None:
-        """As every stream; a fallback may have changed who answers meanwhile."""
+        """As every stream; a fallback may have changed the deployment meanwhile."""
         try:
             await super().prime()
         finally:
             self._serving = self._who()
 
     async def settle(self) -> tuple[Usage, NanoUsd | None]:
-        """As every stream. Of wires that nobody here reads, LiteLLM reports the usage; where it counted in the provider's
-        place, which it does not say, the usage is marked.
+        """As every stream. In wires that are not read here, LiteLLM reports the usage; where it counted in the
+        provider's place, which it does not mark, the usage is marked.
         """
         if self._counted is None or not self._is_litellms:
             return await super().settle()
@@ -68,7 +68,7 @@ class LiteLlmStream(EventStream):
 
     @property
     def _is_litellms(self) -> bool:
-        """Whether all that is known of the answer comes from LiteLLM."""
+        """Whether all knowledge of the answer comes from LiteLLM."""
         return self._tap.chunks is None and not self._tap.native.is_known
 
     def _reader(self) -> ChunkReader:
@@ -139,9 +139,9 @@ class LiteLlmStream(EventStream):
                 await self._tap.aclose()
 
     async def _is_from_provider(self, usage: Usage) -> bool:
-        """LiteLLM counts in the provider's place without saying so; the pieces it kept tell.
+        """LiteLLM counts in the provider's place without a mark; the chunks it kept show it.
 
-        Those are the first attempt's. When another deployment took over, what we count ourselves tells instead.
+        Those are the first attempt's. When another deployment took over, our own count shows it instead.
         """
         if self._serving is self._opened_by:
             return any(getattr(kept, "usage", None) is not None for kept in reversed(self._source.chunks))
@@ -150,7 +150,7 @@ class LiteLlmStream(EventStream):
 
 
 def _is_text(chunk: Any) -> bool:
-    """Whether it says nothing of the answer's end."""
+    """Whether it has nothing about the answer's end."""
     if getattr(chunk, "usage", None) is not None or len(chunk.choices) != 1:
         return False
     [choice] = chunk.choices

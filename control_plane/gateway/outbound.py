@@ -1,11 +1,11 @@
-"""What LiteLLM may connect to: the provider of a call, and nothing else.
+"""Limits LiteLLM's connections to the provider of a call.
 
-LiteLLM fetches what a message links to, by itself and from our network: synchronously in the event loop, past the policy
-for addresses (`fetching/`), into a cache that all teams share. It also asks Hugging Face, Ollama and Lemonade about models
-whenever it looks for a price. All of that is shut here, each time a gateway opens. Links are replaced by files before
-LiteLLM sees them (`calls/remote_files.py`); what gets past that fails with an error instead of a connection.
+LiteLLM fetches links in messages by itself and from our network: synchronously in the event loop, past the policy for
+addresses (`fetching/`), into a cache that all teams share. It also queries Hugging Face, Ollama and Lemonade about
+models when it needs a price. All of that is disabled here, each time a gateway opens. Links are replaced by files
+before LiteLLM sees them (`calls/remote_files.py`); any that remains fails with an error instead of a connection.
 
-Nor does a client of LiteLLM's follow a redirect: prompt and key would go wherever a provider, or what took its name, says.
+Clients of LiteLLM follow no redirect: prompt and key would go to any address that a provider, or an impostor, names.
 
 Credentials of providers (Google, AWS, Azure, SAP, watsonx, GitHub) are still fetched where LiteLLM fetches them: their
 addresses come from the configuration, never from a request.
@@ -107,7 +107,7 @@ async def _no_template(*_: Any, **__: Any) -> Any:
 
 
 def _ollama_model(_self: Any, model: str, *_: Any, **__: Any) -> dict[str, Any]:
-    """What LiteLLM assumes of a model whose server does not answer; it would ask for each price, and wait."""
+    """LiteLLM's assumption about a model whose server does not respond; it would query it for each price, and wait."""
     return {
         "key": model,
         "litellm_provider": "ollama",

@@ -1,8 +1,8 @@
-"""Which models LiteLLM can price, and which read PDFs, known without importing it: the list is a JSON file inside its
+"""Which models LiteLLM can price, and which read PDFs, without importing it: the list is a JSON file inside its
 package.
 
-Reads the copy that is installed, which is also what LiteLLM uses when `LITELLM_LOCAL_MODEL_COST_MAP` is set. Its prices
-are compared with those of the YAML, never billed: money comes from LiteLLM itself, so that one number stands everywhere.
+Reads the installed copy, which is also what LiteLLM uses when `LITELLM_LOCAL_MODEL_COST_MAP` is set. Its prices are
+compared with those of the YAML, never billed: costs come from LiteLLM itself, so that one number is used everywhere.
 """
 
 import importlib.util
@@ -51,9 +51,7 @@ INPUT_ONLY = frozenset({"embedding", "rerank", "moderation"})
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What the list says of a model: whose it is, what it is for, its prices in US dollars, and the most tokens of an
-    answer.
-    """
+    """A model's entry in the list: its provider, its mode, its prices in US dollars, and the most tokens of an answer."""
 
     provider: str
     mode: str | None
@@ -68,13 +66,13 @@ class Listed:
 
 
 def has_price(model: str, info: Mapping[str, Any]) -> bool:
-    """Whether LiteLLM will know what a call to this model costs.
+    """Whether LiteLLM can price a call to this model.
 
-    `model` is LiteLLM's name with the provider in front (`azure/gpt-4o`), `info` the deployment's `model_info` including
-    its prices. Explicit prices count, zeros too: they declare the model free. A price per token needs both directions,
-    because LiteLLM bills the one left out as 0, even for a model of its list; embeddings have no output. A chat is priced
-    by its tokens only. `base_model` takes the model's place and must belong to the same provider, else LiteLLM bills 0
-    again.
+    `model` is LiteLLM's name with the provider in front (`azure/gpt-4o`), `info` the deployment's `model_info`
+    including its prices. Explicit prices count, zeros too: they declare the model free. A price per token needs both
+    directions, because LiteLLM bills the one left out as 0, even for a model of its list; embeddings have no output. A
+    chat is priced by its tokens only. `base_model` takes the model's place and must belong to the same provider, else
+    LiteLLM bills 0 again.
     """
     listed = listed_as(model, base_model=info.get("base_model"))
     prices = {name: price for name, price in info.items() if is_price(name) and price is not None}
@@ -97,7 +95,7 @@ def _is_tiered(prices: Mapping[str, Any]) -> bool:
 
 
 def listed_as(model: str, *, base_model: str | None = None) -> Listed | None:
-    """What LiteLLM's list says of this model, or of `base_model` in its place."""
+    """LiteLLM's list entry of this model, or of `base_model` in its place."""
     listed = _listed()
     provider = provider_of(model)
     if provider is None:
@@ -107,10 +105,10 @@ def listed_as(model: str, *, base_model: str | None = None) -> Listed | None:
 
 
 def listed_under(key: str) -> Listed | None:
-    """What the list says under exactly this key.
+    """The list entry under exactly this key.
 
-    Not asked of LiteLLM: it writes a deployment's `model_info` into its own copy, where it then is true of every other
-    deployment of that model, also when the first is gone.
+    Read from the file, not from LiteLLM: it writes a deployment's `model_info` into its own copy, where it applies to
+    every other deployment of that model, also when the first is gone.
     """
     return _listed().get(key)
 
@@ -138,9 +136,10 @@ def is_listed(model: str, *, base_model: str | None = None) -> bool:
 
 
 def is_listed_to_read_pdfs(model: str, *, base_model: str | None = None) -> bool:
-    """Whether LiteLLM's list says that this model, or `base_model` in its place, reads PDFs.
+    """Whether this model, or `base_model` in its place, reads PDFs by LiteLLM's list.
 
-    Not asked of LiteLLM: it keeps what deployments say of themselves in the same table, also when they are gone.
+    Read from the file, not from LiteLLM: it stores deployments' own `model_info` in the same table, also when they are
+    gone.
     """
     readers = _pdf_readers()
     provider = provider_of(model)

@@ -1,10 +1,10 @@
-"""Every name of a price that LiteLLM knows, and what it is good for here. No litellm import; a test compares the table
-with the installed LiteLLM.
+"""Every name of a price in LiteLLM, and its use here. No litellm import; a test compares the table with the installed
+LiteLLM.
 
 `CHAT` prices a chat completion in both lanes: `prices.py` calculates by it. `LITELLM_LANE` is added by LiteLLM's own
 logging only, so a deployment with such a price is never relayed. `OTHER_ENDPOINTS` prices embeddings, rerank, OCR and
-media, never a chat. `NOT_USED` is known and without effect here: the batch API. `IGNORED` stands in LiteLLM's list,
-but no cost is calculated by it.
+media, never a chat. `NOT_USED` has no effect here: the batch API. `IGNORED` is in LiteLLM's list, but no cost is
+calculated by it.
 """
 
 import re
@@ -20,7 +20,7 @@ CACHE_READ, CACHE_WRITE = "cache_read_input_token_cost", "cache_creation_input_t
 LONG_CACHE_WRITE = f"{CACHE_WRITE}_above_1hr"
 
 CHAT_MODES = frozenset({None, "chat", "responses", "completion"})
-"""What LiteLLM's list calls models that chat; None: it does not say."""
+"""Modes of chat models in LiteLLM's list; None: not given."""
 
 TIERS: Mapping[str, str] = {
     "flex": "flex",
@@ -122,7 +122,7 @@ _PER_TOKEN = re.compile(
 
 
 def is_price(name: str) -> bool:
-    """Whether a key of `litellm_params` or `model_info` reads as a price, known or not."""
+    """Whether a key of `litellm_params` or `model_info` reads as a price, supported or not."""
     return "_cost" in name or "cost_" in name or name.endswith("_pricing")
 
 
@@ -147,5 +147,5 @@ def is_per_token(name: str) -> bool:
 
 
 def known_names() -> frozenset[str]:
-    """The names to suggest for one that is not known."""
+    """Names to suggest for an unknown one."""
     return CHAT | LITELLM_LANE | OTHER_ENDPOINTS

@@ -1,7 +1,7 @@
 """Counts tokens and prices usage where the provider or LiteLLM did not: broken streams, answers without usage.
 
-The price list is LiteLLM's. It is asked by deployment id where the YAML gives prices, and by model where it does not:
-under the id of a deployment without prices LiteLLM would find one of zero and say nothing.
+The price list is LiteLLM's. The key is the deployment id where the YAML gives prices, else the model: under the id of a
+deployment without prices LiteLLM would silently use a price of zero.
 """
 
 import asyncio
@@ -32,8 +32,9 @@ LONG_TEXT = 5_000
 """Characters from which the tokenizer runs in a thread: 0.5 to 5 ms, at 1 to 10 characters per microsecond."""
 
 MOST_COUNTED = 100_000
-"""Characters of the prompt, and of the answer, that are counted. Of more, samples are: who leaves with a thousand streams of a
-million characters each would keep the processors for minutes."""
+"""Characters of the prompt, and of the answer, that are counted; longer ones are sampled: a client that leaves a
+thousand streams of a million characters each would keep the processors busy for minutes.
+"""
 
 SAMPLES = 20
 
@@ -44,14 +45,14 @@ CHARACTERS_PER_TOKEN = 4
 """For text the tokenizer refuses."""
 
 BRIDGE = "responses/"
-"""In a model's name: LiteLLM asks OpenAI's Responses API for it. Its price is the model's."""
+"""Prefix of models that LiteLLM calls through OpenAI's Responses API. The price is the model's."""
 
 
 @dataclass(frozen=True, slots=True)
 class PriceTag:
-    """Where LiteLLM finds the price of a deployment, and the model whose tokenizer counts for it.
+    """The key of a deployment's price in LiteLLM, and the model whose tokenizer counts for it.
 
-    `mode`: what its model is for (`chat`, `embedding`), where somebody says so. `plain`: its three prices, where LiteLLM
+    `mode`: what its model is for (`chat`, `embedding`), where given. `plain`: its three prices, where LiteLLM
     calculates with no more.
     """
 
@@ -87,8 +88,8 @@ def price_tag(deployment: Deployment) -> PriceTag:
 
 
 def _listed(litellm: Any, model: str, provider: str) -> Mapping[str, Any]:
-    """What LiteLLM's list says of a model; nothing of one it does not know. Prices that LiteLLM makes up, 0 for those
-    that are not listed, are left out.
+    """LiteLLM's list entry of a model; empty for an unknown one. Prices that LiteLLM makes up, 0 for those that are not
+    listed, are left out.
     """
     try:
         known: Mapping[str, Any] = litellm.get_model_info(model, custom_llm_provider=provider)
@@ -108,12 +109,12 @@ def _geography(listed: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def said_cost(tag: PriceTag, dollars: float) -> NanoUsd | None:
-    """What LiteLLM said an answer costs, or None when its 0 only means that it knows no price."""
+    """LiteLLM's cost of an answer, or None when its 0 only means an unknown price."""
     return money(dollars) if dollars or tag.rate.is_known else None
 
 
 def cost_of(tag: PriceTag, usage: Usage) -> NanoUsd | None:
-    """The price of a usage, each kind of its tokens at its own, in the tier that served it. None when nobody knows it."""
+    """The price of a usage, each kind of its tokens at its own, in the tier that served it. None: unknown."""
     plain = tag.plain.of(usage) if tag.plain else None
     if plain is not None:
         return plain
@@ -125,9 +126,9 @@ def cost_of(tag: PriceTag, usage: Usage) -> NanoUsd | None:
 
 
 def litellms_cost(tag: PriceTag, usage: Usage) -> NanoUsd | None:
-    """The same, as LiteLLM calculates it. Raises: what LiteLLM does, of a model that it does not know.
+    """The same, as LiteLLM calculates it. Raises: what LiteLLM does, of an unknown model.
 
-    LiteLLM calculates 0 for tokens that have no price, without a word: that is not a price.
+    LiteLLM silently calculates 0 for tokens without a price: that is not a price.
     """
     import litellm  # noqa: PLC0415  # see litellm_setup.py
 

@@ -1,8 +1,8 @@
-"""The most that a model can charge, worked out of the fields of its price. Pure; no litellm import.
+"""The most that a model can charge, from the fields of its price. Pure; no litellm import.
 
-A provider reports tokens of many kinds (text, audio, pictures, reasoning, cache reads and two kinds of cache writes), and
-the price of each may rise with the length of the prompt and with the service tier. Which it will be is not known before
-a call, so the rate of a direction is the dearest of them all.
+A provider reports tokens of many kinds (text, audio, pictures, reasoning, cache reads and two kinds of cache writes),
+and the price of each may rise with the length of the prompt and with the service tier. The kind cannot be predicted, so
+the rate of a direction is the dearest of them all.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from control_plane.gateway import price_names as names
 from control_plane.units import NanoUsd, nano_usd
 
 DEFAULT_MAX_OUTPUT_TOKENS = 16_384
-"""The longest answer of a model that says nothing about it: `max_output_tokens` in its `model_info` would."""
+"""The longest answer of a model without `max_output_tokens` in its `model_info`."""
 
 UNIT_PRICES = ("input_cost_per_query", "ocr_cost_per_page")
 """What endpoints that are not priced by the token are priced by."""
@@ -93,7 +93,7 @@ def rate_of(
 
 
 def tier_of(asked: str | None) -> str:
-    """The kind of tier that a request asks for: `standard`, `auto`, the ending of a tier's prices, or `unknown`."""
+    """The kind of the requested tier: `standard`, `auto`, the ending of a tier's prices, or `unknown`."""
     word = (asked or "auto").lower()
     if word in ("default", "standard", "standard_only", "flex"):
         return "standard"
@@ -101,10 +101,10 @@ def tier_of(asked: str | None) -> str:
 
 
 def at_tier(rate: Rate, asked: str | None) -> Rate:
-    """The rate at the service tier that a request asks for. Never below the standard one: a provider may serve it so.
+    """The rate at the requested service tier. Never below the standard one: a provider may serve it so.
 
-    `auto`, which is what OpenAI understands when nothing is asked, may be served as priority, by the account's settings.
-    A tier that LiteLLM does not price apart costs the standard price; what a word of no known tier costs is not known.
+    `auto`, OpenAI's default, may be served as priority, by the account's settings. A tier that LiteLLM does not price
+    apart costs the standard price; the cost of an unknown tier is unknown.
     """
     return _at_tier(rate, tier_of(asked))
 
@@ -185,7 +185,9 @@ def _call(info: Mapping[str, Any], model: str, params: Mapping[str, Any]) -> Nan
 
 
 def _searches(model: str, params: Mapping[str, Any]) -> int:
-    """How often one call may search. Clients can only ask for functions, so others search when the YAML asks for it."""
+    """The searches that one call may make. Clients can only request functions, so others search when the YAML enables
+    it.
+    """
     name = model.lower()
     if "deep-research" in name:
         return DEEP_SEARCHES
@@ -203,7 +205,7 @@ def _file(info: Mapping[str, Any]) -> NanoUsd:
 
 
 def _uplift(info: Mapping[str, Any], params: Mapping[str, Any]) -> float:
-    """What all prices may be multiplied by: for a region, and for speed where the YAML asks for it."""
+    """The factor for all prices: for a region, and for speed where the YAML requests it."""
     own = info.get("provider_specific_entry")
     entries = own.items() if isinstance(own, Mapping) else ()
     speed = "fast" if "fast" in str((params.get("speed"), params.get("extra_body"))) else None

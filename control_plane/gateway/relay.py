@@ -67,7 +67,7 @@ class Relay:
         return contents, reader.chunks
 
     async def open(self, target: Target, request: ChatRequest, timing: Timing) -> aiohttp.ClientResponse:
-        """A stream whose status is good; whoever gets it closes it. Raises: LiteLLM's exceptions."""
+        """A stream with a good status; the caller closes it. Raises: LiteLLM's exceptions."""
         sent = outgoing(await _body_of(target, request, is_stream=True), target.headers)
         try:
             return await self._answer(target, sent, target.stream_timeout_s, timing)

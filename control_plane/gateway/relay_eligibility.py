@@ -1,7 +1,7 @@
-"""Which of two lanes a deployment takes: LiteLLM's own, for every provider, or the relay, for those that speak OpenAI's wire.
+"""Decides the lane of a deployment: LiteLLM's own, for every provider, or the relay, for those of OpenAI's wire.
 
 The relay leaves the Router in charge and does the HTTP of one attempt itself, without LiteLLM's objects around it. A
-deployment takes it only when everything the YAML says of it means the same there: whatever is not on these lists takes
+deployment takes it only when all its YAML fields mean the same there: a field that is not on these lists selects
 LiteLLM's lane. Pure; no litellm import here.
 """
 
@@ -41,7 +41,7 @@ PROVIDERS = frozenset(
         "llamafile",
     }
 )
-"""Those whose requests and answers are OpenAI's, as LiteLLM's own code for them says."""
+"""Providers whose requests and responses are OpenAI's, by LiteLLM's own code for them."""
 
 PARAMETERS = CHAT_PARAMETERS | {
     "model",
@@ -83,7 +83,7 @@ ROUTER_SETTINGS = frozenset(
         "timeout",
     }
 )
-"""Settings of the Router that mean the same in both lanes; others ask LiteLLM to look at every request."""
+"""Settings of the Router that mean the same in both lanes; others need LiteLLM to process every request."""
 
 LITELLM_SETTINGS = frozenset({"drop_params", "num_retries", "request_timeout", "allowed_fails", "max_fallbacks"})
 
@@ -97,7 +97,7 @@ def why_not_relayed(
     litellm_settings: Mapping[str, Any],
     policy: LanePolicy,
 ) -> str | None:
-    """Why a deployment takes LiteLLM's lane; None: it is relayed. `mode`: what LiteLLM's list says the model is for."""
+    """Why a deployment takes LiteLLM's lane; None: it is relayed. `mode`: the model's mode in LiteLLM's list."""
     strange = deployment.params.keys() - PARAMETERS
     priced = {name for name in deployment.info.keys() & LITELLM_LANE if deployment.info[name]}
     needs = _set(router_settings) - ROUTER_SETTINGS - {"routing_strategy"}

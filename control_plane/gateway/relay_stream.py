@@ -54,7 +54,7 @@ class RelayStream(EventStream):
             self._on_failure(self._failure)
 
     async def settle(self) -> tuple[Usage, NanoUsd | None]:
-        """As every stream; the Router and the spend log get to know it."""
+        """As every stream; also reports to the Router and the spend log."""
         usage, cost = await super().settle()
         if not self._is_reported and (self._is_whole or self._failure is not None):
             self._is_reported = True

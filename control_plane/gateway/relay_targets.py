@@ -22,7 +22,7 @@ BASES: Mapping[str, tuple[str, ...]] = {
     "openai": ("OPENAI_BASE_URL", "OPENAI_API_BASE", "https://api.openai.com/v1"),
     "openrouter": ("OPENROUTER_API_BASE", "https://openrouter.ai/api/v1"),
 }
-"""Where LiteLLM looks for an address outside `get_llm_provider`: variables, then the provider's own."""
+"""LiteLLM's sources of an address outside `get_llm_provider`: variables, then the provider's own."""
 
 KEYS: Mapping[str, tuple[str, ...]] = {
     "openai": ("OPENAI_API_KEY",),
@@ -43,10 +43,11 @@ SENT = CHAT_PARAMETERS | {"drop_params", "additional_drop_params"}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A deployment that is relayed to.
+    """A relayed deployment.
 
-    `known_as` is the id by which the Router and LiteLLM's price list know it; `config` is LiteLLM's code for the provider; `addressed` what that asks for about the address; `defaults` the parameters
-    of the YAML; `dialect` what of a conversation it accepts. The times are those until an answer begins and for each pause in it, buffered and streamed.
+    `known_as` is its id in the Router and LiteLLM's price list; `config` is LiteLLM's code for the provider;
+    `addressed` its arguments for the address; `defaults` the parameters of the YAML; `dialect` the accepted forms of a
+    conversation. The times are those until an answer begins and for each pause in it, buffered and streamed.
     """
 
     known_as: str
@@ -68,9 +69,9 @@ class Target:
     mappings: dict[Any, Mapping[str, Any]] = field(default_factory=dict)
 
     def mapped(self, parameters: Mapping[str, Any], *, is_stream: bool) -> dict[str, Any]:
-        """The parameters as the provider has them: renamed, or left out where the model does not take them.
+        """The parameters in the provider's form: renamed, or left out where the model does not support them.
 
-        An app asks with the same few numbers again and again, and what they map to is remembered.
+        An app sends the same few parameters again and again, so their mapping is cached.
         """
         is_plain = all(isinstance(value, _PLAIN) for value in parameters.values())
         is_short = sum(len(value) for value in parameters.values() if isinstance(value, str)) <= MAX_REMEMBERED_CHARS
@@ -101,7 +102,9 @@ class Target:
 def targets_of(
     config: RouterConfig, servings: Mapping[str, PricedDeployment], router: Any, policy: LanePolicy
 ) -> dict[str, Target]:
-    """The targets of the deployments that are relayed, by the ids in `config`, which are those of LiteLLM. `router`: knows how long each may take."""
+    """The targets of the relayed deployments, by the ids in `config`, which are LiteLLM's. `router`: has the timeout of
+    each.
+    """
     import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     targets = {}
@@ -131,7 +134,7 @@ def targets_of(
 def _target(
     deployment: Deployment, serving: PricedDeployment, timeout_s: float, stream_timeout_s: float
 ) -> Target | None:
-    """The target of a deployment; None when nothing says where it is."""
+    """The target of a deployment; None without an address."""
     import litellm  # noqa: PLC0415  # see litellm_setup.py
     from litellm.utils import ProviderConfigManager  # noqa: PLC0415
 
@@ -173,14 +176,14 @@ def _target(
 
 
 def _proxy(url: URL) -> URL | None:
-    """What the environment's `HTTPS_PROXY` and its like say about an address; asked once, aiohttp would ask each time."""
+    """The environment's `HTTPS_PROXY` and its like for an address; read once, aiohttp would read it each time."""
     proxies = getproxies()
     found = None if url.host is None or proxy_bypass(url.host) else proxies.get(url.scheme)
     return URL(found) if found else None
 
 
 def _named(provider: str) -> Mapping[str, str]:
-    """What LiteLLM tells OpenRouter about who asks."""
+    """LiteLLM's headers that identify the caller to OpenRouter."""
     if provider != "openrouter":
         return {}
     site, app = os.environ.get("OR_SITE_URL"), os.environ.get("OR_APP_NAME")

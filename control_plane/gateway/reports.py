@@ -31,10 +31,10 @@ ATTEMPT = "attempt"
 
 @dataclass(slots=True)
 class Attempt:
-    """The deployment that a call is trying, or has been answered by.
+    """The deployment that a call is trying, or was served by.
 
-    LiteLLM names the wrong one for a stream that falls back twice before its first piece. `cost`: what OpenRouter says
-    that it charges; LiteLLM takes a 0 for no word about it.
+    LiteLLM names the wrong one for a stream that falls back twice before its first chunk. `cost`: OpenRouter's own
+    charge; LiteLLM treats a 0 as missing.
     """
 
     deployment_id: str = ""
@@ -115,9 +115,9 @@ def _tier(source: Any) -> str | None:
 
 
 def proxy_headers(kwargs: Mapping[str, Any]) -> dict[str, str]:
-    """What a LiteLLM proxy writes into its own spend log, so that a fleet of them is reconciled by call and job.
+    """A LiteLLM proxy's headers for its own spend log, so that a fleet of proxies is reconciled by call and job.
 
-    Only proxies are told; to other providers our ids are none of their business.
+    Only proxies get them: other providers do not get our ids.
     """
     call_id = str(kwargs["litellm_call_id"])
     ours = {**kwargs["litellm_metadata"]["spend_logs_metadata"], "call_id": call_id}
@@ -140,7 +140,7 @@ def prepared(kwargs: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
 
 
 def for_deployment(kwargs: Mapping[str, Any], dialect: Dialect | None) -> dict[str, Any]:
-    """LiteLLM's arguments as the deployment it has chosen is asked. `dialect`: none inside its bridges between APIs."""
+    """LiteLLM's arguments for the chosen deployment. `dialect`: none inside its bridges between APIs."""
     is_chat = isinstance(kwargs.get("messages"), list)
     arguments = prepared(kwargs, dialect) if is_chat and dialect is not None else dict(kwargs)
     if str(kwargs.get("model")).startswith("litellm_proxy/"):
@@ -156,8 +156,8 @@ def spend_reporter(
 ) -> Any:
     """A LiteLLM callback that hands every report carrying `mark` to `report`, which must not block.
 
-    `ids`: of the deployments, by those LiteLLM knows them by. `dialects`: by the same, what each accepts; a chat is brought
-    into that form when its deployment is chosen.
+    `ids`: of the deployments, by LiteLLM's ids. `dialects`: by the same, the accepted form; a chat is converted to it
+    when its deployment is chosen.
     """
     from litellm.integrations.custom_logger import CustomLogger  # noqa: PLC0415  # see litellm_setup.py
 

@@ -55,7 +55,7 @@ R = TypeVar("R")
 class Gateway:
     """The embedded LiteLLM Router: completions, fallbacks, streams. Made by `open_gateway`.
 
-    Whoever makes a call with it enters before and leaves after, so that it is not closed in between.
+    Callers enter it before a call and leave it afterwards, so that it is not closed in between.
     """
 
     def __init__(  # noqa: PLR0913 - all that was built of one version of the YAML
@@ -120,7 +120,7 @@ class Gateway:
         return await self._routed(call, self._complete, RelayedAttempt.complete)
 
     async def stream(self, call: ProviderCall) -> AnswerStream:
-        """The answer as it comes, once its first piece that says something is there.
+        """The answer as it arrives, from its first chunk with content on.
 
         Raises: ProviderError as `complete` does. Cancelling closes the connection to the provider. The caller closes
         the stream.
@@ -153,12 +153,12 @@ class Gateway:
         return demand(request, rate)
 
     def takes(self, models: Sequence[str], request: EndpointRequest) -> bool:
-        """Whether any of the models is for the request's endpoint, as far as somebody says what it is for."""
+        """Whether any of the models supports the request's endpoint, as far as its mode is known."""
         return any(self._primaries[model].tag.mode in (MODES[request.endpoint], None) for model in models)
 
     def price(self, deployment_id: str, usage: Usage) -> NanoUsd | None:
-        """What plain tokens cost at a deployment. None when nobody knows, or for a deployment that is not there, or where
-        something else than tokens costs: pages, searches.
+        """The price of plain tokens at a deployment. None when it is unknown, or for a deployment that does not exist,
+        or where something else than tokens costs: pages, searches.
         """
         serving = self._by_deployment.get(deployment_id)
         if serving is None or serving.tag.rate.unit:
@@ -246,7 +246,7 @@ class Gateway:
         return stream
 
     def _control(self, call: ProviderCall, attempt: Attempt) -> dict[str, Any]:
-        """Which models a call runs on, in which order, and by what LiteLLM's reports of it are known."""
+        """The models of a call in their order, and the mark of LiteLLM's reports about it."""
         primary, *others = call.models
         if not self._primaries.keys() >= {primary, *others}:
             raise ValueError("a model that is not in the configuration")  # a deployment's id would be taken, too
@@ -270,13 +270,13 @@ def _failed(exc: Exception, timing: Timing) -> ProviderError:
 
 
 def chat_request(call: ProviderCall) -> ChatRequest:
-    """What a chat call asks."""
+    """The chat request."""
     assert isinstance(call.request, ChatRequest), "other endpoints are asked, not completed or streamed"
     return call.request
 
 
 def chat_arguments(call: ProviderCall) -> dict[str, Any]:
-    """Everything LiteLLM is told about a chat, all of it fresh: the Router writes into it."""
+    """All LiteLLM arguments of a chat, newly made: the Router writes into them."""
     request = chat_request(call)
     arguments = {name: value for name, value in request.parameters.items() if name in CHAT_PARAMETERS}
     arguments["messages"] = [dict(message) for message in request.messages]
@@ -287,7 +287,7 @@ def chat_arguments(call: ProviderCall) -> dict[str, Any]:
 def directly(chosen: Chosen) -> Complete:
     """LiteLLM's completion at a deployment that the Router chose among others that are relayed.
 
-    Its callbacks look for the Router's metadata under the name that chat completions have for it.
+    Its callbacks read the Router's metadata under the name that chat completions have for it.
     """
     import litellm  # noqa: PLC0415  # see litellm_setup.py
 

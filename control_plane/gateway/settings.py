@@ -26,7 +26,7 @@ LITELLM_SETTINGS: Mapping[str, Any] = {
     "ssl_certificate": None,
     "force_ipv4": False,
 }
-"""Supported names of `litellm_settings`, with what holds when the file says nothing."""
+"""Supported names of `litellm_settings`, with their defaults."""
 
 ROUTER_SETTINGS = frozenset(
     {

@@ -35,10 +35,10 @@ def text_of(event: Content) -> str:
 async def settle(
     tag: PriceTag, request: ChatRequest, reported: ReportedUsage, events: Sequence[Content], *, is_whole: bool
 ) -> tuple[Usage, NanoUsd | None]:
-    """Usage and cost of an answer of these events; the cost is None when nobody knows the price.
+    """Usage and cost of an answer of these events; the cost is None when the price is unknown.
 
     A side that the provider did not count is counted here, and so is the output of an answer that was cut off, of which
-    providers report what they had written when they last did.
+    providers report only part.
     """
     prompt_tokens = reported.prompt_tokens()
     completion_tokens = reported.completion_tokens(has_content=any(map(text_of, events)))
@@ -59,13 +59,13 @@ async def settle(
 
 
 def price(tag: PriceTag, usage: Usage, reported: ReportedUsage, *, is_whole: bool) -> NanoUsd | None:
-    """What a usage costs: what the provider says that it charges for a whole answer, else by the price list."""
+    """The price of a usage: the provider's own charge for a whole answer, else by the price list."""
     said = said_cost(tag, reported) if is_whole else None
     return prices.cost_of(tag, usage) if said is None else said
 
 
 def said_cost(tag: PriceTag, reported: ReportedUsage) -> NanoUsd | None:
-    """What OpenRouter says that it charges, 0 too; None for others, whose word about it is not known to be their price."""
+    """OpenRouter's own charge, 0 too; None for other providers, whose field is not known to be their price."""
     if tag.provider != "openrouter" or reported.cost is None:
         return None
     return prices.money(reported.cost)

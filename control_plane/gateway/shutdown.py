@@ -1,7 +1,7 @@
-"""Waits for what LiteLLM still has to say, and closes what it keeps open. Reaches into its background work.
+"""Waits for LiteLLM's pending reports and closes its clients. Uses its background tasks.
 
 Buffered calls are reported through a global queue, streams and failures by bare tasks, each a few milliseconds after
-the caller has its answer; a process that ends at once would lose them.
+the response; a process that exits at once would lose them.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ async def last_reports() -> None:
 
 
 def take_out(reporter: Any) -> bool:
-    """Takes a gateway's reporter and the prices that only it knew out of litellm. Whether it was the last gateway's."""
+    """Removes a gateway's reporter and its own prices from litellm. Returns whether it was the last gateway's."""
     import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     for callbacks in (

@@ -1,7 +1,7 @@
-"""One answer while it arrives: events out, the connection closed when nobody listens.
+"""One answer while it arrives: events out; the connection is closed when its consumer stops.
 
-A stream is primed before it is handed out: its first event is there. Up to then a fallback to another model is
-invisible; whoever holds a primed stream sees one model, and every later failure is an exception from the iteration.
+A stream is primed before it is handed out: its first event has arrived. Up to then a fallback to another model is
+invisible; a primed stream has one model, and every later failure is an exception from the iteration.
 """
 
 import logging
@@ -51,7 +51,7 @@ class AnswerStream(Protocol):
 
     @property
     def served(self) -> ServedBy:
-        """Who answers; settled once the stream is primed."""
+        """The serving deployment; final once the stream is primed."""
 
     @property
     def input_usage(self) -> Usage | None:
@@ -63,10 +63,10 @@ class AnswerStream(Protocol):
         """The next events. Raises: ProviderError when the provider breaks off; nothing follows then."""
 
     def finishes(self) -> Mapping[int, Finish]:
-        """Why each of the answers that were asked for ended, once the iteration has."""
+        """The finish of each requested choice, once the iteration has ended."""
 
     async def settle(self) -> tuple[Usage, NanoUsd | None]:
-        """Usage and cost of what came so far; the cost is None when nobody knows the price."""
+        """Usage and cost so far; the cost is None when the price is unknown."""
 
     async def aclose(self) -> None:
         """Closes the connection to the provider, if it is still open. Any number of times."""
@@ -97,7 +97,7 @@ class EventStream(ABC):
 
     @property
     def served(self) -> ServedBy:
-        """Who answers; settled once the stream is primed."""
+        """The serving deployment; final once the stream is primed."""
         return self._serving.served
 
     @property
@@ -143,13 +143,13 @@ class EventStream(ABC):
         return events
 
     def finishes(self) -> Mapping[int, Finish]:
-        """Why each of the answers that were asked for ended."""
+        """The finish of each requested choice."""
         return self._reader().finishes()
 
     async def settle(self) -> tuple[Usage, NanoUsd | None]:
-        """Usage and cost of what came so far: the provider's numbers, or ours in the place of what is missing.
+        """Usage and cost so far: the provider's numbers, and ours for missing ones.
 
-        The cost is None when nobody knows the price.
+        The cost is None when the price is unknown.
         """
         reported = self._reader().usage
         return await settle(self._serving.tag, self._request, reported, self._events(), is_whole=self._is_whole)

@@ -36,7 +36,7 @@ class Body(Protocol):
 
 
 class Tap:
-    """What the providers of one call answer. The latest answer counts: LiteLLM may ask several in turn.
+    """The providers' responses to one call. The latest counts: LiteLLM may call several in turn.
 
     `chunks` and `events`: of an answer that is read here; `chunks` is None for one that LiteLLM translates.
     """
@@ -53,7 +53,7 @@ class Tap:
         self.events: deque[Content] = deque()
 
     async def begin(self, body: Body | None = None) -> None:
-        """A provider answers, in which wire is not known yet. `body`: where the answer is streamed."""
+        """A provider's response begins, in a wire that is not known yet. `body`: where the answer is streamed."""
         await self.aclose()
         self._body = body
         self.responses += 1
@@ -78,9 +78,9 @@ class Tap:
         return AnswerReader(self.chunks, max_bytes=self.timing.bounds.answer_bytes)
 
     def _fault_behind(self, status: int | None) -> ProviderFault | None:
-        """What LiteLLM's exception of that status stands for: the first answer of it that was wrong, else the first one.
+        """The fault behind LiteLLM's exception of that status: the first bad response with it, else the first one.
 
-        Of an answer that it cannot translate LiteLLM says that the request was wrong.
+        For a response that it cannot translate LiteLLM blames the request.
         """
         if self.responses and status in (400, 422) and not any(fault.status == status for fault in self.faults):
             return UNTRANSLATED
@@ -110,7 +110,7 @@ class Tap:
         return chunks, contents
 
     def complete(self, chunks: ChunkReader) -> None:
-        """Adds to an answer that LiteLLM translated what its provider said of the end and the usage."""
+        """Adds the provider's finish reason and usage to an answer that LiteLLM translated."""
         if self.native.is_known:
             chunks.usage = self.native.usage
             chunks.finish(self.native.ends, self.native.stop_sequence)

@@ -31,7 +31,7 @@ class TappedBody(httpx.AsyncByteStream):
     """
 
     def __init__(self, tap: Tap, response: httpx.Response, model: str) -> None:
-        """`model`: the name that was asked for."""
+        """`model`: the requested name."""
         self._fault: ProviderFault | None = None
         self.content_type: str | None = None
         self._tap = tap
@@ -105,7 +105,7 @@ class TappedBody(httpx.AsyncByteStream):
         return self._answer is not None or self._passing is not None
 
     def _has_finish(self) -> bool:
-        """Whether the provider has said why the answer ended."""
+        """Whether the provider has sent a finish reason."""
         return self._answer.chunks.has_finish if self._answer is not None else bool(self._tap.native.ends)
 
     def _decide(self) -> None:
@@ -199,7 +199,7 @@ class TappedBody(httpx.AsyncByteStream):
 
 
 def _as_litellm(fault: ProviderFault) -> Exception:
-    """What LiteLLM is told of an answer that breaks off."""
+    """The exception for LiteLLM for an answer that breaks off."""
     from litellm.llms.base_llm.chat.transformation import BaseLLMException  # noqa: PLC0415  # see litellm_setup.py
 
     error: Exception = BaseLLMException(status_code=fault.status, message=fault.text or "the answer broke off")

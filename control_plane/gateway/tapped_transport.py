@@ -1,6 +1,6 @@
-"""Transports of LiteLLM's whose answers are read for the call that waits for them (see `tap.py`).
+"""LiteLLM's HTTP transports, with each response read for the waiting call (see `tap.py`).
 
-What is no answer becomes an HTTP error, which LiteLLM knows how to handle. Requests stay as they are.
+A response that is no answer becomes an HTTP error, which LiteLLM handles. Requests are unchanged.
 """
 
 import re
@@ -33,13 +33,13 @@ JSON = "application/json"
 REWRITTEN = frozenset({"content-encoding", "content-length", "transfer-encoding", "content-type", "location"})
 
 MODEL = re.compile(r"/models?/([^/:]+)")
-"""Google and Bedrock are asked for a model by the address."""
+"""Google and Bedrock have the model in the URL."""
 
 
 def install() -> None:
-    """Every transport that LiteLLM makes from now on is tapped. Any number of times.
+    """Taps every transport that LiteLLM makes from now on. May be called any number of times.
 
-    LiteLLM looks at the classes of its transports, so they stay what they are. One of httpx' own is not tapped.
+    LiteLLM checks the classes of its transports, so they are kept. One of httpx' own is not tapped.
     """
     from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler  # noqa: PLC0415  # see litellm_setup.py
 
@@ -91,7 +91,7 @@ async def _not_followed(tap: Tap | None, response: httpx.Response) -> httpx.Resp
 
 
 def given_up(overdue: Overdue, request: httpx.Request) -> Exception:
-    """What LiteLLM is told of an answer that is given up."""
+    """The exception for LiteLLM for an answer that is given up."""
     return failed_with(httpx.ReadTimeout(str(overdue), request=request), overdue.fault)
 
 
@@ -120,7 +120,7 @@ async def _tapped(tap: Tap, response: httpx.Response) -> httpx.Response:
 
 
 def _asked(request: httpx.Request) -> tuple[str, bool]:
-    """The model that LiteLLM asks for, where the request names one that has a price, and whether for a stream.
+    """LiteLLM's requested model, where the request names one that has a price, and whether it wants a stream.
 
     A deployment at Azure has a name of the operator's.
     """
@@ -136,7 +136,7 @@ def _asked(request: httpx.Request) -> tuple[str, bool]:
 
 
 async def _refused(tap: Tap, response: httpx.Response) -> httpx.Response:
-    """An error status, with what it says."""
+    """The fault of an error status, with its body."""
     text = await _read(tap.timing, response, MAX_ERROR_BYTES, is_cut=True)
     fault = fault_of_text(response.status_code, text or b"", response.headers)
     tap.faults.append(fault)

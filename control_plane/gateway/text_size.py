@@ -1,8 +1,8 @@
-"""How many tokens a text may be at most, by its bytes. Pure and fast: no tokenizer.
+"""The most tokens of a text, by its bytes. Pure and fast: no tokenizer.
 
-A tokenizer knows words, so ordinary letters are never one token each; two of them are, at worst, in text without meaning.
-Anything else can be a token a byte: capitals, digits, signs, rare letters, and every byte of other alphabets. So text of
-words is counted at little more than a token for two bytes, and what is denser at up to a token for each.
+Ordinary letters are never one token each; two of them are, at worst, in text without meaning. Anything else can be a
+token a byte: capitals, digits, signs, rare letters, and every byte of other alphabets. So text of words is counted at
+little more than a token for two bytes, and denser text at up to a token for each.
 """
 
 from collections.abc import Iterable, Mapping

@@ -56,7 +56,7 @@ def _places(
 def hoist_media(messages: Sequence[Json], allowed: frozenset[str]) -> list[Json]:
     """The messages with pictures and files in results of tools in a user message behind all results of that turn.
 
-    `allowed`: the types of parts that may stay where they are. The text before each says which call it is the result of.
+    `allowed`: the types of parts that may stay where they are. The text before each names the call it is the result of.
     """
     hoisted: list[Json] = []
     waiting: list[Json] = []

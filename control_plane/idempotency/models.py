@@ -1,4 +1,4 @@
-"""Table of the idempotency keys: which requests were asked, and what the first of each was answered."""
+"""Table of the idempotency keys: the requests, and the response to the first of each."""
 
 from datetime import datetime
 from typing import Any
@@ -11,11 +11,12 @@ from control_plane.storage.columns import UtcDateTime
 
 
 class IdempotencyKey(SQLModel, table=True):
-    """A key a client sent along. `scope` is its virtual key, or the administrator. Without a `status` the first is running.
+    """An idempotency key of a client. `scope` is its virtual key, or the administrator. Without a `status` the first is
+    running.
 
-    `fingerprint` is the hash of route and body: the same key with another is a mistake. `subject_id` is the id that
-    what the request makes will have, so that a request taken up again after a crash makes nothing twice. `claim_id`: of the
-    one that does it now; who had it before changes nothing any more.
+    `fingerprint` is the hash of route and body: the same key with another is a mistake. `subject_id` is the id of what
+    the request creates, so that a request resumed after a crash creates nothing twice. `claim_id`: of the current
+    claim; earlier claims change nothing any more.
     """
 
     __tablename__ = "idempotency_keys"

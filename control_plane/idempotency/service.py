@@ -1,8 +1,8 @@
-"""A request that is sent again with the same key is answered as the first time, and nothing is done twice.
+"""Idempotent requests: a repetition with the same key gets the first response, and nothing is done twice.
 
-Only answers of success are kept: whatever else a client hears, asking again must be able to succeed. A request that
-failed, or whose process died, is taken up by the next with its key, under the same `subject_id`: the id of what it makes,
-so that what had been made is found instead of made again.
+Only successful responses are stored: after any other, a retry must be able to succeed. A request that failed, or whose
+process died, is resumed by the next with its key, under the same `subject_id`: the id of what it creates, so that
+existing results are found instead of created again.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ KEPT_FOR = timedelta(hours=24)
 PURGED_AT_ONCE = 1000
 RETRY_S = 1.0
 LARGE = 65_536
-"""Bytes of an answer above which nobody else's write waits for its transaction."""
+"""Bytes of a response above which it gets its own transaction, so that no other write waits for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Claim:
 
     @property
     def is_unheard(self) -> bool:
-        """Whether the process died that did it before: its client heard nothing."""
+        """Whether the process died before its client got a response."""
         return self.before is not None and self.before.worker_id != store.NOBODY
 
     @property
@@ -187,8 +187,8 @@ class IdempotencyService:
         return tried[-1]
 
     async def _check_is_left(self, tx: Tx, row: IdempotencyKey) -> None:
-        """Raises: IdempotencyInFlight while the process that does the request lives, as far as it has said; with when to
-        ask again: in a moment, or when its lease is over.
+        """Raises: IdempotencyInFlight while the process of the first request lives, as far as its lease shows; with the
+        time to retry: in a moment, or when its lease is over.
         """
         seen_at = await workers_store.last_seen(tx, row.worker_id)
         now = await database_now(tx, self._clock)

@@ -14,7 +14,7 @@ from control_plane.storage.rows import every, one, values_of
 from control_plane.storage.upsert import upsert
 
 NOBODY = UUID(int=0)
-"""The worker of a request that nobody is doing."""
+"""The worker of an unclaimed request."""
 
 _TRY = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
 _WAIT = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0)) IS NOT NULL")
@@ -45,7 +45,7 @@ def _claim(dialect: str) -> Executable:
 
 
 async def find(reader: Reader, scope: str, key: str) -> IdempotencyKey | None:
-    """What is known of a key."""
+    """The row of a key."""
     return one(IdempotencyKey, await reader.execute(_find(), {"scope": scope, "key": key}))
 
 

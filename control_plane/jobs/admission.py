@@ -1,7 +1,7 @@
-"""What lets calls into jobs and out again, inside a transaction: what is at risk, caps, holds. One rule for every door.
+"""Admission of calls to jobs, inside a transaction: at-risk limit, caps, holds. One rule for every entry point.
 
-A call that may be made holds its worst case, where its job's price depends on its calls; when it has ended, the job
-holds what its calls have cost and the worst case of those still open (D6).
+An admitted call holds its worst case, where its job's price depends on its calls; when it has ended, the job holds the
+cost of its ended calls and the worst case of the open ones (D6).
 """
 
 from collections import Counter
@@ -78,7 +78,7 @@ class Admitted:
 async def open_calls(
     tx: Tx, intents: Sequence[Intent], worker_id: UUID, *, now: datetime, risk: RiskPolicy
 ) -> Mapping[CallId, Admitted | ControlPlaneError]:
-    """Lets the calls into their jobs, holds what they need, and writes them as open; or says why not, call by call.
+    """Admits the calls to their jobs, holds what they need, and writes them as open; or returns why not, call by call.
 
     The jobs' rows are locked, and the balances'.
     """
@@ -136,16 +136,14 @@ async def end_calls(tx: Tx, records: Sequence[Record], *, now: datetime) -> set[
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """The id of a call that is asked for again. `takes_kept`: as of `Admitted`."""
+    """The id of a repeated call. `takes_kept`: as of `Admitted`."""
 
     call_id: CallId
     takes_kept: bool
 
 
 async def repetition(tx: Tx, subject: Subject, *, now: datetime) -> Repetition:
-    """A call that is asked for again. Those before it whose answer their client never heard are taken out of the bill of
-    their job.
-    """
+    """A repeated call. Earlier ones with an undelivered response are taken out of the bill of their job."""
     call_id, takes_kept = CallId(subject.id), True
     while (call := await calls_store.find(tx, call_id)) is not None:
         if subject.is_unheard:

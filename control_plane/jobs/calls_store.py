@@ -105,7 +105,7 @@ async def why_not(tx: Tx, intent: Intent) -> ControlPlaneError:
 async def finish(tx: Tx, records: Sequence[Record]) -> set[CallId]:
     """Writes how calls ended and adds them to their jobs' totals; returns the calls that were still running.
 
-    Whoever finishes a call first decides; a repetition changes nothing.
+    The first to finish a call decides; a repetition changes nothing.
     """
     ending = {record.intent.call_id: record for record in records}
     taken = await open_calls_store.take(tx, list(ending))
@@ -160,7 +160,7 @@ def fault_in(call: Call) -> ProviderFault | None:
 
 
 async def find(tx: Tx, call_id: CallId) -> Call | None:
-    """One call, whoever's it is; as it runs, or as it ended."""
+    """One call of any team; running or ended."""
     running = await open_calls_store.list_of_ids(tx, [call_id])
     return running[0] if running else one(Call, await tx.execute(_find(), {"call": call_id}))
 
@@ -360,7 +360,7 @@ def _outcome(record: Record) -> dict[str, Any]:
 
 
 def _provider_columns(fault: ProviderFault | None) -> dict[str, Any]:
-    """Redacted once more: whoever made the record, no column keeps a secret."""
+    """Redacted once more, so that no column stores a secret of any record."""
     if fault is None:
         return dict.fromkeys(_PROVIDER_COLUMNS)
     known = shown(fault)

@@ -28,7 +28,7 @@ UNHEARD = "superseded by its client's retry: the response was not delivered"
 
 @dataclass(frozen=True, slots=True)
 class JobClosing:
-    """Which job of a team is closed, how, and by whom. `after`: only if this call ends as its record says."""
+    """A job of a team to close, the result, and the author. `after`: only if this call ends as its record states."""
 
     team_id: TeamId
     job_id: JobId
@@ -38,8 +38,8 @@ class JobClosing:
 
 
 async def close_jobs(tx: Tx, closings: Sequence[JobClosing], *, now: datetime) -> Sequence[ClosedJob | None]:
-    """The jobs, closed and billed now, in the order asked for; None where a job is not ours to close: closed before, calls
-    running, no such job of the team. The jobs' rows and the balances are locked if they are several.
+    """Closes and bills the jobs, in the given order; None where a job cannot be closed: closed before, calls running,
+    no such job of the team. The jobs' rows and the balances are locked if they are several.
     """
     claimed = await _claim(tx, closings)
     closed: dict[JobId, JobClosing] = {}
@@ -130,7 +130,7 @@ async def _pay(tx: Tx, closed: Sequence[tuple[Job, JobClosing]], posts: Mapping[
 
 
 def _error_message(job: Job, closing: Closing) -> str | None:
-    """Clients of the older document say why a job failed in its metadata; both ways mean the same."""
+    """Clients of the older document give the reason of a failed job in its metadata; both ways mean the same."""
     return closing.error_message or _said_error(closing.metadata) or (UNHEARD if job.is_unheard else None)
 
 

@@ -19,10 +19,11 @@ UNDELIVERED = "the answer of a call was never delivered"
 
 
 async def settle(tx: Tx, records: Sequence[Record], *, now: datetime) -> set[CallId]:
-    """The calls that ended as these records say, now or the first time they were written; others had ended differently.
+    """The calls that ended as these records state, now or the first time they were written; others had ended
+    differently.
 
-    A record that was written as a success, and whose client was told since that it failed, is corrected: it costs nothing,
-    also when its job was billed in between. The jobs are locked.
+    A record that was written as a success, while its client got an error, is corrected: it costs nothing, even if its
+    job was billed in between. The jobs are locked.
     """
     standing: set[CallId] = set()
     for record in records:

@@ -30,7 +30,7 @@ REPEATED_WITHIN = timedelta(minutes=20)
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """A job to be made, and by whom."""
+    """A job to create, and its author."""
 
     team_id: TeamId
     job_id: JobId
@@ -57,9 +57,9 @@ async def create_job(tx: Tx, creation: Creation, *, now: datetime) -> Job:
 async def create_jobs(
     tx: Tx, creations: Sequence[Creation], *, now: datetime, is_repetition: bool = False
 ) -> Sequence[Job | ControlPlaneError]:
-    """The jobs as made, in the order asked for, or why not: TeamNotFound, JobCapReached, InsufficientCredits.
+    """The created jobs, in the given order, or why not: TeamNotFound, JobCapReached, InsufficientCredits.
 
-    The balances are locked if they are several. Raises: AlreadyExists for an id that is taken; then none is made.
+    The balances are locked if they are several. Raises: AlreadyExists for an id that is taken; then none is created.
     """
     teams = await tenants_store.find_teams(tx, {creation.team_id for creation in creations})
     results: list[Job | ControlPlaneError] = [
@@ -91,10 +91,10 @@ def _hold(job: Job, actor: str, now: datetime) -> Post:
 
 
 async def _give_up_unheard(tx: Tx, team_id: TeamId, fingerprint: str, now: datetime) -> bool:
-    """Makes the latest job of a request free, whose client repeats it because it did not hear the answer.
+    """Makes the latest job of a request free, whose client retries because it got no response.
 
-    What was charged is refunded; a job whose call still runs will be charged nothing. Its cost counts as at risk.
-    Returns whether any job of the request was made free that cost something, or may still.
+    Its charge is refunded; a job whose call still runs will be charged nothing. Its cost counts as at risk. Returns
+    whether any job of the request was made free that cost something, or may still.
     """
     since = now - REPEATED_WITHIN
     job = await store.claim_unheard(tx, team_id, fingerprint, since=since)

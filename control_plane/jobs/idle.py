@@ -1,4 +1,4 @@
-"""Waiting for the running calls of a job: one look at the database at a time, however many completions wait."""
+"""Waits for the running calls of a job: one query at a time, however many completions wait."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ class IdleJobs:
     """Jobs whose completion waits here until no call of theirs runs."""
 
     def __init__(self, is_idle: Callable[[JobId], Awaitable[bool]]) -> None:
-        """`is_idle`: whether nothing of the job runs by now; what it raises is raised to all who wait."""
+        """`is_idle`: whether no call of the job runs; what it raises is raised to all waiters."""
         self._is_idle = is_idle
         self._looking: dict[JobId, asyncio.Task[None]] = {}
         self._waiting: dict[JobId, int] = {}

@@ -15,7 +15,7 @@ class LostCallPolicy(StrEnum):
     """What a lost call counts as, in the bill of a job whose price depends on its calls (D24)."""
 
     ESTIMATE = "estimate"
-    """What its prompt usually costs: the provider has read it, and nobody knows what it answered."""
+    """The usual cost of its prompt: the provider has read it, and the answer is unknown."""
     VOID = "void"
     """Nothing."""
 

@@ -11,22 +11,22 @@ from control_plane.storage.columns import NO, ZERO, UtcDateTime
 from control_plane.storage.usage_columns import UsageColumns
 
 IS_OPEN = "status IN ('pending', 'in_progress')"
-"""As the index of open jobs says it; `rules.OPEN_JOB` to the rest of the house."""
+"""The condition of the index of open jobs; `rules.OPEN_JOB` elsewhere."""
 
 HAS_FINGERPRINT = "fingerprint IS NOT NULL"
 
 
 class Job(SQLModel, table=True):
-    """The unit that is billed. The totals are kept by the transactions that finish its calls.
+    """The unit that is billed. The totals are updated by the transactions that finish its calls.
 
-    `plan` is the team's billing plan as it was when the job was created (D7). `calls_open` guards completion: a job
-    with a running call cannot be billed. `cost_nano_usd` and the tokens count what is billable: calls that succeeded
-    or whose client left; a failed call costs nothing. What calls that are not billed cost all the same is in
-    `unbilled_nano_usd`. `price_nano_usd` is the cost with the markup. What open calls may cost at most is reserved.
-    `calls_delivered`: those that said something to the client.
-    `day` is the day of its creation, in UTC, under which its usage is summed up. `fingerprint`: of the request of a job of
-    one call whose client may repeat it by itself; `is_unheard`: it did, so this job is charged nothing. `is_repetition`: this
-    job was made because such a job is charged nothing, so its calls are not answered from the cache (D54).
+    `plan` is the team's billing plan at the job's creation (D7). `calls_open` guards completion: a job with a running
+    call cannot be billed. `cost_nano_usd` and the tokens count what is billable: calls that succeeded or whose client
+    left; a failed call costs nothing. `unbilled_nano_usd` is the provider cost of calls that are not billed.
+    `price_nano_usd` is the cost with the markup. The worst case of open calls is reserved. `calls_delivered`: those
+    that delivered content to the client. `day` is the day of its creation, in UTC, under which its usage is summed up.
+    `fingerprint`: of the request of a one-call job whose client may retry it by itself; `is_unheard`: it did, so this
+    job is charged nothing. `is_repetition`: this job was created because such a job is charged nothing, so its calls
+    are not served from the cache (D54).
     """
 
     __tablename__ = "jobs"
@@ -112,9 +112,10 @@ class OpenCall(SQLModel, table=True):
 class Call(UsageColumns, table=True):
     """One logical model request inside a job, written once, when it has ended.
 
-    Servers of the version before write it when it begins, as `open`, and change it when it ends. `lane`: how its deployment was asked. `price_nano_usd` is the cost with `markup_bps`; `is_unpriced`: nobody knows the price, so the cost is 0.
-    `provider_*`: what the provider reported as wrong, redacted; its text only where the settings keep it.
-    No foreign keys: the transaction that writes a call has just updated its job, and the table is the largest.
+    Servers of the version before write it when it begins, as `open`, and change it when it ends. `lane`: of its
+    deployment. `price_nano_usd` is the cost with `markup_bps`; `is_unpriced`: the price is unknown, so the cost is 0.
+    `provider_*`: the provider's error report, redacted; its text only where the settings store it. No foreign keys: the
+    transaction that writes a call has just updated its job, and the table is the largest.
     """
 
     __tablename__ = "calls"
@@ -197,9 +198,9 @@ class UsageDay(SQLModel, table=True):
 
 
 class Worker(SQLModel, table=True):
-    """A server process. It says every few seconds that it lives; open calls of one that went silent are lost.
+    """A server process with a heartbeat every few seconds; open calls of one without are lost.
 
-    One that took its leave is removed; one that was found dead keeps its row, which explains what it never reported.
+    The row is removed on shutdown; a worker found dead keeps its row, which explains its missing reports.
     """
 
     __tablename__ = "workers"

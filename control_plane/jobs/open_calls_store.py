@@ -41,7 +41,7 @@ async def add(tx: Tx, intents: Sequence[Intent], worker_id: UUID) -> None:
 
 
 async def take(tx: Tx, call_ids: Sequence[CallId]) -> Mapping[CallId, Mapping[str, Any]]:
-    """Removes those of the calls that run; returns the values of their columns. Whoever gets a call ends it."""
+    """Removes the running ones of the calls; returns the values of their columns. The caller that gets a call ends it."""
     rows = (await tx.execute(_take(), {"calls": list(call_ids)})).mappings()
     return {CallId(row["id"]): row for row in rows}
 

@@ -46,7 +46,9 @@ def write_plan(plan: Plan) -> dict[str, Any]:
 
 
 def read_plan(kept: Mapping[str, Any]) -> Plan:
-    """The plan a job kept; the oldest know neither markup nor fixed price. Raises: ValueError for an unknown mode."""
+    """The plan stored with a job; the oldest have neither markup nor fixed price. Raises: ValueError for an unknown
+    mode.
+    """
     return Plan(
         budget_mode=BudgetMode(kept["budget_mode"]),
         credits_per_dollar=kept["credits_per_dollar"],

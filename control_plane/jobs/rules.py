@@ -45,15 +45,15 @@ class CallStatus(StrEnum):
 
 
 def is_delivered(status: CallStatus, first_chunk_ms: int | None) -> bool:
-    """Whether a call said something to the client: it came to its end, or was broken off after its first piece."""
+    """Whether a call delivered content to the client: it ended, or was broken off after its first chunk."""
     return status is CallStatus.SUCCEEDED or (status is CallStatus.CANCELLED and first_chunk_ms is not None)
 
 
 def is_billable(status: CallStatus, first_chunk_ms: int | None) -> bool:
-    """Whether an ended call counts towards the bill: not when it failed, or ended before its first piece.
+    """Whether an ended call counts towards the bill: not when it failed, or ended before its first chunk.
 
-    Who got nothing pays nothing, so that asking again is always safe; the cost stays visible on the call (D12). A lost
-    call counts with what the policy for lost calls left of it (D24).
+    A client without a response pays nothing, so that a retry is always safe; the cost stays visible on the call (D12).
+    A lost call counts with what the policy for lost calls left of it (D24).
     """
     return is_delivered(status, first_chunk_ms) or status is CallStatus.LOST
 
@@ -68,11 +68,11 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A call about to be made. Durable before the provider hears of it (D4).
+    """A call about to be made. Durable before the provider is called (D4).
 
-    `markup_bps` is the model group's, or None: then the job's plan decides. The job that lets the call in fills in what
-    is left open: the markup, a demand cut to what fits, what is reserved, and what is at risk while it runs (`worst`, nano-USD).
-    `is_retaken`: its id follows from the request, which another server may be answering, too.
+    `markup_bps` is the model group's, or None: then the job's plan decides. The job that admits the call fills in what
+    is left open: the markup, a demand cut to what fits, what is reserved, and what is at risk while it runs (`worst`,
+    nano-USD). `is_retaken`: its id follows from the request, which another server may be serving, too.
     """
 
     call_id: CallId
@@ -97,10 +97,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """How a call ended: what we saw and keep, and what is billed (D3). `cost` is what the provider charges.
+    """How a call ended: what was observed and stored, and what is billed (D3). `cost` is what the provider charges.
 
-    `is_unpriced`: nobody knows what it charges; the cost is 0 then. `fault`: what the provider reported as wrong.
-    `may_be_written`: it is written again, because nobody knows whether the first time took.
+    `is_unpriced`: the cost is unknown; it is 0 then. `fault`: the provider's error report. `may_be_written`: a rewrite,
+    because the outcome of the first write is unknown.
     """
 
     intent: Intent
@@ -125,7 +125,7 @@ class Record:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether it said something to the client."""
+        """Whether it delivered content to the client."""
         return is_delivered(self.status, self.first_chunk_ms)
 
     @property
@@ -134,10 +134,10 @@ class Record:
         return is_billable(self.status, self.first_chunk_ms)
 
     def to_be_kept(self) -> Self:
-        """The record of a call whose client is told 503 because the database is away, to be written later.
+        """The record of a call whose client gets 503 because the database is away, to be written later.
 
-        A buffered answer was never delivered, so the call failed and costs nothing: the client will ask again. The
-        pieces of a stream were delivered.
+        A buffered answer was never delivered, so the call failed and costs nothing: the client will retry. The chunks
+        of a stream were delivered.
         """
         if self.intent.is_stream or self.status is not CallStatus.SUCCEEDED:
             return self

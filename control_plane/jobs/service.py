@@ -1,4 +1,4 @@
-"""What is done with jobs: create, complete, look. Each use case opens and closes its own transaction."""
+"""Use cases of jobs: create, complete, read. Each opens and closes its own transaction."""
 
 import asyncio
 import logging
@@ -114,7 +114,7 @@ class JobService:
             return job
 
     def give_up(self, principal: Principal, job_id: JobId) -> None:
-        """A job that may be made although nobody will hear of it: `withdraw` closes it."""
+        """Gives up a job that may have been created without its client's knowledge: `withdraw` closes it."""
         self._withdrawn.append((principal, job_id))
 
     async def _create(self, creation: Creation) -> Job:
@@ -156,8 +156,8 @@ class JobService:
         return JobWithCalls(job, await self._calls(job) if calls is None else calls)
 
     async def withdraw(self) -> None:
-        """Closes jobs whose creation was answered with 503 and happened all the same: nobody has heard their ids, and what
-        they hold would be held until they expire.
+        """Closes jobs whose creation was answered with 503 and happened all the same: their clients have no ids, and
+        their holds would last until they expire.
         """
         for principal, job_id in list(self._withdrawn):
             try:
@@ -173,13 +173,13 @@ class JobService:
             self._withdrawn.remove((principal, job_id))
 
     async def find_model_group(self, call_id: CallId) -> str | None:
-        """The model group of a call, whoever's it is, or None."""
+        """The model group of a call of any team, or None."""
         async with self._db.reader() as reader:
             call = await calls_store.find(reader, call_id)
         return None if call is None else call.model_group
 
     async def find(self, job_id: JobId) -> Job | None:
-        """One job, whoever's it is, or None."""
+        """One job of any team, or None."""
         return await self._db.look(partial(store.find, job_id=job_id))
 
     async def take_back_charge(self, job: Job, *, reason: str) -> None:
@@ -193,10 +193,10 @@ class JobService:
             return  # refunded before
 
     async def expire_due(self) -> int:
-        """Closes jobs that nobody closed in time and releases their holds; returns how many. Costs them nothing.
+        """Closes expired jobs and releases their holds; returns how many. Costs them nothing.
 
-        At most DUE_AT_ONCE pages of DUE_PAGE: the next sweep goes on. A job that cannot be closed keeps no other from it.
-        Any number of servers may do it at once: each job goes to the one that claims it.
+        At most DUE_AT_ONCE pages of DUE_PAGE: the next sweep continues. A job that cannot be closed does not block
+        others. Any number of servers may do it at once: each job goes to the one that claims it.
         """
         now = self._clock()
         expired = 0

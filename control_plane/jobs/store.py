@@ -30,7 +30,7 @@ async def add(tx: Tx, jobs: Sequence[Job]) -> None:
 
 
 async def find(reader: Reader, job_id: JobId) -> Job | None:
-    """One job, whoever owns it; the caller compares the team."""
+    """One job of any team; the caller compares the team."""
     return one(Job, await reader.execute(_find(), {"job": job_id}))
 
 
@@ -40,9 +40,10 @@ def _find() -> Executable:
 
 
 async def lock_to_close(tx: Tx, jobs: Sequence[tuple[JobId, TeamId]]) -> Sequence[Job]:
-    """Open jobs without running calls, kept from others until the transaction ends; who gets a job closes it.
+    """Locks open jobs without running calls until the transaction ends; the lock's holder closes them.
 
-    Missing: no such job, another team's, closed before, or calls are running. Of 200 completions at once one gets the row.
+    Missing: no such job, another team's, closed before, or calls are running. Of 200 completions at once one gets the
+    row.
     """
     return many(Job, await tx.execute(_lock_to_close(), {"jobs": list(jobs)}))
 

@@ -52,7 +52,7 @@ class IssuedToken:
 
 
 def is_job_token(secret: str) -> bool:
-    """Whether a secret is a token of a job, by its look."""
+    """Whether a secret has the form of a job token."""
     return secret.startswith(f"{JOB_TOKEN}-")
 
 
@@ -111,7 +111,7 @@ class JobTokenService:
         return IssuedToken(made.secret, token)
 
     async def authenticate(self, secret: str) -> Principal:
-        """Who asks with this token. Raises: InvalidKey when it is unknown or expired, or its key has ended."""
+        """Authenticates a token. Raises: InvalidKey when it is unknown or expired, or its key has ended."""
         found = await self._tokens.get(hash_key(secret))
         if found is None:
             raise InvalidKey
@@ -121,7 +121,7 @@ class JobTokenService:
         return principal
 
     async def is_registered(self, job_id: JobId, origin: str) -> bool:
-        """Whether pages of this origin may use the job; remembered, since whoever knows a job's id may ask."""
+        """Whether pages of this origin may use the job; cached, since any caller with a job's id may ask."""
         return await self._origins.get((job_id, origin))
 
     async def _find(self, secret_hash: str) -> tuple[JobToken, str] | None:

@@ -1,4 +1,4 @@
-"""Calls whose answer no client heard, since the server died with it. Asked for again, they are not paid twice. Pure."""
+"""Calls whose response was lost in a server crash. When the client retries, only one is billed. Pure."""
 
 from dataclasses import replace
 
@@ -35,9 +35,9 @@ def record_of(call: Call) -> Record:
 
 
 def taken_back(record: Record) -> Record | None:
-    """How the call stands when it is asked for again; None: as before, since it counts nothing, or its client left it.
+    """The call's state after its repetition; None: unchanged, since it counts nothing, or its client left it.
 
-    One that succeeded has failed: its cost stays visible and is not billed. A lost one stays listed and counts nothing.
+    A succeeded one has failed: its cost stays visible and is not billed. A lost one stays listed and counts nothing.
     """
     if record.status is CallStatus.SUCCEEDED:
         return replace(record, status=CallStatus.FAILED, error_code=CallLost.code)

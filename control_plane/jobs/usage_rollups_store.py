@@ -1,6 +1,6 @@
-"""SQL of the rollups: jobs and usage by team, day and job type, kept by the transactions that change them (D23).
+"""SQL of the rollups: jobs and usage by team, day and job type, updated by the transactions that change them (D23).
 
-A month costs the same to look at, however many calls it had.
+Reading a month costs the same for any number of calls.
 """
 
 from collections import Counter, defaultdict
@@ -171,7 +171,7 @@ def _add_counts(dialect: str) -> Executable:
 
 @prepared
 def _add_usage(dialect: str) -> Executable:
-    """The job itself says under which team, day and type its calls are summed up."""
+    """The job's row has the team, day and type under which its calls are summed up."""
     row = select(
         col(Job.team_id),
         col(Job.day),

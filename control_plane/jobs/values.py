@@ -1,4 +1,4 @@
-"""What a client says of a job, and what is said of jobs to it."""
+"""Values of jobs: a client's input, and the views of a job."""
 
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -14,12 +14,12 @@ from control_plane.jobs.rules import JobStatus
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
-    """What a client says about the job it opens. `id`: what it will be called, or is already if it was made before.
+    """The client's fields of a new job. `id`: its future id, or the existing one if it was created before.
 
-    `is_retaken`: a request that failed or whose process died may have made it; `is_unheard`: its process died.
-    `fingerprint`: of the request, when its client may repeat it by itself; `is_repeated`: it does, since it did not hear the
-    answer of the job before. `is_repetition`: a job of the same request was taken off the bill, so the cache is not read.
-    `is_claimed`: its client has an idempotency key to ask again with.
+    `is_retaken`: a request that failed or whose process died may have created it; `is_unheard`: its process died.
+    `fingerprint`: of the request, when its client may retry it by itself; `is_repeated`: this is a retry, since the
+    response of the job before was not received. `is_repetition`: a job of the same request was taken off the bill, so
+    the cache is not read. `is_claimed`: its client has an idempotency key for a retry.
     """
 
     job_type: str
@@ -38,7 +38,7 @@ class NewJob:
 
     @property
     def subject(self) -> Subject | None:
-        """What the request makes, where its id is known."""
+        """What the request creates, where its id is known."""
         return None if self.id is None else Subject(self.id, self.is_retaken, self.is_unheard, self.is_claimed)
 
 
@@ -61,8 +61,8 @@ class JobWithCalls:
 
 @dataclass(frozen=True, slots=True)
 class ClosedJob:
-    """A job that was closed just now. `calls`: in the order they were made; None where they are so many that they are read
-    when nobody waits for the transaction.
+    """A job that was just closed. `calls`: in the order they were made; None for many, which are read after the
+    transaction.
     """
 
     job: Job

@@ -1,4 +1,4 @@
-"""SQL of the workers: their heartbeats, the calls they left behind, and who does the periodic tasks.
+"""SQL of the workers: their heartbeats, the calls they left behind, and the lock of the periodic tasks.
 
 Every time here is the database's (`database_now`): the clocks of replicas differ.
 """
@@ -33,14 +33,14 @@ async def bury(tx: Tx, worker_ids: Sequence[UUID], now: datetime) -> None:
 
 
 async def last_seen(reader: Reader, worker_id: UUID) -> datetime | None:
-    """When a process last said that it lives; None: it ended, or was found dead."""
+    """The time of a process's last heartbeat; None: it ended, or was found dead."""
     statement = select(col(Worker.seen_at)).where(col(Worker.id) == worker_id, col(Worker.died_at).is_(None))
     found: datetime | None = await reader.scalar(statement)
     return found
 
 
 async def list_alive(reader: Reader, *, since: datetime) -> Sequence[Worker]:
-    """The processes that have said since then that they live, the oldest first."""
+    """The processes with a heartbeat since then, the oldest first."""
     statement = every(Worker).where(col(Worker.seen_at) > since, col(Worker.died_at).is_(None))
     return many(Worker, await reader.execute(statement.order_by(col(Worker.started_at), col(Worker.id))))
 
@@ -51,7 +51,7 @@ async def remove(tx: Tx, worker_ids: Sequence[UUID]) -> None:
 
 
 async def list_silent(tx: Tx, asking: UUID, *, since: datetime) -> Sequence[UUID]:
-    """Workers with open calls or a row of their own that have not been heard of since then, but for the one asking."""
+    """Workers with open calls or their own row and without a heartbeat since then, except `asking`."""
     living = select(col(Worker.id)).where(col(Worker.seen_at) > since, col(Worker.died_at).is_(None))
     silent = select(col(Worker.id)).where(
         col(Worker.seen_at) <= since, col(Worker.died_at).is_(None), col(Worker.id) != asking
@@ -93,7 +93,7 @@ async def list_writing(
 
 
 async def claim_task(tx: Tx, name: str, worker_id: UUID, *, now: datetime, until: datetime) -> bool:
-    """Whether the worker may do the tasks of this name until then: nobody else has claimed them, or its claim ran out."""
+    """Whether the worker may do the tasks of this name until then: there is no other claim, or it has expired."""
     claim = PeriodicTask(name=name, worker_id=worker_id, claimed_until=until)
     is_free = or_(col(PeriodicTask.worker_id) == worker_id, col(PeriodicTask.claimed_until) <= now)
     statement = (

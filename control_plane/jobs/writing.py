@@ -1,4 +1,4 @@
-"""Who makes and closes jobs durably: the call path's writer does it for many at once, this one for each alone."""
+"""Creates and closes jobs durably: the call path's writer does many at once, this one does each alone."""
 
 from functools import partial
 from typing import Protocol

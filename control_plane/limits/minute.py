@@ -115,7 +115,9 @@ class Minute:
         return WindowUse(self.used.requests, self.used.tokens, len(self.running), reset_ms)
 
     def free_in_ms(self, now_ms: int, excess: int, amount: Callable[[Spent], int]) -> int:
-        """How long until there is room for so much. What others used is free again a minute after Redis' last answer."""
+        """Milliseconds until there is capacity for `amount`. Others' usage is free again a minute after Redis' last
+        response.
+        """
         free_ms = self.used.free_in_ms(now_ms, excess, amount)
         return free_ms if self.others is None else min(free_ms, (self.others_tick + TICKS + 1) * TICK_MS - now_ms)
 

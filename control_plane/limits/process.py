@@ -202,7 +202,7 @@ class ProcessLimits:
 def _exceeded(
     limits: Sequence[LimitScope], charging: Sequence[LimitScope], minutes: Sequence[Minute], tokens: int, now_ms: int
 ) -> Exceeded | None:
-    """What takes longest to be free within these limits. `charging`: the scopes that say what so many tokens count as."""
+    """The exceeded limit that takes longest to be free. `charging`: the scopes for which so many tokens count."""
     lacking = [
         Exceeded(number, kind, wait_ms, [minute.use(now_ms) for minute in minutes], now_ms // TICK_MS)
         for number, (limit, scope, minute) in enumerate(zip(limits, charging, minutes, strict=True))

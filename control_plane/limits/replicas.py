@@ -21,7 +21,7 @@ from control_plane.storage.redis import RedisUnavailable
 log = logging.getLogger(__name__)
 
 CHECK_S = 0.25
-"""How often a Redis that went away is asked whether it is back; calls do not wait for that."""
+"""Interval of the checks whether Redis is back; calls do not wait for them."""
 
 WATCH_S = 1.0
 """How soon an idle process notices that Redis has lost its memory."""

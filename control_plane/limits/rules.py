@@ -1,7 +1,7 @@
-"""What is limited, what a call asks of the limits, and what they answer. Pure.
+"""What is limited, what a call needs of the limits, and the decision. Pure.
 
 A minute is a sliding one: in no 60 seconds more is let through than the limit. Time is counted in ticks of a tenth of a
-second, so what was used is free again after 60.0 to 60.1 s.
+second, so used amounts are free again after 60.0 to 60.1 s.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ LIKELY_ANSWER_TOKENS = 500
 """What an answer is taken for that may be as long as it likes, until it is there: a few paragraphs."""
 
 PARALLEL_RETRY_MS = 1_000
-"""When to come back for a place among the calls at once: nobody knows when one ends."""
+"""Retry time for a call beyond the parallel limit: the end of a call cannot be predicted."""
 
 
 class Kind(StrEnum):
@@ -53,7 +53,7 @@ class WindowUse:
 
 @dataclass(frozen=True, slots=True)
 class Acquired:
-    """What a call asked for was free, and is taken, in every scope. `tick`: when, by the clock of who gave it."""
+    """The requested amounts were free, and are taken, in every scope. `tick`: the time, by the clock of the counter."""
 
     scopes: Sequence[LimitScope]
     call: str
@@ -79,7 +79,7 @@ class Exceeded:
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
-    """What the client is told of its limits: the tightest of them, after its call."""
+    """The limits for the client: the tightest of them, after its call."""
 
     limit_requests: int | None
     remaining_requests: int
@@ -90,7 +90,9 @@ class LimitStatus:
 
 
 def likely_tokens(demand: UsageEstimate, *, is_bounded: bool) -> int:
-    """What a call counts as until its answer is there: its prompt and, if it `is_bounded`, the answers it asks for."""
+    """The tokens that a call counts as until its answer arrives: its prompt and, if it `is_bounded`, its requested
+    answers.
+    """
     answer = demand.max_tokens if is_bounded else min(demand.max_tokens, LIKELY_ANSWER_TOKENS)
     return demand.likely_prompt_tokens + demand.answers * answer
 
@@ -110,11 +112,12 @@ def share_of(scope: LimitScope, processes: int) -> LimitScope:
 
 
 def local_share(limit: int, *, base: int, others: int, processes: int) -> int:
-    """How much of a limit one of so many processes may give without Redis: its share of what was left.
+    """How much of a limit one of so many processes may give without Redis: its share of the remainder.
 
     `base`: its own use, given through Redis, that still counts. `others`: the use of the other processes by Redis' last
-    answer; 0 if there was none within the minute. As a process may not have asked for long, none gives more than its share
-    of the whole limit either. At least one is given if nothing is known to be used: the limit may be less than one for each.
+    response; 0 if there was none within the minute. As a process may not have used Redis for long, none gives more than
+    its share of the whole limit either. At least one is given if no use is known: the limit may be less than one for
+    each.
     """
     share = min(limit // processes - base, (limit - base - others) // processes)
     return share if base or others else max(share, 1)

@@ -1,4 +1,4 @@
-"""Lets calls and new jobs in, or says when to come back. Credits are elsewhere, and never depend on any of this."""
+"""Rate limits: admits calls and new jobs, or rejects them with a time to retry. Independent of credits."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,7 +17,7 @@ MOST_TOKENS = 10**12
 
 
 class Permit:
-    """Leave for one call. Whoever has it settles it when the call has ended; `standing` is what the limits leave."""
+    """Permission for one call. The holder settles it when the call has ended; `standing` is what the limits leave."""
 
     def __init__(self, standing: LimitStatus, hold: LimitLease, limits: ReplicaLimits) -> None:
         self.standing = standing
@@ -25,7 +25,7 @@ class Permit:
         self._limits = limits
 
     async def give_back(self) -> None:
-        """The call is not made, and never was: another will ask for leave in its place. Never raises."""
+        """Returns it for a call that was never made: its replacement acquires its own. Never raises."""
         hold, self._hold = self._hold, None
         if hold is not None:
             await self._limits.settle(hold, None)

@@ -24,8 +24,9 @@ from control_plane.storage.redis import RedisUnavailable, redis_at, within
 
 PREFIX = "control-plane:limits:"
 ANSWER_S = 2.0
-"""No call waits longer for Redis, whose answer takes a fifth of a millisecond. Longer than a busy machine is ever late:
-whoever takes a slow Redis for a lost one gives its share on top of what the others give through it."""
+"""The longest wait for Redis, whose response takes a fifth of a millisecond. Longer than a busy host is ever late: a
+process that takes a slow Redis for a lost one gives its share on top of what the others give through it.
+"""
 
 LEASE_MS = 30_000
 """How long a place among the calls at once outlives the process that took it."""
@@ -45,10 +46,12 @@ class MemoryLost(RedisUnavailable):
 
 
 class SharedLimits:
-    """Counts in Redis. Every method raises RedisUnavailable: at once when nobody is there, after `answer_s` when nobody answers.
+    """Counts in Redis. Every method raises RedisUnavailable: at once without a connection, after `answer_s` without a
+    response.
 
-    Redis keeps when each process was last in touch. If it loses its memory, it loses this, too, or has an older time: then
-    no process counts there before it has reported what it used. An append-only file may lose the last second unnoticed.
+    Redis stores when each process was last in touch. If it loses its memory, it loses this, too, or has an older time:
+    then no process counts there before it has reported what it used. An append-only file may lose the last second
+    unnoticed.
     """
 
     def __init__(self, url: str, *, clock_ms: Callable[[], int] | None = None, answer_s: float = ANSWER_S) -> None:
@@ -194,7 +197,7 @@ class SharedLimits:
             self._ahead_ms = both
 
     async def check(self) -> None:
-        """Whether Redis answers, and takes what it is told: one without memory left, or a replica, does not."""
+        """Whether Redis responds and accepts writes: one without memory left, or a replica, does not."""
         async with within(self._answer_s):
             await self._redis.connection_pool.disconnect(inuse_connections=False)  # those to the one that went away
             await self._redis.set(f"{PREFIX}check", 1, px=1000)

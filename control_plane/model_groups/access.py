@@ -1,4 +1,4 @@
-"""Who may use which model group, and what a call runs on. Pure: values in, values out. Without a reason to allow: no."""
+"""Which teams may use which model group, and the models of a call. Pure: values in, values out. Default: no access."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -70,14 +70,14 @@ def choose(
     defaults: Sequence[str | None] = (),
     only: frozenset[str] | None = None,
 ) -> Target:
-    """What a call of this team runs on.
+    """The models of a call of this team.
 
     `asked` is the name of a group or of a single model. A model's name stands for the first group, in the file's order,
     that the team may use and that holds it; the call then runs on that model alone. A name that is both is the group.
-    Nobody asked: the first of `defaults` (the job's, the key's, the team's), else the team's only group. `only`: the
-    groups its key is limited to; a default that is another group is none for it.
-    Raises: ModelGroupNotAllowed, also for a default that was allowed once; ModelGroupNotFound, also for a model that only
-    groups of others hold; ModelGroupMissing when there is nothing to choose by.
+    Without `asked`: the first of `defaults` (the job's, the key's, the team's), else the team's only group. `only`: the
+    groups its key is limited to; a default that is another group does not apply to it. Raises: ModelGroupNotAllowed,
+    also for a default that was allowed once; ModelGroupNotFound, also for a model that only groups of others hold;
+    ModelGroupMissing when there is nothing to choose by.
     """
     usable = usable_groups(catalog, team, grants, only)
     fitting = [wish for wish in defaults if only is None or wish in only or wish not in catalog.groups]

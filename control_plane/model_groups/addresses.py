@@ -34,13 +34,13 @@ KEYS: Mapping[str, Sequence[str]] = {
     "xai": ("XAI_API_KEY",),
     "openrouter": ("OPENROUTER_API_KEY", "OR_API_KEY"),
 }
-"""Providers that answer nobody without a key, with the variables LiteLLM takes it from."""
+"""Providers that need a key, with the variables LiteLLM takes it from."""
 
 
 def report_address(
     name: str, params: Mapping[str, Any], environ: Mapping[str, str] | None, path: Path, problems: Problems
 ) -> None:
-    """Report a deployment without an address or a key. `environ` None: not known, so that a variable may hold it."""
+    """Report a deployment without an address or a key. `environ` None: unknown, so that a variable may hold it."""
     provider = params.get("custom_llm_provider") or provider_of(str(params["model"]))
     if provider is None or params.get("mock_response") is not None:
         return

@@ -1,4 +1,4 @@
-"""What `litellm_config.yaml` says, checked and frozen: the model groups and what the gateway is built from.
+"""`litellm_config.yaml`, checked and frozen: the model groups and the gateway's configuration.
 
 A reload makes a new catalog and swaps it; nothing in here changes. `config.py` makes it, `access.py` decides with it.
 """
@@ -26,11 +26,12 @@ class CachePolicy:
 
 @dataclass(frozen=True, slots=True)
 class ModelGroup:
-    """A name a client asks for, and the models behind it: the first is primary, the rest are tried in this order.
+    """A name that clients use, and its models: the first is primary, the rest are tried in this order.
 
-    `models` are `model_name`s of `model_list`. `teams` are patterns (`acme-*`) of the teams that may use the group, apart
-    from grants. `cache`: its own word on that, before the file's. `markup_bps` takes the place of the team's markup. `defaults` are chat parameters for calls that do not
-    set them; only names of `chat.CHAT_PARAMETERS`. `allowance` is for all teams together.
+    `models` are `model_name`s of `model_list`. `teams` are patterns (`acme-*`) of the teams that may use the group,
+    apart from grants. `cache`: overrides the file's setting. `markup_bps` takes the place of the team's markup.
+    `defaults` are chat parameters for calls that do not set them; only names of `chat.CHAT_PARAMETERS`. `allowance` is
+    for all teams together.
     """
 
     name: str
@@ -45,7 +46,7 @@ class ModelGroup:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a call runs on: the group's name for the records, the models to try in order, and what the group says."""
+    """What a call runs on: the group's name for the records, the models to try in order, and the group's settings."""
 
     group: str
     models: tuple[str, ...]
@@ -57,10 +58,10 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """One version of the file. `groups` keep the file's order; `generation` tells versions apart in logs and answers.
+    """One version of the file. `groups` keep the file's order; `generation` identifies versions in logs and responses.
 
-    `environment` is the file's `environment_variables` section: provider libraries read such variables from the process,
-    so whoever builds the Router exports them first, as LiteLLM's proxy does.
+    `environment` is the file's `environment_variables` section: provider libraries read such variables from the
+    process, so the builder of the Router exports them first, as LiteLLM's proxy does.
     """
 
     groups: Mapping[str, ModelGroup]
@@ -69,4 +70,4 @@ class Catalog:
     environment: Mapping[str, str] = field(default_factory=dict)
     cache: CachePolicy = CachePolicy()
     warnings: Sequence[str] = ()
-    """What the file says that has no effect here, one sentence each, by line."""
+    """The file's settings without effect here, one sentence each, by line."""

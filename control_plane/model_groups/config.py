@@ -64,7 +64,7 @@ def load_catalog(path: File, environ: Mapping[str, str]) -> Catalog:
 
 
 def inspect(path: File, environ: Mapping[str, str] | None) -> Inspection:
-    """Everything that is found in a file. `environ` None: no variable is known, and each is taken as present.
+    """All findings in a file. `environ` None: no variable is known, and each is taken as present.
 
     Raises: InvalidConfig for a fault of this program's.
     """
@@ -128,7 +128,7 @@ def inspect_text(text: str, environ: Mapping[str, str] | None, problems: Problem
 
 
 def generation_of(content: bytes) -> str:
-    """What tells a version of the file from another, whether it can be used or not."""
+    """Identifies a version of the file, usable or not."""
     return _generation(_with_line_feeds(content.decode(errors="replace")))
 
 
@@ -192,7 +192,7 @@ def _text_values(variables: Any) -> dict[str, str]:
 
 
 def _cache(settings: Mapping[str, Any], generation: str) -> CachePolicy:
-    """What `litellm_settings` says about answers that are given again."""
+    """The response cache's settings in `litellm_settings`."""
     given = settings.get("cache_params") or {}
     parameters = {ours: given[name] for name, ours in CACHE_PARAMETERS.items() if given.get(name) is not None}
     return CachePolicy(is_on=settings.get("cache"), generation=generation, **parameters)
@@ -227,7 +227,7 @@ def _groups(values: Mapping[str, Any], problems: Problems) -> dict[str, ModelGro
 
 
 def _report_models(group: str, value: Any, known: list[str] | None, problems: Problems) -> None:
-    """Report models of a group that are not in `model_list`, or stand there twice. `known` None: names are assumed."""
+    """Report models of a group that are not in `model_list`, or are listed twice. `known` None: names are assumed."""
     models = value.get("models") if isinstance(value, dict) else None
     seen: set[str] = set()
     for index, model in enumerate(models if isinstance(models, list) else []):

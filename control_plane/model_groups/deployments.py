@@ -1,4 +1,4 @@
-"""The items of `model_list` as deployments: with an id that stays, a price that is known, and credentials filled in."""
+"""The items of `model_list` as deployments: with a stable id, a known price, and credentials filled in."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,16 +16,17 @@ from control_plane.model_groups.problems import Path, Problems, did_you_mean, ne
 from control_plane.model_groups.schema import ModelListItem
 
 NEARLY = 0.84
-"""How alike a key of an open section must be to a well-known one to be a typo: api_bse, temprature, max_token.
-Lower, and `top_n` or a provider's own key would be refused."""
+"""Similarity to a well-known key from which an unknown key of an open section is a typo: api_bse, temprature,
+max_token. Lower, and `top_n` or a provider's own key would be rejected.
+"""
 
 
 def make_deployments(
     values: Mapping[str, Any], environ: Mapping[str, str] | None, problems: Problems
 ) -> list[Deployment]:
-    """Every deployment that can be made; what hinders the others, or LiteLLM with them, is reported.
+    """Every valid deployment; the faults of others, or of LiteLLM with them, are reported.
 
-    `environ`: what providers' libraries will read; None: not known.
+    `environ`: the variables that providers' libraries will read; None: unknown.
     """
     credentials = _credentials(values)
     taken: dict[str, str] = {}

@@ -1,5 +1,5 @@
-"""What one version of the file says that another does not, in sentences. Keys, addresses and texts of settings are never
-shown: that they changed is all that is said of them.
+"""The differences between two versions of the file, in sentences. Keys, addresses and texts of settings are never
+shown: only that they changed.
 """
 
 from collections.abc import Iterator, Mapping

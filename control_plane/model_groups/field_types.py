@@ -50,7 +50,7 @@ ToolChoice = Annotated[
 
 
 def refused(reason: str) -> Any:
-    """The kind of a key that may only stand there with a value that does nothing; `reason` says why."""
+    """The type of a key that is only allowed with a value without effect; for `reason`."""
 
     def check(value: Any) -> Any:
         if value:

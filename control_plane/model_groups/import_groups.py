@@ -33,7 +33,7 @@ class Groups:
 
     @classmethod
     def of(cls, settings: Mapping[str, Mapping[str, Any]], report: Reporting) -> "Groups":
-        """What the settings say."""
+        """The settings' values."""
         fallbacks: dict[str, list[str]] = {}
         default: list[str] = []
         aliases: dict[str, str] = {}
@@ -57,7 +57,7 @@ class Groups:
         return cls(fallbacks, default, aliases)
 
     def make(self, models: Models, teams: Sequence[str], report: Reporting) -> dict[str, Any]:
-        """A group for each name that clients could ask for."""
+        """A group for each name that clients could use."""
         known = list(dict.fromkeys(str(each["model_name"]) for each in models.deployments))
         groups: dict[str, Any] = {}
         asked = {name: name for name in known} | {alias: self._target(alias) for alias in self.aliases}
@@ -77,7 +77,7 @@ class Groups:
         return target
 
     def _models_of(self, model: str, known: Sequence[str]) -> list[str]:
-        """The model, its fallbacks and theirs, then those of everybody; each once, aliases as what they stand for."""
+        """The model, its fallbacks and theirs, then the general ones; each once, aliases resolved."""
         found: list[str] = []
         waiting = [model]
         while waiting and len(found) < MOST_FALLBACKS:

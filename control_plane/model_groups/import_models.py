@@ -21,7 +21,7 @@ OWN = (
     "custom_openai",
     "xinference",
 )
-"""Providers that run on machines of the customer's, whose tokens cost nothing."""
+"""Providers that run on the customer's own hosts, whose tokens cost nothing."""
 
 RESTRICTING = ("access_groups", "team_id")
 """Keys of `model_info` by which LiteLLM's proxy keeps a model for some."""
@@ -124,7 +124,7 @@ def _expanded(one: dict[str, Any], path: Path, report: Reporting) -> list[dict[s
 
 
 def _priced(one: dict[str, Any], path: Path, report: Reporting) -> list[dict[str, Any]]:
-    """The deployment, with a price of 0 if it is the customer's own; nothing if nobody knows what it costs."""
+    """The deployment, with a price of 0 if it is the customer's own; nothing if its price is unknown."""
     params, info, name = one["litellm_params"], one["model_info"], one["model_name"]
     model = str(params["model"])
     provider = params.get("custom_llm_provider")

@@ -1,7 +1,7 @@
-"""Names that LiteLLM 1.106.2 gives a meaning to, and those of them we refuse, each with its reason.
+"""Names with a meaning in LiteLLM 1.106.2, and those that are rejected here, each with its reason.
 
-LiteLLM takes seconds to import, so what the checker must know of it stands here; a test compares it with the installed
-LiteLLM. The typo lists need not be complete: a name is called a typo only when it is nearly one of them.
+LiteLLM takes seconds to import, so the checker has its names here; a test compares them with the installed LiteLLM. The
+typo lists need not be complete: a name is called a typo only when it is nearly one of them.
 """
 
 from collections.abc import Mapping
@@ -60,7 +60,7 @@ UNUSED_SECTIONS: Mapping[str, str] = {
     "vector_store_registry": "no vector store is asked here",
     "prompts": "prompts come from clients only",
 }
-"""Of `PROXY_SECTIONS`, what else there is to say of them."""
+"""Notes on some of `PROXY_SECTIONS`."""
 
 UNUSED_GENERAL_SETTINGS: Mapping[str, str] = {
     "master_key": "the administrator's key is CONTROL_PLANE_MASTER_KEY",
@@ -88,7 +88,7 @@ REFUSED_GENERAL_SETTINGS: Mapping[str, str] = {
     "allowed_file_extensions": _UNHELD,
     "control_plane_url": "it names a program of LiteLLM's that decides about calls, and is not asked here",
 }
-"""Of `general_settings`: protection that somebody relies on."""
+"""Of `general_settings`: protection that an operator relies on."""
 
 _BUDGET = (
     "LiteLLM's budgets are not kept here, where calls are relayed past its counting, and a server does not start with "
@@ -230,7 +230,7 @@ _FAILURES = (
 )
 RETRIED = (*_FAILURES, "Default")
 COUNTED = (*_FAILURES, "BadGatewayError")
-"""Failures that `retry_policy` and `allowed_fails_policy` know; LiteLLM ignores other names without a word."""
+"""Failures that `retry_policy` and `allowed_fails_policy` support; LiteLLM silently ignores other names."""
 
 PARAMETERS = frozenset(
     """
@@ -249,8 +249,9 @@ PARAMETERS = frozenset(
     s3_secret_access_key tag_regex
     """.split()  # noqa: SIM905 - as above
 )
-"""Well-known keys of `litellm_params`, which is open-ended: every provider adds its own. The last two lines are there
-because they merely look like a typo of one above."""
+"""Common keys of `litellm_params`, which is open-ended: every provider adds its own. The last two lines are there
+because they resemble a typo of one above.
+"""
 
 INFO_NAMES = frozenset(
     """
@@ -260,7 +261,7 @@ INFO_NAMES = frozenset(
     supports_vision supports_function_calling supports_parallel_function_calling supports_response_schema access_groups health_check_model
     """.split()  # noqa: SIM905 - as above
 )
-"""Well-known keys of `model_info`, open-ended too."""
+"""Common keys of `model_info`, open-ended too."""
 
 PROVIDERS = frozenset(
     """

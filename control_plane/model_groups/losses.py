@@ -12,19 +12,21 @@ SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Whom a model group admits: teams that fit a pattern of the YAML, and teams it was granted to through the API."""
+    """The teams that a model group admits: those that fit a pattern of the YAML, and those it was granted to through
+    the API.
+    """
 
     patterns: Sequence[str]
     granted: Sequence[str] = ()
 
 
 def admissions(catalog: Catalog) -> Mapping[str, Admission]:
-    """Whom the groups of a file admit by their patterns."""
+    """The teams that the groups of a file admit by their patterns."""
     return {group.name: Admission(group.teams) for group in catalog.groups.values()}
 
 
 def may_lose(before: Mapping[str, Admission], after: Catalog) -> bool:
-    """Whether a group is gone, or lacks a pattern it had; if not, no team has to be looked at."""
+    """Whether a group is gone, or lacks a pattern it had; if not, no team has to be checked."""
     return any(
         name not in after.groups or set(admission.patterns) - set(after.groups[name].teams)
         for name, admission in before.items()
@@ -32,7 +34,7 @@ def may_lose(before: Mapping[str, Admission], after: Catalog) -> bool:
 
 
 def lost_access(before: Mapping[str, Admission], after: Catalog, teams: Iterable[str]) -> Mapping[str, list[str]]:
-    """The teams that lose each group, by its name; groups that nobody loses are left out."""
+    """The teams that lose each group, by its name; groups without losses are left out."""
     known = sorted({*teams, *(team for admission in before.values() for team in admission.granted)})
     lost = {
         name: [team for team in known if _admits(admission, team) and not _still_admits(name, admission, after, team)]
@@ -42,7 +44,7 @@ def lost_access(before: Mapping[str, Admission], after: Catalog, teams: Iterable
 
 
 def lost_patterns(before: Mapping[str, Admission], after: Catalog) -> Mapping[str, list[str]]:
-    """The same where no server can be asked for its teams: the patterns that admit nobody to a group any more."""
+    """The same without a server to list its teams: the patterns that no longer admit to a group."""
     lost = {
         name: [
             pattern

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with the file's shape, in the words of someone who edits YAML. Values are never repeated."""
+"""pydantic's errors about the file's shape, for people who edit YAML. Values are never repeated."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -81,7 +81,7 @@ def _fault(kind: str, said: str, value: Any, limits: Mapping[str, Any]) -> str:
 
 
 def place(path: Path, values: Any) -> str:
-    """A place in the file, as one would say it: `model group 'ResumeAgent'`, `litellm_params of 'gpt-4-turbo'`."""
+    """A place in the file, in words: `model group 'ResumeAgent'`, `litellm_params of 'gpt-4-turbo'`."""
     match path:
         case ():
             return "the file"

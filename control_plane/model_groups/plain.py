@@ -35,7 +35,7 @@ def report_unwritable(values: Mapping[str, Any], problems: Problems) -> bool:
 
 
 def report_no_json(values: Mapping[str, Any], problems: Problems) -> None:
-    """Report what JSON cannot say: dates, sets, bytes, NaN."""
+    """Report what JSON cannot represent: dates, sets, bytes, NaN."""
     for path, value in _everything(values, ()):
         if isinstance(value, float) and not math.isfinite(value):
             problems.add(path, "a value must be a finite number")

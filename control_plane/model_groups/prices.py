@@ -1,4 +1,4 @@
-"""Prices in the YAML: known by name, numbers, billable for what the model is for, and of a likely size."""
+"""Checks prices in the YAML: known names, numbers, billable for the model's purpose, and of a likely size."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ from control_plane.gateway.price_names import (
 from control_plane.model_groups.problems import Path, Problems, did_you_mean
 
 CONFIRMED = "confirmed_price"
-"""The key of `model_info` that says that an unlikely price is meant."""
+"""The key of `model_info` that confirms an unlikely price."""
 FAR = 100
 """A price so many times the listed one, or so small a part of it, is probably of another unit: a thousand tokens, a million."""
 DEAR_TOKEN_USD = 0.001
@@ -160,7 +160,7 @@ def _incomplete(mode: str | None, prices: list[str]) -> str:
 
 
 def _model(params: Mapping[str, Any], info: Mapping[str, Any]) -> tuple[str, str | None, Listed | None]:
-    """LiteLLM's name of a deployment's model, its base model, and what the list says of it."""
+    """LiteLLM's name of a deployment's model, its base model, and its list entry."""
     provider = params.get("custom_llm_provider")
     model = str(params["model"])
     full_name = f"{provider}/{model.removeprefix(f'{provider}/')}" if provider else model

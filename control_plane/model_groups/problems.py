@@ -59,11 +59,11 @@ class Problems:
         self._hidden: dict[str, str] = {}
 
     def locate(self, lines: Mapping[Path, int]) -> None:
-        """Tell where the values stand; `add` needs it."""
+        """Set the lines of the values; `add` needs them."""
         self._lines = lines
 
     def assume(self, path: Path) -> None:
-        """The value at this place is not known, only taken as present: nothing is reported of it."""
+        """The value at this place is not known, only assumed: nothing is reported of it."""
         self._assumed.add(path)
 
     def is_assumed(self, path: Path) -> bool:
@@ -92,7 +92,7 @@ class Problems:
         return self._lines.get(known, 1)
 
     def hide(self, value: str, name: str) -> None:
-        """Say `name` wherever a sentence would show this value, which came from the environment and may be a secret."""
+        """Show `name` wherever a sentence would show this value, which came from the environment and may be a secret."""
         self._hidden[value] = name
 
     def findings(self, severity: Severity) -> Sequence[Finding]:

@@ -1,7 +1,7 @@
 """The shape of `litellm_config.yaml`: one set of models checks the file and makes the JSON Schema that editors use.
 
-Ours (`model_groups`) is strict. LiteLLM's sections are strict where LiteLLM is (a Router argument it does not know is an
-error there too) and open where it is open (`litellm_params` go to whatever provider there is). Values are checked after
+Ours (`model_groups`) is strict. LiteLLM's sections are strict where LiteLLM is (an unknown Router argument is an error
+there too) and open where it is open (`litellm_params` go to whatever provider there is). Values are checked after
 `os.environ/NAME` was resolved, so numbers may arrive as text. Names and prices are checked in `config.py`.
 """
 
@@ -62,7 +62,7 @@ Limit = Annotated[int, Strict(), Field(ge=1, le=10**9)]
 
 
 class ModelGroupEntry(_Strict):
-    """A name that clients ask for."""
+    """A name that clients use."""
 
     description: str = Field(default="", description="What the group is for, shown to its teams.")
     models: list[Name] = Field(
@@ -130,7 +130,7 @@ _INFO = optional_keys("Info", {}, names.REFUSED_INFO, extra="allow")
 
 
 class ModelInfo(_INFO):  # type: ignore[misc,valid-type]  # made from the lists of names
-    """What is known about the deployment: its id, its price, its base model. Open-ended."""
+    """The deployment's id, price, base model. Open-ended."""
 
     id: Name = Field(default="", description="Unique in the file and kept when keys rotate; in every record of a call.")
     base_model: str = Field(default="", description="The model of LiteLLM's price list to take the price from.")
@@ -167,7 +167,7 @@ _ALLOWED = optional_keys("Allowed", {f"{name}AllowedFails": Count for name in na
 
 
 class RetryPolicy(_RETRIES):  # type: ignore[misc,valid-type]  # made from the lists of names
-    """How often to ask again, by failure."""
+    """The number of retries, by failure."""
 
 
 class AllowedFailsPolicy(_ALLOWED):  # type: ignore[misc,valid-type]  # made from the lists of names
@@ -259,7 +259,7 @@ ConfigFile: type[BaseModel] = _sections()
 
 
 def keys_known_at(path: tuple[str | int, ...]) -> list[str]:
-    """The keys the strict part of the file knows at a place; for saying which was probably meant."""
+    """The keys that the strict part of the file allows at a place, for suggestions."""
     match path:
         case ():
             model: type[BaseModel] = ConfigFile

@@ -37,7 +37,7 @@ class ModelGroupService:
         )
 
     async def names(self, principal: Principal) -> list[str]:
-        """Everything the key may ask for: its groups, then the models in them, each once. Raises: as `usable`."""
+        """Everything the key may use: its groups, then the models in them, each once. Raises: as `usable`."""
         return access.usable_names(
             self.catalog, principal.team(), await self.grants(principal.team()), principal.key_groups
         )
@@ -47,7 +47,7 @@ class ModelGroupService:
         return await self._grants.get(team_id)
 
     def forget(self) -> None:
-        """Looks grants up again: one has just changed in this process."""
+        """Invalidates cached grants after a change in this process."""
         self._grants.forget_all()
 
     async def _find_grants(self, team_id: TeamId) -> frozenset[str]:

@@ -1,6 +1,6 @@
-"""What a file says that has no effect here, though LiteLLM's proxy would act on it: a warning for each, at its line.
+"""Warns of settings in a file that have no effect here, though LiteLLM's proxy would use them: each at its line.
 
-What would be dangerous to ignore is refused instead: see `REFUSED_…` in `litellm_names.py`, and `schema.py`.
+Settings that are dangerous to ignore are errors instead: see `REFUSED_…` in `litellm_names.py`, and `schema.py`.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A YAML file as plain values that remember their line. Knows YAML and nothing about what the file means."""
+"""A YAML file as plain values with line numbers. Independent of the file's meaning."""
 
 import re
 from collections.abc import Mapping
@@ -89,7 +89,7 @@ if CParser is not None:
 
 
 def _fast_tree(text: str) -> yaml.Node | None:
-    """The tree of a text that is in order. None: PyYAML reads it, and says what is wrong."""
+    """The tree of a valid text. None: PyYAML reads it, and reports what is wrong."""
     if CParser is None or _is_read_otherwise(text):
         return None
     try:

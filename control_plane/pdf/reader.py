@@ -28,7 +28,7 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class PdfText:
-    """What was read: the texts of the first pages, of so many in all. `is_cut`: there was more text than was asked for."""
+    """The text of the first pages, and the number of all pages. `is_cut`: there was more text than requested."""
 
     pages: int
     texts: Sequence[str]
@@ -77,7 +77,7 @@ class PdfReader:
 
 
 async def _talk(process: asyncio.subprocess.Process, content: bytes, max_bytes: int) -> bytes:
-    """What the child says of a PDF; nothing when it died, or says more than it could have to."""
+    """The child's output about a PDF; nothing when it died, or sent more than possible."""
     assert process.stdin is not None, "it was made with pipes"
     assert process.stdout is not None, "it was made with pipes"
     writing = asyncio.create_task(_write(process.stdin, content))

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
 ignored_fields: ContextVar[list[str] | None] = ContextVar("ignored_fields", default=None)
-"""Names of request fields nobody knows, collected while a body is read; the server reports them in a header."""
+"""Unknown request fields, collected while a body is read; the server reports them in a header."""
 
 
 class Body(BaseModel):

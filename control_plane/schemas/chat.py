@@ -1,6 +1,6 @@
-"""What a client may say in a chat call, as every door that takes OpenAI's words reads it.
+"""Fields of a chat call, for every entry point in OpenAI's form.
 
-Fields are an allow-list: what is not named here never reaches LiteLLM, which trusts every parameter it is given.
+Fields are an allow-list: a field that is not named here never reaches LiteLLM, which trusts every parameter it gets.
 """
 
 import json
@@ -297,9 +297,9 @@ class ChatParameters(Body):
 
 
 def plain(value: Any) -> Any:
-    """A wire value as JSON data holding only the fields we know and the client set.
+    """A wire value as JSON data with only the known fields that the client set.
 
-    SDKs send an answer's message back with all its nulls. Only of `content` providers expect one.
+    SDKs send an answer's message back with all its nulls. Only for `content` providers expect one.
     """
     if isinstance(value, Body):
         said = ((name, getattr(value, name)) for name in type(value).model_fields if name in value.model_fields_set)

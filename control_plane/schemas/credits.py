@@ -41,7 +41,7 @@ JobTypePrices = Annotated[
     ],
     Field(max_length=1000),
 ]
-"""Credits for a job of a type, whatever its calls cost; other types cost what the budget mode says."""
+"""Credits for a job of a type, whatever its calls cost; the budget mode charges other types."""
 
 Reason = Annotated[Text, Field(min_length=1, max_length=500)]
 

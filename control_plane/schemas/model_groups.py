@@ -1,4 +1,4 @@
-"""The wire of the model groups: what there is, who may use it and why."""
+"""Response models of the model groups, with the teams that may use each and why."""
 
 from collections.abc import Sequence
 

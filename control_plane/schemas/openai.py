@@ -43,7 +43,7 @@ class ReasoningOptions(Body):
     enabled: bool | None = Field(default=None, description="false: no reasoning")
 
     def as_parameters(self) -> dict[str, Any]:
-        """The same in the parameters that every provider's code knows."""
+        """The same as parameters that every provider's code supports."""
         if self.enabled is False:
             return {"reasoning_effort": "none"}
         if self.effort is not None:

@@ -86,7 +86,7 @@ Parts = Annotated[list[Part], Field(max_length=10_000, fail_fast=True)]
 
 
 def _as_object(given: Any) -> Any:
-    """PHP knows one empty array and writes it as a list."""
+    """PHP has one empty array and writes it as a list."""
     return {} if given == [] else given
 
 

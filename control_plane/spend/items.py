@@ -34,9 +34,9 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a caller learns of its item. `opened` is known for intents; `is_first` for records: whether this record
-    ended the call (False: it had ended before, as when it was declared lost). `job`: the one made. `closed`: the one closed;
-    None when it was not its to close. `result`: of a grouped write.
+    """A caller's result for its item. `opened` is set for intents; `is_first` for records: whether this record ended
+    the call (False: it had ended before, as when it was declared lost). `job`: the created one. `closed`: the closed
+    one; None when it could not be closed. `result`: of a grouped write.
     """
 
     opened: Admitted | None = None
@@ -149,7 +149,7 @@ def place_of(item: Item) -> Place:
 
 
 def team_of(item: Item) -> str | None:
-    """Whose rows an item's transaction locks; those of a report are nobody's."""
+    """The team whose rows an item's transaction locks; None for a report."""
     match item:
         case Intent() | JobClosing() | Creation() | GroupedWrite():
             return item.team_id
@@ -167,7 +167,7 @@ def lock_group(item: Item) -> tuple[str | None, ...]:
 
 
 def named(item: Withdrawal | Record | SpendReport) -> dict[str, object]:
-    """What a log may say of an item: ids and amounts, nothing a customer wrote."""
+    """An item's fields for logs: ids and amounts, nothing a customer wrote."""
     match item:
         case Withdrawal(intent):
             return {"call_id": str(intent.call_id), "status": "withdrawn"}

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class MetricsRefresh:
-    """Looks again when the last look is a while ago, however often the metrics are asked for."""
+    """Refreshes when the last refresh is a while ago, however often the metrics are scraped."""
 
     def __init__(self, db: Database, metrics: Metrics) -> None:
         self._db = db

@@ -12,9 +12,9 @@ from control_plane.storage.usage_columns import UsageColumns
 
 
 class SpendLog(UsageColumns, table=True):
-    """One attempt at one deployment in LiteLLM's words. A second witness: our own record bills (D3).
+    """One attempt at one deployment, as LiteLLM reported it. A second source: our own record bills (D3).
 
-    `lane`: what LiteLLM's callback said, or the relay in its place.
+    `lane`: reported by LiteLLM's callback, or by the relay in its place.
     """
 
     __tablename__ = "spend_logs"

@@ -27,14 +27,14 @@ EVERY = timedelta(hours=1)
 LOOK_BACK = timedelta(hours=24)
 MARGIN = timedelta(hours=25)
 """How much older than a call its id may be: a day, in which a request with a key may be repeated under the first one's
-time, and an hour between the wall clock, which ids carry, and the house's.
+time, and an hour between the wall clock, which ids carry, and the service's.
 """
 
 MOST_STRAYS = 10_000
 
 Source = Literal["embedded", "proxy"]
 Progress = Callable[[int, int], None]
-"""Told how many calls were compared, and of how many."""
+"""Called with the number of compared calls, and of all."""
 
 Price = Callable[[str, Usage], NanoUsd | None]
 """What tokens cost at a deployment, by the price list; None for one that is not in the file any more."""
@@ -71,10 +71,9 @@ class ReconcileService:
         is_brief: bool = False,
         progress: Progress = lambda _done, _all: None,
     ) -> Reconciled:
-        """Compares every call since then, of some deployments or of all, and keeps the sums.
+        """Compares every call since then, of some deployments or of all, and stores the sums.
 
-        `is_brief`: asks the price list only about calls that cost nothing or that nothing was reported of, and makes no
-        sums by job.
+        `is_brief`: uses the price list only for calls that cost nothing or without a report, and makes no sums by job.
         """
         now = self._clock()
         table: type[SpendLog | ProxySpendLog] = SpendLog if source == "embedded" else ProxySpendLog
@@ -121,7 +120,7 @@ class ReconcileService:
             _tell(await self.reconcile("embedded", since, is_brief=True))
 
     async def reconcile_proxy_hourly(self) -> None:
-        """The same with the logs of proxies, if there are any; those that cannot be reached are asked again in an hour."""
+        """The same with the logs of proxies, if there are any; unreachable ones are retried in an hour."""
         if self._proxy() is None or self._clock() < self._proxy_due:
             return
         since = await self._due_since("proxy")

@@ -108,7 +108,7 @@ async def list_strays(
 
 
 async def import_logs(tx: Tx, logs: Sequence[ProxySpendLog]) -> None:
-    """Keeps a proxy's logs; those that are known already are brought up to date."""
+    """Stores a proxy's logs; existing ones are updated."""
     if not logs:
         return
     added = upsert(tx.dialect.name, ProxySpendLog)

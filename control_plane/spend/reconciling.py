@@ -40,9 +40,9 @@ class Finding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RecordedCall:
-    """What our record says of an ended call. `cost` in nano-USD. `server_died`: around the time the call ended.
+    """Our record of an ended call. `cost` in nano-USD. `server_died`: around the time the call ended.
 
-    `is_cached`: its answer was one given before: it costs nothing, and nobody heard of it.
+    `is_cached`: served from the response cache: it costs nothing, and has no report.
     """
 
     call_id: UUID
@@ -66,7 +66,7 @@ class RecordedCall:
 
 @dataclass(frozen=True, slots=True)
 class ReportedAttempt:
-    """What LiteLLM, here or in a proxy, said of an attempt. `cost` in nano-USD."""
+    """The report of an attempt by LiteLLM, here or in a proxy. `cost` in nano-USD."""
 
     call_id: UUID | None
     is_success: bool
@@ -77,7 +77,7 @@ class ReportedAttempt:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A finding, what was recorded and reported and what the price list says (nano-USD), and why that is all right."""
+    """A finding, the recorded, reported and listed price (nano-USD), and its explanation."""
 
     finding: Finding
     recorded: int = 0
@@ -92,7 +92,7 @@ class Verdict:
 
     @property
     def is_unexplained(self) -> bool:
-        """Whether somebody must look."""
+        """Whether a person must investigate."""
         return self.finding is not Finding.MATCHED and self.explanation is None
 
 
@@ -104,7 +104,7 @@ def judge(
     logs_since: datetime | None = None,
     priced: int | None = None,
 ) -> Verdict:
-    """What to think of a call and everything that was reported of it. Logs older than `logs_since` were dropped.
+    """Compares a call with all its reports. Logs older than `logs_since` were dropped.
 
     `priced`: its tokens by the price list, if known; cached ones are cheaper than that, so it is the most it may cost.
     """
@@ -134,7 +134,7 @@ def _judge(
 
 
 def stray(attempt: ReportedAttempt) -> Verdict:
-    """A report of a call that nobody knows."""
+    """A report of an unknown call."""
     return Verdict(Finding.LOG_WITHOUT_CALL, reported=attempt.cost)
 
 
@@ -214,7 +214,7 @@ class Reconciled:
             self._show(verdict, call_id=str(call.call_id), job_id=str(call.job_id), team_id=call.team_id)
 
     def add_stray(self, attempt: ReportedAttempt) -> None:
-        """A report of a call that nobody knows."""
+        """A report of an unknown call."""
         verdict = stray(attempt)
         self._add(verdict, team="", model=attempt.model, moment=attempt.started_at)
         self._show(verdict, call_id=str(attempt.call_id), job_id=None, team_id=None)

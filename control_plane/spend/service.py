@@ -1,4 +1,4 @@
-"""What LiteLLM reported, for whoever looks at costs."""
+"""LiteLLM's reports, for views of costs."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence

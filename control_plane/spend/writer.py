@@ -119,16 +119,16 @@ class CallWriter:
         return (await self._batcher.put(grouped_write)).result
 
     async def repetition(self, subject: Subject) -> Repetition:
-        """A call that is asked for again: see `admission`. Raises: DatabaseUnavailable."""
+        """A repeated call: see `admission`. Raises: DatabaseUnavailable."""
         async with self._db.transaction() as tx:
             return await admission.repetition(tx, subject, now=self._clock())
 
     async def finish(self, record: Record, closing: JobClosing | None = None) -> Written:
-        """Makes the record durable. A caller cancelled while it waits leaves it to be written. `closing`: of its job, in the
-        same transaction; `Written.closed` is None if it could not be closed, which is for the caller to try again.
+        """Makes the record durable. A caller cancelled while it waits leaves it to be written. `closing`: of its job,
+        in the same transaction; `Written.closed` is None if it could not be closed, which the caller retries.
 
-        When the answer to its commit is lost it is written again at once, and finds itself: then the call has ended as it
-        says. Raises: DatabaseUnavailable; the record is kept then, and written when the database is back.
+        When the response to its commit is lost it is written again at once, and finds itself: then the call has ended
+        as recorded. Raises: DatabaseUnavailable; the record is kept then, and written when the database is back.
         """
         started = perf_counter()
         if record.fault is not None and not self._keeps_provider_text:
@@ -162,15 +162,15 @@ class CallWriter:
                 raise unknown from None
 
     def wait_s(self, turn: Turn, team_id: TeamId) -> float:
-        """How long what the team asks for now would wait for its turn."""
+        """How long a new item of the team would wait for its turn."""
         return self._batcher.wait_s(turn, team_id)
 
     def require_turn(self, turn: Turn, team_id: TeamId) -> None:
-        """Raises: Overloaded when what the team asks for now would wait for longer than its request may."""
+        """Raises: Overloaded when a new item of the team would wait for longer than its request may."""
         self._batcher.require_turn(turn, team_id)
 
     def report(self, report: SpendReport) -> None:
-        """Keeps what LiteLLM said about an attempt. Nobody waits for it, so it is written in a task of its own."""
+        """Stores LiteLLM's report of an attempt. No caller waits, so it is written in its own task."""
         task = asyncio.create_task(self._keep_report(report))
         self._reporting.add(task)
         task.add_done_callback(self._reporting.discard)
@@ -223,7 +223,7 @@ class CallWriter:
                     self._kept.remove(item)
 
     def _may_be_written(self, items: Iterable[Item]) -> None:
-        """Records among what is kept will look for themselves when they are written again."""
+        """Records among the kept items check for themselves when they are written again."""
         for item in items:
             if isinstance(item, Record):
                 self._kept[self._kept.index(item)] = replace(item, may_be_written=True)

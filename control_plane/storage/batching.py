@@ -1,10 +1,10 @@
-"""Group commit: many callers' writes in one transaction, each caller told of its own.
+"""Group commit: many callers' writes in one transaction; each caller gets its own result.
 
-Knows no domain: what an item is and how a batch is written is the business of the `write` it is given. One flusher
-writes; what arrives meanwhile forms the next batch. At low load an item is written at once; under load the flusher
-lingers a moment so that batches grow (10 ms were measured to make a durable row six times cheaper).
+Independent of any domain: `write` defines items and how a batch is written. One flusher writes; what arrives meanwhile
+forms the next batch. At low load an item is written at once; under load the flusher lingers a moment so that batches
+grow (10 ms were measured to make a durable row six times cheaper).
 
-An item whose caller would wait longer than it may is refused when it arrives, before it has cost anything.
+An item that would wait longer than its caller may is rejected on arrival, before it has cost anything.
 """
 
 import asyncio
@@ -30,8 +30,8 @@ Write = Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an item waits. `rank`: its class, 0 is served first. `owner`: who takes turns with the others of the class.
-    `may_be_refused`: whether its caller can be told to come again.
+    """Where an item waits. `rank`: its class, 0 is served first. `owner`: takes turns with the others of the class.
+    `may_be_refused`: whether its caller can be rejected.
     """
 
     rank: int = 0
@@ -41,7 +41,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Waiting(Generic[Item, Result]):
-    """An item in the queue, and who is told about it. `since`, `until`: of the loop's clock; None: for ever."""
+    """An item in the queue, and its waiting caller. `since`, `until`: of the loop's clock; None: for ever."""
 
     item: Item
     done: asyncio.Future[Result]

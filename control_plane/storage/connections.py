@@ -35,7 +35,7 @@ class Connections:
 
     @property
     def is_full(self) -> bool:
-        """Whether a write of anybody's found no room on the database's disk within the last seconds."""
+        """Whether any write failed for a full database disk within the last seconds."""
         return any(each.is_full for each in (self.customers, self.background, self.heartbeat))
 
     async def aclose(self) -> None:

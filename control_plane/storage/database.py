@@ -34,12 +34,13 @@ Reader = Tx
 """A connection for reading only."""
 
 ANSWER_TIMEOUT_S = 10.0
-"""How long a transaction may take before the database counts as away: a machine that hangs refuses nobody, it is silent.
+"""How long a transaction may take before the database counts as away: a hung host refuses no connection, it is silent.
 Ten times what the largest flush needs.
 """
 
 FULL_S = 10.0
-"""How long a database whose disk was full counts as full: a heartbeat that updates a row in its place needs no room."""
+"""How long a database whose disk was full counts as full: a heartbeat that updates a row in its place needs no space.
+"""
 
 
 def parse_database_url(url: str) -> URL:
@@ -76,7 +77,7 @@ class _Progress:
 class Database:
     """Connections to one database. `pool_size` bounds what one process opens on Postgres.
 
-    `answer_timeout_s` bounds each transaction and look, but for those that say they are long.
+    `answer_timeout_s` bounds each transaction and read, but for those marked as long.
     """
 
     def __init__(self, url: str, *, pool_size: int = 10, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> None:
@@ -92,7 +93,7 @@ class Database:
             self._backend = PostgresPool(self.url, pool_size, answer_timeout_s)
 
     def beside(self, connections: int, *, is_urgent: bool = False, answer_timeout_s: float | None = None) -> "Database":
-        """The same database with so many connections of its own, which do not wait for those who use this object.
+        """The same database with so many connections of its own, which do not wait for users of this object.
 
         SQLite has one connection that writes: there an urgent user goes before those who wait for it, and others wait
         with them. Closing this object closes SQLite's connections for both.
@@ -107,7 +108,7 @@ class Database:
 
     @property
     def is_full(self) -> bool:
-        """Whether a write found no room on the database's disk within the last seconds."""
+        """Whether a write failed for a full database disk within the last seconds."""
         return time.monotonic() - self._full_at < FULL_S
 
     @asynccontextmanager
@@ -147,7 +148,7 @@ class Database:
 
     @asynccontextmanager
     async def reader(self, *, is_long: bool = False) -> AsyncIterator[Reader]:
-        """A look that changes nothing. Raises: DatabaseUnavailable."""
+        """A read-only transaction. Raises: DatabaseUnavailable."""
         with self._translated():
             async with self._in_time(is_long=is_long), self._backend.reader() as reader:
                 if is_long and not self.is_sqlite:
@@ -156,7 +157,7 @@ class Database:
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Reader]:
-        """A reader that sees one moment, however many statements it asks and however long. Raises: DatabaseUnavailable.
+        """A reader that sees one moment for any number of statements and any time. Raises: DatabaseUnavailable.
 
         On SQLite every reader does; on Postgres it keeps old rows from being cleaned up: not for long.
         """
@@ -202,7 +203,7 @@ class Database:
 
 
 async def again_if_unknown(work: Callable[[], Awaitable[T]]) -> T:
-    """The result of `work`, asked for once more when its first outcome is unknown: it must find what it did then.
+    """The result of `work`, retried once when its first outcome is unknown: it must find what it did then.
 
     Raises: what `work` raises; OutcomeUnknown, too, when the second try found no database at all.
     """
@@ -216,7 +217,7 @@ async def again_if_unknown(work: Callable[[], Awaitable[T]]) -> T:
 
 
 def _make_file(url: URL) -> None:
-    """The file and its folder, where there is none yet. SQLite would let every user of the machine read it; its journals
+    """The file and its folder, where there is none yet. SQLite would let every user of the host read it; its journals
     get the permissions of the file.
     """
     if url.database and url.database != ":memory:" and not url.database.startswith("file:"):

@@ -21,9 +21,9 @@ RETRY_AFTER_S = 2
 
 
 def as_ours(error: BaseException) -> DatabaseUnavailable | None:
-    """Our error for what a driver or a wait for a connection raised; None for anything else.
+    """Our error for an exception of a driver or a wait for a connection; None for anything else.
 
-    That the database is away is only said when a driver said so, or when it was asked and said nothing for too long.
+    The database counts as away only when a driver reports it, or when it was silent for too long.
     """
     if isinstance(error, (NoTurn, exc.TimeoutError)):  # others had all connections: it was not asked
         return Overloaded.after(RETRY_AFTER_S)
@@ -36,7 +36,7 @@ def as_ours(error: BaseException) -> DatabaseUnavailable | None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether the database has no room to write."""
+    """Whether the database's disk is full."""
     driver = _driver_error(error)
     return _sqlite_code(driver) == sqlite3.SQLITE_FULL or getattr(driver, "sqlstate", None) == DISK_FULL
 

@@ -30,7 +30,7 @@ async def migrate(db: Database, applied: Callable[[int], object] = lambda _numbe
 
 
 async def pending(db: Database) -> list[str]:
-    """The migrations this database still lacks, oldest first; none, if it has newer ones than this program knows."""
+    """The migrations this database still lacks, oldest first; none, if it has newer ones than this release."""
     have, known = await _revision_of(db), await _revisions()
     if have is None:
         return known[::-1]
@@ -46,7 +46,7 @@ async def require_migrated(db: Database) -> None:
 
 
 async def newer_schema(db: Database) -> str | None:
-    """The revision of a database that a newer program has migrated, which this one does not know; else None."""
+    """The revision of a database that a newer release has migrated, unknown to this one; else None."""
     have = await _revision_of(db)
     return have if have is not None and have not in await _revisions() else None
 
@@ -57,7 +57,7 @@ async def _revision_of(db: Database) -> str | None:
 
 
 async def _revisions() -> list[str]:
-    """Every revision that this program knows, newest first."""
+    """Every revision of this release, newest first."""
     scripts = await asyncio.to_thread(lambda: list(ScriptDirectory(str(MIGRATIONS)).walk_revisions()))
     return [script.revision for script in scripts]
 

@@ -1,14 +1,14 @@
-"""How fast a writer is: from what its last batches took, how long what waits will wait. Pure.
+"""A writer's speed: predicts the wait of a queue from the durations of the last batches. Pure.
 
-A batch costs its transaction, and a little for each item: small batches say what the first costs, large ones the second. Neither
-costs more than any batch took: what a database that stood still has taught is forgotten, whatever the batches' size.
+A batch costs its transaction, and a little for each item: small batches show the first cost, large ones the second.
+Neither exceeds the shortest batch: measurements of a stalled database are forgotten, whatever the batches' size.
 """
 
 SMALL, LARGE = 4, 16
-"""Batches of up to so many items tell what a transaction costs, those of as many or more what an item does."""
+"""Batches of up to so many items measure the cost of a transaction, those of as many or more that of an item."""
 
 FIRST_BATCH_S, FIRST_ITEM_S = 0.005, 0.0005
-"""Before anything was measured: sooner too little than too much, since nobody is refused for a guess."""
+"""Before anything was measured: rather too low than too high, since no request is rejected for a guess."""
 
 NEW = 0.2
 """How much the latest measure counts."""

@@ -27,9 +27,9 @@ THREADS = 3  # more hot transactions at a time would wait for each other's rows,
 
 
 class PostgresThreads:
-    """`number` connections to one database, each in a thread of its own. They do without the event loop's driver.
+    """`number` connections to one database, each in its own thread. They do without the event loop's driver.
 
-    Who waits for one gets an error after half of the time that a transaction may take.
+    A wait for one fails after half of the time that a transaction may take.
     """
 
     def __init__(self, url: URL, number: int, answer_timeout_s: float) -> None:
@@ -54,7 +54,7 @@ class PostgresThreads:
     reader = transaction
 
     async def look(self, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], within_s: float) -> T:
-        """A look in one go. Raises: as `at_once`."""
+        """A read in one go. Raises: as `at_once`."""
         return await self.run_in_thread(work, within_s)
 
     async def run_in_thread(self, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], within_s: float) -> T:
@@ -179,6 +179,6 @@ def _remember_when(_connection: DBAPIConnection, entry: ConnectionPoolEntry) -> 
 
 
 def _hang_up(connection: DBAPIConnection) -> None:
-    """Ends a wait for a server that says nothing: the driver's thread sees a broken line."""
+    """Ends a wait for a silent server: the driver's thread sees a broken line."""
     with suppress(OperationalError, OSError), socket.socket(fileno=os.dup(connection.pgconn.socket)) as line:
         line.shutdown(socket.SHUT_RDWR)

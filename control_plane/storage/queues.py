@@ -8,7 +8,7 @@ Item = TypeVar("Item")
 
 
 class FairQueue(Generic[Item]):
-    """Who has put many items waits behind his own, not before everybody else."""
+    """Items of an owner wait behind that owner's earlier ones, not before other owners'."""
 
     def __init__(self, classes: int) -> None:
         self._classes: list[OrderedDict[Hashable, deque[Item]]] = [OrderedDict() for _ in range(classes)]

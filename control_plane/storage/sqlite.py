@@ -20,7 +20,7 @@ READERS = 4
 
 
 class SqliteThreads:
-    """The connections to one file. Who waits for one gets an error after half of the time that a transaction may take."""
+    """The connections to one file. A wait for one fails after half of the time that a transaction may take."""
 
     def __init__(self, url: URL, answer_timeout_s: float) -> None:
         self._wait_s = answer_timeout_s / 2
@@ -53,7 +53,7 @@ class SqliteThreads:
             return await self._writer.run_in_thread(work, within_s)
 
     async def look(self, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], within_s: float) -> T:
-        """A look in one go. Raises: as `reader`; TimeoutError when it takes longer than `within_s`."""
+        """A read in one go. Raises: as `reader`; TimeoutError when it takes longer than `within_s`."""
         async with turn_within(self._wait_s):
             thread = await self._readers.get()
         try:
@@ -63,7 +63,7 @@ class SqliteThreads:
 
     @asynccontextmanager
     async def reader(self) -> AsyncIterator[AsyncTx]:
-        """A look at one moment. Raises: NoTurn when all readers are busy for too long."""
+        """A read of one moment. Raises: NoTurn when all readers are busy for too long."""
         async with turn_within(self._wait_s):
             thread = await self._readers.get()
         try:

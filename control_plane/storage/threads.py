@@ -73,7 +73,7 @@ class AsyncTx:
 
 
 class ConnectionThread:
-    """One connection and the thread that uses it, in the order of asking. One transaction at a time.
+    """One connection and the thread that uses it, in the order of requests. One transaction at a time.
 
     `interrupt`, called from another thread, makes what the connection is waiting for fail.
     """

@@ -9,7 +9,7 @@ from control_plane import waiting
 
 
 class NoTurn(TimeoutError):
-    """Others had the connections for as long as this could wait. The database was not asked."""
+    """Others had the connections for the whole wait. The database was not used."""
 
 
 @asynccontextmanager
@@ -23,7 +23,7 @@ async def turn_within(seconds: float) -> AsyncIterator[None]:
 
 
 class Turns:
-    """One holder at a time. Who is urgent goes before all who are not; otherwise the first to wait is the first."""
+    """One holder at a time. Urgent waiters go first; otherwise the first to wait is the first."""
 
     def __init__(self) -> None:
         self._is_taken = False

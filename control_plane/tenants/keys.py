@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class KeyKind(StrEnum):
-    """Where a key may be: on the customer's servers, or in its web pages for everybody to see."""
+    """Where a key may be: on the customer's servers, or public in its web pages."""
 
     SECRET = "secret"  # noqa: S105 - a word
     PUBLISHABLE = "publishable"

@@ -26,8 +26,8 @@ class Team(SQLModel, table=True):
     """The tenant: what holds credits, owns jobs and is limited. The billing columns are copied onto each new job.
 
     `markup_bps`: what is added to the provider's cost, in hundredths of a percent. `job_type_prices`: credits for a job
-    of a type, whatever it costs. `at_risk_limit_nano_usd`: None means the house's default. `max_parallel_calls`: None
-    means as many as it likes.
+    of a type, whatever it costs. `at_risk_limit_nano_usd`: None means the server's default. `max_parallel_calls`: None
+    means no limit.
     """
 
     __tablename__ = "teams"

@@ -1,4 +1,4 @@
-"""Who is asking: what a key stands for, as every room needs it."""
+"""The principal: the authenticated owner of a key, for every package."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,10 +23,10 @@ class JobGrant:
 class Principal:
     """A team through one of its keys, or the administrator (then `team_id` and `key_id` are None).
 
-    `is_publishable`: the key stands in web pages; `origins`: those whose pages may use it.
-    `job_type`: what the jobs of a publishable key are called, whatever a request says; None: what the API calls them.
-    `grant`: of a token, which stands in a web page as a publishable key does, and is for one job; None: of a key.
-    `key_groups`: the only model groups the key may use of those its team may; None: all of them.
+    `is_publishable`: the key stands in web pages; `origins`: those whose pages may use it. `job_type`: of a publishable
+    key's jobs, whatever a request sends; None: the API's default. `grant`: of a token, which stands in a web page as a
+    publishable key does, and is for one job; None: of a key. `key_groups`: the only model groups the key may use of
+    those its team may; None: all of them.
     """
 
     team_id: TeamId | None
@@ -50,7 +50,7 @@ class Principal:
 
     @property
     def actor(self) -> str:
-        """How the ledger names who did it."""
+        """The author's name in the ledger."""
         return f"key:{self.key_id}" if self.key_id else "admin"
 
     def team(self) -> TeamId:
@@ -76,9 +76,9 @@ class Principal:
             raise AdminOnly
 
     def require_origin(self, origin: str | None) -> None:
-        """`origin`: what a browser says of the page that asks; None: no browser asks.
+        """`origin`: the browser's origin of the page; None: not a browser.
 
-        Raises: OriginRefused for a page that is not registered, and for a key of pages that no page uses.
+        Raises: OriginRefused for a page that is not registered, and for a page key without a page.
         """
         if origin is None:
             if self.is_publishable:

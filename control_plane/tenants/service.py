@@ -28,19 +28,21 @@ class KeyService:
         self._origins = Lookups(self._find_origin, ttl_s=PRINCIPAL_TTL_S, kept=ORIGINS_KEPT)
 
     async def authenticate(self, secret: str) -> Principal:
-        """Who asks with this key. Raises: InvalidKey when it is unknown, expired or revoked."""
+        """Authenticates a key. Raises: InvalidKey when it is unknown, expired or revoked."""
         secret_hash = hash_key(secret)
         if is_same(secret_hash, self._master_hash):
             return Principal(team_id=None)
         return self._valid(await self._principals.get(secret_hash))
 
     def known_team(self, secret: str) -> TeamId | None:
-        """The team of a key that was asked for lately; None also for a key that nobody knows. Asks the database nothing."""
+        """The team of a recently used key; None also for an unknown key. Without a database query."""
         principal = self._principals.peek(hash_key(secret))
         return None if principal is None else principal.team_id
 
     async def principal_of(self, key_id: KeyId) -> Principal:
-        """Who asks with what was made with this key. Raises: InvalidKey when the key is gone, expired or revoked."""
+        """The principal of something created with this key. Raises: InvalidKey when the key is gone, expired or
+        revoked.
+        """
         return self._valid(await self._by_id.get(key_id))
 
     async def is_registered(self, origin: str) -> bool:
@@ -48,7 +50,7 @@ class KeyService:
         return await self._origins.get(origin)
 
     def forget(self) -> None:
-        """Looks every key up again: something about a key or its team has just changed in this process."""
+        """Invalidates every cached key after a change of a key or its team in this process."""
         self._principals.forget_all()
         self._by_id.forget_all()
         self._origins.forget_all()

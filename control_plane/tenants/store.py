@@ -204,7 +204,7 @@ def _find_by_id() -> Executable:
 
 
 def _keys_with_origins() -> Select[*tuple[Any, ...]]:
-    """One statement: with thousands of teams, most calls look their key up."""
+    """One statement: with thousands of teams, most calls query their key."""
     return (
         select(
             col(VirtualKey.id),

@@ -58,7 +58,7 @@ def message(call: InFlightCall, answer: Completion) -> bytes:
 
 
 def usage(used: Usage, cost: NanoUsd | None) -> Json:
-    """What was used: what the provider read from and wrote to its cache stands apart. Beside it the cost, where known."""
+    """The usage, with the tokens read from and written to the provider's cache apart, and the cost, where known."""
     said: Json = {
         "input_tokens": used.fresh_tokens,
         "cache_creation_input_tokens": used.cache_write_tokens,
@@ -161,7 +161,7 @@ class MessageEvents:
     """Writes one stream, a block behind the other: one of text or thought ends where another begins."""
 
     def __init__(self, call_id: str, model: str, input_usage: Usage) -> None:
-        """`input_usage`: what is known of the input at the beginning, where clients look for it."""
+        """`input_usage`: the input's usage as known at the start, where clients expect it."""
         self._head = _head(call_id, model)
         self._input_usage = input_usage
         self._blocks = 0

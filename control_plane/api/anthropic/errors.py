@@ -1,4 +1,4 @@
-"""Errors as Anthropic says them: `{"type": "error", "error": {type, message}, "request_id"}`. Pure.
+"""Errors in Anthropic's form: `{"type": "error", "error": {type, message}, "request_id"}`. Pure.
 
 The status decides which exception its SDKs raise.
 """

@@ -53,10 +53,10 @@ def _messages(message: wire.AnthropicMessage) -> list[Json]:
 
 
 def _said(blocks: Iterable[wire.Block]) -> list[Json]:
-    """What the assistant said, in as many messages as the order of its blocks needs.
+    """The assistant's content, in as many messages as the order of its blocks needs.
 
     A message of OpenAI's shape has one order: thinking, then text, then tool calls. Claude checks the signatures of its
-    thinking by their order, so a block that is out of it begins another message.
+    thinking by their order, so a block that is out of order begins another message.
     """
     pieces: list[_Piece] = []
     for block in blocks:
@@ -106,7 +106,7 @@ class _Piece:
 
 
 def _result(block: wire.Block) -> Json:
-    """A tool's result. That it failed is said in its text: OpenAI's shape has no other place for it."""
+    """A tool's result. Its text states a failure: OpenAI's shape has no field for it."""
     content: Any = block.content or ""
     if not isinstance(content, str):
         content = [_part(part) for part in content]

@@ -122,5 +122,5 @@ class CompletionChunks:
 
 
 def _function_call(call: Json) -> Json | None:
-    """A piece of the first tool call, as it was said before there were several."""
+    """A chunk of the first tool call, in the form from before there were several."""
     return {"function_call": call["function"]} if call["index"] == 0 and "function" in call else None

@@ -1,8 +1,8 @@
-"""Errors as OpenAI says them: `{"error": {message, type, param, code}}`. Pure.
+"""Errors in OpenAI's form: `{"error": {message, type, param, code}}`. Pure.
 
-What a provider reported stands beside them as `provider`, since `type`, `param` and `code` are about the request to us.
+A provider's report is in `provider`, since `type`, `param` and `code` are about the request to us.
 
-The status decides which exception its SDKs raise, and whether they try again by themselves.
+The status decides which exception its SDKs raise, and whether they retry by themselves.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ CODES: Mapping[str, str] = {
     ContentPolicyViolated.code: "content_policy_violation",
     "rate_limited": "rate_limit_exceeded",
 }
-"""Where OpenAI has a name of its own that clients look for."""
+"""Codes for which OpenAI has its own name, which clients match."""
 
 TYPES: Mapping[int, str] = {
     HTTPStatus.FORBIDDEN: "permission_error",

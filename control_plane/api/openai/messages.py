@@ -1,4 +1,6 @@
-"""What a model said in the form of OpenAI's chat completions, whole and piece by piece, beside it what others add. Pure."""
+"""A model's answer in the form of OpenAI's chat completions, whole and as chunks, with the fields that others add.
+Pure.
+"""
 
 from collections.abc import Mapping
 from typing import Any, assert_never
@@ -128,7 +130,7 @@ class Deltas:
 
 
 def usage_of(used: Usage, cost: NanoUsd | None) -> Json:
-    """What was used; beside OpenAI's numbers what it costs at the provider, where that is known."""
+    """The usage; in addition to OpenAI's numbers the provider's cost, where it is known."""
     said: Json = {
         "prompt_tokens": used.prompt_tokens,
         "completion_tokens": used.completion_tokens,

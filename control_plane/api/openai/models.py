@@ -1,4 +1,4 @@
-"""`GET /v1/models`: what a key may ask for, and nothing else."""
+"""`GET /v1/models`: only the models that a key may use."""
 
 from typing import Annotated, Any
 

@@ -21,7 +21,7 @@ DOCUMENTS_PER_SEARCH = 100
 
 
 def embeddings(body: wire.EmbeddingsBody) -> EndpointRequest:
-    """The request. Vectors are always asked for as numbers: what the client wants them as is made of those."""
+    """The request. Vectors are always requested as numbers and converted to the client's format."""
     arguments: Json = {"input": body.input, "encoding_format": "float"}
     if body.dimensions is not None:
         # else LiteLLM would leave it out, silently, for models it does not know to take it

@@ -45,7 +45,7 @@ def whole(body: ResponsesBody, call: InFlightCall, answer: Completion) -> bytes:
 
 
 def usage(used: Usage, cost: NanoUsd | None) -> Json:
-    """What was used; beside OpenAI's numbers what it costs at the provider, where that is known."""
+    """The usage; in addition to OpenAI's numbers the provider's cost, where it is known."""
     said: Json = {
         "input_tokens": used.prompt_tokens,
         "input_tokens_details": {"cached_tokens": used.cached_tokens, "cache_write_tokens": used.cache_write_tokens},
@@ -114,7 +114,7 @@ PREFIXES: Mapping[Kind, str] = {
 
 
 class _Item:
-    """An item of the output while it is written. `facts`: what is known of it at its beginning."""
+    """An item of the output while it is written. `facts`: its fields at the beginning."""
 
     def __init__(self, index: int, kind: Kind, ident: str, facts: Json) -> None:
         self.index = index

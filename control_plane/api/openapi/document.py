@@ -38,7 +38,7 @@ OUR_FAULT = "500"
 FIRST_ERROR = 400
 EVENTS = "text/event-stream"
 UNSAID = "Successful Response"
-"""What FastAPI writes where the route says nothing."""
+"""FastAPI's default for a route without a response description."""
 
 ANY_OBJECT: Json = {"type": "object", "additionalProperties": True}
 SHAPES: Mapping[str, str] = {

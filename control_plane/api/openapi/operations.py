@@ -1,4 +1,4 @@
-"""What OpenAPI says of each route beside what FastAPI derives: its name in generated clients, who may use it, its headers."""
+"""OpenAPI facts of each route that FastAPI does not derive: operation id, access, headers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A model's answer as the respond API says it, whole or put together from the pieces of a stream. Pure."""
+"""A model's answer in the respond API's form, whole or composed from the chunks of a stream. Pure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +19,7 @@ def from_completion(answer: Completion, warnings: Sequence[str]) -> wire.Respond
 
 
 def respond_answer(message: Message, served: ServedBy, ending: Ending, warnings: Sequence[str]) -> wire.RespondAnswer:
-    """What a model said, however it came."""
+    """The response, from a buffered or a streamed answer."""
     all_warnings = list(warnings)
     usage = ending.usage
     said = "".join(part.text for part in message.parts if isinstance(part, Text | Refusal))

@@ -1,8 +1,8 @@
-"""A conversation as clients send it, in the form every provider takes. Pure: bodies in, OpenAI's messages out.
+"""A client's conversation in the form every provider accepts. Pure: bodies in, OpenAI's messages out.
 
-Clients go on after tool calls in many ways: the answer's message pushed back and then one assistant message for each
-tool call, those alone, or only the tools' results. Providers want one assistant message that says what it said and calls
-what it called, and behind it a result for each call.
+Clients continue after tool calls in many ways: the answer's message pushed back and then one assistant message for each
+tool call, those alone, or only the tools' results. Providers want one assistant message with its text and all its tool
+calls, followed by a result for each call.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +28,7 @@ MAX_ID_CHARS = 200
 
 
 Recall = Callable[[str], RememberedToolCall | None]
-"""What a tool call of that id was, where somebody knows."""
+"""Finds a recent tool call by its id."""
 
 
 @dataclass(slots=True)
@@ -40,10 +40,10 @@ class Conversation:
 
 
 def conversation(given: Sequence[GivenMessage], *, recall: Recall, tools: Sequence[str]) -> Conversation:
-    """The messages as providers take them. One pass: the time is that of the messages' size.
+    """The messages in the providers' form. One pass, linear in the size of the messages.
 
-    Assistant messages in a row become one. A tool's result whose call is nowhere gets one back: `recall` says what it
-    was, else it is the only one of `tools`, the names the request defines.
+    Consecutive assistant messages become one. A tool's result without its call gets the call back: from `recall`, else
+    it is the only one of `tools`, the names the request defines.
     """
     building = _Building(recall, tools)
     for place, said in enumerate(given):

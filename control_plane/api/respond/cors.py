@@ -1,7 +1,7 @@
-"""Browsers: whose pages may ask, and what they are told so that they may (CORS).
+"""CORS: which pages may send requests, and the headers that let them.
 
-A page asks in two steps. Its preflight carries no key, so it is answered by whether any key may be used from its origin;
-the request itself is decided by its own key. Answers to a registered origin may be read by its pages, errors too.
+A preflight carries no key, so it is allowed if any key allows its origin; the request itself is decided by its own key.
+Pages of a registered origin may read responses, errors too.
 """
 
 import re
@@ -39,7 +39,7 @@ class BrowserRoute(AuthenticatedRoute):
     """A route that publishable keys may take, from the pages they are for."""
 
     async def identify(self, request: Request) -> Principal:
-        """Who asks, from where. Raises: InvalidKey, JobTokenRefused, OriginRefused."""
+        """Authenticates the key and its origin. Raises: InvalidKey, JobTokenRefused, OriginRefused."""
         found = await holder_of_key(request)
         if found.grant is not None:
             raise JobTokenRefused
@@ -48,17 +48,17 @@ class BrowserRoute(AuthenticatedRoute):
         return found
 
     def allowed(self, scope: Scope, principal: Principal) -> Scope:
-        """Of a request with a key that everybody can read, only the headers that pages may send count."""
+        """For a key that is public, only the headers that pages may send."""
         return with_allowed_headers(scope) if principal.is_publishable else scope
 
 
 def headers_for(principal: Principal, headers: Mapping[str, str]) -> Mapping[str, str]:
-    """The headers of a call's answer, as far as whoever has the key may see them."""
+    """The headers of a call's response that holders of the key may read."""
     return shown(headers) if principal.is_publishable else headers
 
 
 async def preflight(request: Request, services: Services) -> Response:
-    """What a browser asks before it sends a page's request. Raises: OriginRefused."""
+    """Answers a browser's CORS preflight. Raises: OriginRefused."""
     origin = request.headers.get("origin", "")
     if not await _is_registered(services, request.url.path, origin):
         raise OriginRefused(
@@ -113,7 +113,7 @@ def _is_for_pages(path: str) -> bool:
 
 
 async def _is_registered(services: ServicesType, path: str, origin: str) -> bool:
-    """Whether pages of this origin may ask at this path, with some key or, in a job, with some token of the job."""
+    """Whether pages of this origin may call this path, with any key or, in a job, with any token of the job."""
     if not 0 < len(origin) <= MAX_ORIGIN_CHARS:
         return False
     if path == PATH:

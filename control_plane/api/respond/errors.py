@@ -1,4 +1,4 @@
-"""Errors as the respond API says them: `{"error": {type, message, provider_status, retry_after_ms, code}}`. Pure."""
+"""Errors in the respond API's form: `{"error": {type, message, provider_status, retry_after_ms, code}}`. Pure."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

@@ -32,7 +32,7 @@ JOB_TYPE = "respond"
 """What the job of a request is called that names none."""
 
 FILE_PARSER = "file-parser"
-"""The plugin that says how PDFs are read."""
+"""The plugin that selects how PDFs are read."""
 
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": wire.RespondError, "description": description}

@@ -1,7 +1,8 @@
-"""One answer of a provider of OpenAI's wire, out of its bytes: a stream or one document, whichever was asked for. Pure.
+"""Reads one answer of a provider of OpenAI's wire from its bytes: a stream or one document, whichever was requested.
+Pure.
 
-Providers answer a request for a stream with JSON, and a buffered one with a stream. What came tells itself apart by its
-first byte, so both are read the same way, and a whole answer is the fold of its events.
+Providers answer a request for a stream with JSON, and a buffered one with a stream. The first byte tells the two apart,
+so both are read the same way, and a whole answer is the fold of its events.
 """
 
 from control_plane.completion.events import Broken, Event, ProviderFault
@@ -11,10 +12,10 @@ from control_plane.gateway.reading.json_text import parse
 from control_plane.gateway.reading.sse import BOM, DONE, EventTooLong, SseReader
 
 MAX_BODY_BYTES = 64_000_000
-"""Of one document, unless a setting says otherwise. Larger answers are refused."""
+"""Of one document, unless a setting overrides it. Larger answers are failed calls."""
 
 STREAMED = 4
-"""How many times as much a stream may have: most of it is said again with every piece."""
+"""The factor for a stream: every chunk repeats most of its fields."""
 
 BROKEN_OFF = ProviderFault(500, text="the stream ended before the provider finished the answer")
 NO_ANSWER = ProviderFault(500, text="not an answer")
@@ -38,7 +39,7 @@ class AnswerReader:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more is read: the provider said so, or broke off."""
+        """Whether nothing more is read: the provider ended the answer or broke off."""
         return self.is_done or self.chunks.is_broken
 
     def feed(self, received: bytes) -> list[Event]:

@@ -36,8 +36,8 @@ class ChunkReader:
     """
 
     def __init__(self, *, answers: int = 1, tools: Sequence[str] = (), may_be_empty: bool = False) -> None:
-        """`answers`: how many were asked for; others are left out. `tools`: the names of the tools that the request offers.
-        `may_be_empty`: whether an answer without content is one although the provider was not kept from it.
+        """`answers`: how many were requested; others are left out. `tools`: the names of the tools that the request
+        offers. `may_be_empty`: whether an answer without content is valid although the provider could have answered.
         """
         self._may_be_empty = may_be_empty
         self.usage = ReportedUsage()
@@ -53,7 +53,7 @@ class ChunkReader:
 
     @property
     def has_finish(self) -> bool:
-        """Whether the provider said of an answer why it ended."""
+        """Whether the provider gave any choice a finish reason."""
         return bool(self._finishes)
 
     @staticmethod
@@ -146,7 +146,7 @@ class ChunkReader:
             self._stop_sequences[0] = stop_sequence
 
     def finishes(self) -> Mapping[int, Finish]:
-        """Why each of the answers that were asked for ended. One whose reason is missing ended as the first known one."""
+        """The finish of each requested choice. One without a reason gets the first known one."""
         default = next(iter(self._finishes.values()), None)
         return {
             choice: finish_of(

@@ -36,7 +36,7 @@ class EventMessage(NamedTuple):
 
     @property
     def document(self) -> Any:
-        """The event by its type, `{"messageStop": {…}}`, or what a model's own event says. None where it is no JSON."""
+        """The event by its type, `{"messageStop": {…}}`, or a model's own event. None where it is no JSON."""
         try:
             content = parse(self.payload)
             if isinstance(content, dict) and isinstance(wrapped := content.get("bytes"), str):

@@ -1,7 +1,7 @@
-"""What a provider reports as wrong: in the body of an error status, in a 200, or in an event of a stream. Pure.
+"""Reads a provider's error report: from the body of an error status, from a 200, or from an event of a stream. Pure.
 
-Providers agree on no shape. What is looked for: an `error`, in any form; a code or type beside a message where an answer
-should be; MiniMax's `base_resp`. The status is the one reported, else the one that code and type stand for.
+Providers agree on no shape. Recognized are: an `error`, in any form; a code or type beside a message in place of an
+answer; MiniMax's `base_resp`. The status is the reported one, else the one that code and type stand for.
 """
 
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
-"""Answers in another wire than OpenAI's, which LiteLLM translates: what its translation loses is read here. Pure.
+"""Reads answers in wires that LiteLLM translates, for what its translation loses. Pure.
 
-LiteLLM maps reasons that it does not know to `stop`, drops which stop sequence was met, takes some failures for answers,
-and counts tokens in the provider's place without marking it. Why an answer ended, and what it used, is read from the
-provider's own documents.
+LiteLLM maps unknown finish reasons to `stop`, drops which stop sequence was met, takes some failures for answers, and
+counts tokens in the provider's place without marking it. The finish reason and the usage are read from the provider's
+own documents.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from control_plane.gateway.reading.usage import ReportedUsage
 Json = Mapping[str, Any]
 
 Wire = Literal["openai", "cohere", "responses", "other"]
-"""Whose documents these are, as far as it decides about who translates them: `other` is LiteLLM's."""
+"""The wire of the documents, as far as it decides about the translation: `other` is LiteLLM's."""
 
 MOST_MET = 1000
 """Characters kept of a stop sequence."""
@@ -43,7 +43,7 @@ COHERE = (
 )
 
 LABELS = ("type", "role", "id", "index")
-"""What content holds beside what it says."""
+"""Keys beside the content."""
 
 FAILED = "the provider ended the answer as failed"
 
@@ -73,10 +73,10 @@ def first_document(body: bytes) -> Any:
 
 
 class NativeEnd:
-    """Why the provider says that an answer ended, and what it says was used.
+    """The provider's finish reason and usage of an answer.
 
-    `is_known`: its wire is one that is read here. `has_content`: whether any of it says something. `ends`: the provider's
-    word for each of several answers.
+    `is_known`: its wire is read here. `has_content`: whether any of it is not empty. `ends`: the provider's reason for
+    each of several choices.
     """
 
     def __init__(self) -> None:

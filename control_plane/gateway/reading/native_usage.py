@@ -36,7 +36,7 @@ class NativeUsage:
         self._anthropic: dict[str, Any] = {}
 
     def take(self, document: Json) -> Json | None:
-        """What is known by now, in OpenAI's form; None where the document reports nothing."""
+        """The usage so far, in OpenAI's form; None where the document reports nothing."""
         for read in (_gemini, _ollama, _bedrock, _cohere, _responses, self._take_anthropic):
             if (found := read(document)) is not None:
                 return found

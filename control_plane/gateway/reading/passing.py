@@ -31,7 +31,7 @@ class Passing(ABC):
     """Feed it the bytes of a stream; it returns those for LiteLLM. `fault`: why nothing more follows."""
 
     def __init__(self, native: NativeEnd, model: str) -> None:
-        """`native`: reads the end and the usage. `model`: the name that was asked for."""
+        """`native`: reads the end and the usage. `model`: the requested name."""
         self.fault: ProviderFault | None = None
         self._native = native
         self._model = model
@@ -159,8 +159,8 @@ class FramePassing(Passing):
 
 
 def for_litellm(document: Any, model: str) -> Any:
-    """The document without counts that cannot be true, under the name of the model that was asked for: an answer under
-    another name has the price of that one.
+    """The document without impossible counts, under the requested model's name: an answer under another name has the
+    price of that one.
     """
     if not isinstance(document, dict):
         return document

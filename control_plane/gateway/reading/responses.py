@@ -1,6 +1,6 @@
-"""An answer in the wire of OpenAI's Responses, as the chat chunks that `chunks.py` reads. Pure.
+"""Converts an answer in the wire of OpenAI's Responses to the chat chunks that `chunks.py` reads. Pure.
 
-LiteLLM asks some models there; its translation loses refusals, sources and the text of reasoning.
+LiteLLM uses that wire for some models; its translation loses refusals, sources and the text of reasoning.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

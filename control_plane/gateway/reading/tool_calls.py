@@ -29,7 +29,7 @@ MOST_CALLS = 1000
 """Of one choice; a provider that sends more is broken."""
 
 MOST_LOOKED_AT = 65_536
-"""Characters of arguments up to which it is asked whether they are whole."""
+"""Characters of arguments up to which completeness is checked."""
 
 USUAL = frozenset({"index", "id", "type", "function", "custom", "name", "arguments", "input", "parameters"})
 
@@ -39,7 +39,7 @@ Kind = Literal["function", "custom"]
 
 @dataclass(slots=True)
 class _Call:
-    """A call while it comes. `waiting`: arguments that are not written yet; `said`: those that are."""
+    """A tool call while it arrives. `waiting`: arguments that are not written yet; `said`: written ones."""
 
     number: int
     kind: Kind
@@ -142,7 +142,7 @@ class ToolCallReader:
         return events
 
     def _call_of(self, known: _Call | None, index: int | str | None, said_id: str, name: str) -> _Call | None:
-        """The call that a piece belongs to; None: it begins one. `known`: the latest call of its id."""
+        """The call that a chunk belongs to; None: it begins one. `known`: the latest call of its id."""
         if known is not None:
             return None if name and known.is_whole() else known
         call = self._by_index.get(index) if index is not None else (self._calls[-1] if self._calls else None)
@@ -166,7 +166,9 @@ class ToolCallReader:
         return call
 
     def _write(self, call: _Call, events: list[Event], *, is_last: bool = False) -> None:
-        """The call's beginning, as soon as it is known, and the arguments that wait. Calls begin in their order."""
+        """Writes the call's beginning, as soon as it is complete, and the arguments that wait. Calls begin in their
+        order.
+        """
         if not call.is_begun:
             is_known = call.id and call.name and call.waiting  # a name may come in pieces, before the arguments
             if not is_last and not is_known and call.length <= MOST_WAITING:

@@ -15,7 +15,7 @@ class TranslatedChunks(ChunkReader):
     """A ChunkReader that is fed documents of another wire."""
 
     def __init__(self, translator: Translator, native: NativeEnd, **asked: Any) -> None:
-        """`native`: reads why the answer ended and what it used. `asked`: as a ChunkReader's."""
+        """`native`: reads the finish reason and the usage. `asked`: as a ChunkReader's."""
         super().__init__(**asked)
         self._translator = translator
         self._native = native

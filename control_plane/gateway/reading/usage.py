@@ -52,7 +52,7 @@ MOST_TIER = 40
 
 
 class ReportedUsage:
-    """What the provider reported so far. `cost` is what it says that it charges, in US dollars (OpenRouter)."""
+    """The provider's reported usage so far. `cost` is its own charge, in US dollars (OpenRouter)."""
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}

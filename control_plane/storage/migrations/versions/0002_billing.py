@@ -1,4 +1,4 @@
-"""Billing that nobody can break: grants, the ledger's chain, prices, caps, what is at risk, rollups, idempotency keys."""
+"""Tamper-proof billing: grants, the ledger's chain, prices, caps, what is at risk, rollups, idempotency keys."""
 
 import hashlib
 import json

@@ -1,4 +1,6 @@
-"""SQLite replaces rows (`INSERT OR REPLACE`) without asking the triggers that refuse to delete them: one more refuses that."""
+"""SQLite replaces rows (`INSERT OR REPLACE`) without running the triggers against deletion: one more trigger rejects
+that.
+"""
 
 from alembic import op
 

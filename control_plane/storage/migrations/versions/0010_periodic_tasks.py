@@ -1,4 +1,4 @@
-"""Which server does what is done from time to time, and until when nobody else does."""
+"""The lock of the periodic tasks: which server runs them, and until when."""
 
 import sqlalchemy as sa
 from alembic import op
