@@ -1,4 +1,4 @@
-"""TeamLimiter for work that takes much memory or time: so many at once, of which each team may have some."""
+"""Bounded concurrency for work that takes much memory or time, with a share for each team."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The names of things. Ids are UUIDv7, made by the service that creates the thing, opaque to clients."""
+"""Ids: UUIDv7, made by the service that creates the thing, opaque to clients."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Structured logs: one line per event, with the ids of what it is about. Home of python-json-logger.
+"""Structured logs: one line per event, with the ids it is about. The only user of python-json-logger.
 
 Never a prompt, an answer, a key or a header: log calls name their fields one by one.
 """

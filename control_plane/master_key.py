@@ -1,4 +1,4 @@
-"""The master key: from the settings, or made at the first start and kept in a file only its owner can read."""
+"""The master key: from the settings, or made at the first start and stored in a file only its owner can read."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Which names an operator may give to organizations and teams. Pure."""
+"""Valid ids of organizations and teams. Pure."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What has to be done from time to time, by one process at a time: lost calls, jobs past their time, refills, old rows."""
+"""Periodic tasks, by one process at a time: lost calls, expired jobs, refills, old rows."""
 
 import asyncio
 import logging

@@ -1,6 +1,6 @@
 """Money and tokens as integers, with the only places where floats enter and leave.
 
-1 USD = 1_000_000_000 nano-USD. Prices per token go down to fractions of a nano-dollar, so what enters is rounded up,
+1 USD = 1_000_000_000 nano-USD. Prices per token go down to fractions of a nano-dollar, so they are rounded up on entry,
 once, here; everything behind it adds integers.
 """
 

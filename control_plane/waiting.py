@@ -1,7 +1,7 @@
-"""How long a request may wait for its turn: one time for all its waits together, and what is refused when it is over.
+"""The queueing time of a request: one limit for all its waits together, and a rejection when it is over.
 
-The time runs from the request's arrival to the moment when its work begins, less what it waits for
-that is no turn, as its body and its files. What was begun has no such time: a record or a bill is written however long that takes.
+It runs from the request's arrival to the start of its work, less the time for its body and its files. Started work has
+no such limit: a record or a bill is written however long that takes.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""SQL of the audit: ledgers and jobs in pages, and what is kept beside them."""
+"""SQL of the audit: ledgers and jobs in pages, and the totals stored beside them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the administrator does with a team's virtual keys: make, list, rotate, revoke."""
+"""A team's virtual keys, for the administrator: create, list, rotate, revoke."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""What the administrator does with organizations and teams; `keys` and `access` hold the rest. One transaction each."""
+"""Organizations and teams, for the administrator; `keys` and `access` have the rest. One transaction each."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime

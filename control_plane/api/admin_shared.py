@@ -1,4 +1,4 @@
-"""What the administrator's routes share: their refusals in OpenAPI, and how lists are paged."""
+"""Shared by the administrator's routes: their error responses in OpenAPI, and pagination."""
 
 from typing import Annotated
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""How many bytes of bodies a process holds at once, of which each team may have some."""
+"""The budget of body bytes in memory, of the process and of each team."""
 
 from collections import Counter
 from contextvars import ContextVar

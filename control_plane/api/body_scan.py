@@ -1,7 +1,7 @@
-"""What a body of JSON would become, counted from its bytes while they come: text, values, depth. Pure.
+"""Estimates the objects of a JSON body from its bytes as they arrive: text, values, depth. Pure.
 
-Objects take many times the memory of their text, and making them holds the process. So a body that would become too many
-is refused before it is parsed, and before the rest of it is read. Every step is one search through a piece of a body: the
+Objects take many times the memory of their text, and making them blocks the process. So a body with too many is
+rejected before it is parsed, and before the rest of it is read. Every step is one search through a piece of a body: the
 time is that of a few copies of it. It does not check the JSON; the parser does.
 """
 

@@ -1,4 +1,4 @@
-"""`Cache-Control` of a request: whether an answer that was given before will do."""
+"""`Cache-Control` of a request: whether the response cache may be used."""
 
 from typing import Annotated
 

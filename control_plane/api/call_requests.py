@@ -1,4 +1,4 @@
-"""What a client wrote as what the call path takes."""
+"""Converts a client's call to the call path's types."""
 
 from control_plane.api.chat_messages import chat_messages
 from control_plane.api.job_views import call_answer

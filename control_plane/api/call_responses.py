@@ -1,4 +1,4 @@
-"""Answers as bytes, and the headers every call answer carries."""
+"""Responses of calls as bytes, and the headers of each."""
 
 from collections.abc import Mapping
 from typing import Any

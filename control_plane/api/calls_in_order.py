@@ -1,4 +1,4 @@
-"""One tool call at a time, for the APIs whose items follow each other: a provider may write the pieces of two in turns. Pure."""
+"""Orders tool calls one after another, for APIs with sequential items: a provider may alternate between two. Pure."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,7 @@
-"""Messages of a chat as clients write them, in the form the call path has. Pure.
+"""Converts a client's chat messages to the call path's form. Pure.
 
-The deprecated `function_call` of an assistant becomes a tool call with an id made here, and the `function` message behind
-it that call's result; Claude's thinking and refusals among an assistant's parts get the fields they have elsewhere.
+An assistant's deprecated `function_call` becomes a tool call with an id made here, and the `function` message behind it
+that call's result; Claude's thinking and refusals among an assistant's parts move to the fields they have elsewhere.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Where a team's credits come from and when they run low: grants, automatic refills, events. Two addresses each."""
+"""Grants, automatic refills and low-balance events of a team. Two paths each."""
 
 from typing import Annotated
 from uuid import UUID

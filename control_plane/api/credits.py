@@ -1,4 +1,4 @@
-"""A team's credits: where it stands, its ledger, its billing plan. Every route has two addresses, with one meaning."""
+"""A team's credits: balance, ledger, billing plan. Every route has two equivalent paths."""
 
 from typing import Annotated
 

@@ -1,6 +1,6 @@
-"""The gate: how long a request may wait for its turn, and the refusal of one whose turn would come too late.
+"""The gate: limits the queueing time of requests, and rejects those that would exceed it.
 
-It is refused before its body is read, so that a server with too much to do spends nothing on what it cannot do.
+They are rejected before their body is read, so that an overloaded server spends nothing on them.
 """
 
 import math

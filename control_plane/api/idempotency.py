@@ -1,4 +1,4 @@
-"""The `Idempotency-Key` of a POST: the first answer is given again, byte for byte, streams too."""
+"""The `Idempotency-Key` of a POST: a repetition gets the first response, byte for byte, streams too."""
 
 import hashlib
 from collections.abc import Awaitable, Callable

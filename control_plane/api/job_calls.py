@@ -1,4 +1,4 @@
-"""Calls in a job, and its end: what the team's keys may do from servers, and the tokens of one job from web pages."""
+"""Calls in a job, and its completion: for the team's keys on servers, and for job tokens in web pages."""
 
 from typing import Any
 

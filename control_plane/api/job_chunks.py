@@ -1,4 +1,6 @@
-"""The stream of the Job API: OpenAI's chunks, as S0 has them. The last one has an empty delta, the reason and the usage."""
+"""The stream of the Job API: OpenAI's chunks, as S0 has them. The last one has an empty delta, the finish reason and
+the usage.
+"""
 
 import time
 from typing import Any

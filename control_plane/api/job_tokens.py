@@ -1,4 +1,4 @@
-"""`POST /api/jobs/{id}/tokens`: the customer's server lets its page use one job."""
+"""`POST /api/jobs/{id}/tokens`: creates a token with which a web page uses one job."""
 
 from datetime import timedelta
 

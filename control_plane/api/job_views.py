@@ -1,4 +1,4 @@
-"""Jobs, calls and bills in the words of the Job API."""
+"""Jobs, calls and bills as response models of the Job API."""
 
 from collections.abc import Mapping, Sequence
 

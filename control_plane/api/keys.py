@@ -1,4 +1,4 @@
-"""A team's virtual keys, made and ended by the administrator."""
+"""A team's virtual keys, created and revoked by the administrator."""
 
 from datetime import timedelta
 

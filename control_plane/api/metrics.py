@@ -1,4 +1,4 @@
-"""What this process has counted, for Prometheus."""
+"""`GET /metrics`: this process's metrics, for Prometheus."""
 
 import secrets
 

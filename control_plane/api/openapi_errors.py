@@ -1,4 +1,4 @@
-"""The error answers of the routes, for OpenAPI."""
+"""The error responses of the routes, for OpenAPI."""
 
 from typing import Any
 

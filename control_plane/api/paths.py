@@ -1,4 +1,4 @@
-"""Requests as routes see them: without a slash at the end, HEAD as GET, and which methods a path has."""
+"""Normalizes requests for routing: without a slash at the end, HEAD as GET, and the methods of a path."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

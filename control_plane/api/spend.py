@@ -1,4 +1,4 @@
-"""What was reported against what was recorded, and the calls that were lost: for the administrator."""
+"""Reconciliations and lost calls, for the administrator."""
 
 from datetime import timedelta
 from typing import Annotated

@@ -1,8 +1,8 @@
-"""Server-sent events: whole events, those that came together in one write; comments while it is quiet, and an end for every
+"""Server-sent events: events that arrive together in one write, comments while a stream is silent, and an end for every
 stream.
 
-The stream's end, whatever it is, records the call: the whole answer, the provider's failure, a client that left, a
-server that stops. `[DONE]` is written after the record is durable and never without it.
+Any end of the stream records the call: the whole answer, the provider's failure, a client that left, a server that
+stops. `[DONE]` is written after the record is durable and never without it.
 """
 
 import asyncio

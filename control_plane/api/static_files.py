@@ -1,4 +1,4 @@
-"""Files that are the same for every client: rendered once, compressed if the client accepts gzip, 304 if it has them."""
+"""Files that are equal for every client: rendered once, compressed if the client accepts gzip, 304 if it has them."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""A team's jobs and what they used."""
+"""A team's jobs and usage."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Usage by kind in the words of the Job API: of a call, an attempt, and all billed calls of a job."""
+"""Usage by kind as response models of the Job API: of a call, an attempt, and all billed calls of a job."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The forms in which answers are kept: a chat completion as its events, and the answer of an endpoint that answers at once."""
+"""Codecs of the response cache: a chat completion as its events, and the response of an endpoint with a single one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace

@@ -1,4 +1,4 @@
-"""A recorded answer as a stream: an `AnswerStream` without a provider."""
+"""A cached answer as a stream: an `AnswerStream` without a provider."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self

@@ -1,4 +1,4 @@
-"""Which answers may be given again, and under which name they are kept. Pure."""
+"""Which answers may be cached, and their cache keys. Pure."""
 
 import hashlib
 from dataclasses import dataclass

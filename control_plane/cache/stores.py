@@ -1,4 +1,4 @@
-"""Where answers are kept: in Redis for all servers, or in this process. Twins: the same names, the same bytes."""
+"""Stores of the response cache: Redis for all servers, or this process. Twins: the same keys, the same bytes."""
 
 import time
 from typing import Protocol

@@ -1,7 +1,7 @@
-"""The YAML in force, read again while calls run.
+"""Hot reload of the YAML while calls run.
 
-A new version is read and checked whole, and its gateway is built beside the old one, before anything changes. Then calls
-begin on the new one, and those in flight end on the old one, which is closed behind the last of them.
+A new version is read and checked whole, and its gateway is built beside the old one, before anything changes. New calls
+begin on the new one, and those in flight end on the old one, which is closed after the last of them.
 """
 
 import asyncio

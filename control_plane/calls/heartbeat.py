@@ -1,4 +1,4 @@
-"""How this process' clock and heartbeat stand: what its lease permits it to do. Pure; times are those of `time.monotonic`."""
+"""The state of this process's clock and heartbeat: what its lease permits. Pure; times are those of `time.monotonic`."""
 
 import math
 from datetime import datetime, timedelta

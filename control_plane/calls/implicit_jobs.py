@@ -1,4 +1,4 @@
-"""A job of one call: opened, called and closed in one request. What has no job of its own runs through here."""
+"""Implicit jobs: a job of one call, opened, called and closed in one request, for calls without a job of their own."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""A call between its intent and its record. Whatever happens in between, it is finished exactly once."""
+"""A call in flight, between its intent and its record. It is finished exactly once in every case."""
 
 import asyncio
 import logging

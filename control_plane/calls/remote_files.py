@@ -1,7 +1,7 @@
-"""Files that messages link to: fetched by us, safely, before a provider's code could fetch them in our network.
+"""Fetches files that messages link to, safely, before a provider's code could fetch them in our network.
 
-Every call passes here, whatever its API. A link stays one only in an `image_url`, for a vendor that fetches it from its
-own network: of all other links LiteLLM fetches some itself, and vendors take none.
+Every call of every API passes here. A link stays one only in an `image_url`, for a vendor that fetches it from its own
+network: of all other links LiteLLM fetches some itself, and vendors take none.
 """
 
 import asyncio

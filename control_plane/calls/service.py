@@ -1,4 +1,4 @@
-"""The one path of a call, buffered or streamed: access → limits → intent and hold → kept answer or provider → record."""
+"""The one path of a call, buffered or streamed: access → limits → intent and hold → cached answer or provider → record."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""`control-plane credits | jobs`: where a team stands, and what it did."""
+"""`control-plane credits | jobs`: a team's balance and jobs."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,6 +1,6 @@
-"""What commands take from the answers of a server. Those of another service are refused here, with a sentence.
+"""Server responses as commands parse them. Those of another service are rejected with a sentence.
 
-Each shape names only what a command depends on, so that a server of another version is still understood.
+Each shape has only the fields that a command needs, so that a server of another version is still understood.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""How a command is a customer of a server: a team of its own, and a key for as long as it needs it."""
+"""A command's API client: its own team, and a key for as long as it needs one."""
 
 import asyncio
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""`control-plane config`: check `litellm_config.yaml`, see what a new version would change, put it in force."""
+"""`control-plane config`: check `litellm_config.yaml`, compare a new version, put it in force."""
 
 import os
 import sys

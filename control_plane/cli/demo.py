@@ -1,4 +1,4 @@
-"""`demo`: starts the product, is its first customer, shows the bill, and goes on serving."""
+"""`demo`: starts a server, runs a job as its first customer, shows the bill, and keeps serving."""
 
 import json
 from dataclasses import dataclass

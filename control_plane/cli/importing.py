@@ -1,4 +1,4 @@
-"""`control-plane config import`: a file of LiteLLM's proxy becomes one of ours, with a report of what became of it."""
+"""`control-plane config import`: converts a file of LiteLLM's proxy, with a report of every change."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""`control-plane ledger`: whether the books are in order."""
+"""`control-plane ledger`: verifies the ledger."""
 
 import asyncio
 from dataclasses import asdict

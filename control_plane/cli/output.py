@@ -1,4 +1,4 @@
-"""How results are printed: for people as lines and tables, for programs as JSON."""
+"""Prints results: lines and tables for people, JSON for programs."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Progress of commands that take long: on a terminal only, and on standard error. In pipes and logs nothing is written."""
+"""Progress of long commands: on a terminal only, and on standard error. In pipes and logs nothing is written."""
 
 import sys
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""`control-plane refill`: credits that a team is given at the beginning of each period."""
+"""`control-plane refill`: a team's automatic refills."""
 
 from datetime import datetime
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""How an administrator's command sends requests to a running server."""
+"""Sends requests of an administrator's command to a running server."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Requests of commands to a server: each has a deadline for all of it, and an answer that is not endless."""
+"""Requests of commands to a server: each has a deadline as a whole, and a bounded response."""
 
 import asyncio
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Puts a new version of the configuration in the place of the old one, and the old one back if servers refuse it."""
+"""Rollout of a new version of the configuration, and rollback if servers reject it."""
 
 import errno
 import fcntl

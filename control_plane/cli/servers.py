@@ -1,4 +1,4 @@
-"""The running servers at one address, as a command that changes their configuration sees them."""
+"""The running servers at one address, for commands that change their configuration."""
 
 import time
 from collections.abc import Mapping

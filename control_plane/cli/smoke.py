@@ -1,4 +1,4 @@
-"""`smoke`: is a running service of use to a customer? A job of two calls, through the address customers use."""
+"""`smoke`: tests a running service as a customer, with a job of two calls through the public address."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

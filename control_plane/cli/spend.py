@@ -1,4 +1,4 @@
-"""`control-plane spend`: does what LiteLLM reported fit what was billed? Which calls were lost? Old logs dropped."""
+"""`control-plane spend`: reconciles LiteLLM's reports with bills, lists lost calls, deletes old logs."""
 
 import asyncio
 import os

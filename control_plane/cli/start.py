@@ -1,4 +1,4 @@
-"""The entry point. Importing the program takes seconds, in which a signal must not end in a traceback either."""
+"""The entry point. Importing the program takes seconds, in which a signal must not cause a traceback either."""
 
 import gc
 import os

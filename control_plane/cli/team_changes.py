@@ -1,4 +1,4 @@
-"""`control-plane team update`: what `PUT /api/teams/{id}` takes, an option each."""
+"""`control-plane team update`: the fields of `PUT /api/teams/{id}`, an option each."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""`control-plane team usage | org usage`: what the jobs of a month used, as the API sums it up."""
+"""`control-plane team usage | org usage`: monthly usage, as summed up by the API."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal

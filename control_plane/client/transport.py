@@ -1,4 +1,4 @@
-"""Requests that are tried again until they are answered. Each POST carries a key, so that nothing is done twice."""
+"""Requests with retries. Each POST carries an idempotency key, so that nothing is done twice."""
 
 import asyncio
 import json

@@ -1,8 +1,8 @@
-"""What the client returns: the responses of the Job API, as far as the client uses them.
+"""The client's return values: the responses of the Job API, as far as the client uses them.
 
 They are the client's own, not the server's schemas, so that the client can be installed without the server;
-`tests/client/test_package.py` compares the two. Fields that not every server sends have defaults, others of a newer server
-are ignored.
+`tests/client/test_package.py` compares the two. Fields that not every server sends have defaults, others of a newer
+server are ignored.
 """
 
 from collections.abc import Sequence

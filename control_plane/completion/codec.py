@@ -1,4 +1,4 @@
-"""Events as JSON data and back, for answers that are kept. Pure."""
+"""Events as JSON data and back, for the response cache. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What may be shown of a provider's fault, and where. Pure."""
+"""Redacts a provider's fault for display and storage. Pure."""
 
 from http import HTTPStatus
 from typing import Any

@@ -1,7 +1,7 @@
-"""Why an answer ended: every provider's reason, and what it means here. Pure.
+"""Finish reasons: every provider's, and its meaning here. Pure.
 
-Collected from LiteLLM 1.106.2's table (`core_helpers._FINISH_REASON_MAP`) and the providers' API references. A reason
-that is not listed is never taken for `stop`: it reaches the client as the provider wrote it (`native_finish_reason`).
+Collected from LiteLLM 1.106.2's table (`core_helpers._FINISH_REASON_MAP`) and the providers' API references. An
+unlisted reason is never taken for `stop`: it reaches the client unchanged (`native_finish_reason`).
 """
 
 from collections.abc import Mapping

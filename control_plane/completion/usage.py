@@ -1,4 +1,4 @@
-"""What one call used, by kind, as far as the provider reports it."""
+"""Usage of one call by kind, as far as the provider reports it."""
 
 from dataclasses import dataclass, fields
 

@@ -1,4 +1,4 @@
-"""Automatic refills: configuring them, and giving what is due. Each period of a team is refilled once."""
+"""Automatic refills: configuration, and execution of due ones. Each period of a team is refilled once."""
 
 import logging
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which grants pay for what is charged, and how much of a new grant is left at once. Pure."""
+"""Which grants pay for a charge, and how much of a new grant is left after an overdraft. Pure."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

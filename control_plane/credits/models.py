@@ -1,4 +1,4 @@
-"""Tables of the credits: each team's balance, the ledger it follows from, and what was granted, when and until when."""
+"""Tables of the credits: each team's balance, the ledger it follows from, and the grants with their expiry."""
 
 from datetime import date, datetime
 from uuid import UUID

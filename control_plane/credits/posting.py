@@ -1,4 +1,4 @@
-"""Movements of credits as they are made: the balance, the grants and the ledger, in the transaction of what they are for."""
+"""Posts movements of credits: to the balance, the grants and the ledger, in the transaction of their cause."""
 
 import logging
 from collections import defaultdict

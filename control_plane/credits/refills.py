@@ -1,4 +1,4 @@
-"""When a team's credits are refilled: periods of local days, counted from one of them. Pure.
+"""Dates of a team's refills: periods of local days, counted from one of them. Pure.
 
 A period is named by its first local date. A month that lacks the day of the month has its last day instead. Where
 clocks change, a day begins with its first moment, and a day that a timezone left out begins no period of its own.

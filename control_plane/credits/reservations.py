@@ -1,4 +1,4 @@
-"""What a job may still begin: the worst case of a call must fit into the job's caps and the team's credits. Pure."""
+"""Reservations: a call's worst case must fit into the job's caps and the team's credits. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -1,5 +1,5 @@
-"""SQL of what is at risk: the provider cost of open jobs, the worst case of running calls, and what closed jobs have cost
-without a charge (D11, D55).
+"""SQL of the amounts at risk: the provider cost of open jobs, the worst case of running calls, and the cost of closed
+jobs without a charge (D11, D55).
 """
 
 from collections.abc import Collection, Mapping

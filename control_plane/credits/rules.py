@@ -1,4 +1,4 @@
-"""The billing rules: what a job must hold, what it costs, and which ledger movements follow. Pure.
+"""The billing rules: a job's hold, its price, and the ledger movements that follow. Pure.
 
 Money is never guessed: an unknown mode or rule is an error (assert_never), not a default.
 """

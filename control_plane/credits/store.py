@@ -1,4 +1,4 @@
-"""SQL of the balances and of the ledger; `posting` puts a movement together from it."""
+"""SQL of the balances and of the ledger; `posting` composes a movement from it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, assert_never

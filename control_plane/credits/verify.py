@@ -1,4 +1,4 @@
-"""Whether a team's ledger fits together, entry by entry, and leads to what is kept beside it. Pure."""
+"""Verifies a team's ledger entry by entry, and the totals stored beside it. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace

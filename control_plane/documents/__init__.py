@@ -1,1 +1,1 @@
-"""PDFs and other files of a conversation, brought into the form that the model of the call reads."""
+"""PDFs and other files of a conversation, converted to the form that the call's model reads."""

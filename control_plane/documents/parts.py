@@ -1,4 +1,4 @@
-"""Files in messages: where they are, and messages with something else in their place. Pure."""
+"""Finds and replaces files in messages. Pure."""
 
 import posixpath
 from collections.abc import Mapping, Sequence

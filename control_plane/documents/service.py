@@ -1,4 +1,4 @@
-"""Makes the files of a conversation readable: fetched, checked, and as text, as scans read by a model, or as they are."""
+"""Makes the files of a conversation readable: fetched, checked, and as text, as scans read by a model, or unchanged."""
 
 import asyncio
 from collections.abc import Mapping, Sequence

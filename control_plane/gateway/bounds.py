@@ -1,6 +1,6 @@
-"""How long a call may take, how long a provider may send nothing of its answer, and how large that may be.
+"""Bounds of a call: its duration, a provider's silence during its answer, and the answer's size.
 
-What a provider sends byte by byte passes every limit of a single read, so these limits count pieces of the answer.
+A provider that sends single bytes passes every limit of a single read, so these limits count chunks of the answer.
 """
 
 import asyncio

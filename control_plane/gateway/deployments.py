@@ -1,4 +1,4 @@
-"""What the gateway is built from: the parts of `litellm_config.yaml` that are LiteLLM's own, already checked.
+"""The gateway's input: the parts of `litellm_config.yaml` that are LiteLLM's own, already checked.
 
 `model_groups/config.py` reads the file and makes these; `router.py` hands them to LiteLLM. No litellm import here.
 """

@@ -1,7 +1,7 @@
-"""A conversation as one provider accepts it: what it needs goes back as it came, what it refuses is left out. Pure.
+"""Converts a conversation for one provider: needed fields are sent back unchanged, unsupported ones are left out. Pure.
 
-Called once for each attempt, in both lanes, when the deployment is chosen: a fallback to another provider gets what that
-one accepts. What is left out follows from the deployment's Dialect alone.
+Called once for each attempt, in both lanes, when the deployment is chosen: a fallback to another provider gets the
+fields of that one. What is left out follows from the deployment's Dialect alone.
 """
 
 import json

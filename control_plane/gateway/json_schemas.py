@@ -1,4 +1,4 @@
-"""How large JSON schemas are when their references are expanded, as LiteLLM does for several providers. Pure.
+"""The size of JSON schemas with their references expanded, as LiteLLM does for several providers. Pure.
 
 A reference takes ten characters and stands for a whole definition, whose references stand for others: a schema of 2 KB
 can become hundreds of megabytes, and be paid for as such. So it is expanded here, without copying, until a limit is

@@ -1,5 +1,5 @@
-"""The body of a request on its way to a provider. A large one is there until it is sent: a provider may take minutes to
-answer, and a process has hundreds of calls that wait for theirs.
+"""The body of a request on its way to a provider. A large one is kept only until it is sent: a provider may take
+minutes to respond, and a process has hundreds of calls that wait.
 """
 
 from collections.abc import AsyncIterator, Mapping

@@ -1,6 +1,6 @@
-"""What LiteLLM gets of an answer that was read here: its text, its end and its usage, in the wire that it expects. Pure.
+"""LiteLLM's copy of an answer that was read here: text, end and usage, in the wire that it expects. Pure.
 
-Its retries, fallbacks and reports go on with that as always.
+Its retries, fallbacks and reports work on that as usual.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,9 @@
-"""The price of a usage by three fixed prices per token, in integers, where LiteLLM's own calculation is no more than that.
+"""Prices a usage by three fixed prices per token, in integers, where LiteLLM's own calculation is no more than that.
 
-LiteLLM takes most of a millisecond for every answer, whatever its price is made of. So a deployment's prices are tried
-on LiteLLM when the deployment is opened; where it calculates the same for every sample, its answers are priced here.
-What depends on more (the length of the prompt, the hour, the region, the tier, a kind of token of its own) goes on being
-priced by LiteLLM. The result is the same nano-dollar either way.
+LiteLLM takes most of a millisecond for every answer, for any price. So a deployment's prices are tried on LiteLLM when
+the deployment is opened; where it calculates the same for every sample, its answers are priced here. Prices that depend
+on more (the length of the prompt, the hour, the region, the tier, a special kind of token) are still calculated by
+LiteLLM. The result is the same nano-dollar either way.
 """
 
 from collections.abc import Callable, Mapping

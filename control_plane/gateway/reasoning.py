@@ -1,7 +1,8 @@
-"""The reasoning of earlier answers, from the form in which a client sends it back to the one its provider takes. Pure.
+"""Converts the reasoning of earlier answers from the client's form to the provider's. Pure.
 
-Clients send what they were given: text (`reasoning_content`, `reasoning`), Claude's `thinking_blocks`, OpenRouter's
-`reasoning_details`. What was signed goes back as it came; text is translated where a provider has another field for it.
+Clients send it as they got it: text (`reasoning_content`, `reasoning`), Claude's `thinking_blocks`, OpenRouter's
+`reasoning_details`. Signed reasoning is sent back unchanged; text is translated where a provider has another field for
+it.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,7 @@
 """One attempt at one deployment over HTTP, as LiteLLM would make it: its request and its errors, without its objects.
 
-What is sent is put together by LiteLLM's own code for the provider (parameters, renames); what goes wrong becomes LiteLLM's
-exception, so that the Router's retries, cooldowns and fallbacks mean the same in both lanes.
+LiteLLM's own code for the provider makes the request (parameters, renames); failures become LiteLLM's exceptions, so
+that the Router's retries, cooldowns and fallbacks mean the same in both lanes.
 """
 
 import asyncio

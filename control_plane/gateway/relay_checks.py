@@ -1,4 +1,4 @@
-"""A relayed answer priced a second time, by LiteLLM's own logging: a witness that shares no line with the relay."""
+"""Prices a relayed answer a second time, by LiteLLM's own logging: a check that shares no line with the relay."""
 
 import logging
 from datetime import UTC, datetime

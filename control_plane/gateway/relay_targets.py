@@ -1,4 +1,4 @@
-"""Where a relayed deployment's requests go, worked out once from the YAML and the environment, as LiteLLM would each time."""
+"""Targets of relayed requests, computed once from the YAML and the environment, as LiteLLM would each time."""
 
 import copy
 import logging

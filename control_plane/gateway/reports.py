@@ -1,7 +1,7 @@
-"""LiteLLM's callback, put into spend reports: one for each attempt at a deployment, failed ones too.
+"""Converts LiteLLM's callback to spend reports: one for each attempt at a deployment, failed ones too.
 
 LiteLLM's callbacks are global to the process. Each gateway writes its own mark into the metadata of its calls and takes
-only the reports that carry it. A stream the client abandons is never reported: LiteLLM is silent about those.
+only the reports that carry it. LiteLLM does not report streams that the client abandons.
 """
 
 import json

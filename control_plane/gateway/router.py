@@ -1,6 +1,6 @@
-"""The embedded LiteLLM Router. It chooses deployments, retries, falls back and streams; no other code talks to providers.
+"""The embedded LiteLLM Router. It chooses deployments, retries, falls back and streams; no other code calls providers.
 
-Only messages and the parameters of `chat.CHAT_PARAMETERS` travel from a client to LiteLLM, which trusts all it is given.
+Only messages and the parameters of `chat.CHAT_PARAMETERS` travel from a client to LiteLLM, which trusts all its input.
 """
 
 import asyncio

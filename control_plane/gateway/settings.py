@@ -1,4 +1,4 @@
-"""Which of LiteLLM's settings the gateway supports; the rest are refused, never ignored. No litellm import here.
+"""LiteLLM's settings that the gateway supports; the rest are rejected, never ignored. No litellm import here.
 
 `litellm_config.yaml` keeps LiteLLM's meaning. What would send prompts elsewhere, mix the answers of different teams or
 need the LiteLLM proxy is named with its reason.

@@ -1,4 +1,4 @@
-"""What an answer used and cost: the provider's report, checked, and our count in the place of what is missing."""
+"""Usage and cost of an answer: the provider's report, checked, and our count for missing parts."""
 
 from collections.abc import Sequence
 

@@ -1,9 +1,9 @@
-"""What the providers of one call answer, as it was read on its way to LiteLLM.
+"""The providers' responses to one call, as read on their way to LiteLLM.
 
 In LiteLLM's lane all HTTP between LiteLLM and the providers passes here (`tapped_transport.py`). An answer in OpenAI's
 wire, or in one that is translated here, is read from the provider's own bytes, by the same reader as in the relay;
-LiteLLM gets it again in the plainest form, so that its retries, fallbacks and reports go on as always. Answers in other
-wires pass through LiteLLM's translation; why they ended and what they used is read beside it.
+LiteLLM gets a copy in the plainest form, so that its retries, fallbacks and reports work as usual. Answers in other
+wires pass through LiteLLM's translation; their finish reason and usage are read in parallel.
 """
 
 from collections import deque

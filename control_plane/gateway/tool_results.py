@@ -1,4 +1,4 @@
-"""Where results of tools stand in a conversation, and where pictures in them go. Pure."""
+"""Positions of tool results in a conversation, and of the pictures in them. Pure."""
 
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence

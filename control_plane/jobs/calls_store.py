@@ -1,4 +1,4 @@
-"""SQL of the calls that have ended, and of what all calls are to their jobs; `open_calls_store` has those that run.
+"""SQL of ended calls, and of all calls' effects on their jobs; `open_calls_store` has the running ones.
 
 Entering and finishing take many calls at once: they run inside the group commit.
 """

@@ -1,4 +1,4 @@
-"""Jobs as they are closed and billed: many, of many teams, in one transaction."""
+"""Closes and bills jobs: many, of many teams, in one transaction."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence

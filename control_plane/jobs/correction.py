@@ -1,4 +1,4 @@
-"""Records that are written again because the answer to their first commit was lost: what of them stands."""
+"""Rewritten records, whose first commit had no response: decides which of the two counts."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Jobs as they are made: many, of many teams, in one transaction. Each is held for and counted, or refused."""
+"""Creates jobs: many, of many teams, in one transaction. Each is held for and counted, or rejected."""
 
 from collections import defaultdict
 from collections.abc import Sequence

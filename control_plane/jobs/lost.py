@@ -1,4 +1,4 @@
-"""Lost calls: their process died after the provider may have been reached. What becomes of them. Pure."""
+"""Lost calls: their process died after the provider may have been reached. Decides what they count as. Pure."""
 
 from datetime import datetime
 from enum import StrEnum

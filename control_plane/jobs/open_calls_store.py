@@ -1,7 +1,7 @@
 """SQL of the running calls: their intents, in a small table of their own.
 
-A call is written to `calls` once, when it has ended. Servers of the version before wrote intents there, as `open`, and may
-run beside this one for a while: such rows are found and ended, too.
+A call is written to `calls` once, when it has ended. Servers of the version before wrote intents there, as `open`, and
+may run beside this one for a while: such rows are found and ended, too.
 """
 
 from collections.abc import Mapping, Sequence

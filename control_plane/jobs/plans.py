@@ -1,4 +1,4 @@
-"""The billing plan on its way from a team to its jobs (D7), and what a job's columns mean to it. Pure."""
+"""The billing plan, copied from a team to its jobs (D7), and its inputs in a job's columns. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import asdict

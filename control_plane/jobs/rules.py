@@ -1,4 +1,4 @@
-"""The states of jobs and calls, and what follows from a call's outcome. Pure."""
+"""The states of jobs and calls, and the consequences of a call's outcome. Pure."""
 
 import json
 from collections.abc import Mapping

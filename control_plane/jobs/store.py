@@ -1,4 +1,4 @@
-"""SQL of the jobs: creating, completing, looking. The calls' own SQL is in `calls_store.py`."""
+"""SQL of the jobs: create, complete, read. The calls' own SQL is in `calls_store.py`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Short-lived tokens with which a web page uses one job of its team.
 
-The customer's server makes one with its secret key and hands it to its page. It is a row with a hash, as keys are: it ends
-with its time, with its job, with the key that made it and with its team, and a preflight can be answered by its origins.
+The customer's server creates one with its secret key and hands it to its page. It is a row with a hash, as keys are: it
+ends with its time, its job, the key that made it and its team; its origins allow a preflight.
 """
 
 from collections.abc import Sequence

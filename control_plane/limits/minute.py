@@ -1,4 +1,4 @@
-"""The last minute of one scope, as one process counts it: its own use, what it gave without Redis, and what of that Redis lacks."""
+"""One process's count of a scope's last minute: its own use, what it gave without Redis, and the part Redis lacks."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The limits as one process counts them, in its own memory. The twin of `shared.py`: the same rules, the same answers."""
+"""Limits counted in one process's memory. The twin of `shared.py`: the same rules, the same results."""
 
 import time
 from collections import OrderedDict

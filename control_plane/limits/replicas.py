@@ -1,8 +1,8 @@
-"""How all processes count, whether Redis answers or not.
+"""Limits over all processes, with and without Redis.
 
-While it does, they count together. Without it each gives its share of what was left, by Redis' last answer and by its own
-notes. When Redis is back, each first reports what it gave meanwhile, or everything if Redis has lost its memory. From then
-on its calls are counted in Redis and held to its share, until all processes have reported.
+With Redis they count together. Without it each gives its share of the remainder, by Redis' last response and its own
+records. When Redis is back, each first reports what it gave meanwhile, or everything if Redis has lost its memory. From
+then on its calls are counted in Redis and held to its share, until all processes have reported.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Sends Redis what it lacks: calls that have ended, and what was used without it or before it lost its memory."""
+"""Reports to Redis what it lacks: ended calls, and use without it or before it lost its memory."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The limits as all processes count them together, in Redis: one script, one round trip. The twin of `process.py`."""
+"""Limits counted for all processes in Redis: one script, one round trip. The twin of `process.py`."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime

@@ -1,4 +1,5 @@
-"""Deployments that LiteLLM could build and not call: their provider has no address of its own, and none is given.
+"""Reports deployments that LiteLLM could build and not call: their provider has no address of its own, and none is
+given.
 
 Some would fail at each call (Azure), others would send their prompts to api.openai.com (hosted_vllm).
 """

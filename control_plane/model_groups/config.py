@@ -1,4 +1,4 @@
-"""`litellm_config.yaml`, read, checked and frozen. A file with mistakes gives no catalog but all of them, by line."""
+"""Reads, checks and freezes `litellm_config.yaml`. A file with mistakes gives no catalog but all of them, by line."""
 
 import hashlib
 from collections import Counter

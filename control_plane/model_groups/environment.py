@@ -1,9 +1,9 @@
-"""`os.environ/NAME` in the configuration file, replaced by the variable's value.
+"""Replaces `os.environ/NAME` in the configuration file by the variable's value.
 
-LiteLLM's Router resolves only the top level of `litellm_params`, sends `os.environ/…` as it stands from anywhere deeper,
-and drops a key whose variable is missing: without its `api_base` a deployment silently calls api.openai.com. So we resolve
-every place, and a variable that is missing or empty is a mistake. `NAME_FILE` names a file that holds NAME's value, where
-NAME itself is not set: what container engines mount as secrets.
+LiteLLM's Router resolves only the top level of `litellm_params`, sends `os.environ/…` unchanged from anywhere deeper,
+and drops a key whose variable is missing: without its `api_base` a deployment silently calls api.openai.com. So every
+place is resolved here, and a variable that is missing or empty is a mistake. `NAME_FILE` names a file that holds NAME's
+value, where NAME itself is not set: what container engines mount as secrets.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Kinds of values in `litellm_config.yaml`, each with its check and its JSON Schema.
+"""Types of values in `litellm_config.yaml`, each with its check and its JSON Schema.
 
 In LiteLLM's sections a number or switch may come from a variable: the schema admits `os.environ/NAME`, the check, which
 sees the variable's text, admits text that reads as a number.

@@ -1,4 +1,4 @@
-"""Model groups from what a LiteLLM proxy routes by: its model names, aliases and fallbacks."""
+"""Model groups from the routing of a LiteLLM proxy: its model names, aliases and fallbacks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,6 @@
-"""The deployments of a LiteLLM proxy's `model_list` as ours: without wildcards, with a price, without what is refused."""
+"""Converts the deployments of a LiteLLM proxy's `model_list`: without wildcards, with a price, without rejected
+settings.
+"""
 
 import copy
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""A configuration of LiteLLM's proxy as one of ours: its models as model groups, and a report of what became of the rest.
+"""Converts a configuration of LiteLLM's proxy: its models to model groups, with a report of the rest.
 
-Pure. What cannot be taken over is dropped with its reason, never silently. Values are not repeated: they may be secrets.
+Pure. Unsupported settings are dropped with a reason, never silently. Values are not repeated: they may be secrets.
 """
 
 import copy

@@ -1,4 +1,4 @@
-"""Which teams can no longer use which model groups when a new version of the file is in force. Pure."""
+"""Which teams lose which model groups with a new version of the file. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

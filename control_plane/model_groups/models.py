@@ -1,4 +1,4 @@
-"""Table of the grants: model groups given to a team through the API, beside the patterns in the YAML."""
+"""Table of the grants: model groups given to a team through the API, in addition to the patterns in the YAML."""
 
 from datetime import datetime
 

@@ -1,5 +1,5 @@
-"""What a value of the file may be, whatever its key: something that JSON, a database, a header and the environment of the
-process can carry. A file with anything else would be in force and fail at each call, or at the first list of groups.
+"""Checks any value of the file: JSON, a database, a header and the environment of the process must be able to carry it.
+A file with anything else would be in force and fail at each call, or at the first list of groups.
 """
 
 import math

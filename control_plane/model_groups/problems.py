@@ -1,4 +1,4 @@
-"""The mistakes found in a configuration file: one sentence each, at its line, and what was probably meant."""
+"""Mistakes in a configuration file: one sentence each, at its line, with the probable intent."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

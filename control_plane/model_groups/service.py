@@ -1,4 +1,4 @@
-"""The model groups in force: the catalog read from the YAML, and the grants beside it."""
+"""The model groups in force: the catalog read from the YAML, and the grants."""
 
 from collections.abc import Sequence
 from functools import partial

@@ -1,1 +1,1 @@
-"""The text of PDFs, read in a process of its own that can be ended: a stranger made them."""
+"""The text of PDFs, read in a separate process that can be killed: their authors are untrusted."""

@@ -1,7 +1,7 @@
 """Reads one PDF from standard input and writes its text to standard output as JSON. Runs as a program of its own.
 
-It imports nothing of this package, holds no secret and gives itself limits before it reads the first byte. What it
-cannot do within them, it dies of, alone.
+It imports nothing of this package, holds no secret and limits itself before it reads the first byte. Beyond its limits
+it dies, alone.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""The administrator's wire: organizations, teams, virtual keys."""
+"""Request and response models of administration: organizations, teams, virtual keys."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal, Self

@@ -1,4 +1,4 @@
-"""The wire of Anthropic's messages, as its SDKs send them. `api/anthropic` translates."""
+"""Request models of Anthropic's messages, as its SDKs send them. `api/anthropic` translates."""
 
 import json
 from typing import Annotated, Literal

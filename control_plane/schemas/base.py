@@ -1,4 +1,4 @@
-"""What every wire model has in common."""
+"""Base classes of all request and response models."""
 
 from contextvars import ContextVar
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The wire of the credits: where a team stands, its ledger, its billing plan, and what an administrator changes."""
+"""Request and response models of credits: balance, ledger, billing plan, and an administrator's changes."""
 
 from collections.abc import Sequence
 from datetime import date

@@ -1,6 +1,6 @@
-"""What assistants' messages hold beside text and tool calls, as answers had it and clients send it back.
+"""Fields of assistants' messages beside text and tool calls, as answers had them and clients send them back.
 
-Which of it goes to a provider is decided in `gateway/dialects.py`.
+`gateway/dialects.py` decides which of them go to a provider.
 """
 
 from collections.abc import Mapping

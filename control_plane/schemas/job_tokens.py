@@ -1,4 +1,4 @@
-"""The wire of the tokens of jobs."""
+"""Request and response models of job tokens."""
 
 from collections.abc import Sequence
 from typing import Annotated

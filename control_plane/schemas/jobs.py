@@ -1,4 +1,4 @@
-"""The wire of the Job API (documents S0 and S1): what clients send and get."""
+"""Request and response models of the Job API (documents S0 and S1)."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal

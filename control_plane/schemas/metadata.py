@@ -1,4 +1,4 @@
-"""JSON that clients give us to keep: what both databases store and every answer can carry again."""
+"""JSON of clients to store: what both databases store and every response can carry again."""
 
 import json
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""The wire of OpenAI's chat completions, as its SDKs send them. Answers are put together in `api/openai`."""
+"""Request models of OpenAI's chat completions, as its SDKs send them. Responses are composed in `api/openai`."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""The wire of OpenAI's responses, as its SDKs send them. `api/openai/responses_*.py` translate."""
+"""Request models of OpenAI's responses, as its SDKs send them. `api/openai/responses_*.py` translate."""
 
 from typing import Annotated, Literal
 

@@ -1,4 +1,4 @@
-"""Web origins that a key may be used from: how they are written, and which a browser's `Origin` is. Pure."""
+"""Web origins of keys: their form, and their match with a browser's `Origin`. Pure."""
 
 import re
 from ipaddress import IPv4Address, IPv6Address

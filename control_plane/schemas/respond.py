@@ -1,7 +1,7 @@
-"""The wire of the normalized respond API (document S4): what apps in any language send and get, whatever the provider.
+"""Request and response models of the normalized respond API (document S4), for apps in any language and every provider.
 
-What comes back as `message` and `tool_calls` may be sent again as it is: so tool calls are flat (`arguments` an object),
-and a conversation is taken in every form that the document's examples make of them.
+`message` and `tool_calls` of a response may be sent back unchanged: so tool calls are flat (`arguments` an object), and
+a conversation is accepted in every form of the document's examples.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The wire of the reconciliation: comparisons made, and calls that were lost."""
+"""Response models of reconciliations and lost calls."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What waits to be written by the call path's writer, in which order it has its turn, and a batch of it sorted by kind."""
+"""Items of the call path's writer, the order of their turns, and a batch sorted by kind."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass

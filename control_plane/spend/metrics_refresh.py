@@ -1,4 +1,4 @@
-"""Where the database stands, for the metrics: what is held, and what the last reconciliations found."""
+"""Gauges from the database, for the metrics: held credits, and the results of the last reconciliations."""
 
 import asyncio
 import logging

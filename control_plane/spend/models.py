@@ -1,4 +1,4 @@
-"""Tables of the spend: what LiteLLM reported, here and in a fleet of proxies, and how it was found to fit our calls."""
+"""Tables of the spend: LiteLLM's reports, here and in a fleet of proxies, and the results of reconciliations."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Compares what was recorded with what was reported, keeps the result, and drops logs that are old enough."""
+"""Compares recorded with reported usage, stores the result, and deletes old logs."""
 
 import logging
 from collections.abc import Callable, Collection, Sequence

@@ -1,4 +1,4 @@
-"""SQL of the reconciliation: calls and what was reported of them, page by page; proxies' logs; the comparisons made."""
+"""SQL of the reconciliation: calls and their reports, page by page; proxies' logs; the comparisons made."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence

@@ -1,16 +1,16 @@
-"""Whether what LiteLLM reported fits what we recorded and billed, call by call. Pure.
+"""Compares LiteLLM's reports with our records and bills, call by call. Pure.
 
 finding               when                                                        explained
 matched               reported = recorded                                         –
 cost differs          reported ≠ recorded; or both are 0, and the price list       the provider gave no usage, which
                       prices the tokens                                           LiteLLM prices 0 and we count; or
-                                                                                  nobody knows the price
+                                                                                  the price is unknown
 call without log      we recorded a call, its answer was not reported              it did not succeed: LiteLLM does not
                                                                                   report what is broken off; its
                                                                                   report may still come, or was dropped
                                                                                   with old logs; but not if it cost
                                                                                   more than its tokens are worth
-log without call      something was reported of a call we do not know             never
+log without call      something was reported of an unknown call                   never
 billed but failed     an attempt succeeded at the provider in a call that         always: a failed call costs nothing
                       failed for us
 """

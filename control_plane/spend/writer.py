@@ -1,7 +1,7 @@
 """The durable writer of the call path: jobs, intents, records and LiteLLM's reports, many in one transaction.
 
-Every write of a call goes through here and nowhere else; so does the creation and completion of jobs that clients wait for. The caller of `open` or `finish` goes on when its call is
-durable, and not before (D4).
+Every write of a call goes through here and nowhere else; so does the creation and completion of jobs that clients wait
+for. The caller of `open` or `finish` continues when its call is durable, and not before (D4).
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""How a server divides its connections, so that its own life never queues behind its customers."""
+"""Divides a server's connections, so that its heartbeat never queues behind its customers."""
 
 from dataclasses import dataclass
 

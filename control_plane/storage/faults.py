@@ -1,4 +1,4 @@
-"""What drivers report, as our errors: the database is away, or it answered that it was busy."""
+"""Maps drivers' errors to ours: the database is away, or it reported that it was busy."""
 
 import sqlite3
 from typing import Any

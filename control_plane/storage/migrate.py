@@ -1,4 +1,4 @@
-"""Alembic, run from the program itself: the migrations lie in `migrations/`."""
+"""Runs Alembic from the program itself: the migrations are in `migrations/`."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,7 +1,7 @@
 """Statements of the call path: built and compiled once, run on the driver. Either costs more than running one.
 
-`@prepared` stands where `@functools.cache` would. What a statement means, its types and its errors are SQLAlchemy's; only
-its way through a connection, three quarters of what a small statement costs, is left out.
+`@prepared` stands where `@functools.cache` would. A statement's meaning, types and errors are SQLAlchemy's; only its
+way through a connection, three quarters of what a small statement costs, is left out.
 """
 
 from collections import namedtuple

@@ -1,4 +1,4 @@
-"""Connections to Redis, which everything here can do without: it answers in time, or it counts as away."""
+"""Connections to Redis, which everything here can do without: it responds in time, or it counts as away."""
 
 import asyncio
 from collections.abc import AsyncIterator

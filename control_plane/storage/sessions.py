@@ -1,8 +1,8 @@
-"""What every connection to Postgres is opened with, so that neither side waits for one that is gone.
+"""Session settings of every connection to Postgres, so that neither side waits for one that is gone.
 
 A replica that freezes or vanishes inside a transaction keeps its row locks until Postgres ends its session: without a
-bound that takes until TCP gives up, two hours. Postgres ends a transaction that is idle for as long as a transaction may
-take, and a wait for a lock after half of that. Both sides probe silent TCP connections.
+bound that takes until TCP gives up, two hours. Postgres ends a transaction that is idle for as long as a transaction
+may take, and a wait for a lock after half of that. Both sides probe silent TCP connections.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""SQLite is for one server process (D8): the second one is refused instead of taking the first one's calls for dead."""
+"""SQLite is for one server process (D8): a second one is rejected instead of taking the first one's calls for dead."""
 
 import fcntl
 from collections.abc import Iterator

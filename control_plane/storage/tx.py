@@ -1,4 +1,4 @@
-"""A connection inside a transaction, as statements see it, and what time it is at its database."""
+"""A connection inside a transaction, for statements, and the time of its database."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

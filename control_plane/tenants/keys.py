@@ -1,4 +1,4 @@
-"""How a virtual key is made, hidden and recognised. Pure, but for the randomness of a new key."""
+"""Creates, hashes and recognizes virtual keys. Pure, but for the randomness of a new key."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""What a key stands for. Keys are made and ended in `administration/keys.py`."""
+"""Authenticates keys. They are created and revoked in `administration/keys.py`."""
 
 from functools import partial
 

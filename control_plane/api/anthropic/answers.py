@@ -1,4 +1,4 @@
-"""Messages in Anthropic's shape: whole, and as the events its SDKs put together."""
+"""Messages in Anthropic's form: whole, and as the events of its streams."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, assert_never

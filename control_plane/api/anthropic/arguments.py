@@ -1,4 +1,4 @@
-"""Arguments of tool calls as Anthropic's wire has them: always an object, of which its SDKs parse every piece. Pure."""
+"""Arguments of tool calls in Anthropic's wire: always an object, of which its SDKs parse every piece. Pure."""
 
 import re
 from typing import Any, Literal

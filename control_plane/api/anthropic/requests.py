@@ -1,4 +1,6 @@
-"""Anthropic's messages in OpenAI's shape, which the call path speaks. Pure; nothing that changes the meaning is lost."""
+"""Converts Anthropic's messages to OpenAI's form, which the call path uses. Pure; nothing that changes the meaning is
+lost.
+"""
 
 import json
 from collections.abc import Iterable

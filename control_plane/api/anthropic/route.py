@@ -1,4 +1,4 @@
-"""Anthropic's routes: messages, and how many tokens they have."""
+"""Anthropic's routes: messages, and token counts."""
 
 from typing import Any
 

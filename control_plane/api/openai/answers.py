@@ -1,4 +1,4 @@
-"""Chat completions in OpenAI's shape: whole, and chunk by chunk."""
+"""Chat completions in OpenAI's form: whole, and as chunks."""
 
 import time
 from collections import defaultdict

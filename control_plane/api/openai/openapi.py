@@ -1,4 +1,4 @@
-"""The answers of OpenAI's routes, for OpenAPI."""
+"""The responses of OpenAI's routes, for OpenAPI."""
 
 from typing import Any
 

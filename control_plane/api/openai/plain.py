@@ -1,4 +1,4 @@
-"""What answers at once, between OpenAI's shape and the call path: embeddings, moderations, rerank. Pure."""
+"""Endpoints with a single response, between OpenAI's form and the call path: embeddings, moderations, rerank. Pure."""
 
 import base64
 import struct

@@ -1,4 +1,4 @@
-"""Responses in OpenAI's shape: whole, and as the events its SDKs put together."""
+"""Responses in OpenAI's form: whole, and as the events of its streams."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, assert_never

@@ -1,4 +1,4 @@
-"""OpenAI's responses in the shape of chat completions, which the call path speaks. Pure."""
+"""Converts OpenAI's responses requests to chat completions, which the call path uses. Pure."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""OpenAI's routes: chat completions, and what answers at once."""
+"""OpenAI's routes: chat completions, and endpoints with a single response."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""One example for each error answer, made of our own errors by the functions that render them."""
+"""One example for each error response, from our own errors and their renderers."""
 
 from collections.abc import Mapping
 from http import HTTPStatus

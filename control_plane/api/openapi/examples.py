@@ -1,4 +1,4 @@
-"""Bodies of requests that succeed as they are, by operation. Their model groups are those of the shipped configuration."""
+"""Request bodies that succeed unchanged, by operation. Their model groups are those of the shipped configuration."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The headers of requests and answers, and the ways to send a key, as components of OpenAPI."""
+"""The headers of requests and responses, and the security schemes, as components of OpenAPI."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a tool answered, as a model reads it: text, with its pictures as pictures. Pure.
+"""A tool's result as a model reads it: text, with its pictures as pictures. Pure.
 
 A picture may come as a part of OpenAI, Anthropic or MCP, or anywhere in the JSON of a tool: as base64 beside its media
 type, or as a data URL. As text it would be billed by the character and read by no model.

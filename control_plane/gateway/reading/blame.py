@@ -1,4 +1,5 @@
-"""Whose fault a provider's refusal is: the client's, its conversation's length, the operator's, or the provider's. Pure.
+"""Classifies a provider's refusal: the client's fault, the conversation's length, the operator's fault, or the
+provider's. Pure.
 
 Code, type and status decide; wording only where providers give nothing else: some report an empty account or a full
 context as an ordinary invalid request.

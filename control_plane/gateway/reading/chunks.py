@@ -1,7 +1,7 @@
-"""One answer in OpenAI's form, whole or in chunks, as canonical events. Pure: JSON data in, events out.
+"""Reads one answer in OpenAI's form, whole or in chunks, as canonical events. Pure: JSON data in, events out.
 
-Both lanes read with this: the relay a provider's own JSON, LiteLLM's lane either that or what LiteLLM made of another
-API. What is odd about it is put right here and nowhere else.
+Both lanes use this: the relay for a provider's own JSON, LiteLLM's lane for that or LiteLLM's translation of another
+API. Oddities are corrected here and nowhere else.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Messages of AWS's binary event stream out of a provider's bytes, however the network cut them. Pure.
+"""Decodes messages of AWS's binary event stream from a provider's bytes, however the network cut them. Pure.
 
 Each message: its length, that of its headers, a checksum of both; headers; payload; a checksum of all.
 """

@@ -1,4 +1,4 @@
-"""JSON as providers write it: surrogate halves, invalid UTF-8 and NaN included. Pure."""
+"""Parses JSON of providers: surrogate halves, invalid UTF-8 and NaN included. Pure."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""One message in OpenAI's form, whole or piece by piece, as canonical events. Pure.
+"""Reads one message in OpenAI's form, whole or in chunks, as canonical events. Pure.
 
 A message of an answer and a delta of a stream are read alike.
 """

@@ -1,4 +1,4 @@
-"""What each provider's own wire reports of usage, put into OpenAI's form. Pure.
+"""Reads usage from each provider's own wire, in OpenAI's form. Pure.
 
 Documents of one answer add to each other: a later report may leave out what an earlier one named.
 """

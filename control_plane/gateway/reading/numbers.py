@@ -1,4 +1,4 @@
-"""Numbers that a provider reports, or None where they are none that can be true. Pure."""
+"""Numbers that a provider reports, or None for impossible ones. Pure."""
 
 import math
 from typing import Any

@@ -1,7 +1,8 @@
-"""Streams that LiteLLM translates, on their way to it: read beside, and written again as LiteLLM can read them. Pure.
+"""Streams that LiteLLM translates, on their way to it: read in parallel, and rewritten so that LiteLLM can read them.
+Pure.
 
-LiteLLM calculates with whatever count stands in a document, prices an answer by the name it gives itself, and takes
-U+2028 for the end of a line. Of what a provider sends nothing waits but a document that is not whole.
+LiteLLM calculates with any count in a document, prices an answer by the name it has itself, and takes U+2028 for the
+end of a line. Only an incomplete document is held back.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Server-sent events out of a provider's bytes, however the network cut them, by the WHATWG standard. Pure.
+"""Decodes server-sent events from a provider's bytes, however the network cut them, by the WHATWG standard. Pure.
 
-Two liberties, for providers that do not follow it: a line of data that is JSON by itself is an event without waiting for
-the empty line behind it, and what stands in a last event without an end counts.
+Two liberties, for providers that do not follow it: a line of data that is JSON by itself is an event without waiting
+for the empty line behind it, and a last event without an end counts.
 """
 
 from typing import Any, NamedTuple

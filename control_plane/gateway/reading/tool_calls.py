@@ -1,7 +1,7 @@
-"""The tool calls of one choice, out of the pieces that providers send. Pure.
+"""Assembles the tool calls of one choice from the chunks of providers. Pure.
 
 Providers leave out or repeat ids, names and indexes, send them late, or number every call 0. What is certain: a new,
-non-empty id begins a call, and so does a name behind arguments that are whole.
+non-empty id begins a call, and so does a name behind complete arguments.
 """
 
 import json

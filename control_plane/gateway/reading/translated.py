@@ -1,4 +1,4 @@
-"""Answers in wires of others that are translated here, because LiteLLM's translation loses parts of them. Pure."""
+"""Answers in other wires that are translated here, because LiteLLM's translation loses parts of them. Pure."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
-"""What a provider reports of its usage, merged over the chunks of an answer and checked. Pure; nothing here raises.
+"""A provider's reported usage, merged over the chunks of an answer and checked. Pure; nothing here raises.
 
-Every field is merged by itself, the larger count wins: some providers report cumulatively, some in pieces, and some
-end with zeros. A count that cannot be true is no count.
+Every field is merged by itself, the larger count wins: some providers report cumulatively, some in pieces, and some end
+with zeros. An impossible count is ignored.
 """
 
 from collections.abc import Mapping
