@@ -94,22 +94,22 @@ class Settings(BaseSettings):
     )
     config: Path = Field(default=Path("litellm_config.yaml"), description="The YAML of deployments and model groups.")
     watch_config: bool = Field(
-        default=True, description="Whether a change of that file is noticed, and put in force, within seconds."
+        default=True, description="Whether the server reloads that file within seconds of a change."
     )
     master_key: SecretStr | None = Field(
         default=None,
-        description="The administrator's key. Without one, the first start makes one and keeps it in `var/master_key`.",
+        description="The administrator's key. Without one, the first start makes one and stores it in `var/master_key`.",
     )
     var: Path = Field(default=Path("var"), description="Where the generated master key is kept.")
     host: str = Field(default="127.0.0.1", description="The address to listen on.")
     port: int = Field(default=8003, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
     metrics_key: Annotated[SecretStr | None, AfterValidator(_long_key)] = Field(
         default=None,
-        description="`/metrics` then needs it, or the master key, as `Authorization: Bearer …`; 16 characters or more; without it, it is open to all who reach the port.",
+        description="`/metrics` then needs it, or the master key, as `Authorization: Bearer …`; 16 characters or more; unset: no key is needed.",
     )
     redis_url: Annotated[SecretStr | None, _address("redis://host:6379/0", "redis", "rediss", "unix")] = Field(
         default=None,
-        description="`redis://host:6379/0`: several servers count limits together, share what they know of deployments, and keep answers.",
+        description="`redis://host:6379/0`: several servers share limits, cooldowns of deployments and the response cache.",
     )
     otlp_endpoint: Annotated[str | None, _address("http://collector:4318", "http", "https")] = Field(
         default=None,
@@ -124,7 +124,7 @@ class Settings(BaseSettings):
     wait_timeout_s: float = Field(
         default=10.0,
         ge=0.1,
-        description="How long a request may wait for its turn, all its waits together, in seconds; one that would wait longer gets 503 `overloaded` at once. Clients may wait less: `X-Max-Wait`.",
+        description="The most seconds that a request may queue, all its waits together; one that would wait longer gets 503 `overloaded` at once. Clients may set less: `X-Max-Wait`.",
     )
     completion_wait_s: float = Field(
         default=5.0,
@@ -144,7 +144,7 @@ class Settings(BaseSettings):
     max_held_bytes: int = Field(
         default=200_000_000,
         gt=0,
-        description="Bytes of the bodies of requests that are being answered, of one process; 503 for more.",
+        description="Bytes of the bodies of running requests, of one process; 503 for more.",
     )
     max_held_bytes_of_team: int = Field(
         default=100_000_000, gt=0, description="The same of one team; 429 for more. Bodies under 64 KB do not count."
@@ -166,21 +166,21 @@ class Settings(BaseSettings):
     file_timeout_s: float = Field(
         default=20.0, gt=0, description="How long fetching a file may take, and reading one, in seconds."
     )
-    max_pdf_pages: int = Field(default=500, gt=0, description="Further pages of a PDF are not read, which is said.")
+    max_pdf_pages: int = Field(default=500, gt=0, description="Further pages of a PDF are not read; a warning reports it.")
     private_file_hosts: str | None = Field(
         default=None,
         description="Hosts without a public address that files may be fetched from: `host`, `host:port`, with commas.",
     )
     job_ttl_s: int = Field(
-        default=86_400, gt=0, description="How long a job lives if its creator does not say, in seconds."
+        default=86_400, gt=0, description="Default lifetime of an open job, in seconds."
     )
     lost_calls: Literal["estimate", "void"] = Field(
         default="estimate",
-        description="What a call counts as whose server died: what its prompt usually costs, or nothing.",
+        description="Cost of a call whose server died: the usual cost of its prompt, or nothing.",
     )
     refuse_unpriced: bool = Field(
         default=False,
-        description="Refuse model groups with a model whose price nobody knows, instead of marking calls.",
+        description="Reject calls of model groups with an unpriced model, instead of marking them.",
     )
     at_risk_limit_usd: float | None = Field(
         default=None,
@@ -190,11 +190,11 @@ class Settings(BaseSettings):
     )
     at_risk_window_h: int = Field(default=24, gt=0, description="How long an unbilled job counts as at risk, in hours.")
     spend_log_retention_days: int = Field(
-        default=0, ge=0, description="Spend logs older than this are dropped, which changes no bill; 0 keeps them."
+        default=0, ge=0, description="Spend logs older than this are deleted, which changes no bill; 0 keeps them."
     )
     keep_provider_error_text: bool = Field(
         default=False,
-        description="Keep what providers say of failed calls, redacted, for administrators to read at `/costs`.",
+        description="Store providers' messages about failed calls, redacted, for administrators at `/costs`.",
     )
     proxy_database_url: Annotated[
         SecretStr | None, _address("postgresql://user@host/litellm", "postgresql", "postgres")
@@ -214,12 +214,12 @@ class Settings(BaseSettings):
     stall_timeout_s: float = Field(
         default=600.0,
         gt=0,
-        description="How long an answer that has begun may go on without a piece of it; a buffered one is one piece.",
+        description="The most seconds between two chunks of an answer; a buffered one is one chunk.",
     )
     max_answer_bytes: int = Field(
         default=64_000_000,
         gt=0,
-        description="A provider's larger answer is a failed call; a stream may have four times as much.",
+        description="A larger answer of a provider is a failed call; the limit of a stream is four times as large.",
     )
     lane: Literal["auto", "litellm"] = Field(
         default="auto",
@@ -229,12 +229,12 @@ class Settings(BaseSettings):
         default=0.01,
         ge=0,
         le=1,
-        description="Share of relayed calls whose cost LiteLLM's own logging works out, too, for the reconciliation.",
+        description="Share of relayed calls that LiteLLM's own logging prices, too, for the reconciliation.",
     )
     drain_s: float = Field(
         default=0.0,
         ge=0,
-        description="How long after SIGTERM calls are still taken, while `/health/ready` says 503 so that balancers look away.",
+        description="Seconds after SIGTERM in which calls are still accepted, while `/health/ready` returns 503 to load balancers.",
     )
     shutdown_grace_s: float = Field(
         default=20.0,
@@ -244,12 +244,12 @@ class Settings(BaseSettings):
     keep_alive_s: float = Field(
         default=15.0,
         gt=0,
-        description="A stream that is silent for so long gets a comment line, so that proxies keep it.",
+        description="A stream that is silent for so long gets a comment line, so that proxies keep it open.",
     )
     write_timeout_s: float = Field(
         default=60.0,
         gt=0,
-        description="A client that reads nothing of its answer for so long is taken for one that left.",
+        description="A client that reads nothing of its response for so long counts as disconnected.",
     )
     idle_connection_s: int = Field(
         default=75,
