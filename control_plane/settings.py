@@ -166,14 +166,14 @@ class Settings(BaseSettings):
     file_timeout_s: float = Field(
         default=20.0, gt=0, description="How long fetching a file may take, and reading one, in seconds."
     )
-    max_pdf_pages: int = Field(default=500, gt=0, description="Further pages of a PDF are not read; a warning reports it.")
+    max_pdf_pages: int = Field(
+        default=500, gt=0, description="Further pages of a PDF are not read; a warning reports it."
+    )
     private_file_hosts: str | None = Field(
         default=None,
         description="Hosts without a public address that files may be fetched from: `host`, `host:port`, with commas.",
     )
-    job_ttl_s: int = Field(
-        default=86_400, gt=0, description="Default lifetime of an open job, in seconds."
-    )
+    job_ttl_s: int = Field(default=86_400, gt=0, description="Default lifetime of an open job, in seconds.")
     lost_calls: Literal["estimate", "void"] = Field(
         default="estimate",
         description="Cost of a call whose server died: the usual cost of its prompt, or nothing.",

@@ -62,7 +62,7 @@ ROUTER_SETTINGS = frozenset(
 _CACHE = "teams would get each other's answers; `litellm_settings.cache` keeps them apart"
 _CALLBACK = "calls are reported to the spend log only; prompts go nowhere else"
 _VERBOSE = "it prints prompts and keys"
-_GROUPS = "model groups are the only names a client may ask for"
+_GROUPS = "model groups are the only names that clients may use"
 
 UNSUPPORTED: Mapping[str, str] = {
     "cache_responses": _CACHE,

@@ -90,7 +90,9 @@ def _info(info: Mapping[str, Any], path: Path, report: Reporting) -> dict[str, A
         place = (*path, "model_info", str(key))
         if key in RESTRICTING:
             report.add(
-                "dropped", place, "model_groups say who may use a model: its group is for no team until you name them"
+                "dropped",
+                place,
+                "the teams of a model group may use its models: add them, or no team may use the group",
             )
         elif key in names.UNUSED_INFO:
             report.add("dropped", place, names.UNUSED_INFO[key])

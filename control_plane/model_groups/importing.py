@@ -24,7 +24,7 @@ ROUNDS = 200
 
 HEADER = """\
 # yaml-language-server: $schema=control_plane/model_groups/litellm_config.schema.json
-# Made by `control-plane config import`. Look at who may use which model group (teams) and at prices of 0.
+# Made by `control-plane config import`. Check the teams of each model group and prices of 0.
 """
 
 

@@ -57,7 +57,7 @@ UNUSED_SECTIONS: Mapping[str, str] = {
     "mcp_servers": "clients' tools never reach an MCP server here",
     "mcp_tools": "clients' tools never reach an MCP server here",
     "callback_settings": "calls are reported to the spend log only",
-    "vector_store_registry": "no vector store is asked here",
+    "vector_store_registry": "vector stores are not used here",
     "prompts": "prompts come from clients only",
 }
 """Notes on some of `PROXY_SECTIONS`."""
@@ -86,7 +86,7 @@ REFUSED_GENERAL_SETTINGS: Mapping[str, str] = {
     "custom_key_policy": _UNHELD,
     "blocked_file_extensions": _UNHELD,
     "allowed_file_extensions": _UNHELD,
-    "control_plane_url": "it names a program of LiteLLM's that decides about calls, and is not asked here",
+    "control_plane_url": "it names a program of LiteLLM's that decides about calls, and is not used here",
 }
 """Of `general_settings`: protection that an operator relies on."""
 
@@ -150,7 +150,7 @@ REFUSED_CACHE_PARAMETERS: Mapping[str, str] = {
     **dict.fromkeys(("type", "host", "port", "password"), _CACHE_PLACE),
     "namespace": "every team has one of its own",
     "supported_call_types": "`cache: false` at a model group switches it off for the group",
-    "mode": "clients that want no kept answer say so with `Cache-Control: no-cache`",
+    "mode": "clients skip the response cache with `Cache-Control: no-cache`",
 }
 """Of `cache_params`."""
 
@@ -179,15 +179,15 @@ UNUSED_PARAMETERS: Mapping[str, str] = {
         ("tags", "tag_regex"), "calls are not routed by tags; give the deployments a model group of their own"
     ),
     **dict.fromkeys(("itpm", "otpm"), "a model group has an rpm and a tpm"),
-    "max_retries": "router_settings.num_retries, or num_retries here, says how often is tried again",
+    "max_retries": "router_settings.num_retries, or num_retries here, sets the number of retries",
     "use_in_pass_through": "there are no pass-through endpoints",
     "max_file_size_mb": "CONTROL_PLANE_MAX_FILE_BYTES is the most the files of a request may take",
 }
 """Of `litellm_params`."""
 
 UNUSED_INFO: Mapping[str, str] = {
-    "access_groups": "who may use a model is said by the teams of a model group",
-    "team_public_model_name": "clients ask for the names of model groups",
+    "access_groups": "the teams of a model group decide who may use a model",
+    "team_public_model_name": "clients use the names of model groups",
     **dict.fromkeys(
         ("health_check_model", "health_check_timeout", "health_check_max_tokens", "disable_background_health_check"),
         "deployments are not called to see whether they work",

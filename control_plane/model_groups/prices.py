@@ -122,9 +122,9 @@ def _oddity(key: str, price: float, usual: float | None) -> str | None:
     if usual:
         times = price / usual
         if times >= FAR:
-            return f"is {times:,.0f} times what LiteLLM's price list says ({usual:g}){_unit(key)}"
+            return f"is {times:,.0f} times the price in LiteLLM's list ({usual:g}){_unit(key)}"
         if times * FAR <= 1:
-            return f"is a {1 / times:,.0f}th of what LiteLLM's price list says ({usual:g}){_unit(key)}"
+            return f"is a {1 / times:,.0f}th of the price in LiteLLM's list ({usual:g}){_unit(key)}"
         return None
     if is_per_token(key) and price >= DEAR_TOKEN_USD:
         return f"is {price * 10**6:,.0f} US dollars for a million{_unit(key)}"

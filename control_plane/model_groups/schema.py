@@ -83,7 +83,7 @@ class ModelGroupEntry(_Strict):
     max_parallel_calls: Limit | None = Field(default=None, description="Calls at once, of all teams together.")
     cache: bool | None = Field(
         default=None,
-        description="Whether its answers are kept for the same request of the same team. None: as the file says.",
+        description="Whether its answers are cached for the same request of the same team. None: the file's setting.",
     )
 
 
@@ -240,7 +240,7 @@ def _sections() -> Any:
     }
     sections[names.OUR_SECTION] = (
         dict[str, ModelGroupEntry],
-        Field(min_length=1, description="The names clients ask for, and who may use them."),
+        Field(min_length=1, description="The names that clients use, and the teams that may use them."),
     )
     for section in names.PROXY_SECTIONS:
         sections[section] = (Any, Field(None, description="Read by LiteLLM's proxy only."))

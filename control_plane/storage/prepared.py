@@ -32,7 +32,7 @@ class Rows:
 
     def one_or_none(self) -> Any:
         """The only row, or None."""
-        assert len(self._values) <= 1, "several rows where one was asked for"
+        assert len(self._values) <= 1, "several rows where one was expected"
         return next(iter(self), None)
 
     def scalar(self) -> Any:
@@ -49,7 +49,7 @@ class Mappings(list[dict[str, Any]]):
 
     def one_or_none(self) -> dict[str, Any] | None:
         """The only row, or None."""
-        assert len(self) <= 1, "several rows where one was asked for"
+        assert len(self) <= 1, "several rows where one was expected"
         return self[0] if self else None
 
 

@@ -87,7 +87,7 @@ class Principal:
             raise OriginRefused(
                 f"The origin '{origin}' is not registered for this key; an administrator can register it."
                 if self.grant is None
-                else f"This token of a job is not for pages of '{origin}'; `origins` says so when one is made."
+                else f"This job token is not for pages of '{origin}'; list the origin in `origins` when creating a token."
             )
 
     def require_unexpired(self, now: datetime) -> None:

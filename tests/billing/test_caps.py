@@ -41,7 +41,7 @@ async def test_a_clamping_job_asks_the_model_for_what_fits(team: Team, provider:
     refused = await team.call(job_id, max_tokens=1000)
     assert refused.json()["error"] == {
         "code": "job_cap_reached",
-        "message": "The job's cap does not cover this. Nothing more fits into it.",
+        "message": "The job's cap does not cover this. No further call fits.",
         "affordable_max_tokens": 0,
     }
 

@@ -38,7 +38,7 @@ async def test_a_clock_that_differs_from_the_databases_by_a_minute_is_wrong(tmp_
     found = [each async for each in examine(settings_for(postgres_url, tmp_path / "nowhere.yaml"), {})]
     [clock] = [each for each in found if each.about == "clock"]
     assert clock.level == "wrong"
-    assert "s ahead of this machine's; let NTP set both" in clock.says
+    assert "s ahead of this host's; synchronize both with NTP" in clock.says
 
 
 async def test_every_fault_is_named_at_once_and_no_secret_with_it(tmp_path: Path) -> None:

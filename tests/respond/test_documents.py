@@ -333,7 +333,7 @@ async def test_a_scan_read_as_text_and_a_plugin_nobody_knows_are_said(app: App) 
     plugins = [{"id": "web"}, *engine("pdf-text")["plugins"]]
     answer = await answered(app, with_part(file_part(data_url("application/pdf", scan())), plugins=plugins))
     assert answer["warnings"] == [
-        "plugins: 'web' is not known here and was ignored; 'file-parser' is.",
+        "plugins: 'web' is not supported and was ignored; only 'file-parser' is.",
         "document.pdf holds no text; it may be scanned. The engine 'mistral-ocr' reads scans.",
     ]
 
