@@ -74,7 +74,7 @@ def create_app(services: Services, *, shared_ports: Collection[int] = ()) -> Fas
         openapi_url=None,
     )
     add_error_handlers(app)
-    # Not include_router: it makes every route once more, and looks for a request's route twice.
+    # Not include_router: it makes every route once more, and matches a request's route twice.
     for router in (*(module.router for module in ROUTERS), respond.preflights, job_calls.preflights):
         app.router.routes.extend(router.routes)
     settings = services.settings

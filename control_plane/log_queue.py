@@ -119,7 +119,7 @@ class QueuedStream(logging.Handler):
                 self._characters -= sum(len(line) for _, line in batch)
                 self._minor -= sum(level <= logging.INFO for level, _ in batch)
                 self._is_writing = True
-            with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
+            with contextlib.suppress(OSError, ValueError):  # it has no reader any more
                 self._stream.write("".join(f"{line}\n" for _, line in batch))
                 self._stream.flush()
             with self._changed:

@@ -65,7 +65,7 @@ class Lookups(Generic[K, V]):
             return known.value
         left_s = waiting.left_or_none_s()
         looking = self._begin(key)
-        found, _ = await asyncio.wait([looking], timeout=left_s)  # who leaves does not take the answer from the others
+        found, _ = await asyncio.wait([looking], timeout=left_s)  # a cancelled caller does not cancel the others' query
         if not found:
             raise Overloaded.after(left_s or 0)
         return looking.result()
@@ -89,7 +89,7 @@ class Lookups(Generic[K, V]):
         """The pending query, or a new one: one that began too long ago may return an old value."""
         now, looking = self._clock(), self._looking.get(key)
         if looking is None or now - looking.at >= self._ttl_s:
-            with waiting.without_end():  # others may wait for it, for longer than who comes first
+            with waiting.without_end():  # others may wait for it, for longer than the first
                 task = asyncio.create_task(self._keep(key, now))
             task.add_done_callback(_heard)
             looking = self._looking[key] = _Look(task, now)

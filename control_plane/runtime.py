@@ -74,8 +74,8 @@ PROXIED = "litellm_proxy/"
 BYTES_PER_CHAR = 4
 """Of UTF-8, at most."""
 
-LANDING_S = 10.0  # calls still running when the house closes have this long to be recorded, each time that one was
-MOST_LANDING_S = 15.0  # and this long together; deploy/ kills nobody before that
+LANDING_S = 10.0  # calls still running when the services close have this long to be recorded, each time that one was
+MOST_LANDING_S = 15.0  # and this long together; deploy/ kills no process before that
 
 
 @asynccontextmanager

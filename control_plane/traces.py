@@ -67,7 +67,7 @@ class Traces:
         """`telemetry` is FastAPI's `TelemetryConfig`: it makes the spans of requests, the parents of those here."""
         self.telemetry: Any = {"tracing": False, "metrics": False, "logs": False}
 
-    def span(self, name: str, **facts: Any) -> CallSpan:  # noqa: ARG002 - nobody looks
+    def span(self, name: str, **facts: Any) -> CallSpan:  # noqa: ARG002 - not recorded
         """Starts a span."""
         return NOWHERE
 

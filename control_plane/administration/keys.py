@@ -40,7 +40,7 @@ class KeyAdministration:
             only = None if terms.model_groups is None else frozenset(terms.model_groups)
             check_default(self._groups.catalog, team_id, grants, terms.default_model_group, only)
             issued = await add_key(tx, team_id, terms, now=self._clock())
-        self._principals.forget()  # its origins may have been asked for before
+        self._principals.forget()  # its origins may be cached
         return issued
 
     async def list(

@@ -29,10 +29,10 @@ from control_plane.schemas.base import ignored_fields
 log = logging.getLogger(__name__)
 
 MAX_REQUEST_ID_CHARS = 128
-LAST_WORDS_S = 1.0  # how long a stopping server tries to tell a client that still waits
+LAST_WORDS_S = 1.0  # how long a stopping server tries to answer a client that still waits
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 CUT_OFF = "This server could not write to the database for a while and takes nothing new until it can. Try again."
-CLIENT_LEFT = 499  # only in the log, where nginx made it a custom: nobody is there to get an answer
+CLIENT_LEFT = 499  # only in the log, as nginx does: no client is left for a response
 
 
 @dataclass(slots=True)
@@ -90,7 +90,9 @@ class RequestMiddleware:
                 if ignored:
                     answer_headers["X-Ignored-Fields"] = _printable(ignored)
                 answer_headers["X-Content-Type-Options"] = "nosniff"
-                answer_headers.setdefault("Cache-Control", "no-store")  # it is one team's; what may be kept says so
+                answer_headers.setdefault(
+                    "Cache-Control", "no-store"
+                )  # it is one team's; cacheable responses set it themselves
             size.handled += len(message.get("body", b""))
             await send(message)
 

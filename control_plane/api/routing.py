@@ -78,7 +78,7 @@ class StrictRequest(Request):
         async for piece in _in_time(self.stream(), settings.body_timeout_s):
             size += len(piece)
             if held is not None:
-                held.grow(team, size)  # as it comes: who announces much and sends nothing takes no room
+                held.grow(team, size)  # as it comes: a large announced length alone takes no budget
             for begin in range(0, len(piece), SLICE):
                 if begin:
                     await asyncio.sleep(0)
@@ -106,7 +106,7 @@ class StrictRequest(Request):
         body = await asyncio.get_running_loop().run_in_executor(
             _threads, partial(copy_context().run, _validated, model, self._body)
         )
-        self._json, self._body = body, b"{}"  # whoever asks for it has its JSON; the call may last for minutes
+        self._json, self._body = body, b"{}"  # its reader has the JSON; the call may last for minutes
         async with self.app.state.large_bodies:  # what follows takes long, too: meanwhile the event loop does all else
             await asyncio.sleep(0)
         return body
@@ -171,7 +171,7 @@ def _asgi_app(handle: Callable[[Request], Coroutine[Any, Any, Response]]) -> ASG
         async with (
             AsyncExitStack() as function_stack,
             AsyncExitStack() as request_stack,
-        ):  # FastAPI's handler asks for them
+        ):  # FastAPI's handler needs them
             scope["fastapi_inner_astack"], scope["fastapi_function_astack"] = request_stack, function_stack
             response = await handle(request)
         await response(scope, receive, send)

@@ -28,7 +28,7 @@ DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 TOGETHER = 64
 """Events in one write at most."""
-LAST_WORDS_S = 1.0  # how long a stopping server tries to tell the client
+LAST_WORDS_S = 1.0  # how long a stopping server tries to notify the client
 
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Connection": "keep-alive"}
 
@@ -143,7 +143,7 @@ class SseResponse(Response):
     async def _abandon(self, reason: str) -> None:
         try:
             await self._stream.abandon(reason)
-        except ControlPlaneError as error:  # nobody is left to hear it
+        except ControlPlaneError as error:  # no client is left for it
             log.log(error.level, "stream_abandoned", extra={"code": error.code})
 
     async def _write(self, event: bytes, *, more: bool = True) -> None:

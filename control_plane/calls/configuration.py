@@ -197,7 +197,7 @@ class Configuration:
         state = await asyncio.to_thread(_state_of, self._file)
         if state == self._state:
             return False
-        await asyncio.sleep(LOOK_S / 2)  # whoever writes it may not be at its end
+        await asyncio.sleep(LOOK_S / 2)  # its writer may not be finished
         return state == await asyncio.to_thread(_state_of, self._file)
 
 

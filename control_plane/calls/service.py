@@ -209,7 +209,7 @@ class CallService:
         if order.only is None:
             return target
         able = tuple(model for model in target.models if model in order.only)
-        return replace(target, models=able or target.models)  # the file may have changed since it was asked who is able
+        return replace(target, models=able or target.models)  # the file may have changed since support was checked
 
     async def target_in(self, principal: Principal, order: CallRequest, job_id: JobId | None) -> Target:
         """What the order would run on in that job, or in one of its own. Raises: as `choose`; JobNotFound, JobNotOwned."""
@@ -403,7 +403,7 @@ class CallService:
         """
         is_asked = False
         try:
-            await _feel_cancellation()  # who left while the intent was written: the provider hears nothing
+            await _feel_cancellation()  # the client left while the intent was written: the provider is not called
             with live.span("cache") as span:
                 kept = await recall()
                 span.set(is_hit=kept is not None)

@@ -34,7 +34,7 @@ class DrainingServer(uvicorn.Server):
 
     def _drain(self, sig: int) -> None:
         self._say_so()
-        self.config.encoded_headers.append(ASK_ANOTHER)  # from the next look at the clock on
+        self.config.encoded_headers.append(ASK_ANOTHER)  # from the next clock tick on
         self.server_state.default_headers = [*self.server_state.default_headers, ASK_ANOTHER]
         for shared in self.servers[1:]:
             shared.close()

@@ -241,7 +241,7 @@ class HttpProtocol(HttpToolsProtocol):
 
     def _head_without_offer(self) -> bytes:
         method = self.scope["method"].encode()
-        if method == b"CONNECT":  # upgrades whatever its head says
+        if method == b"CONNECT":  # upgrades with any head
             raise httptools.HttpParserError("CONNECT is for proxies")
         version = self.scope["http_version"].encode()
         lines = [b" ".join((method, self.url, b"HTTP/" + version))]
@@ -267,7 +267,7 @@ def _cancelled_in_order(app: App, cycle: RequestResponseCycle) -> App:
         try:
             await app(scope, receive, send)
         except asyncio.CancelledError:
-            cycle.disconnected = True  # what there was to say has been sent
+            cycle.disconnected = True  # the response has been sent
             cycle.transport.close()
 
     return serve

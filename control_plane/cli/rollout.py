@@ -155,7 +155,7 @@ def put_in_force(
         try:
             change.make(content, is_kept=generations is None or before in generations)
             rollout = servers.follow(generation_of(content), wait_s, replicas=replicas)
-        except BaseException:  # Ctrl-C too: a version that nobody waited for is not left behind
+        except BaseException:  # Ctrl-C too: an unconfirmed version is not left behind
             change.undo()
             raise
         if rollout.is_good:

@@ -25,7 +25,7 @@ from control_plane.storage.database import parse_database_url
 log = logging.getLogger(__name__)
 
 BACKLOG = 2048
-RESTART_S = 1.0  # a worker that dies at once must not eat the machine
+RESTART_S = 1.0  # a worker that dies at once must not consume the host
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 

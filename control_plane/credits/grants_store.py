@@ -54,7 +54,7 @@ async def take(tx: Tx, amounts: Mapping[TeamId, int]) -> None:
             await set_remaining(tx, touched)
         left = {
             team_id: left[team_id] for team_id in grants if left[team_id]
-        }  # others have none: `ledger verify` says so
+        }  # others have none: `ledger verify` reports it
 
 
 async def set_remaining(tx: Tx, remaining: Mapping[UUID, int]) -> None:

@@ -16,7 +16,7 @@ NOT_PUBLIC = tuple(
     map(
         ip_network,
         (
-            "168.63.129.16/32",  # Azure's own services, which its machines reach as if it were public
+            "168.63.129.16/32",  # Azure's own services, which its hosts reach as if it were public
             "192.0.0.0/24",
             "192.88.99.0/24",  # relays of 6to4
             "2001::/23",  # Teredo and others that hold another address within

@@ -54,7 +54,7 @@ async def usage_of(tag: PriceTag, request: EndpointRequest, response: Any) -> Us
 
 def cost_of(response: Any, tag: PriceTag) -> NanoUsd | None:
     """LiteLLM's cost of a buffered answer; None if it has none or an unknown one."""
-    cost = response._hidden_params.get("response_cost")  # noqa: SLF001  # the only place where LiteLLM says it
+    cost = response._hidden_params.get("response_cost")  # noqa: SLF001  # LiteLLM's only place for it
     return None if cost is None else said_cost(tag, cost)
 
 

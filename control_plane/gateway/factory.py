@@ -78,7 +78,7 @@ def _build(
             ignore_invalid_deployments=False,
         )
         _require_all(config, router)
-        # behind the Router, which tells LiteLLM the deployments' own prices: they are tried here
+        # behind the Router, which registers the deployments' own prices in LiteLLM: they are tried here
         servings = {known[each.id].id: _serving(each, known[each.id]) for each in config.deployments}
         if redis_url is not None:
             share_cooldowns(router, redis_url)

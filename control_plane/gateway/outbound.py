@@ -70,7 +70,7 @@ def _without_redirects(make: Any) -> Any:
             client.follow_redirects = False
         return client
 
-    made.stays = True  # type: ignore[attr-defined]  # how it knows itself again
+    made.stays = True  # type: ignore[attr-defined]  # marks our own
     return made
 
 

@@ -59,7 +59,7 @@ class PlainAnswer:
         match self._wire:
             case "responses":
                 return _event({"type": "response.completed", "sequence_number": 0, "response": self._response("")})
-            case "cohere":  # LiteLLM looks for its end in another place than Cohere writes it
+            case "cohere":  # LiteLLM reads its end from another place than Cohere writes it
                 return _line({"event": "message-end", "data": {"delta": self._cohere_end()}})
             case _:
                 return _event(self._chat("delta", {}, is_last=True)) + DONE

@@ -144,7 +144,7 @@ def litellms_cost(tag: PriceTag, usage: Usage) -> NanoUsd | None:
 def _tried(tag: PriceTag, usage: Usage) -> NanoUsd | None:
     try:
         return litellms_cost(tag, usage)
-    except Exception:  # noqa: BLE001  # a model that LiteLLM does not know is said where it is asked for
+    except Exception:  # noqa: BLE001  # a model unknown to LiteLLM is reported where it is used
         return None
 
 

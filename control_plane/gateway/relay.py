@@ -27,7 +27,7 @@ from control_plane.gateway.relay_targets import Target
 
 CONNECTIONS_PER_HOST = 1000
 KEEP_ALIVE_S = 60
-LETTING_GO_S = 1.0  # how long a stream that has said [DONE] may take to end before its connection is closed
+LETTING_GO_S = 1.0  # how long a stream may take to end after [DONE] before its connection is closed
 OK = range(200, 300)
 
 LONG_CONVERSATION = 200

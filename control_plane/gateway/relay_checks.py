@@ -41,7 +41,7 @@ def litellms_cost(target: Target, chunks: ChunkReader, usage: Usage, call_id: Ca
         custom_llm_provider=target.provider,
     )
     try:
-        cost = logger._response_cost_calculator(result=response)  # noqa: SLF001  # what its callbacks are told
+        cost = logger._response_cost_calculator(result=response)  # noqa: SLF001  # the cost that its callbacks get
     except Exception:
         log.exception("relay_unchecked", extra={"call_id": str(call_id)})
         return None

@@ -211,7 +211,7 @@ def spend_reporter(
                     cost = attempt.cost if isinstance(attempt, Attempt) else None
                     report(spend_report(kwargs["standard_logging_object"], ids, cost))
             except Exception:
-                # LiteLLM would swallow it. Of kwargs only the id is told: they hold the provider's key.
+                # LiteLLM would swallow it. Of kwargs only the id is logged: they hold the provider's key.
                 log.exception("spend_report_lost", extra={"call_id": kwargs.get("litellm_call_id")})
 
     return SpendReporter()

@@ -182,7 +182,7 @@ class Gateway:
         try:
             async with asyncio.timeout(FLUSH_S):
                 await last_reports()
-        except TimeoutError:  # where other gateways are busy that says nothing about this one
+        except TimeoutError:  # no sign about this one where other gateways are busy
             log.info("spend_reports_awaited", extra={"timeout_s": FLUSH_S})
         finally:
             await self._relaying.relay.aclose()

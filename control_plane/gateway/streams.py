@@ -195,7 +195,7 @@ class EventStream(ABC):
         """The answer is whole."""
         self._is_whole = self._is_over = True
 
-    def _broke(self, exc: Exception) -> None:  # noqa: B027 - for whoever wants to know
+    def _broke(self, exc: Exception) -> None:  # noqa: B027 - a hook
         """The answer broke off."""
 
     @abstractmethod

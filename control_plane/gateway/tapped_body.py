@@ -119,7 +119,7 @@ class TappedBody(httpx.AsyncByteStream):
         elif start.startswith(SSE_BEGINNINGS):
             self._decide_on_events()
         elif self._is_over or len(start) >= len("event"):
-            self._begin("openai")  # which says that it is no answer
+            self._begin("openai")  # its reader reports that it is no answer
 
     def _decide_on_json(self, start: bytes) -> None:
         """One document, or the first of several, a line each (Ollama)."""
@@ -146,7 +146,7 @@ class TappedBody(httpx.AsyncByteStream):
         try:
             events = SseReader().feed(self._head)
         except EventTooLong:
-            self._begin("openai")  # which says so
+            self._begin("openai")  # its reader reports it
             return
         if events:
             wire: Wire = "openai" if events[0].document is None else wire_of(events[0].document)

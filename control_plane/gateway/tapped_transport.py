@@ -53,7 +53,7 @@ def install() -> None:
             transport.handle_async_request = partial(_handle, transport.handle_async_request)
         return transport
 
-    create_async_transport.is_tapped = True  # type: ignore[attr-defined]  # how it knows itself again
+    create_async_transport.is_tapped = True  # type: ignore[attr-defined]  # marks our own
     AsyncHTTPHandler.create_async_transport = staticmethod(create_async_transport)
     AsyncHTTPHandler._create_async_transport = staticmethod(create_async_transport)  # noqa: SLF001  # its other name
 

@@ -22,7 +22,7 @@ class IdleJobs:
         """Returns when no call of the job runs, or when the time is over. Raises: DatabaseUnavailable."""
         looking = self._looking.get(job_id)
         if looking is None or looking.done():
-            with waiting.without_end():  # others may wait for it, for longer than who comes first
+            with waiting.without_end():  # others may wait for it, for longer than the first
                 looking = self._looking[job_id] = asyncio.create_task(self._look(job_id))
         self._waiting[job_id] = self._waiting.get(job_id, 0) + 1
         try:

@@ -104,7 +104,7 @@ class JobService:
         try:
             return await self._create(creation)
         except DatabaseUnavailable as error:
-            if not creation.new.is_claimed:  # else who asks again with the key finds it
+            if not creation.new.is_claimed:  # else a retry with the key finds it
                 self.give_up(principal, creation.job_id)
             raise OutcomeUnknown(retry_after_s=error.retry_after_s) from error
         except ControlPlaneError:  # it exists, or its own hold left too little for it
@@ -152,7 +152,7 @@ class JobService:
         failpoints.reach("bill_committed")
         job, calls = closed.job, closed.calls
         self._metrics.job_closed(status=job.status, charged=job.credits_charged or 0)
-        waiting.work_has_begun()  # who has closed it is to hear its bill
+        waiting.work_has_begun()  # its closer must get the bill
         return JobWithCalls(job, await self._calls(job) if calls is None else calls)
 
     async def withdraw(self) -> None:

@@ -80,7 +80,7 @@ async def list_writing(
     ended = (
         select(col(Call.worker_id))
         .where(col(Call.id) >= first_id_at(since - reach), col(Call.worker_id).in_(worker_ids))
-        .where(col(Call.worker_id).in_(select(col(Worker.id))))  # who took its leave has no row, and writes no more
+        .where(col(Call.worker_id).in_(select(col(Worker.id))))  # a stopped worker has no row, and writes no more
         .where(col(Call.status) != CallStatus.LOST.value)
         .where(or_(col(Call.created_at).between(since, until), col(Call.ended_at).between(since, until)))
     )

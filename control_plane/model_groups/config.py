@@ -98,7 +98,7 @@ def inspect_text(text: str, environ: Mapping[str, str] | None, problems: Problem
     """Everything that is found in the text of a file."""
     values = _values(text, environ, problems)
     if values is None or report_unwritable(values, problems):
-        return Inspection(None, problems)  # pydantic could not say where a key with such characters is
+        return Inspection(None, problems)  # pydantic could not locate a key with such characters
     report_shape(values, problems)
     report_typos(values, problems)
     variables = _text_values(values.get("environment_variables"))

@@ -42,7 +42,7 @@ def make_deployments(
         report_address(name, params, environ, path, problems)
         # "#" keeps a derived id apart from every model's name: LiteLLM keeps prices by deployment id in the same table
         # as its price list, so an id such as gpt-4 would change the price of every other deployment of gpt-4. And it
-        # looks for a provider before a "/": under meta/llama-3 it would find no price at all.
+        # expects a provider before a "/": under meta/llama-3 it would find no price at all.
         info.setdefault("id", f"{name.replace('/', ':')}#{place}")
         _report_id(info["id"], name, taken, (*path, "model_info", "id"), problems)
         made.append(Deployment(id=info["id"], model_name=name, params=params, info=info))

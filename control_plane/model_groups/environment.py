@@ -35,7 +35,7 @@ def resolve(value: Any, environ: Mapping[str, str] | None, path: Path, problems:
     `environ` None: no variable is known and each is taken as present.
     """
     if isinstance(value, dict):
-        # a key that is not text was reported when the file was read; nothing behind it would know what to do with it
+        # a key that is not text was reported when the file was read; no later code handles it
         return {
             key: resolve(inner, environ, (*path, key), problems) for key, inner in value.items() if type(key) is str
         }

@@ -57,7 +57,7 @@ def _read(reader: Any, max_pages: int, max_chars: int) -> dict[str, Any]:
             text = reader.pages[number].extract_text()
         except MemoryError:
             raise
-        except Exception:  # noqa: BLE001 - a broken page is told as such; its neighbours may be whole
+        except Exception:  # noqa: BLE001 - a broken page is reported as such; its neighbours may be whole
             text = ""
             unreadable += 1
         text = text.encode("utf-8", "replace").decode()

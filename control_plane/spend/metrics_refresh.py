@@ -13,7 +13,7 @@ from control_plane.spend.reconcile_store import list_made
 from control_plane.storage.database import Database
 
 EVERY_S = 30.0
-PATIENCE_S = 2.0  # whoever asks for the metrics waits for a database no longer
+PATIENCE_S = 2.0  # a scrape waits for the database no longer
 
 log = logging.getLogger(__name__)
 

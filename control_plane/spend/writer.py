@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 1.0
 MAX_BATCH = 256
-REPORT_PATIENCE_S = 0.1  # nobody waits for a report: it may ride along with the next call's write
+REPORT_PATIENCE_S = 0.1  # no caller waits for a report: it may join the next call's write
 
 
 class CallWriter:

@@ -158,7 +158,7 @@ class Batcher(Generic[Item, Result]):
         begun_at = self._pace.begin(asyncio.get_running_loop().time())
         try:
             results = await self._write([each.item for each in batch])
-        except Exception as error:  # noqa: BLE001 - a flusher that died would hang every caller; each is told instead
+        except Exception as error:  # noqa: BLE001 - a flusher that died would hang every caller; each gets the error instead
             results = [error] * len(batch)
         self._pace.end(begun_at, asyncio.get_running_loop().time(), len(batch))
         for each, result in zip(batch, results, strict=True):

@@ -25,7 +25,7 @@ def as_ours(error: BaseException) -> DatabaseUnavailable | None:
 
     The database counts as away only when a driver reports it, or when it was silent for too long.
     """
-    if isinstance(error, (NoTurn, exc.TimeoutError)):  # others had all connections: it was not asked
+    if isinstance(error, (NoTurn, exc.TimeoutError)):  # others had all connections: it was not used
         return Overloaded.after(RETRY_AFTER_S)
     if _is_busy(error):
         return DatabaseBusy(retry_after_s=RETRY_AFTER_S)

@@ -48,7 +48,7 @@ class PostgresThreads:
                 async with thread.transaction() as tx:
                     yield tx
             except asyncio.CancelledError:
-                thread.interrupt()  # it may wait for a server that says nothing
+                thread.interrupt()  # it may wait for a silent server
                 raise
 
     reader = transaction

@@ -113,7 +113,7 @@ class _Text:
                 if (process := kind.dialect_impl(dialect).bind_processor(dialect)) is not None:
                     self._binding[place] = process
         columns = {column.key: column.type for column in getattr(statement, "exported_columns", ())}
-        self._row = namedtuple("Row", columns) if columns else None  # noqa: PYI024 - of what is asked for
+        self._row = namedtuple("Row", columns) if columns else None  # noqa: PYI024 - of the selected columns
         reading = [kind.dialect_impl(dialect).result_processor(dialect, None) for kind in columns.values()]
         self._reading = reading if any(reading) else None
 
@@ -121,7 +121,7 @@ class _Text:
         values = [self._bound(each) for each in sets]
         dialect = connection.dialect
         try:
-            cursor: Any = connection.connection.cursor()  # of the driver, which knows more than the standard asks for
+            cursor: Any = connection.connection.cursor()  # of the driver, which has more than the standard
             with closing(cursor):
                 found = self._found(cursor, values, has_pipeline=dialect.name != "sqlite")
         except dialect.loaded_dbapi.Error as error:

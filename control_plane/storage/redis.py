@@ -24,7 +24,7 @@ def redis_at(url: str, *, answer_s: float) -> Redis:
         timeout=answer_s,
         socket_timeout=None,  # `answer_s` is for everything together
         socket_connect_timeout=None,
-        retry=Retry(NoBackoff(), 1),  # a connection that was closed while nobody used it
+        retry=Retry(NoBackoff(), 1),  # a connection that was closed while unused
     )
     return Redis.from_pool(pool)
 

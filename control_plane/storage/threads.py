@@ -93,7 +93,7 @@ class ConnectionThread:
             yield AsyncTx(self)
             await self.run(_commit)
         except BaseException:
-            self._submit(_rollback)  # behind whatever a cancelled caller has left running; nobody needs to wait
+            self._submit(_rollback)  # behind whatever a cancelled caller has left running; no wait is needed
             raise
 
     async def run_in_thread(self, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], within_s: float) -> T:

@@ -24,7 +24,7 @@ def embeddings(body: wire.EmbeddingsBody) -> EndpointRequest:
     """The request. Vectors are always requested as numbers and converted to the client's format."""
     arguments: Json = {"input": body.input, "encoding_format": "float"}
     if body.dimensions is not None:
-        # else LiteLLM would leave it out, silently, for models it does not know to take it
+        # else LiteLLM would silently leave it out for models that it does not list as supporting it
         arguments |= {"dimensions": body.dimensions, "allowed_openai_params": ["dimensions"]}
     return EndpointRequest("embeddings", arguments, _texts(body.input))
 

@@ -104,7 +104,7 @@ class CorsMiddleware:
     async def _is_readable(self, path: str, origin: str) -> bool:
         try:
             return await _is_registered(self._services, path, origin)
-        except ControlPlaneError:  # the database is away: the request itself will say so, unread by the page
+        except ControlPlaneError:  # the database is away: the request itself will report it, unread by the page
             return False
 
 
