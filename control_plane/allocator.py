@@ -13,7 +13,7 @@ M_ARENA_MAX = -8
 """From malloc.h."""
 
 LARGE_BYTES = 524_288
-"""From this size a buffer is mapped by itself and given back when it is freed."""
+"""From this size on a buffer is mapped separately and returned when it is freed."""
 
 ARENAS = 2
 

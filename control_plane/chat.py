@@ -70,7 +70,7 @@ class ChatRequest:
 
 
 Endpoint = Literal["embeddings", "rerank", "moderations", "ocr"]
-"""What is answered at once and whole, beside chat completions."""
+"""Endpoints with a single response, beside chat completions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +149,7 @@ class UsageEstimate:
 
     @property
     def cost(self) -> NanoUsd:
-        """What all of it would cost."""
+        """The cost of all of it."""
         tokens = self.prompt_tokens * self.rate.input + self._answer_tokens * self.rate.output
         beside = self.units * self.rate.unit + self.rate.call + self.files * self.rate.file
         return NanoUsd(divide_up(tokens, MILLION) + beside)
@@ -223,12 +223,12 @@ class Completion:
 
     @property
     def usage(self) -> Usage:
-        """What it used."""
+        """The usage."""
         return self.ending.usage
 
     @property
     def cost(self) -> NanoUsd | None:
-        """What it cost."""
+        """The cost."""
         return self.ending.cost
 
 

@@ -14,7 +14,7 @@ COLLECT_BYTES = 32_000_000
 """So much may be garbage, and is as little as the bodies of ten pictures."""
 
 REST = 20
-"""How many times as long as a collection took nothing is collected: at most a twentieth of the time goes into it."""
+"""Pause after a collection, as a multiple of its duration: collections take at most a twentieth of the time."""
 
 SOON_S = 0.05
 """Delay after the bytes were handled, when their handler has released them."""

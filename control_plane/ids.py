@@ -64,7 +64,7 @@ def first_id_at(moment: datetime) -> UUID:
 
 
 def parse_id(text: str) -> UUID | None:
-    """The id a client sent back, or None when it cannot be one of ours; a malformed id is simply not found."""
+    """The id a client sent back, or None when it cannot be one of ours; a malformed id is not found."""
     try:
         return UUID(text)
     except ValueError:

@@ -39,7 +39,7 @@ class UnqueuedStream(logging.Handler):
 
 
 class QueuedStream(logging.Handler):
-    """Formats at once and writes in a thread of its own. Counts what it drops, by level."""
+    """Formats at once and writes in a separate thread. Counts dropped lines, by level."""
 
     def __init__(self, stream: TextIO, *, most_lines: int = MOST_LINES) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 from control_plane.log_queue import QueuedStream, UnqueuedStream
 
 NOISE = ("color_message", "litellm_redacted")
-"""What libraries put beside their messages for handlers of their own."""
+"""Fields that libraries add to their messages for their own handlers."""
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """The request a log line belongs to; set at the entrance."""

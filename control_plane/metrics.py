@@ -86,8 +86,8 @@ class Metrics:
         lines_dropped: Callable[[], Mapping[str, int]],
         is_config_refused: Callable[[], bool],
     ) -> None:
-        """How many calls run, how many writes wait, how many log lines were dropped, by level, and whether the YAML as it
-        stands was refused: read at each scrape.
+        """Gauges that are read at each scrape: running calls, waiting writes, dropped log lines by level, and whether
+        the current YAML was rejected.
         """
         self._lines = lines_dropped
         self._in_flight.set_function(running)
@@ -99,7 +99,7 @@ class Metrics:
         self._lease_age.set_function(age)
 
     def clock_differs(self, seconds: float) -> None:
-        """The database's clock is so far ahead of ours."""
+        """The seconds by which the database's clock is ahead of ours."""
         self._skew.set(seconds)
 
     def call_opened(self, seconds: float) -> None:
@@ -140,11 +140,11 @@ class Metrics:
         self._flush.observe(seconds)
 
     def holds_are(self, credits_held: int) -> None:
-        """What open jobs hold at the moment."""
+        """The current holds of open jobs."""
         self._held.set(credits_held)
 
     def reconciliation_was(self, source: str, *, unexplained: int, drift: int, made_at: float) -> None:
-        """What the last reconciliation with this source found."""
+        """The results of the last reconciliation with this source."""
         self._unexplained.labels(source).set(unexplained)
         self._drift.labels(source).set(drift)
         self._reconciled.labels(source).set(made_at)

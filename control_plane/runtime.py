@@ -69,7 +69,7 @@ from control_plane.units import nano_usd
 log = logging.getLogger(__name__)
 
 PROXIED = "litellm_proxy/"
-"""How the models of deployments begin that are LiteLLM proxies."""
+"""The prefix of models of LiteLLM proxies."""
 
 BYTES_PER_CHAR = 4
 """Of UTF-8, at most."""
@@ -261,7 +261,7 @@ def _connections(settings: Settings) -> Connections:
 
 
 def _sweepers(services: Services, jobs: JobService) -> Mapping[str, Sweeper]:
-    """What is due every few seconds, and what may take minutes. `jobs`: over background connections."""
+    """The tasks due every few seconds, and the slow ones. `jobs`: over background connections."""
     credits_ = CreditService(services.connections.background, clock=services.clock)
     due: dict[str, Chore] = {
         "lost_calls": services.lease.give_up_dead,

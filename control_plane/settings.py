@@ -272,7 +272,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's interface; we read no such file
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """What is given by the code, then the environment, then the files it names."""
+        """Values from the code, then the environment, then the files it names."""
         return init_settings, env_settings, FilesSource(settings_cls)
 
     @property

@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 SWEEP_S = 5.0
 
 Chore = Callable[[], Awaitable[object]]
-"""Does what is due now, in transactions of its own, and may be repeated at any time."""
+"""Does what is due now, in its own transactions, and may be repeated at any time."""
 
 Claim = Callable[[str], Awaitable[bool]]
 """Whether this process may do the periodic tasks of a name now, and for a while (`Lease.claim`)."""

@@ -25,20 +25,20 @@ NAMES = {
     "prompt_tokens": "gen_ai.usage.input_tokens",
     "completion_tokens": "gen_ai.usage.output_tokens",
 }
-"""What OpenTelemetry has names for. All else is `control_plane.` and our word."""
+"""OpenTelemetry's names. All others are `control_plane.` and our word."""
 
 PATH = "/v1/traces"
 """The collectors' path for spans; an address with it means the same."""
 
 QUERY, REDACTED = "url.query", "REDACTED"
 QUERY_NAME = re.compile(r"[a-z_]{1,32}")
-"""A parameter of ours, or one like it; not a key that stands where a name should."""
+"""One of our parameters, or one like it; not a key in place of a name."""
 
 QUIET_PATHS = ("/health", "/metrics")
 """Requested all the time, by programs."""
 
 LAST_SPANS_S = 5.0
-"""How long a process that ends tries to send what it has left."""
+"""Seconds in which a stopping process sends its remaining spans."""
 
 
 class CallSpan:
@@ -61,7 +61,7 @@ class CallSpan:
 
 
 class Traces:
-    """Where spans begin. This one has none, and is what there is without an address."""
+    """Makes spans. This one makes none, and is used without an endpoint."""
 
     def __init__(self) -> None:
         """`telemetry` is FastAPI's `TelemetryConfig`: it makes the spans of requests, the parents of those here."""
@@ -72,7 +72,7 @@ class Traces:
         return NOWHERE
 
     async def aclose(self) -> None:
-        """Sends what is left."""
+        """Sends the remaining spans."""
 
 
 NOWHERE = CallSpan()

@@ -20,7 +20,7 @@ def wait_at_most(seconds: float) -> None:
 
 @contextmanager
 def off_the_clock() -> Iterator[None]:
-    """What is waited for in this block is no turn: it comes from a client, a web server, or the request's own job."""
+    """Waits in this block do not count: they are for a client, a web server, or the request's own job."""
     begun_at = asyncio.get_running_loop().time()
     try:
         yield
@@ -31,13 +31,13 @@ def off_the_clock() -> Iterator[None]:
 
 
 def work_has_begun() -> None:
-    """The request has had its turn; what is left to do is done whatever it takes."""
+    """The request has had its turn; the rest is done in any time."""
     _until.set(None)
 
 
 @contextmanager
 def without_end() -> Iterator[None]:
-    """What is done in this block ends what was begun, and waits as long as it must."""
+    """Work in this block ends started work, and waits as long as it must."""
     token = _until.set(None)
     try:
         yield

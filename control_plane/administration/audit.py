@@ -17,7 +17,7 @@ NOTHING = StoredTotals(0, 0, 0, 0, 0, 0, 0, 0)
 
 @dataclass(slots=True)
 class Findings:
-    """What an audit has read so far, and the first misfit of each team."""
+    """An audit's progress, and the first discrepancy of each team."""
 
     teams: int = 0
     entries: int = 0

@@ -23,7 +23,7 @@ async def list_all_teams_with_credits(reader: Reader) -> Sequence[TeamId]:
 
 
 async def count_rows(reader: Reader, team_id: TeamId | None) -> int:
-    """How many entries and jobs there are to be read, of one team or of all."""
+    """The number of entries and jobs to read, of one team or of all."""
     rows = 0
     for table in (LedgerEntry, Job):
         statement = select(func.count()).select_from(table)
@@ -64,7 +64,7 @@ async def list_charges_after(reader: Reader, team_id: TeamId, job_id: UUID, *, l
 
 
 async def find_deductions(reader: Reader, team_id: TeamId, job_ids: Sequence[JobId]) -> Mapping[JobId, int]:
-    """What was deducted for jobs, in credits; those without a deduction are left out."""
+    """The deductions of jobs, in credits; those without a deduction are left out."""
     statement = select(
         col(LedgerEntry.ref), -(col(LedgerEntry.available_delta) + col(LedgerEntry.held_delta)).label("deducted")
     ).where(
@@ -76,7 +76,7 @@ async def find_deductions(reader: Reader, team_id: TeamId, job_ids: Sequence[Job
 
 
 async def find_kept(reader: Reader, team_id: TeamId) -> StoredTotals | None:
-    """What is kept beside the team's ledger; None: not even a balance."""
+    """The totals stored beside the team's ledger; None: not even a balance."""
     balance = (await reader.execute(every(CreditBalance).where(col(CreditBalance.team_id) == team_id))).one_or_none()
     if balance is None:
         return None

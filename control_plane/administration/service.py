@@ -84,7 +84,7 @@ class AdministrationService:
     async def organization_usage(
         self, principal: Principal, organization_id: OrganizationId, start: datetime, end: datetime
     ) -> Sequence[UsageOfType]:
-        """What the jobs used that its teams created in [start, end). Raises: OrganizationNotFound."""
+        """Usage of the jobs that its teams created in [start, end). Raises: OrganizationNotFound."""
         principal.require_admin()
         async with self._db.reader() as reader:
             await _organization(reader, organization_id)
@@ -185,10 +185,10 @@ class AdministrationService:
         return view
 
     async def delete_team(self, principal: Principal, team_id: TeamId) -> None:
-        """Removes a team that never did anything, with its keys and grants; its credits are taken back.
+        """Deletes a team without history, with its keys and grants; its credits are removed.
 
-        Its ledger stays, as every ledger does: a team made later under the same id goes on from there, at zero.
-        Raises: TeamNotFound, TeamHasHistory.
+        Its ledger stays, as every ledger does: a team created later under the same id continues it, at zero. Raises:
+        TeamNotFound, TeamHasHistory.
         """
         principal.require_admin()
         async with self._db.transaction() as tx:
@@ -220,8 +220,8 @@ class AdministrationService:
         force: bool = False,
         ref: UUID | None = None,
     ) -> Balance:
-        """Gives back what a job was charged (None: all that is left), or part of it: once, or with `force` again, never
-        more than it was charged. The same `ref` refunds once, also when the answer to its commit is lost.
+        """Refunds a job's charge (None: all that is left), or part of it: once, or with `force` again, never more than
+        it was charged. The same `ref` refunds once, also when the response to its commit is lost.
 
         Raises: JobNotFound (also another team's job), Conflict above what is left of the charge, AlreadyExists.
         """

@@ -22,10 +22,10 @@ DEFAULT_JOBS_PER_MINUTE = 100
 
 @dataclass(frozen=True, slots=True)
 class KeyTerms:
-    """What a key is made with. `expires_at`: from then on it is refused; None: it never expires.
+    """The terms of a new key. `expires_at`: from then on it is rejected; None: it never expires.
 
-    `origins`: the web pages that may use it, as `origin_of` writes them.
-    `model_groups` and `allowance` narrow what the team may do. `job_type`: of the jobs of a publishable key.
+    `origins`: the web pages that may use it, as `origin_of` writes them. `model_groups` and `allowance` narrow those of
+    the team. `job_type`: of the jobs of a publishable key.
     """
 
     name: str | None = None
@@ -142,7 +142,7 @@ class GroupView:
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What a group's name means to a team. Without access the models stay hidden."""
+    """The models behind a group's name for a team. Without access they stay hidden."""
 
     group_name: str
     team_has_access: bool
@@ -150,7 +150,7 @@ class Resolution:
 
 
 def view_of(catalog: Catalog, team: Team, balance: Balance, grants: frozenset[str], risk: Risk) -> TeamView:
-    """A team as it stands with this catalog and these grants."""
+    """A view of a team with this catalog and these grants."""
     origins = {name: access_origins(group, TeamId(team.id), grants) for name, group in catalog.groups.items()}
     usable = {name: origin for name, origin in origins.items() if origin.is_allowed}
     lost = {name: Origins(patterns=(), is_granted=True) for name in sorted(grants - catalog.groups.keys())}

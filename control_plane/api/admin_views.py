@@ -59,7 +59,7 @@ def key_created(issued: IssuedKey, now: datetime) -> admin.KeyCreated:
 
 
 def balance(team_id: str, stands: Balance) -> credits.CreditsAnswer:
-    """Where a team stands."""
+    """The balance of a team."""
     return credits.CreditsAnswer(**_balance_fields(team_id, stands))
 
 
@@ -75,7 +75,7 @@ def transactions(team_id: str, entries: Sequence[LedgerEntry], limit: int) -> cr
 
 
 def plan(row: Team) -> credits.BillingPlan:
-    """How a team's next jobs are charged."""
+    """The billing plan of a team's new jobs."""
     return credits.BillingPlan(team_id=row.id, **_plan_fields(row))
 
 

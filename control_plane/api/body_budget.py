@@ -36,7 +36,7 @@ class BodyBudget:
 
 
 class HeldBody:
-    """What one request holds of the budget, until it has been answered."""
+    """A request's share of the budget, until its response is sent."""
 
     def __init__(self, budget: BodyBudget) -> None:
         self._budget = budget

@@ -17,7 +17,7 @@ BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=-_\\
 """The signs of base64, both alphabets; the backslash is that of escaped slashes and line ends."""
 NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 CONTINUED = bytes(range(0x80, 0xC0))
-"""Bytes that go on with a character of UTF-8."""
+"""Continuation bytes of UTF-8."""
 ESCAPED_UNIT = len(rb"\u0000") - 1
 """Bytes of an escaped character beyond one."""
 STEPS = {sign: 1 if sign in b"[{" else -1 for sign in b"[]{}"}

@@ -13,7 +13,7 @@ async def freshness(
         Header(description="`no-cache`: skip the response cache; `no-store`: also do not store this response"),
     ] = None,
 ) -> CacheControl:
-    """What the client wants."""
+    """The client's cache control."""
     if cache_control is None:
         return ANY
     said = {directive.strip() for directive in cache_control.lower().split(",")}

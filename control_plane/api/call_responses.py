@@ -54,7 +54,7 @@ def billed_headers(done: RunCall[Any]) -> dict[str, str]:
 
 
 def limit_headers(standing: LimitStatus) -> dict[str, str]:
-    """What the limits leave, named and written as OpenAI does: `Reset` in seconds, until all of it is free again."""
+    """The limits' remainder in OpenAI's headers: `Reset` in seconds, until all of it is free again."""
     headers = {}
     for name, limit, remaining, reset_ms in (
         ("Requests", standing.limit_requests, standing.remaining_requests, standing.reset_requests_ms),

@@ -45,7 +45,7 @@ class CallsInOrder:
         return self._end_open() if self._has_whole() else ()
 
     def end(self) -> Sequence[Content]:
-        """What waits: the answer is over."""
+        """The waiting parts at the end of the answer."""
         events: list[Content] = []
         while self._open is not None:
             events += self._end_open()

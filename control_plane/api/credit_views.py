@@ -31,7 +31,7 @@ def grants(team_id: str, rows: Sequence[CreditGrant], limit: int) -> wire.GrantL
 
 
 def auto_refill(team_id: str, row: CreditRefill | None) -> wire.AutoRefillAnswer:
-    """How a team is refilled, if it is."""
+    """A team's auto-refill, if any."""
     return wire.AutoRefillAnswer(
         team_id=team_id,
         enabled=row is not None,

@@ -33,7 +33,7 @@ class DirectHandler:
         self._request_name = dependant.request_param_name
 
     async def arguments(self, request: Request, body: BaseModel | None) -> Mapping[str, Any]:
-        """What the endpoint is called with. Raises: InvalidHeader, and what its dependencies raise."""
+        """The endpoint's arguments. Raises: InvalidHeader, and what its dependencies raise."""
         arguments: dict[str, Any] = {name: request.path_params[alias] for name, alias in self._in_path}
         for name, value in self._known.items():
             arguments[name] = await value(request)

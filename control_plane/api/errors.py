@@ -24,7 +24,7 @@ from control_plane.errors import ControlPlaneError, TooLarge
 log = logging.getLogger(__name__)
 
 _CODES: Mapping[int, str] = {TooLarge.status: TooLarge.code}
-"""Where the framework's own refusals have a name on our wire; Python renames its statuses."""
+"""Codes of the framework's own errors on our wire; Python renames its statuses."""
 
 ERROR_WIRES: Sequence[tuple[str, ErrorRenderer]] = (
     ("/api/v1/llm/", respond_error),
@@ -64,7 +64,7 @@ async def _invalid_body(request: Request, error: Exception) -> Response:
 
 
 def failure_of(problems: Sequence[Mapping[str, Any]], body: Any) -> Problem:
-    """What FastAPI found wrong in a request."""
+    """FastAPI's validation errors as a problem."""
     if any(problem["type"] == "json_invalid" for problem in problems):
         return Problem(HTTPStatus.BAD_REQUEST, "invalid_json", "The body is not valid JSON.")
     detail = readable(problems, body)
@@ -72,7 +72,7 @@ def failure_of(problems: Sequence[Mapping[str, Any]], body: Any) -> Problem:
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
-    """What the framework itself refuses: an unknown path, a wrong method, a body over the limit."""
+    """The framework's own errors: an unknown path, a wrong method, a body over the limit."""
     assert isinstance(error, HTTPException)
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return _method_not_allowed(request, _methods(request).of(request.url.path))

@@ -26,7 +26,7 @@ ONE_CALL_TTL = timedelta(hours=1)
 
 
 TRIES = "x-stainless-retry-count"
-"""What the SDKs count their tries in; the first is 0."""
+"""The SDKs' header of the retry count; the first try is 0."""
 
 
 def _utf8(text: str) -> str:

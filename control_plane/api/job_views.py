@@ -17,7 +17,7 @@ from control_plane.storage.usage_columns import usage_from
 from control_plane.units import usd
 
 MORE = ("refusal", "reasoning_content", "thinking_blocks", "reasoning_details", "images", "annotations", "audio")
-"""What an answer may hold beside its text and its tool calls, as OpenAI's chat completions and their relatives name it."""
+"""Fields of an answer beside its text and tool calls, by OpenAI's and related names."""
 
 
 def job_view(job: Job, model_groups: Sequence[str]) -> wire.JobView:
@@ -104,7 +104,7 @@ def call_answer(_call: InFlightCall, answer: Completion) -> wire.CallAnswer:
 
 
 def call_metadata(answered: AnsweredCall[Completion]) -> wire.CallMetadata:
-    """What the call took."""
+    """The call's usage and cost."""
     answer = answered.answer
     return wire.CallMetadata(
         tokens_used=answer.usage.total_tokens,

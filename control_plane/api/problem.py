@@ -34,10 +34,10 @@ REPEATED_IN_VAIN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What went wrong. `facts` belong to the code; `detail` is more precise than the message, where something is.
+    """An error for a client. `facts` belong to the code; `detail` is more precise than the message, where available.
 
-    `provider_status`: what the provider answered, where it did. `provider`: what it reported as wrong, in its own words:
-    status, code, type and param, redacted, never its text. `standing`: what the rate limits leave, when one refused.
+    `provider_status`: the provider's HTTP status, if any. `provider`: its error report: status, code, type and param,
+    redacted, never its text. `standing`: the rate limits' remainder, when one is reached.
     """
 
     status: int
@@ -52,7 +52,9 @@ class Problem:
 
     @classmethod
     def of(cls, error: ControlPlaneError) -> "Problem":
-        """One of our errors. With 429 and 503 goes when to come back; to a web page, nothing of the team and the operator."""
+        """The problem of one of our errors. 429 and 503 have a retry time; web pages get no facts of the team and the
+        operator.
+        """
         retry_after_s = error.retry_after_s
         if retry_after_s is None and error.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
             retry_after_s = DEFAULT_RETRY_AFTER_S
@@ -112,7 +114,7 @@ def precise_message(problem: Problem) -> str:
 
 
 def place_of(problem: Problem) -> str | None:
-    """Where the first thing is that does not fit."""
+    """The path of the first mistake."""
     return _path(problem.detail[0]) or None if isinstance(problem.detail, list) and problem.detail else None
 
 

@@ -39,9 +39,9 @@ SECRETS = frozenset({"virtual_key", "token"})
 
 MOST_VALUES = 100_000
 MORE_VALUES = {"/v1/embeddings": 500_000}
-"""Where texts may be given as numbers of tokens: OpenAI takes 300,000 of them."""
+"""Paths whose texts may be numbers of tokens: OpenAI takes 300,000 of them."""
 MOST_LEVELS = 128
-"""What is handed on may have 100 (`schemas/base.py`), in whatever the API wraps around it."""
+"""Stored JSON may have 100 levels (`schemas/base.py`), inside the levels of the API."""
 
 SLICE = 65_536
 """Bytes that are counted before others get their turn."""

@@ -34,7 +34,7 @@ HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", "Connection":
 
 
 class Stream(Protocol):
-    """What is streamed: a call in a job, or a job of one call."""
+    """A streamed call: in a job, or with a job of its own."""
 
     @property
     def served(self) -> ServedBy: ...  # noqa: D102
@@ -49,10 +49,10 @@ class Stream(Protocol):
 
 
 class Wire(Protocol):
-    """How one API writes a stream."""
+    """The stream format of one API."""
 
     def chunk(self, content: Content) -> bytes:
-        """What an event of the answer is on this wire; nothing when it adds nothing yet."""
+        """An event of the answer on this wire; empty when it adds nothing yet."""
 
     def ending(self, ending: Ending) -> bytes:
         """The events after the last piece, up to `[DONE]`."""

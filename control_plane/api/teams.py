@@ -124,7 +124,7 @@ def _new_team(body: wire.CreateTeam) -> NewTeam:
 
 
 def _changes(body: wire.ChangeTeam) -> TeamChanges:
-    """What the client named; null has its meaning in the schema."""
+    """The fields that the client set; the schema defines null."""
     given = body.model_fields_set
     changes = TeamChanges()
     if "team_alias" in given:

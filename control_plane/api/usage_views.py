@@ -8,12 +8,12 @@ from control_plane.schemas.jobs import UsageTotals, UsageView
 
 
 def usage_view(usage: Usage) -> UsageView:
-    """What one call, or one attempt, used."""
+    """Usage of one call, or one attempt."""
     return UsageView(**_counts(usage), service_tier=usage.service_tier)
 
 
 def usage_totals(usages: Iterable[Usage]) -> UsageTotals:
-    """What they used together: each figure is the sum of theirs as they are shown."""
+    """Usage in sum: each figure is the sum of theirs as they are shown."""
     totals = dict.fromkeys(UsageTotals.model_fields, 0)
     for usage in usages:
         for kind, count in _counts(usage).items():

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 Path = tuple[str | int, ...]
-"""Where a value is: `("messages", 0, "content")`."""
+"""The path of a value: `("messages", 0, "content")`."""
 
 KINDS: Mapping[str, str] = {
     "string": "a string",
@@ -27,7 +27,9 @@ KINDS: Mapping[str, str] = {
     "model": "a JSON object",
     "none": "null",
 }
-"""What a value must be, by the beginning of pydantic's error type (`string_type`, `int_parsing`, `int_from_float`)."""
+"""The required kind of a value, by the beginning of pydantic's error type (`string_type`, `int_parsing`,
+`int_from_float`).
+"""
 
 KIND_ENDINGS = ("_type", "_parsing", "_from_float", "_attributes_type", "_parsing_size")
 """Endings of the error types that only mean a wrong type of value."""
@@ -123,7 +125,7 @@ def _words(problem: Mapping[str, Any]) -> str:
 
 
 def _kind_needed(kind: str) -> str | None:
-    """What a value must be, where that is all that is wrong with it."""
+    """The required kind of a value, where nothing else is wrong with it."""
     begin = kind.partition("_")[0]
     return KINDS.get(begin) if kind.endswith(KIND_ENDINGS) or kind == "none_required" else None
 

@@ -24,7 +24,7 @@ class RecordedAnswer:
     served: ServedBy
 
     def completion(self) -> Completion:
-        """It as a buffered answer, given again: it costs nothing."""
+        """The cached answer as a buffered one: it costs nothing."""
         return Completion.of(self.events, replace(self.ending, cost=FREE), self.served, is_cached=True)
 
 

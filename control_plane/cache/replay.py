@@ -39,7 +39,7 @@ class ReplayedStream:
         return events
 
     def finishes(self) -> Mapping[int, Finish]:
-        """How it ended then."""
+        """The finish reasons of the original answer."""
         return self._recorded.ending.finishes
 
     async def settle(self) -> tuple[Usage, NanoUsd | None]:

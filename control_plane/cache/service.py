@@ -77,7 +77,7 @@ class AnswerCache:
             writing.add_done_callback(self._writing.discard)
 
     async def aclose(self) -> None:
-        """Ends what is still being written, and lets go of Redis."""
+        """Cancels pending writes, and closes Redis."""
         if self._writing:
             await asyncio.wait(self._writing)
         await self._store.aclose()

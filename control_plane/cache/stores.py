@@ -21,13 +21,13 @@ class Store(Protocol):
     """Keeps bytes under a name for a while. Raises: RedisUnavailable."""
 
     async def get(self, name: str) -> bytes | None:
-        """What is kept; None when nothing is, or not any more."""
+        """The stored value; None without one, or after its expiry."""
 
     async def put(self, name: str, kept: bytes, *, ttl_s: float) -> None:
         """Keeps it for so long."""
 
     async def aclose(self) -> None:
-        """Lets go of it."""
+        """Closes the store."""
 
 
 class SharedStore:

@@ -36,7 +36,7 @@ OpenGateway = Callable[[RouterConfig, Gateway], Awaitable[Gateway]]
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """What a reload did. `changes` in sentences; both versions are the same when the file was in force already."""
+    """The result of a reload. `changes` in sentences; both versions are equal when the file was already in force."""
 
     before: str
     generation: str
@@ -73,7 +73,7 @@ class Configuration:
         self._one_at_a_time = asyncio.Lock()
         self._retiring: dict[asyncio.Task[None], Gateway] = {}
         self.problems: Sequence[str] = ()
-        """Why the file as it stands is not in force; empty when it is."""
+        """Why the current file is not in force; empty when it is."""
 
     @property
     def generation(self) -> str:
@@ -82,7 +82,7 @@ class Configuration:
 
     @property
     def is_refused(self) -> bool:
-        """Whether the file as it stands is not in force, for a fault of its own: no server would start with it."""
+        """Whether the current file is not in force because of its own mistakes: no server would start with it."""
         return bool(self.problems)
 
     async def list_replicas(self, principal: Principal) -> Sequence[Worker]:
@@ -91,7 +91,7 @@ class Configuration:
         return await self._lease.list_replicas()
 
     async def reload(self, principal: Principal) -> Reloaded:
-        """Puts the file as it stands in force, here at once and on other replicas within seconds.
+        """Puts the current file in force, here at once and on other replicas within seconds.
 
         Raises: AdminOnly, InvalidConfig with every mistake; then nothing has changed.
         """

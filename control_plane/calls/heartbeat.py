@@ -13,9 +13,10 @@ HEARTBEATS = 6
 
 
 def least_skew(before: datetime, there: datetime, after: datetime) -> timedelta:
-    """How far the database's clock is ahead of ours, at least, if it showed `there` between our `before` and `after`.
+    """The least time by which the database's clock is ahead of ours, if it showed `there` between our `before` and
+    `after`.
 
-    The least, because a process that waited for its turn at the processor has no wrong clock.
+    The least, because a process that waited for the processor has no wrong clock.
     """
     if there > after:
         return there - after
@@ -45,7 +46,7 @@ class Heartbeat:
         self._judges_from = max(self._judges_from, moment)
 
     def age_s(self, now: float) -> float:
-        """How long ago the lease was renewed."""
+        """Seconds since the last renewal of the lease."""
         return now - self._renewed_at
 
     def is_overdue(self, now: float) -> bool:

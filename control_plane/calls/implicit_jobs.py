@@ -38,8 +38,8 @@ RETRY_S = 1.0
 A = TypeVar("A", Completion, EndpointResponse)
 
 Prepare = Callable[[JobId, CallRequest], Awaitable[CallRequest]]
-"""What is done in the job before a call that was admitted, as to read its files; gives the call's order. What makes calls
-of its own gives the permit back before them.
+"""A step in the job before an admitted call, such as reading its files; returns the call's request. A step with calls
+of its own returns the permit before them.
 """
 
 
@@ -69,14 +69,14 @@ class ImplicitJobs:
     async def call(
         self, principal: Principal, new: NewJob, order: CallRequest, prepare: Prepare | None = None
     ) -> AnsweredJob[Completion]:
-        """One buffered chat call in a job of its own, after what `prepare` calls in that job.
+        """One buffered chat call in its own job, after the calls of `prepare` in that job.
 
         Raises: what creating a job and calling raise.
         """
         return await self._answered(principal, new, order, self._calls.call, prepare)
 
     async def ask(self, principal: Principal, new: NewJob, order: CallRequest) -> AnsweredJob[EndpointResponse]:
-        """One call of an endpoint that answers at once, in a job of its own. Raises: as `call`."""
+        """One call of an endpoint with a single response, in its own job. Raises: as `call`."""
         return await self._answered(principal, new, order, self._calls.ask)
 
     async def _answered(
@@ -102,7 +102,7 @@ class ImplicitJobs:
     async def stream(
         self, principal: Principal, new: NewJob, order: CallRequest, prepare: Prepare | None = None
     ) -> JobStream:
-        """One streamed call in a job of its own, after what `prepare` calls in that job."""
+        """One streamed call in its own job, after the calls of `prepare` in that job."""
         job_id, order = await self._create(principal, new, order, prepare)
         try:
             if prepare is not None:
@@ -167,7 +167,7 @@ class ImplicitJobs:
             await self._jobs.withdraw()
 
     async def drain(self) -> None:
-        """Tries what is left a last time."""
+        """Retries the remaining ones a last time."""
         await self._retry()
         await self._jobs.withdraw()
         for job_id in self._kept:

@@ -76,10 +76,10 @@ class InFlight:
         self._look()
 
     async def run_to_completion(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, which no cancellation interrupts; one that comes meanwhile is felt at the next await.
+        """The result of `work`, which no cancellation interrupts; one that comes meanwhile is raised at the next await.
 
         A shield alone holds against a scope, as of a client that leaves, and not against `task.cancel()`, as of a
-        server whose grace is over. Hence a task of its own.
+        server whose grace is over. Hence a separate task.
         """
         task = asyncio.create_task(work)
         self._works.add(task)
@@ -122,8 +122,8 @@ class InFlight:
 
 
 class InFlightCall:
-    """One call in flight. `latency_ms` runs from the intent to the record; `permit` is settled with it, and
-    `gateway` left. `is_cached`: its answer is one that was given before; `takes_kept`: whether it may be.
+    """One call in flight. `latency_ms` runs from the intent to the record; `permit` is settled with it, and `gateway`
+    left. `is_cached`: its answer is from the response cache; `takes_kept`: whether it may be.
     """
 
     def __init__(  # noqa: PLR0913 - all that has to be done when it ends
@@ -198,7 +198,7 @@ class InFlightCall:
             raise CallLost
 
     def _used(self, outcome: Outcome) -> Usage:
-        """An answer given again has used nothing."""
+        """A cached answer has used nothing."""
         return Usage() if self.is_cached else outcome.usage
 
     def _record_of(self, outcome: Outcome) -> Record:

@@ -65,7 +65,7 @@ class Lease:
         self._renewing = asyncio.Lock()
         self._failure: tuple[float, DatabaseUnavailable] | None = None
         self.processes = 1
-        """How many servers live on this database, as of the last heartbeat."""
+        """The number of servers on this database, as of the last heartbeat."""
         self.generations: frozenset[str] = frozenset()
         """The versions of the YAML in force at the others, as of their last heartbeats."""
         self._metrics.watch_lease(age=lambda: self._heartbeat.age_s(time.monotonic()) / lease.total_seconds())
@@ -120,7 +120,7 @@ class Lease:
             return await workers_store.list_alive(reader, since=now - self._heartbeat.lease)
 
     async def claim(self, task: str) -> bool:
-        """Whether this process may do these periodic tasks now: no other does, and its clock and lease are in order.
+        """Whether this process may do these periodic tasks now: no other does, and its clock and lease are valid.
 
         The claim holds for a lease. Raises: DatabaseUnavailable.
         """

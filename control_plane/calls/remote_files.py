@@ -97,7 +97,7 @@ def _as_data(content: bytes) -> str:
 
 
 def _picture_links(messages: Sequence[Message]) -> Iterator[str]:
-    """Raises: FileRefused for what would make a provider's code read files or buckets of ours."""
+    """Raises: FileRefused for links with which a provider's code would read our files or buckets."""
     for part in _parts(messages):
         url = image_url_of(part)
         if url is not None and not is_data_url(url):

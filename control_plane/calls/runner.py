@@ -18,7 +18,7 @@ A = TypeVar("A", Completion, EndpointResponse)
 
 @dataclass(frozen=True, slots=True)
 class JobRef:
-    """The job a call belongs to: the one with this id, or a new one of its own. `completes`: it is completed with the call."""
+    """A call's job: the one with this id, or a new one for the call. `completes`: it is completed with the call."""
 
     new: NewJob
     job_id: JobId | None = None
@@ -32,14 +32,14 @@ class JobRef:
 
 @dataclass(frozen=True, slots=True)
 class RunCall(Generic[A]):
-    """A call that was answered, and the bill of its job; None: the job goes on."""
+    """A completed call, and the bill of its job; None: the job continues."""
 
     call: AnsweredCall[A]
     bill: Job | None
 
 
 class CallRunner:
-    """Makes calls where they belong. A job that a call fails in goes on, so that the client can try again.
+    """Makes calls in existing or implicit jobs. A job with a failed call continues, so that the client can retry.
 
     A job to be completed in which other calls are still running is completed when they have ended.
     """
@@ -103,4 +103,4 @@ class CallRunner:
 
 
 async def _go_on(_error_code: str) -> None:
-    """What follows from a stream that did not come to its end, for a job of several calls: nothing."""
+    """A broken stream has no consequence for a job of several calls."""

@@ -200,7 +200,7 @@ class CallService:
         return InFlightStream(live, upstream, slot)
 
     async def choose(self, principal: Principal, order: CallRequest, job_group: str | None = None) -> Target:
-        """What the order would run on; nothing is written.
+        """The models of a request; nothing is written.
 
         Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing.
         """
@@ -212,7 +212,7 @@ class CallService:
         return replace(target, models=able or target.models)  # the file may have changed since support was checked
 
     async def target_in(self, principal: Principal, order: CallRequest, job_id: JobId | None) -> Target:
-        """What the order would run on in that job, or in one of its own. Raises: as `choose`; JobNotFound, JobNotOwned."""
+        """The models of a request in that job, or in its own. Raises: as `choose`; JobNotFound, JobNotOwned."""
         job_group = None
         if order.creation is not None:
             job_group = order.creation.new.model_group
@@ -238,7 +238,7 @@ class CallService:
         return usage.prompt_tokens
 
     def price(self, deployment_id: str, usage: Usage) -> NanoUsd | None:
-        """What plain tokens cost at a deployment now; see `Gateway.price`."""
+        """The current price of plain tokens at a deployment; see `Gateway.price`."""
         return self.gateway.price(deployment_id, usage)
 
     async def admit(self, principal: Principal, order: CallRequest, job_id: JobId | None = None) -> CallRequest:
@@ -397,9 +397,9 @@ class CallService:
         recall: Callable[[], Awaitable[T | None]],
         ask: Callable[[Gateway, ProviderCall], Awaitable[T]],
     ) -> T:
-        """An answer that was kept, or the provider's.
+        """A cached answer, or the provider's.
 
-        A failure, or a client that leaves meanwhile, is recorded before it goes on.
+        A failure, or a client that leaves meanwhile, is recorded before it is raised.
         """
         is_asked = False
         try:

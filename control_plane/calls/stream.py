@@ -50,7 +50,7 @@ class InFlightStream:
 
     @property
     def input_usage(self) -> Usage:
-        """What the provider has reported of the input so far, or our estimate of it."""
+        """The provider's reported usage of the input so far, or our estimate of it."""
         demand = self.call.intent.demand
         return self._upstream.input_usage or Usage(prompt_tokens=demand.likely_prompt_tokens, is_estimated=True)
 
@@ -117,7 +117,7 @@ class InFlightStream:
         await self.call.record(replace(self._outcome(status, usage, cost, error_code), fault=fault))
 
     async def _close_and_settle(self) -> tuple[Usage, NanoUsd | None]:
-        """What was used, whatever happens: the call must end."""
+        """The usage, in any case: the call must end."""
         call_id = str(self.call.intent.call_id)
         try:
             failpoints.reach("closing_upstream")
@@ -176,7 +176,7 @@ class JobStream:
 
     @property
     def input_usage(self) -> Usage:
-        """What the provider has reported of the input so far, or our estimate of it."""
+        """The provider's reported usage of the input so far, or our estimate of it."""
         return self._stream.input_usage
 
     async def __anext__(self) -> Sequence[Content]:

@@ -47,7 +47,7 @@ class ToolCallCache:
             self._said[owner, call_id] = said
 
     def recall(self, owner: CallOwner, call_id: str) -> RememberedToolCall | None:
-        """What that call was, if it was made here lately for the same owner."""
+        """The call of that id, if it was recently made here for the same owner."""
         return self._said.get((owner, call_id))
 
 

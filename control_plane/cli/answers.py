@@ -15,7 +15,7 @@ from control_plane.cli.output import Json, visible
 from control_plane.errors import ControlPlaneError
 
 MOST_DEPTH = 300
-"""Of an answer; no server of ours writes JSON that is nested deeper."""
+"""Levels of JSON in a response; our servers never write deeper."""
 LONGEST_REASON = 4000
 
 S = TypeVar("S", bound="Shape")

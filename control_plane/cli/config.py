@@ -220,7 +220,7 @@ def _change(file: Path) -> Change:
 
 
 def _content(new: Path, catalog: Catalog) -> bytes:
-    """What was checked. It is read again, and may be another by now."""
+    """The checked content. It is read again, and may have changed meanwhile."""
     with _writing(new):
         content = new.read_bytes()
     if generation_of(content) != catalog.generation:
@@ -249,7 +249,7 @@ def _report(rollout: Rollout, catalog: Catalog, *, as_json: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
-    """What a new version changes, a sentence each. `is_compared`: there is a file in use without mistakes."""
+    """The changes of a new version, a sentence each. `is_compared`: there is a file in use without mistakes."""
 
     is_compared: bool
     lost: Sequence[str]

@@ -88,7 +88,7 @@ def _show_chunk(chunk: Chunk) -> None:
 
 
 def _safe(text: str) -> str:
-    """What a model or a server wrote, between markup of ours."""
+    """Text of a model or a server, escaped for our markup."""
     return escape(visible(text, keep="\n"))
 
 

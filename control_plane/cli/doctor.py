@@ -29,7 +29,7 @@ Level = Literal["ok", "warning", "wrong"]
 NOTED_SKEW_S = 1.0  # between two clocks: leases and limits bear it
 LEAST_FREE_BYTES = 1_000_000_000
 OTHERS = {f"{PREFIX}URL", failpoints.VARIABLE}
-"""Variables of ours that are no settings of the server."""
+"""Our variables that are not server settings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ async def _address(settings: Settings) -> Finding:
 
 
 async def _taken(settings: Settings, address: str, why: str) -> Finding:
-    """An address where we serve already is in order."""
+    """An address where this service already runs is fine."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     try:
         async with httpx.AsyncClient(timeout=5, trust_env=False) as http:

@@ -106,7 +106,7 @@ def _write(output: Path, text: str, mode: int) -> None:
 
 
 def _mistakes(text: str) -> list[str]:
-    """What `config check --no-env` finds in the new file, LiteLLM's refusals included."""
+    """The findings of `config check --no-env` in the new file, LiteLLM's refusals included."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "litellm_config.yaml"
         path.write_text(text, encoding="utf-8")

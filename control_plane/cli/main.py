@@ -217,7 +217,7 @@ def _explain_usage(error: typer.TyperException) -> int:
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:
-    """What is wrong with settings, without their values."""
+    """Mistakes in settings, without their values."""
     for problem in error.errors(include_url=False, include_input=False):
         name = "CONTROL_PLANE_" + "_".join(str(part) for part in problem["loc"]).upper()
         yield f"{name}: {problem['msg'].removeprefix('Value error, ')}"

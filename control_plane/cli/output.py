@@ -21,7 +21,7 @@ AsJson = Annotated[
 
 _DIRECTIONS = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _UNSEEN = re.compile(f"[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ud800-\\udfff{_DIRECTIONS}]")
-"""What a terminal obeys instead of showing it, or cannot write: controls, changes of direction, halves of characters."""
+"""Characters that control a terminal, or that it cannot write: controls, changes of direction, halves of characters."""
 
 
 def visible(text: str, *, keep: str = "") -> str:
@@ -106,6 +106,6 @@ def _are_rows(value: object) -> bool:
 
 
 def explain(sentence: str) -> None:
-    """What went wrong, for people, without a traceback."""
+    """Prints an error for people, without a traceback."""
     shown = visible(sentence, keep="\n")
     print(f"control-plane: {shown}", file=sys.stderr)  # noqa: T201

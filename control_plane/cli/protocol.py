@@ -30,7 +30,7 @@ MAX_HEAD_BYTES = 65_536
 """Of a request's first line and headers."""
 MAX_HEADERS = 256
 LINGER_S = 2.0
-"""How long what a refused client still sends is thrown away."""
+"""Seconds in which a rejected client's further bytes are discarded."""
 SLICE = 16_384
 """Bytes that are parsed between checks of a head's size."""
 
@@ -47,7 +47,7 @@ App = Callable[[Any, Any, Any], Awaitable[Any]]
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One connection of a client. `write_timeout_s`: how long a client may read nothing of what waits for it."""
+    """One connection of a client. `write_timeout_s`: how long a client may leave its response unread."""
 
     write_timeout_s: ClassVar[float] = Settings.model_fields["write_timeout_s"].default
     header_timeout_s: ClassVar[float] = Settings.model_fields["header_timeout_s"].default
@@ -174,7 +174,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._arm(self.body_timeout_s)
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP, in the API's own shape."""
+        """The error for input that is not HTTP, in the API's form."""
         from control_plane.api.problem import Problem  # noqa: PLC0415 - seconds of imports, long done when a client comes
 
         self._refuse(Problem(HTTPStatus.BAD_REQUEST, "invalid_http", msg))

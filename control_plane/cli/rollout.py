@@ -15,15 +15,15 @@ from control_plane.errors import ControlPlaneError
 from control_plane.model_groups.config import generation_of
 
 BACKUP = ".previous"
-"""What the old version's name ends with."""
+"""Suffix of the old version's name."""
 LOCK_S, LOCK_POLL_S = 30.0, 0.1
-"""How long a command waits for another that changes the same file."""
+"""Seconds that a command waits for another that changes the same file."""
 
 
 def replace_file(file: Path, content: bytes) -> None:
-    """The file has this content, at once and whole, with the permissions it had.
+    """Replaces the file's content, at once and whole, with the permissions it had.
 
-    A file that is mounted by itself, as into a container, cannot be replaced: it is written to in its place.
+    A file that is mounted separately, as into a container, cannot be replaced: it is overwritten.
     """
     real = file.resolve()
     descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
@@ -42,7 +42,7 @@ def replace_file(file: Path, content: bytes) -> None:
 
 
 class Busy(ControlPlaneError):
-    """Another command is putting a version in the place of this file."""
+    """Another command is replacing this file."""
 
 
 class ChangedMeanwhile(ControlPlaneError):
@@ -51,7 +51,7 @@ class ChangedMeanwhile(ControlPlaneError):
 
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
-    """Alone among the commands that put versions in the place of the file. Raises: Busy, OSError."""
+    """Locks out other commands that replace the file. Raises: Busy, OSError."""
     real = file.resolve()
     descriptor = os.open(real.with_name(f".{real.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
     try:
@@ -77,7 +77,7 @@ class Change:
     """One file with a backup of its old content, to be restored on failure. `make` and `undo` need its lock."""
 
     def __init__(self, file: Path) -> None:
-        """Reads what is there. Raises: OSError."""
+        """Reads the current content. Raises: OSError."""
         self.file = file
         self.before = _content(file)
         self.backup = file.resolve().with_name(file.resolve().name + BACKUP)

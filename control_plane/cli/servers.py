@@ -10,14 +10,14 @@ from control_plane.model_groups.losses import Admission
 
 POLL_S = 0.5
 LEAST_S = 5.0
-"""What a request may take when the time to wait is nearly over."""
+"""The least timeout of a request when the time to wait is nearly over."""
 MOST_TEAMS = 20_000
 """Teams that are checked for lost access; a server gives a hundred at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rollout:
-    """What became of a version, in a sentence. `is_good`: every server has it in force."""
+    """The result of a rollout, in a sentence. `is_good`: every server has the version in force."""
 
     is_good: bool
     sentence: str
@@ -40,7 +40,7 @@ class Servers:
         self._master_key = master_key
 
     def in_force(self) -> InForce:
-        """What they run now."""
+        """The servers' current versions."""
         with connected(self.url, self._master_key) as server:
             found = server.request("GET", "/api/model-groups").read(AdminGroups)
         admissions = {

@@ -24,7 +24,7 @@ Tell = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class Smoke:
-    """What was proved. Without a model group that the team may use, only that the service is ready."""
+    """The result of a smoke test. Without a model group that the team may use, only that the service is ready."""
 
     url: str
     model_group: str | None = None

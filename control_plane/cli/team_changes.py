@@ -13,7 +13,7 @@ from control_plane.cli.remote import Url, ask, given
 
 
 class Unset(StrEnum):
-    """What can be put back to its default, or emptied."""
+    """Settings that can be reset to their default, or removed."""
 
     ALIAS = "alias"
     DEFAULT_GROUP = "default-group"
@@ -27,9 +27,9 @@ class Unset(StrEnum):
 
 
 FIELDS = {"alias": "team_alias", "default-group": "default_model_group", "prices": "job_type_prices"}
-"""Where the API's name is not the option's."""
+"""API names that differ from the option's."""
 EMPTY: dict[str, dict[str, Any]] = {"prices": {}, "metadata": {}}
-"""What is emptied; all others are null, which is their default."""
+"""Empty values; all others are null, which is their default."""
 
 Mode = Literal["job_based", "consumption_usd", "consumption_tokens"]
 Rule = Literal["any_call_succeeded", "all_calls_succeeded"]

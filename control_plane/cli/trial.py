@@ -38,7 +38,7 @@ ASSUMED_REDIS = ("redis_host", "redis_port", "redis_url", "redis_password", "red
 
 @dataclass(frozen=True, slots=True)
 class _Order:
-    """What the process builds, and with what in its environment."""
+    """The input of the process: the configuration, and the environment."""
 
     config: RouterConfig
     environment: Mapping[str, str]
@@ -59,7 +59,7 @@ def inspect_and_build(path: File, environ: Mapping[str, str] | None) -> Inspecti
 
 
 def _built(catalog: Catalog, *, is_assumed: bool) -> list[tuple[Path, str]]:
-    """What hinders a server with this configuration, and where it stands; nothing when it would start."""
+    """Why no server starts with this configuration, by line; empty when it would start."""
     config = catalog.router
     if is_assumed:
         settings = {name: value for name, value in config.router_settings.items() if name not in ASSUMED_REDIS}

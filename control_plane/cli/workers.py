@@ -30,9 +30,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def serve_by_workers(settings: Settings, count: int) -> int:
-    """Serves until SIGTERM or Ctrl-C; the exit code. SIGHUP goes on to the workers. A worker that dies is started again.
+    """Serves until SIGTERM or Ctrl-C; returns the exit code. SIGHUP is passed to the workers. A worker that dies is
+    restarted.
 
-    Raises: InvalidConfig for a database that belongs to one process, or for the YAML; CannotListen. In a worker: as `serve`.
+    Raises: InvalidConfig for a database that belongs to one process, or for the YAML; CannotListen. In a worker: as
+    `serve`.
     """
     if parse_database_url(settings.database_url).get_backend_name() == "sqlite":
         raise InvalidConfig(
@@ -120,7 +122,7 @@ class Workers:
 
 
 def _import_all() -> None:
-    """What the workers will share. What was imported stays, so that no collection writes into its pages."""
+    """Imports the workers' shared code, and freezes it, so that no collection writes into its pages."""
     import control_plane.app  # noqa: PLC0415 - seconds, of which other commands need none
     import control_plane.runtime  # noqa: F401, PLC0415 - as above
     from control_plane.gateway import litellm_setup  # noqa: PLC0415 - as above

@@ -24,7 +24,7 @@ class ConnectionFailed(ClientError):
 
 
 class InvalidResponse(ClientError):
-    """What answered is not the control plane, or speaks another version of the API."""
+    """The server is not the control plane, or has another version of the API."""
 
 
 class StatusError(ClientError):

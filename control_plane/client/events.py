@@ -25,7 +25,7 @@ class LineReader:
         self._ended_in_cr = False
 
     def feed(self, received: bytes) -> list[bytes]:
-        """What has become whole. Raises: LineTooLong."""
+        """The complete events. Raises: LineTooLong."""
         if not received:
             return []
         if self._ended_in_cr:
@@ -40,7 +40,7 @@ class LineReader:
         return lines
 
     def rest(self) -> bytes:
-        """What was begun and has no end."""
+        """The unfinished rest."""
         line = b"".join(self._begun)
         self._begun.clear()
         self._length = 0

@@ -14,7 +14,7 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class JobSession:
-    """An open job. `bill` is there once the block has ended."""
+    """An open job. `bill` is set after the block."""
 
     def __init__(self, client: "SaaSLLMClient", job_id: str) -> None:
         self._client = client

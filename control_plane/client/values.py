@@ -55,7 +55,7 @@ class ChatChunk(Value):
 
 
 class CallAnswer(Value):
-    """The model's message; all but the text only where it is there."""
+    """The model's message; fields other than the text only where present."""
 
     content: str | None
     role: str
@@ -88,7 +88,7 @@ class UsageTotals(Value):
 
 
 class UsageView(UsageTotals):
-    """What one call used, by kind."""
+    """Usage of one call, by kind."""
 
     service_tier: str | None = None
 
@@ -117,7 +117,7 @@ class ChatAnswer(Value):
 
 
 class JobCosts(Value):
-    """What a job took, and what it was charged."""
+    """Usage, cost and charge of a job."""
 
     total_calls: int
     successful_calls: int
@@ -153,12 +153,12 @@ class CompletedJob(Value):
 
     @property
     def credits_remaining(self) -> int:
-        """What the team has left."""
+        """The team's remaining credits."""
         return self.costs.credits_remaining
 
     @property
     def credits_charged(self) -> int:
-        """What the job was charged."""
+        """The job's charge."""
         return self.costs.credits_charged
 
 

@@ -15,7 +15,7 @@ def to_json(events: Iterable[Content]) -> list[list[Any]]:
 
 
 def from_json(written: Any) -> Sequence[Content]:
-    """What `to_json` wrote. Raises: ValueError for anything else."""
+    """Reads the output of `to_json`. Raises: ValueError for anything else."""
     try:
         return [KINDS[name](**fields) for name, fields in written]
     except (KeyError, TypeError) as error:

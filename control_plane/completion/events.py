@@ -109,9 +109,9 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class ProviderFault:
-    """What a provider reported as wrong, in a status or inside an answer. `status`: the HTTP status that it stands for.
+    """A provider's error report, in a status or inside an answer. `status`: the HTTP status that it stands for.
 
-    `code`, `type` and `param` are the provider's own words; `text` its message, which only administrators may read.
+    `code`, `type` and `param` are the provider's own; `text` its message, which only administrators may read.
     """
 
     status: int
@@ -141,6 +141,6 @@ Content = (
     | Citation
     | Audio
 )
-"""What clients get."""
+"""Content for clients."""
 
 Event = Content | Broken

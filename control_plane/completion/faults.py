@@ -29,7 +29,7 @@ def _word(given: object) -> str | None:
 
 
 def as_shown(fault: ProviderFault | None) -> dict[str, Any] | None:
-    """What clients get of it, in any API: never its text."""
+    """The fault for clients of any API: never its text."""
     if fault is None:
         return None
     known = shown(fault)

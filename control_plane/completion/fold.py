@@ -126,7 +126,7 @@ class _Folding:
                         self.texts.append(event.text)
 
     def _grow(self, event: Part) -> bool:
-        """Adds it to the part before, if it goes on with that."""
+        """Appends it to the part before, if it continues that."""
         last = self.parts[-1] if self.parts else None
         if isinstance(last, Text) and isinstance(event, Text):
             self.texts.append(event.text)

@@ -29,7 +29,7 @@ class JsonEnd:
         return self._is_closed and not self._is_more
 
     def _scan(self, piece: str) -> int:
-        """Where the object ends in the piece, if it does."""
+        """The end of the object in the piece, if any."""
         escaped = 0 if self._is_escaped else -1
         self._is_escaped = False
         for found in SIGNS.finditer(piece):

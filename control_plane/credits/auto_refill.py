@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class NewRefill:
-    """How a team shall be refilled. `starts_on` None: today, in `timezone`."""
+    """The settings of a refill. `starts_on` None: today, in `timezone`."""
 
     credits: int
     period: Period
@@ -35,14 +35,14 @@ class NewRefill:
 
 
 class AutoRefill:
-    """How teams are refilled, and the chore that does it."""
+    """Automatic refills of teams, and their periodic task."""
 
     def __init__(self, db: Database, *, clock: Clock) -> None:
         self._db = db
         self._clock = clock
 
     async def find(self, principal: Principal, team_id: TeamId) -> CreditRefill | None:
-        """How the team is refilled; None: it is not. Raises: TeamNotOwned, TeamNotFound."""
+        """The team's refill; None: none. Raises: TeamNotOwned, TeamNotFound."""
         principal.require_team(team_id)
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
@@ -100,7 +100,7 @@ class AutoRefill:
     async def _refill_next(self, tx: Tx, team_id: TeamId) -> bool:
         """Refills the next period of a team whose balance is locked, if it has begun: then True.
 
-        What is left of the period before expires in the same moment, so that the team never has both, or neither.
+        The rest of the period before expires in the same moment, so that the team never has both, or neither.
         """
         refill = await refills_store.find(tx, team_id)
         now = self._clock()

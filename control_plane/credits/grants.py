@@ -12,7 +12,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """How credits are given: a lower priority is used up first; `expires_at` None: they do not expire."""
+    """The terms of a grant: a lower priority is used first; `expires_at` None: it does not expire."""
 
     priority: int = DEFAULT_PRIORITY
     expires_at: datetime | None = None
@@ -35,12 +35,12 @@ class Grant:
 
 
 def left(remaining: int) -> int:
-    """What the grants of a team hold together, when the team has not used `remaining`: nothing when it is overdrawn."""
+    """The sum of a team's grants, when the team has not used `remaining`: nothing when it is overdrawn."""
     return max(0, remaining)
 
 
 def burn(grants: Iterable[Grant], amount: int) -> Mapping[UUID, int]:
-    """What is left of each grant that is touched when `amount` is taken; everything, if they hold less than that."""
+    """The remainder of each grant that is touched when `amount` is taken; everything, if they hold less than that."""
     touched = {}
     for grant in sorted(grants, key=lambda each: each.turn):
         taken = min(grant.remaining, amount)

@@ -58,7 +58,7 @@ async def take(tx: Tx, amounts: Mapping[TeamId, int]) -> None:
 
 
 async def set_remaining(tx: Tx, remaining: Mapping[UUID, int]) -> None:
-    """Notes what is left of grants."""
+    """Updates the remainders of grants."""
     await tx.execute(_set_remaining(), one_or_many([{"grant": id_, "left": left} for id_, left in remaining.items()]))
 
 

@@ -12,11 +12,12 @@ IS_LEFT = text("remaining > 0")
 
 
 class CreditBalance(SQLModel, table=True):
-    """Where a team stands; always the sum of its ledger entries. allocated − used = available + held.
+    """A team's balance; always the sum of its ledger entries. allocated − used = available + held.
 
-    `available` may fall below zero only when a finished job cost more than was held for it (D6); then nothing more
-    can be held. `entries` numbers the team's ledger without gaps. `open_cost_nano_usd` is what the calls of open jobs
-    have cost so far and `open_worst_nano_usd` what running calls may cost at most: parts of what is at risk. Crossing `low_balance_threshold` downwards writes an event.
+    `available` may fall below zero only when a finished job cost more than was held for it (D6); then nothing more can
+    be held. `entries` numbers the team's ledger without gaps. `open_cost_nano_usd` is what the calls of open jobs have
+    cost so far and `open_worst_nano_usd` what running calls may cost at most: parts of what is at risk. Crossing
+    `low_balance_threshold` downwards writes an event.
     """
 
     __tablename__ = "credit_balances"
@@ -121,7 +122,7 @@ class CreditEvent(SQLModel, table=True):
 
 
 class UnbilledCost(SQLModel, table=True):
-    """What the jobs cost that were closed within an hour and charged nothing: the other part of what is at risk."""
+    """The cost of jobs that were closed within an hour without a charge: the other part of what is at risk."""
 
     __tablename__ = "unbilled_costs"
 

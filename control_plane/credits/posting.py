@@ -75,9 +75,9 @@ async def post_by(
 
 
 async def post_each(tx: Tx, posts: Posts) -> Mapping[TeamId, Sequence[Balance | ControlPlaneError]]:
-    """Posts of many teams, none of which gives credits: where each team stands after each of its own, or why not.
+    """Posts of many teams, none of which adds credits: the balance after each, or why not.
 
-    As if one had been made after the other in each team's order; but a balance is moved once for all of its team's, if it
+    The result is that of single posts in each team's order; but a balance is moved once for all of its team's, if it
     allows that. Raises: TeamNotFound; AlreadyExists, and then none has happened.
     """
     moved = await _move(tx, posts)
@@ -98,8 +98,8 @@ async def post_each(tx: Tx, posts: Posts) -> Mapping[TeamId, Sequence[Balance | 
 
 
 async def expire(tx: Tx, team_id: TeamId, balance: Balance, now: datetime) -> Balance:
-    """Takes back what is left of the team's expired grants, as far as it is available; what is held stays until its job
-    is closed. The balance is locked. Returns where the team stands then.
+    """Removes the rest of the team's expired grants, as far as it is available; held credits stay until their job is
+    closed. The balance is locked. Returns the new balance.
     """
     for grant in await grants_store.list_expired(tx, team_id, now):
         lost = min(grant.remaining, balance.available)

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 
 class Period(StrEnum):
-    """How long a refill lasts."""
+    """The length of a refill's period."""
 
     DAILY = "daily"
     WEEKLY = "weekly"

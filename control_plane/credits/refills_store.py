@@ -13,12 +13,12 @@ from control_plane.storage.rows import every, one, values_of
 
 
 async def find(reader: Reader, team_id: TeamId) -> CreditRefill | None:
-    """How the team is refilled; None: it is not."""
+    """The team's refill; None: none."""
     return one(CreditRefill, await reader.execute(every(CreditRefill).where(col(CreditRefill.team_id) == team_id)))
 
 
 async def add(tx: Tx, refill: CreditRefill) -> None:
-    """How a team is refilled that was not."""
+    """Adds the refill of a team without one."""
     await tx.execute(insert(CreditRefill), values_of(refill))
 
 

@@ -10,9 +10,9 @@ from control_plane.units import Credits, marked_up
 
 @dataclass(frozen=True, slots=True)
 class Caps:
-    """What a client set as the most its job may use. `max_cost` in nano-USD of provider cost.
+    """A client's caps of its job. `max_cost` in nano-USD of provider cost.
 
-    `is_clamped`: a call that does not fit is made with fewer tokens, if any fit, instead of being refused.
+    `is_clamped`: a call that does not fit is made with fewer tokens, if any fit, instead of being rejected.
     """
 
     max_credits: int | None = None
@@ -27,7 +27,7 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class JobReservation:
-    """Where an open job stands. `usage` and `cost` of its ended calls; reserved: the worst case of its open ones.
+    """The reservation of an open job. `usage` and `cost` of its ended calls; reserved: the worst case of its open ones.
 
     `held` are the job's credits; `reserved_price` is `reserved_cost` with the markup.
     """
@@ -58,7 +58,7 @@ class JobReservation:
 
     @property
     def needed(self) -> Credits:
-        """What it must hold."""
+        """The credits that it must hold."""
         worst = replace(
             self.usage, tokens=self.usage.tokens + self.reserved_tokens, price=self.usage.price + self.reserved_price
         )
@@ -66,7 +66,7 @@ class JobReservation:
 
     @property
     def missing(self) -> int:
-        """How many credits it must hold beyond what it holds; negative: it holds too many."""
+        """The credits that it must hold beyond its hold; negative: it holds too many."""
         return self.needed - self.held
 
     @property

@@ -21,10 +21,10 @@ from control_plane.tenants.models import Team
 
 @dataclass(frozen=True, slots=True)
 class TeamRisk:
-    """What a team has at risk, in nano-USD, and what its limit follows from. `own_limit`: None where it has none.
+    """A team's amounts at risk, in nano-USD, and the basis of its limit. `own_limit`: None where it has none.
 
-    `cost`: of open jobs and of closed ones that were not charged for it; `worst`: what running calls may cost at most.
-    `credits_remaining`: what the team has not used.
+    `cost`: of open jobs and of closed ones that were not charged for it; `worst`: the worst case of running calls.
+    `credits_remaining`: the team's unused credits.
     """
 
     cost: int
@@ -64,7 +64,7 @@ async def close_costs(tx: Tx, changes: Mapping[TeamId, int], unbilled: Mapping[T
 
 
 async def add_unbilled_cost(tx: Tx, team_id: TeamId, cost: int, *, at: datetime) -> None:
-    """What calls have cost that are not paid by a charge, or not any more. The team's balance is locked."""
+    """Adds the cost of calls without a charge, or no longer with one. The team's balance is locked."""
     await add_unbilled_costs(tx, {team_id: cost}, at=at)
 
 
@@ -79,7 +79,7 @@ async def add_unbilled_costs(tx: Tx, costs: Mapping[TeamId, int], *, at: datetim
 
 
 async def find_risks(reader: Reader, team_ids: Collection[TeamId], *, since: datetime) -> Mapping[TeamId, TeamRisk]:
-    """What each team has at risk; unbilled cost of hours from `since` on counts. Exact where the balances are locked."""
+    """Each team's amounts at risk; unbilled cost of hours from `since` on counts. Exact where the balances are locked."""
     rows = await reader.execute(_find_risks(), {"teams": list(team_ids), "since": since})
     return {
         TeamId(row.team_id): TeamRisk(

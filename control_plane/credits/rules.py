@@ -12,7 +12,7 @@ from control_plane.units import NANO_PER_USD, Credits, divide_up
 
 
 class BudgetMode(StrEnum):
-    """What a completed job costs."""
+    """How a completed job is charged."""
 
     JOB_BASED = "job_based"
     """One credit, however many calls."""
@@ -33,8 +33,8 @@ class ChargeRule(StrEnum):
 class Plan:
     """A team's billing plan, as copied onto a job when it is created (D7).
 
-    `markup_bps` is added to the cost of calls whose model group has no markup of its own. `fixed_credits`: what a job of
-    this type costs, whatever the budget mode.
+    `markup_bps` is added to the cost of calls whose model group has no own markup. `fixed_credits`: the price of a job
+    of this type in any budget mode.
     """
 
     budget_mode: BudgetMode = BudgetMode.JOB_BASED
@@ -77,14 +77,14 @@ ALLOCATING = frozenset({EntryKind.GRANT, EntryKind.REFILL, EntryKind.ADJUSTMENT,
 
 
 class Limit(StrEnum):
-    """What a balance must allow for a movement to happen."""
+    """The condition of a movement on the balance."""
 
     MAX_CREDITS = "max_credits"
     """The most credits a team may ever be given."""
     AVAILABLE = "available"
-    """What is held or taken back must be available."""
+    """Held or removed credits must be available."""
     USED = "used"
-    """What is refunded must have been used."""
+    """Refunded credits must have been used."""
     NONE = "none"
     """A finished job is billed in full (D6), and what is held can always be given back."""
 
@@ -99,17 +99,17 @@ class Movement:
 
     @property
     def allocated(self) -> int:
-        """How much the team's allocation changes: what it was given or what was taken back."""
+        """The change of the team's allocation: credits added or removed."""
         return self.available if self.kind in ALLOCATING else 0
 
     @property
     def used(self) -> int:
-        """How much the team's use changes: what leaves the balance was used, a refund gives it back."""
+        """The change of the team's use: deductions add to it, refunds reduce it."""
         return self.allocated - self.available - self.held
 
     @property
     def remaining(self) -> int:
-        """How much what the team has not used changes; setting aside and giving back does not."""
+        """The change of the team's unused credits; holds and releases do not change them."""
         return self.available + self.held
 
     @property
@@ -119,7 +119,7 @@ class Movement:
 
     @property
     def limit(self) -> Limit:
-        """What the balance must allow."""
+        """The condition on the balance."""
         match self.kind:
             case EntryKind.GRANT | EntryKind.REFILL:
                 return Limit.MAX_CREDITS
@@ -151,11 +151,11 @@ def price(plan: Plan, usage: JobUsage) -> Credits:
 
 
 def bill(plan: Plan, *, is_completed: bool, usage: JobUsage) -> Credits:
-    """What a closed job costs: its price when it is charged, else 0 (D11).
+    """The charge of a closed job: its price when it is charged, else 0 (D11).
 
-    Source: seeds S0 and S1 ("1 per completed job"); a failed, cancelled or expired job costs nothing, and neither
-    does a completed one to which nothing was delivered. A stream that the client cut off was delivered: breaking off
-    before the last piece does not make a job free (D12).
+    Source: seeds S0 and S1 ("1 per completed job"); a failed, cancelled or expired job costs nothing, and neither does
+    a completed one that delivered nothing. A stream that the client cut off was delivered: breaking off before the last
+    chunk does not make a job free (D12).
     """
     match plan.charge_rule:
         case ChargeRule.ANY_CALL_SUCCEEDED:
@@ -168,7 +168,7 @@ def bill(plan: Plan, *, is_completed: bool, usage: JobUsage) -> Credits:
 
 
 def needed_hold(plan: Plan, usage: JobUsage) -> Credits:
-    """What a job must hold: the price of what its calls have used and of what its open calls may use at most.
+    """A job's hold: the price of its calls' usage and of the worst case of its open calls.
 
     At least one credit, so that a team without any cannot begin; nothing when the job's type is free.
     """

@@ -31,7 +31,7 @@ class CreditService:
         self.refills = AutoRefill(db, clock=clock)
 
     async def balance(self, principal: Principal, team_id: TeamId) -> Balance:
-        """Where the team stands. Raises: TeamNotOwned, TeamNotFound."""
+        """The team's balance. Raises: TeamNotOwned, TeamNotFound."""
         principal.require_team(team_id)
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
@@ -55,7 +55,7 @@ class CreditService:
     async def grants(
         self, principal: Principal, team_id: TeamId, *, limit: int, after: UUID | None = None
     ) -> Sequence[CreditGrant]:
-        """What is left of what the team was given, in the order in which it is used up, behind the grant `after`.
+        """The team's grants with credits left, in the order of their use, after the grant `after`.
 
         Raises: TeamNotOwned, TeamNotFound; Unprocessable when the team has no grant `after`.
         """
@@ -93,9 +93,9 @@ class CreditService:
         return balance
 
     async def expire_grants(self) -> int:
-        """Takes back what is left of expired grants, as far as no job holds it; returns of how many teams.
+        """Removes the rest of expired grants, as far as no job holds it; returns of how many teams.
 
-        Any number of servers may do it at once. A team whose credits cannot be taken keeps no other from it.
+        Any number of servers may do it at once. A team whose credits cannot be taken does not block others.
         """
         now = self._clock()
         expired = 0

@@ -36,7 +36,7 @@ MAX_CREDITS = 10**15  # what a team may be given in all: JSON clients count exac
 
 
 async def create_balance(tx: Tx, team_id: TeamId) -> None:
-    """A new team starts at zero; one whose id a deleted team had goes on where that one's ledger ended, at zero too."""
+    """A new team starts at zero; one with the id of a deleted team continues its ledger, at zero too."""
     row = {"team_id": team_id, "allocated": 0, "used": 0, "available": 0, "held": 0, "entries": 0}
     await tx.execute(upsert(tx.dialect.name, CreditBalance).values(row).on_conflict_do_nothing())
 
@@ -52,7 +52,7 @@ async def change_balances(
 
 
 async def last_hashes(tx: Tx, entries: Mapping[TeamId, int]) -> Mapping[TeamId, str]:
-    """The hashes of the teams' entries with these numbers. A statement of its own: in the one that locked the balances,
+    """The hashes of the teams' entries with these numbers. A separate statement: in the one that locked the balances,
     Postgres would still see the ledger as it was before it waited for the locks.
     """
     numbered = [(team_id, number) for team_id, number in entries.items() if number]
@@ -61,7 +61,7 @@ async def last_hashes(tx: Tx, entries: Mapping[TeamId, int]) -> Mapping[TeamId, 
 
 
 async def add_entries(tx: Tx, entries: Sequence[dict[str, Any]]) -> None:
-    """Writes ledger entries. Raises: AlreadyExists for a second one of a kind for one `ref`, and then none is there."""
+    """Writes ledger entries. Raises: AlreadyExists for a second one of a kind for one `ref`, and then none is written."""
     try:
         await tx.execute(_insert_entries(), one_or_many(list(entries)))
     except IntegrityError as error:
@@ -92,7 +92,7 @@ async def find_balance(reader: Reader, team_id: TeamId) -> Balance | None:
 
 
 async def credits_held(reader: Reader) -> int:
-    """What open jobs of all teams hold."""
+    """The credits held by open jobs of all teams."""
     return int((await reader.execute(select(func.coalesce(func.sum(col(CreditBalance.held)), 0)))).scalar_one())
 
 

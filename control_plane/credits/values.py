@@ -31,7 +31,7 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Where a team stands, in credits. `remaining` is what it has not used: available and held."""
+    """A team's balance, in credits. `remaining` is unused: available and held."""
 
     allocated: int
     used: int
@@ -44,11 +44,11 @@ class Balance:
         return self.available + self.held
 
     def moved(self, movements: Sequence[Movement]) -> "Balance":
-        """Where the team stands after them."""
+        """The balance after them."""
         return self._changed(movements, 1)
 
     def before(self, movements: Sequence[Movement]) -> "Balance":
-        """Where the team stood before them."""
+        """The balance before them."""
         return self._changed(movements, -1)
 
     def _changed(self, movements: Sequence[Movement], sign: int) -> "Balance":

@@ -49,7 +49,7 @@ class Entry:
 
     @property
     def columns(self) -> Mapping[str, Any]:
-        """What the hash covers, by name."""
+        """The hashed columns, by name."""
         return {name: getattr(self, name) for name in (*FIELDS, "created_at")}
 
 
@@ -69,7 +69,7 @@ class StoredTotals:
 
 @dataclass(frozen=True, slots=True)
 class RunningTotals:
-    """Where the entries read so far lead. `deducted`: what jobs were charged."""
+    """The totals of the entries read so far. `deducted`: the charges of jobs."""
 
     team_id: TeamId
     allocated: int = 0
@@ -81,7 +81,7 @@ class RunningTotals:
     hash: str = BEGINNING
 
     def followed_by(self, entry: Entry) -> Self | Discrepancy:
-        """Where this entry leads, or why it cannot be the next one."""
+        """The totals after this entry, or why it cannot be the next one."""
         if entry.kind not in KINDS:
             return self._named(entry, "kind", "a known kind", entry.kind)
         movement = Movement(EntryKind(entry.kind), entry.available_delta, entry.held_delta)
@@ -106,7 +106,7 @@ class RunningTotals:
         return then
 
     def discrepancies(self, kept: StoredTotals) -> Iterator[Discrepancy]:
-        """What does not follow from the ledger, when this is where all of it leads."""
+        """Discrepancies between the ledger's totals and the stored ones."""
         for what, expected, found in (
             ("credit_balances.entries", self.entries, kept.entries),
             ("credit_balances.allocated", self.allocated, kept.allocated),

@@ -117,7 +117,7 @@ def _source_of(part: Any) -> str | None:
 
 
 def _name_of(part: Part, source: str) -> str:
-    """What the client calls it, else what its address does; nothing that could end the tag its text stands in."""
+    """The client's name of it, else that of its address; nothing that could end the tag around its text."""
     file = part.get("file")
     said = file.get("filename") if isinstance(file, Mapping) else None
     if not isinstance(said, str) or not said.strip():

@@ -83,10 +83,10 @@ class DocumentService:
     def reading(
         self, principal: Principal, place: JobRef, order: CallRequest, engine: Engine | None, warnings: list[str]
     ) -> Prepare | None:
-        """What reads the files of an order, once it has been admitted in its job; None when there are none.
+        """The reader of a request's files, for after its admission in its job; None without files.
 
-        No engine: PDFs go to models that read them. `warnings`: gets what could not be done.
-        Raises: FileRefused for too many files.
+        No engine: PDFs go to models that read them. `warnings`: gets unsupported parts. Raises: FileRefused for too
+        many files.
         """
         request = order.request
         assert isinstance(request, ChatRequest), "only chat calls have files"

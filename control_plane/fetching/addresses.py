@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 GLOBAL_UNICAST = ip_network("2000::/3")
 NAT64 = ip_network("64:ff9b::/96")
-"""Where networks without IPv4 put it: the last 32 bits are the address that is reached."""
+"""Networks without IPv4 use this prefix: the last 32 bits are the address that is reached."""
 
 NOT_PUBLIC = tuple(
     map(
@@ -26,7 +26,7 @@ NOT_PUBLIC = tuple(
         ),
     )
 )
-"""What Python counts as global and is not a host of the public internet."""
+"""Networks that Python counts as global and that are no hosts of the public internet."""
 
 
 def is_public(address: str) -> bool:

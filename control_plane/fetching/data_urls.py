@@ -60,7 +60,7 @@ def as_written_by_us(url: str) -> str:
 
 
 def _parts(url: str) -> tuple[str, str, str]:
-    """What stands between the scheme and the comma, the comma, and the body without a fragment."""
+    """The part between the scheme and the comma, the comma, and the body without a fragment."""
     head, comma, body = url.lstrip(BLANKS)[len(SCHEME) :].partition(",")
     return head, comma, body.partition("#")[0]
 

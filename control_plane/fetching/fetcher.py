@@ -27,7 +27,7 @@ MAX_FILES = 20
 """Of one request."""
 MAX_REDIRECTS = 5
 MAX_ADDRESSES = 3
-"""How many of a host's addresses are tried when connecting fails."""
+"""Addresses of a host that are tried when connecting fails."""
 CONNECT_S = 5.0
 FETCHES_AT_ONCE, OF_A_TEAM = 32, 4
 """Of one process, so that files cannot take all its memory, nor one team's slow servers all its places."""
@@ -120,7 +120,7 @@ class Fetcher:
         return self._private_hosts.allow(parsed.host, _port(parsed))
 
     async def aclose(self) -> None:
-        """Lets go of what the client keeps."""
+        """Closes the client."""
         await self._client.aclose()
 
     async def _follow(self, url: httpx.URL) -> bytes:

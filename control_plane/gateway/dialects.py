@@ -14,14 +14,15 @@ OUTPUTS = frozenset({"audio", "modalities", "prediction"})
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What one deployment accepts in messages and parameters.
+    """The fields of messages and parameters that one deployment accepts.
 
-    `reasoning`: the field for the text of a reasoning. `thinking_blocks`: Claude's, with signatures. `reasoning_details`:
-    OpenRouter's. `signatures`: where Gemini's thought signatures stand in a tool call. `openai_only`: `refusal` and `audio`
-    of assistants. `tool_media`: types of parts that results of tools may hold beside text. `merges_turns`: whether
-    consecutive assistant messages are joined by LiteLLM, in order. `parses_arguments`: whether LiteLLM parses the arguments
-    of tool calls, so that they must be JSON objects. `needs_thinking_first`: whether a tool's result is refused, while
-    thinking is on, when its call came without thinking blocks. `service_tiers`: the provider's name of each tier it has.
+    `reasoning`: the field for the text of reasoning. `thinking_blocks`: Claude's, with signatures. `reasoning_details`:
+    OpenRouter's. `signatures`: the place of Gemini's thought signatures in a tool call. `openai_only`: `refusal` and
+    `audio` of assistants. `tool_media`: types of parts that results of tools may hold beside text. `merges_turns`:
+    whether consecutive assistant messages are joined by LiteLLM, in order. `parses_arguments`: whether LiteLLM parses
+    the arguments of tool calls, so that they must be JSON objects. `needs_thinking_first`: whether a tool's result is
+    rejected, while thinking is on, when its call came without thinking blocks. `service_tiers`: the provider's name of
+    each tier it has.
     """
 
     reasoning: Literal["reasoning_content", "reasoning"] | None = None
@@ -163,7 +164,7 @@ CLAUDE_HOSTS = frozenset({"bedrock", "bedrock_converse", "vertex_ai", "vertex_ai
 
 
 def dialect_of(provider: str, model: str, *, host: str | None = None) -> Dialect:
-    """What a deployment accepts. `model`: the provider's name of it; `host`: of its address, where the YAML has one."""
+    """The dialect of a deployment. `model`: the provider's name of it; `host`: of its address, where the YAML has one."""
     name = model.lower()
     if provider in CLAUDE_HOSTS and "claude" in name:
         return replace(CLAUDE, service_tiers=CLOUD_TIERS if provider.startswith("bedrock") else None)

@@ -37,7 +37,7 @@ def _reads_pdf(deployment: Deployment) -> bool:
 
 
 def _is_vendor(deployment: Deployment) -> bool:
-    """An address of its own may be a server in our network. Azure's is always of its own, and always Azure's."""
+    """A custom address may be a server in our network. Azure's is always custom, and always Azure's."""
     provider = deployment.params.get("custom_llm_provider") or str(deployment.params["model"]).partition("/")[0]
     address = deployment.params.get("api_base") or deployment.params.get("base_url")
     if provider == "azure":

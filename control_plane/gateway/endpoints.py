@@ -17,7 +17,7 @@ METHODS: Mapping[Endpoint, str] = {
     "moderations": "amoderation",
     "ocr": "aocr",
 }
-"""What the Router calls them."""
+"""The Router's methods."""
 
 MODES: Mapping[Endpoint, str] = {
     "embeddings": "embedding",
@@ -25,7 +25,7 @@ MODES: Mapping[Endpoint, str] = {
     "moderations": "moderation",
     "ocr": "ocr",
 }
-"""What LiteLLM's list calls the models that are for them."""
+"""The modes of their models in LiteLLM's list."""
 
 
 def plain_answer(
@@ -42,7 +42,7 @@ def plain_answer(
 
 
 async def usage_of(tag: PriceTag, request: EndpointRequest, response: Any) -> Usage:
-    """What the provider counted, else what we do."""
+    """The provider's count, else ours."""
     reported = ReportedUsage()
     reported.take(plain(getattr(response, "usage", None)))
     prompt_tokens = reported.prompt_tokens()

@@ -48,14 +48,14 @@ class ProviderFailed(Exception):
 
 
 def failed_with(exc: Exception | None, fault: ProviderFault) -> Exception:
-    """The exception, or one of ours, with what the provider reported."""
+    """The exception, or one of ours, with the provider's error report."""
     failed = ProviderFailed(fault.code) if exc is None else exc
     failed.__dict__[FAULT] = fault
     return failed
 
 
 def fault_of(exc: BaseException) -> ProviderFault | None:
-    """What the provider reported, as far as the exception, its causes or their responses hold it."""
+    """The provider's error report, as far as the exception, its causes or their responses hold it."""
     for cause in _causes(exc):
         held = cause.__dict__.get(FAULT) or getattr(getattr(cause, "response", None), "extensions", {}).get(FAULT)
         if isinstance(held, ProviderFault):
@@ -138,7 +138,7 @@ def _status(exc: Exception) -> int | None:
 
 
 def _provider_status(exc: Exception) -> int | None:
-    """What the provider itself answered: LiteLLM also gives a status to connections that failed and answers that broke off."""
+    """The provider's own status: LiteLLM also gives a status to connections that failed and answers that broke off."""
     came = not any(_is_timeout(cause) or _is_connection(cause) for cause in _causes(exc))
     status = _status(exc)
     return status if came and status is not None and status >= MIN_ERROR_STATUS else None

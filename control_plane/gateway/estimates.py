@@ -19,7 +19,7 @@ __all__ = ["TOKENS_PER_FILE", "TOKENS_PER_MESSAGE", "dearest", "demand"]
 TOKENS_PER_MESSAGE = 8
 """Role, separators, name."""
 TOKENS_FOR_TOOLS = 1_000
-"""What a provider adds to a prompt with tools or a schema of the answer, to explain them to the model."""
+"""Tokens that a provider adds to a prompt with tools or a schema of the answer, to explain them to the model."""
 THINKING_ANSWER = 4_096
 """LiteLLM's limit for an answer beside requested thinking, where its length is not set."""
 
@@ -99,6 +99,6 @@ def _containers(parameters: Mapping[str, Any]) -> Iterator[Any]:
 
 
 def _parts(message: Mapping[str, Any]) -> Sequence[Any]:
-    """What may be files: parts of the content, and pictures that an earlier answer holds beside it."""
+    """Possible files: parts of the content, and pictures of an earlier answer beside it."""
     held = (message.get(name) for name in ("content", "images"))
     return [part for parts in held if isinstance(parts, list | tuple) for part in parts]

@@ -105,9 +105,9 @@ def _build(
 
 
 def _require_all(config: RouterConfig, router: Any) -> None:
-    """LiteLLM leaves deployments out that are for other environments (`supported_environments`).
+    """LiteLLM leaves out deployments for other environments (`supported_environments`).
 
-    Raises: InvalidConfig for names that no deployment is left of: each of their calls would fail.
+    Raises: InvalidConfig for names without a remaining deployment: each of their calls would fail.
     """
     there = {str(item["model_name"]) for item in router.model_list}
     absent = sorted({deployment.model_name for deployment in config.deployments} - there)
@@ -139,7 +139,7 @@ def _serving(deployment: Deployment, known: Deployment) -> PricedDeployment:
 
 
 def _dialect(deployment: Deployment, provider: str) -> Dialect:
-    """What of a conversation a deployment accepts. Claude's newer models do not need thinking at a turn's beginning."""
+    """The dialect of a deployment. Claude's newer models do not need thinking at a turn's beginning."""
     import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     model = str(deployment.params["model"])

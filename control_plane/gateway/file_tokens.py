@@ -12,11 +12,11 @@ FILE_TYPES = frozenset({"image_url", "input_audio", "file"})
 TOKENS_PER_FILE = 2_000
 """A file that is linked, whatever its size."""
 TOKENS_PER_IMAGE = 5_000
-"""A picture whose data is there."""
+"""A picture with its data in the message."""
 BYTES_PER_IMAGE_TOKEN = 250
 """Of a picture so large that it is cut into tiles."""
 MAX_IMAGE_TOKENS = 50_000
-"""What gpt-4o-mini counts for the largest picture it takes."""
+"""gpt-4o-mini's count for its largest picture."""
 BYTES_PER_WAVE_TOKEN = 250
 """32 tokens a second, the most a provider counts, of a sound that is not compressed: 8 000 bytes a second at least."""
 BYTES_PER_SOUND_TOKEN = 31
@@ -25,11 +25,11 @@ BYTES_PER_DOCUMENT_TOKEN = 10
 """Of a PDF: text is compressed to a third of its size, and each page is read as a picture, too."""
 
 WAVE = "UklGR"
-"""How the data of a WAV file begins, in base64: RIFF."""
+"""The beginning of a WAV file's data, in base64: RIFF."""
 
 
 def is_file(part: Any) -> bool:
-    """Whether a part of a message is a file: one of a kind of files, without text of its own."""
+    """Whether a part of a message is a file: of a file type, without text."""
     return isinstance(part, Mapping) and part.get("type") in FILE_TYPES and part.get(part["type"]) is not None
 
 

@@ -136,7 +136,7 @@ def _said_otherwise(message: Message) -> str:
 
 
 def _is_whole(image: Any) -> bool:
-    """Whether a picture of an answer is there as data: LiteLLM would fetch a link in our network."""
+    """Whether a picture of an answer has its data: LiteLLM would fetch a link in our network."""
     given = image.get("image_url") if isinstance(image, Mapping) else None
     url = given.get("url") if isinstance(given, Mapping) else None
     return isinstance(url, str) and url.startswith("data:")
@@ -274,7 +274,7 @@ def _parts(content: Any) -> list[Any]:
 
 
 def _turn_lacks_thinking(messages: Sequence[Message]) -> bool:
-    """Whether the conversation goes on after tool calls of a turn that did not begin with thinking."""
+    """Whether the conversation continues after tool calls of a turn that did not begin with thinking."""
     beginning = None
     for message in reversed(messages):
         if message["role"] == "user":

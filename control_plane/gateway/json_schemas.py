@@ -31,7 +31,7 @@ class SchemasTooLarge(ValueError):
 
 @dataclass(slots=True)
 class Expanded:
-    """Schemas with every reference replaced. `referred`: how often each object or list is there because of one."""
+    """Schemas with every reference replaced. `referred`: how often each object or list is repeated by references."""
 
     nodes: float = 0.0
     chars: int = 0
@@ -65,7 +65,7 @@ def check_size(schemas: Iterable[Any]) -> None:
 
 
 def referred_parts(schemas: Iterable[Any]) -> list[tuple[Any, int]]:
-    """What references add to the schemas: names, texts and numbers of an object or list, and how often they are added."""
+    """The additions by references: names, texts and numbers of an object or list, and their repetitions."""
     found = expanded(schemas)
     return [(_own_values(found.by_id[node]), times) for node, times in found.referred.items()]
 

@@ -62,7 +62,7 @@ KEPT_CHARS = 100
 """Of the text of a stream, beside the pieces that it keeps."""
 
 LOGGED_AT_MOST, LOGGED_FOR_S = 5, 10.0
-"""How often a line of litellm's may be logged, in how many seconds."""
+"""The most repetitions of a litellm log line, in how many seconds."""
 
 
 class WithoutValues(logging.Filter):

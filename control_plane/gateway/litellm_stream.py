@@ -88,7 +88,7 @@ class LiteLlmStream(EventStream):
             self._drain(raw)
 
     def _drain(self, raw: Any) -> None:
-        """What was read: by the tap, or by LiteLLM."""
+        """The content read: by the tap, or by LiteLLM."""
         if self._tap.chunks is not None:
             self._ready += self._tap.events
             self._tap.events.clear()

@@ -13,7 +13,7 @@ PIECE_BYTES = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """What aiohttp is given."""
+    """The body for aiohttp."""
 
     headers: Mapping[str, str]
     data: bytes | AsyncIterator[bytes]

@@ -34,10 +34,10 @@ __all__ = [
 PRICE_LIST = "model_prices_and_context_window_backup.json"
 
 DATED = re.compile(r"-(?:20\d\d-?\d\d-?\d\d|\d{4}|\d{3}|latest|preview.*)$")
-"""How the name of a model ends that is a version of another one."""
+"""The suffix of a model's dated version."""
 
 ROUTES = ("converse/", "invoke/", "responses/", "chat/")
-"""What may stand between provider and model to choose a protocol (`bedrock/converse/…`); not part of the priced name."""
+"""Protocols between provider and model (`bedrock/converse/…`); not part of the priced name."""
 
 SHARED_PRICES = {"azure_ai": ("azure", "openai"), "litellm_proxy": ("",), "github": ("",), "nadir": ("",)}
 """Providers that LiteLLM lets borrow another provider's price, by the beginning of that provider's name."""
@@ -46,7 +46,7 @@ FAMILIES = ("vertex_ai", "fireworks_ai", "bedrock")
 """Providers listed under several names that begin alike: `vertex_ai-anthropic_models`, `bedrock_converse`."""
 
 INPUT_ONLY = frozenset({"embedding", "rerank", "moderation"})
-"""What models are for that answer no tokens."""
+"""Modes of models without output tokens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def is_price(name: str) -> bool:
 
 
 def use_of(name: str) -> Use | None:
-    """What a price of this name is good for here; None for a name that LiteLLM does not have."""
+    """The use of a price of this name; None for a name that LiteLLM does not have."""
     if name in CHAT or _STEPPED.fullmatch(name) or _STEPPED_TIER.fullmatch(name):
         return "chat"
     if name in LITELLM_LANE:

@@ -104,7 +104,7 @@ def _listed(litellm: Any, model: str, provider: str) -> Mapping[str, Any]:
 
 
 def _geography(listed: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What multiplies the prices of a model by region, which a deployment's own prices do not replace."""
+    """Factors of a model's prices by region, which a deployment's own prices do not replace."""
     return {name: value for name, value in listed.items() if "multiplier" in name or name == "provider_specific_entry"}
 
 
@@ -243,7 +243,7 @@ def _prompt_tokens(tag: PriceTag, request: ChatRequest) -> int:
 
 
 def _without_text(message: Mapping[str, Any]) -> dict[str, Any]:
-    """What else costs tokens in a message: pictures, calls of tools, its role."""
+    """Other token costs in a message: pictures, calls of tools, its role."""
     content = message.get("content")
     if isinstance(content, list):
         content = [part for part in content if not (isinstance(part, dict) and isinstance(part.get("text"), str))]
@@ -261,7 +261,7 @@ def _texts_of(message: Mapping[str, Any]) -> Iterable[str]:
 
 
 def sample(texts: Sequence[str], length: int) -> str:
-    """So many characters of one text in these pieces, from all over it. A long one is not put together for that."""
+    """So many characters of one text in these pieces, from all over it. A long one is not joined for that."""
     total = sum(map(len, texts))
     if length >= total:
         return "".join(texts)

@@ -18,7 +18,7 @@ DEFAULT_MAX_OUTPUT_TOKENS = 16_384
 """The longest answer of a model without `max_output_tokens` in its `model_info`."""
 
 UNIT_PRICES = ("input_cost_per_query", "ocr_cost_per_page")
-"""What endpoints that are not priced by the token are priced by."""
+"""The units of endpoints that are not priced by the token."""
 
 CHARACTERS_PER_TOKEN = 8
 """Of an answer that is priced by the character; usual is 4 to 5."""
@@ -27,7 +27,7 @@ CALL_S = 600.0
 FILE_S = 3600.0
 """The longest sound or film of a model that is priced by its seconds."""
 SEARCHES, DEEP_SEARCHES = 10, 100
-"""Searches of one call, of a model that searches the web by itself, and of one that researches."""
+"""Searches of one call, of a model that searches the web by itself, and of a research model."""
 
 
 def money(dollars: float) -> NanoUsd:
@@ -173,7 +173,7 @@ def _of(kinds: tuple[str, ...], prices: list[tuple[str, float]], ending: str | N
 
 
 def _call(info: Mapping[str, Any], model: str, params: Mapping[str, Any]) -> NanoUsd:
-    """What a call may cost beside its tokens."""
+    """The cost of a call beside its tokens."""
     second = 0.0
     if not info.get(names.INPUT) and not info.get(names.OUTPUT) and not info.get(names.TIERED):
         seconds = ("cost_per_second", "input_cost_per_second", "output_cost_per_second")
@@ -199,7 +199,7 @@ def _searches(model: str, params: Mapping[str, Any]) -> int:
 
 
 def _file(info: Mapping[str, Any]) -> NanoUsd:
-    """What a file may cost beside its tokens."""
+    """The cost of a file beside its tokens."""
     seconds = ("input_cost_per_audio_per_second", "input_cost_per_video_per_second")
     return money(_float(info.get("input_cost_per_image")) + FILE_S * _highest(_float(info.get(n)) for n in seconds))
 

@@ -14,7 +14,7 @@ from control_plane.gateway.dialects import Dialect
 Json = dict[str, Any]
 
 ANTHROPIC = "anthropic-claude-v1"
-"""What OpenRouter calls the form of Claude's signatures."""
+"""OpenRouter's name for Claude's signatures."""
 
 
 def reasoning_of(message: Message, dialect: Dialect) -> Json:

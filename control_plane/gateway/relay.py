@@ -31,7 +31,7 @@ LETTING_GO_S = 1.0  # how long a stream may take to end after [DONE] before its 
 OK = range(200, 300)
 
 LONG_CONVERSATION = 200
-"""Messages from which a request is put together in a thread: many calls go on at the same moment, behind one commit."""
+"""Messages from which a request is built in a thread: many calls continue at the same moment, after one commit."""
 
 _threads = ThreadPoolExecutor(
     2, thread_name_prefix="relay-body"
@@ -144,7 +144,7 @@ async def _until_ended(response: aiohttp.ClientResponse) -> None:
 
 
 async def refusal(target: Target, response: aiohttp.ClientResponse) -> Exception:
-    """What LiteLLM raises for an answer with an error status, or one that leads elsewhere."""
+    """LiteLLM's exception for an error status or a redirect."""
     if is_redirect(response.status):
         return failed(target, REDIRECTED)
     text = await response.content.read(MAX_ERROR_BYTES)
@@ -157,12 +157,12 @@ async def refusal(target: Target, response: aiohttp.ClientResponse) -> Exception
 
 
 def failed(target: Target, fault: ProviderFault) -> Exception:
-    """What LiteLLM raises for an answer that is none, or broke off."""
+    """LiteLLM's exception for an invalid or broken answer."""
     return failed_with(mapped(target, fault.text or "the answer broke off", fault.status, {}), fault)
 
 
 def failure(target: Target, exc: Exception) -> Exception:
-    """What LiteLLM raises when there is no answer at all."""
+    """LiteLLM's exception without any response."""
     import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     if isinstance(exc, Overdue):

@@ -60,7 +60,8 @@ PARAMETERS = CHAT_PARAMETERS | {
     "additional_drop_params",
     "extra_headers",
 }
-"""What `litellm_params` may hold. Limits of a deployment (rpm, tpm, parallel requests) are counted by LiteLLM's lane."""
+"""Allowed keys of `litellm_params`. Limits of a deployment (rpm, tpm, parallel requests) are counted by LiteLLM's lane.
+"""
 
 ROUTER_SETTINGS = frozenset(
     {

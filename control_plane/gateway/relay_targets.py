@@ -38,7 +38,7 @@ STREAMED: Mapping[str, Any] = {"stream": True, "stream_options": {"include_usage
 _PLAIN = (int, float, str, bool, type(None))
 
 SENT = CHAT_PARAMETERS | {"drop_params", "additional_drop_params"}
-"""What of `litellm_params` decides about the request's body."""
+"""Keys of `litellm_params` that affect the request's body."""
 
 
 @dataclass(frozen=True, slots=True)

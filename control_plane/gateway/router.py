@@ -128,7 +128,7 @@ class Gateway:
         return await self._routed(call, self._stream, RelayedAttempt.stream)
 
     async def ask(self, call: ProviderCall) -> EndpointResponse:
-        """What an endpoint beside chat completions answers. Raises: as `complete`; EndpointUnsupported."""
+        """The response of an endpoint beside chat completions. Raises: as `complete`; EndpointUnsupported."""
         assert isinstance(call.request, EndpointRequest), "chat calls are completed or streamed"
         attempt = Attempt()
         timing = Timing(self._bounds)
@@ -146,7 +146,7 @@ class Gateway:
             raise _failed(exc, timing) from None  # as in complete
 
     def demand(self, models: Sequence[str], request: ModelRequest) -> UsageEstimate:
-        """What a call may use at most, at the dearest deployment of these models. No tokenizer: microseconds."""
+        """The most usage of a call, at the dearest deployment of these models. No tokenizer: microseconds."""
         rate = self._rates.get(tuple(models))
         if rate is None:
             rate = self._rates[tuple(models)] = dearest(self._dearest[model] for model in models)
@@ -172,9 +172,9 @@ class Gateway:
         return usage, prices.cost_of(tag, usage)
 
     async def aclose(self) -> None:
-        """Waits, up to FLUSH_S, for the last reports, then lets go of everything LiteLLM keeps for this gateway.
+        """Waits, up to FLUSH_S, for the last reports, then releases everything LiteLLM keeps for this gateway.
 
-        Calls and streams must have ended before. Any number of times.
+        Calls and streams must have ended before. May be called any number of times.
         """
         if self._is_closed:
             return
@@ -265,7 +265,7 @@ class Gateway:
 
 
 def _failed(exc: Exception, timing: Timing) -> ProviderError:
-    """What the failure of a call is, however that came about: a call that had all its time is over."""
+    """The error of a failed call in any case: a call that had all its time is over."""
     return call_timed_out(timing) if timing.is_over else translate(exc)
 
 

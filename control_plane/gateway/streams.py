@@ -55,7 +55,7 @@ class AnswerStream(Protocol):
 
     @property
     def input_usage(self) -> Usage | None:
-        """What the provider has reported of the input so far."""
+        """The provider's reported usage of the input so far."""
 
     def __aiter__(self) -> Self: ...
 
@@ -73,9 +73,9 @@ class AnswerStream(Protocol):
 
 
 class EventStream(ABC):
-    """What both lanes' streams have in common. Subclasses fetch (`_read`) and close (`_let_go`).
+    """The common part of both lanes' streams. Subclasses fetch (`_read`) and close (`_let_go`).
 
-    `patience_s`: how much later than due an answer is given up here, where something below does that in time.
+    `patience_s`: how much later than due an answer is given up here, where a lower layer does that in time.
     """
 
     patience_s = 0.0
@@ -102,7 +102,7 @@ class EventStream(ABC):
 
     @property
     def input_usage(self) -> Usage | None:
-        """What the provider has reported of the input so far."""
+        """The provider's reported usage of the input so far."""
         reported = self._reader().usage
         prompt_tokens = reported.prompt_tokens()
         if prompt_tokens is None:
@@ -168,7 +168,7 @@ class EventStream(ABC):
         await self._let_go()
 
     def _events(self) -> Sequence[Content]:
-        """What came so far."""
+        """The events so far."""
         return (*self._taken, *self._ready)
 
     async def _read_on(self) -> None:
@@ -200,7 +200,7 @@ class EventStream(ABC):
 
     @abstractmethod
     def _reader(self) -> ChunkReader:
-        """What reads the answer."""
+        """The reader of the answer."""
 
     @abstractmethod
     async def _read(self) -> None:

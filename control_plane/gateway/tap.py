@@ -88,7 +88,7 @@ class Tap:
         return next((fault for fault in self.faults if fault.status == status), first)
 
     def emptiness(self) -> ProviderFault | None:
-        """What is wrong with an answer that LiteLLM would translate, now that it has ended."""
+        """The fault of an ended answer that LiteLLM would translate."""
         return EMPTY if self.native.is_empty() and not may_be_empty(self._request) else None
 
     def answer_of(self, response: Any) -> tuple[ChunkReader, list[Content]]:

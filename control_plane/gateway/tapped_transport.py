@@ -196,7 +196,7 @@ async def _read_on(response: httpx.Response, most: int, *, is_cut: bool) -> byte
 
 
 def _failed(tap: Tap | None, response: httpx.Response, fault: ProviderFault) -> httpx.Response:
-    """An error status in the place of what is no answer."""
+    """An error status in place of an invalid answer."""
     if tap is not None:
         tap.faults.append(fault)
     error = {"message": fault.text or "not an answer", "type": fault.type, "code": fault.code, "param": fault.param}

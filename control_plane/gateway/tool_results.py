@@ -40,7 +40,7 @@ def in_order(messages: Sequence[Message]) -> list[Message]:
 def _places(
     ids: Iterable[Any], after: int, results: Mapping[Any, deque[int]], calls: Mapping[Any, deque[int]]
 ) -> list[int]:
-    """Where the results of these calls are, in their own order, each before the next call of the same id."""
+    """Positions of the results of these calls, in their own order, each before the next call of the same id."""
     found = []
     for call_id in ids:
         own, others = results.get(call_id, deque()), calls[call_id]
@@ -78,7 +78,7 @@ def hoist_media(messages: Sequence[Json], allowed: frozenset[str]) -> list[Json]
 
 
 def _split(content: Any, allowed: frozenset[str]) -> tuple[Any, list[Any]]:
-    """What of a result stays, and what is moved out of it."""
+    """The part of a result that stays, and the part that is moved out of it."""
     if not isinstance(content, list):
         return content, []
     kept: list[Any] = []

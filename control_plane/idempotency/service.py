@@ -38,8 +38,8 @@ LARGE = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A request of a team (None: of an administrator) to be done now. `row`: the key as it stands while it is done; `before`:
-    as it was found, where some of the request may have been done before.
+    """A request of a team (None: of an administrator) to be done now. `row`: the current row of the key; `before`: the
+    row as it was found, where some of the request may have been done before.
     """
 
     team_id: TeamId | None
@@ -64,7 +64,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """What the first request was answered. Without a body: it held a secret, which is shown once."""
+    """The first request's response. Without a body: it held a secret, which is shown once."""
 
     status: int
     headers: Mapping[str, str]
@@ -72,7 +72,7 @@ class KeptAnswer:
 
 
 class Undone(Enum):
-    """How a request ended that has no answer to keep."""
+    """The end of a request without a response to store."""
 
     NOTHING = "nothing"
     """It was refused: nothing was done, and the key is as it was before."""
@@ -130,10 +130,10 @@ class IdempotencyService:
         self._unkept: list[tuple[Claim, Outcome]] = []
 
     async def claim(self, scope: str, key: str, fingerprint: str, team_id: TeamId | None = None) -> Claim | KeptAnswer:
-        """The request is the caller's to do, or was done before.
+        """The request is claimed for the caller, or was done before.
 
         Raises: IdempotencyInFlight while the first is running, IdempotencyKeyReused for another request with this key;
-        DatabaseUnavailable, and then, should it be the caller's all the same, it is let go when the database is back.
+        DatabaseUnavailable, and then a claim that happened all the same is released when the database is back.
         """
         now = self._clock()
         new = IdempotencyKey(

@@ -56,7 +56,7 @@ def _find() -> Executable:
 
 
 async def take_over(tx: Tx, row: IdempotencyKey, worker_id: UUID, claim_id: UUID) -> bool:
-    """Whether this process goes on with a request that a dead one left; of several one does."""
+    """Whether this process resumes a request of a dead one; only one of several does."""
     statement = (
         update(IdempotencyKey)
         .where(*_is(row))

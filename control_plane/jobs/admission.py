@@ -33,10 +33,10 @@ from control_plane.storage.database import Tx
 from control_plane.units import NANO_PER_USD, NanoUsd, usd
 
 LEAST_LIMIT = NanoUsd(5 * NANO_PER_USD)
-"""What every team may have at risk, however few credits it has left: a call or two of the dearest models."""
+"""The least limit of every team, however few credits it has left: a call or two of the dearest models."""
 
 MOST_WORST = 10**18
-"""What a call counts as at most while it runs (nano-USD): no sum of a team's overflows its column."""
+"""The most that a call counts while it runs (nano-USD): no sum of a team's overflows its column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ class RiskPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A call that may be made: its intent as written, with what its job filled in.
+    """An admitted call: its intent as written, with the fields its job filled in.
 
-    `takes_kept`: whether an answer that was kept will do: not in the place of one that was taken off the bill (D54).
+    `takes_kept`: whether a cached answer may be used: not in place of one that was taken off the bill (D54).
     """
 
     intent: Intent
@@ -172,7 +172,7 @@ def _completed(intent: Intent, standing: JobReservation) -> Intent:
 
 
 def _check_risk(risk: TeamRisk, limit: NanoUsd) -> None:
-    """A team's calls go on while it has less at risk than its limit: it ends up with one call more than that at most.
+    """A team's calls are admitted while it has less at risk than its limit: it exceeds it by one call at most.
 
     Raises: AtRiskLimit.
     """

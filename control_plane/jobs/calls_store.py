@@ -147,7 +147,7 @@ def intent_of(call: Call) -> Intent:
 
 
 def fault_in(call: Call) -> ProviderFault | None:
-    """What a row keeps of the provider's fault."""
+    """The provider's fault as stored in a row."""
     if call.provider_status is None:
         return None
     return ProviderFault(

@@ -25,7 +25,7 @@ from control_plane.tenants import store as tenants_store
 from control_plane.tenants.models import Team
 
 REPEATED_WITHIN = timedelta(minutes=20)
-"""How long after a request its repetition may come: SDKs wait up to ten minutes for an answer before they repeat."""
+"""The longest time between a request and its retry: SDKs wait up to ten minutes for a response before they retry."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from control_plane.units import NanoUsd
 
 
 class LostCallPolicy(StrEnum):
-    """What a lost call counts as, in the bill of a job whose price depends on its calls (D24)."""
+    """The usage of a lost call in the bill of a job whose price depends on its calls (D24)."""
 
     ESTIMATE = "estimate"
     """The usual cost of its prompt: the provider has read it, and the answer is unknown."""
@@ -21,7 +21,7 @@ class LostCallPolicy(StrEnum):
 
 
 def lost_record(call: Call, policy: LostCallPolicy, now: datetime) -> Record:
-    """How an open call of a dead process ends. An open call carries the estimate of its prompt."""
+    """The record of an open call of a dead process. An open call carries the estimate of its prompt."""
     is_void = policy is LostCallPolicy.VOID
     return Record(
         intent_of(call),

@@ -163,7 +163,7 @@ class Call(UsageColumns, table=True):
 
 
 class JobDay(SQLModel, table=True):
-    """How many jobs of a type a team created on a day, and what became of them. Kept with the jobs (D23)."""
+    """Jobs of a type that a team created on a day, and their outcomes. Updated with the jobs (D23)."""
 
     __tablename__ = "job_days"
 
@@ -179,7 +179,7 @@ class JobDay(SQLModel, table=True):
 
 
 class UsageDay(SQLModel, table=True):
-    """What the calls of a day's jobs used, by model group. Billable, as the totals of a job. Kept with the calls (D23)."""
+    """Usage of a day's jobs by model group. Billable, as the totals of a job. Updated with the calls (D23)."""
 
     __tablename__ = "usage_days"
 

@@ -32,7 +32,7 @@ _NOT_ENDED: Mapping[str, Any] = {
     "first_chunk_ms": None,
     "ended_at": None,
 }
-"""What a running call is shown with in the columns that its end fills in, and that have no default."""
+"""Values of a running call in the columns that its end fills in, and that have no default."""
 
 
 async def add(tx: Tx, intents: Sequence[Intent], worker_id: UUID) -> None:

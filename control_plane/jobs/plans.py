@@ -60,7 +60,7 @@ def read_plan(kept: Mapping[str, Any]) -> Plan:
 
 
 def usage_of(job: Any) -> JobUsage:
-    """What the finished calls of a job (a Job, or a row with its columns) used."""
+    """Usage of the finished calls of a job (a Job, or a row with its columns)."""
     return JobUsage(
         calls=job.calls_total,
         succeeded=job.calls_succeeded,
@@ -71,7 +71,7 @@ def usage_of(job: Any) -> JobUsage:
 
 
 def standing_of(job: Any) -> JobReservation:
-    """Where a job (a Job, or a row with STANDING_COLUMNS) stands."""
+    """The reservation of a job (a Job, or a row with STANDING_COLUMNS)."""
     return JobReservation(
         plan=read_plan(job.plan),
         caps=Caps(max_credits=job.max_credits, max_cost=job.max_cost_nano_usd, is_clamped=job.is_clamped),

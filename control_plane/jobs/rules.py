@@ -60,7 +60,7 @@ def is_billable(status: CallStatus, first_chunk_ms: int | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """What is kept free in a job for an open call: its worst case. Cost in nano-USD, without the markup."""
+    """A job's reserve for an open call: its worst case. Cost in nano-USD, without the markup."""
 
     tokens: int = 0
     cost: int = 0
@@ -145,7 +145,7 @@ class Record:
 
 
 def counted(record: Record) -> dict[str, Any]:
-    """What the metrics count of an ended call."""
+    """An ended call's numbers for the metrics."""
     return {
         "status": record.status.value,
         "model_group": record.intent.model_group,
@@ -165,7 +165,7 @@ def not_made(intent: Intent, now: datetime) -> Record:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What finished calls add to their job, and to the usage of its day. `cost` and `price` of what is billable,
+    """The totals of finished calls for their job and its day's usage. `cost` and `price` of what is billable,
     `unbilled` the cost of the rest; `reserved_*` is free again.
     """
 
@@ -205,7 +205,7 @@ class Totals:
 
 
 def change_of(before: Record, after: Record) -> Totals:
-    """What totals change by when an ended call stands differently from now on."""
+    """The change of totals when an ended call changes."""
     was, stands = Totals().plus(before), Totals().plus(after)
     return Totals(**{each.name: getattr(stands, each.name) - getattr(was, each.name) for each in fields(Totals)})
 

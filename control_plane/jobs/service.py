@@ -62,7 +62,7 @@ class JobService:
         writer: JobWriter | None = None,
         completion_wait_s: float = 5.0,
     ) -> None:
-        """`writer`: makes and closes what clients wait for; without one each job is a transaction of its own."""
+        """`writer`: creates and closes what clients wait for; without one each job has its own transaction."""
         self._alone = OneByOne(db, clock=clock)
         self._writer = writer or self._alone
         self._completion_wait_s = completion_wait_s
@@ -98,8 +98,8 @@ class JobService:
         return Creation(team_id, new.id or JobId(new_id()), new, principal.actor)
 
     async def _create_again(self, principal: Principal, creation: Creation) -> Job:
-        """The answer to the first commit was lost: the job is there, or is made now, or (the database stays away) closed
-        when it is back. Raises: OutcomeUnknown; as `create`.
+        """Retries after a lost response to the commit: the job exists, or is created now, or (the database stays away)
+        is closed when it is back. Raises: OutcomeUnknown; as `create`.
         """
         try:
             return await self._create(creation)
@@ -300,7 +300,7 @@ class JobService:
     async def usage(
         self, principal: Principal, team_ids: Sequence[TeamId], start: datetime, end: datetime
     ) -> Sequence[usage_rollups_store.UsageOfType]:
-        """What the jobs created in [start, end), whole days in UTC, used, by type. Raises: TeamNotOwned, TeamNotFound."""
+        """Usage of the jobs created in [start, end), whole days in UTC, by type. Raises: TeamNotOwned, TeamNotFound."""
         for team_id in team_ids:
             principal.require_team(team_id)
         async with self._db.reader() as reader:
@@ -317,7 +317,7 @@ class JobService:
         *,
         by: Literal["day", "model_group"],
     ) -> Sequence[usage_rollups_store.UsageOfPart]:
-        """What the jobs created in [start, end) used, by day or model group. Raises: TeamNotOwned, TeamNotFound."""
+        """Usage of the jobs created in [start, end), by day or model group. Raises: TeamNotOwned, TeamNotFound."""
         principal.require_team(team_id)
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)

@@ -22,7 +22,7 @@ from control_plane.storage.rows import columns_of, every, many, one, one_or_many
 
 
 async def add(tx: Tx, jobs: Sequence[Job]) -> None:
-    """Inserts new jobs. Raises: AlreadyExists for an id that is taken, and then none is there."""
+    """Inserts new jobs. Raises: AlreadyExists for an id that is taken, and then none is inserted."""
     try:
         await tx.execute(_add(), one_or_many([values_of(job) for job in jobs]))
     except IntegrityError as error:
@@ -219,7 +219,7 @@ async def has_jobs(reader: Reader, team_id: TeamId) -> bool:
 
 
 async def find_standings(tx: Tx, job_ids: Sequence[JobId]) -> Mapping[JobId, JobReservation]:
-    """Where jobs stand that this transaction has locked."""
+    """Reservations of jobs that this transaction has locked."""
     rows = await tx.execute(_find_standings(), {"jobs": list(job_ids)})
     return {JobId(row.id): standing_of(row) for row in rows}
 

@@ -35,7 +35,7 @@ PURGED_AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class TokenTerms:
-    """What a token is made with. No origins: those of the key that makes it. `model_groups`: the only ones it may use."""
+    """The terms of a token. No origins: those of the key that makes it. `model_groups`: the only ones it may use."""
 
     ttl: timedelta
     origins: Sequence[str] = ()
@@ -142,7 +142,7 @@ class JobTokenService:
 
 
 def _narrowed(key: Principal, token: JobToken, job_status: str) -> Principal:
-    """What the key may do, as far as the token goes."""
+    """The key's permissions, narrowed to the token's."""
     groups = key.key_groups
     if token.model_groups is not None:
         groups = frozenset(token.model_groups) if groups is None else groups.intersection(token.model_groups)

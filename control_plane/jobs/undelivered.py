@@ -14,7 +14,7 @@ from control_plane.units import NanoUsd
 
 
 def record_of(call: Call) -> Record:
-    """How an ended call stands."""
+    """The record of an ended call."""
     assert call.ended_at is not None, "an ended call says when"
     reason: FinishReason | None = call.finish_reason  # type: ignore[assignment]  # the column's values are these
     return Record(

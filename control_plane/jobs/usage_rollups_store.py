@@ -40,12 +40,12 @@ async def count_created(tx: Tx, jobs: Sequence[Job]) -> None:
 
 
 async def count_closed(tx: Tx, jobs: Sequence[Job]) -> None:
-    """What became of jobs, and what they were charged."""
+    """Adds the outcomes and charges of jobs."""
     await _count(tx, [(job, {job.status: 1, "credits_charged": job.credits_charged or 0}) for job in jobs])
 
 
 async def add_usage(tx: Tx, totals: Mapping[tuple[JobId, str], Totals]) -> None:
-    """What finished calls used, by job and model group."""
+    """Adds the usage of finished calls, by job and model group."""
     rows = [
         {"job": job_id, "group": group, **{column: getattr(added, name) for column, name in SUMMED.items()}}
         for (job_id, group), added in totals.items()
@@ -55,7 +55,7 @@ async def add_usage(tx: Tx, totals: Mapping[tuple[JobId, str], Totals]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class UsageOfType:
-    """What the jobs of one type that were created in a period used, and what became of them. Cost in nano-USD."""
+    """Usage and outcomes of a type's jobs that were created in a period. Cost in nano-USD."""
 
     job_type: str
     jobs: int = 0
@@ -112,7 +112,7 @@ async def sum_usage(reader: Reader, team_ids: Sequence[str], start: date, end: d
 
 @dataclass(frozen=True, slots=True)
 class UsageOfPart:
-    """What the calls of one day, or of one model group, used. Cost and price in nano-USD."""
+    """Usage of the calls of one day, or of one model group. Cost and price in nano-USD."""
 
     name: str
     calls: int

@@ -44,7 +44,7 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """How a client closes a job. `metadata` is merged into the job's."""
+    """A client's completion of a job. `metadata` is merged into the job's."""
 
     status: JobStatus
     metadata: Mapping[str, Any] | None = None

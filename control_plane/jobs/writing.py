@@ -12,7 +12,7 @@ from control_plane.storage.database import Database
 
 
 class JobWriter(Protocol):
-    """What it returns is durable."""
+    """Its results are durable."""
 
     async def create(self, creation: Creation) -> Job:
         """Makes a job. Raises: InsufficientCredits, JobCapReached, TeamNotFound, AlreadyExists; DatabaseUnavailable."""
@@ -22,7 +22,7 @@ class JobWriter(Protocol):
 
 
 class OneByOne:
-    """Each job in a transaction of its own."""
+    """Each job in its own transaction."""
 
     def __init__(self, db: Database, *, clock: Clock) -> None:
         self._db = db

@@ -8,7 +8,7 @@ from control_plane.limits.rules import TICK_MS, TICKS, LimitScope, WindowUse, lo
 
 @dataclass(slots=True)
 class Spent:
-    """What was used in one tick."""
+    """The use in one tick."""
 
     requests: int = 0
     tokens: int = 0
@@ -16,7 +16,7 @@ class Spent:
 
 @dataclass(slots=True)
 class Window:
-    """What was used in each tick of a minute, oldest first, and in sum."""
+    """The use in each tick of a minute, oldest first, and in sum."""
 
     spent: dict[int, Spent] = field(default_factory=dict)
     requests: int = 0
@@ -46,7 +46,7 @@ class Window:
         self.requests = self.tokens = 0
 
     def free_in_ms(self, now_ms: int, excess: int, amount: Callable[[Spent], int]) -> int:
-        """How long until so much has slid out."""
+        """Time until so much has slid out."""
         freed = 0
         for tick, spent in self.spent.items():
             freed += amount(spent)
@@ -57,7 +57,7 @@ class Window:
 
 @dataclass(slots=True)
 class Unreported:
-    """What Redis lacks of a tick (less than nothing: what it has too much), and the tick of Redis where it belongs."""
+    """The amount that Redis lacks of a tick (negative: has too much), and the tick of Redis where it belongs."""
 
     requests: int = 0
     tokens: int = 0
@@ -66,7 +66,7 @@ class Unreported:
 
 @dataclass(slots=True)
 class Report:
-    """What is sent to Redis of one scope. `ticks`: the tick here, the tick there, requests, tokens."""
+    """One scope's report to Redis. `ticks`: the tick here, the tick there, requests, tokens."""
 
     minute: "Minute"
     generation: int
@@ -89,7 +89,7 @@ class Minute:
     """The part of `used` that was given without Redis since its last answer about this scope."""
     local_running: set[str] = field(default_factory=set)
     others: WindowUse | None = None
-    """What the other processes used, by Redis' last answer. None once that is a minute old."""
+    """The other processes' use, by Redis' last response. None once that is a minute old."""
     others_tick: int = 0
     answered: tuple[int, int] = (0, 0)
     """The last answer's tick and requests: answers overtake each other."""
@@ -110,7 +110,7 @@ class Minute:
             del self.unreported[oldest]
 
     def use(self, now_ms: int) -> WindowUse:
-        """As it stands."""
+        """The current use."""
         reset_ms = (self.last + TICKS + 1) * TICK_MS - now_ms if self.used.spent else 0
         return WindowUse(self.used.requests, self.used.tokens, len(self.running), reset_ms)
 
@@ -122,7 +122,7 @@ class Minute:
         return free_ms if self.others is None else min(free_ms, (self.others_tick + TICKS + 1) * TICK_MS - now_ms)
 
     def local_limits(self, scope: LimitScope, processes: int) -> LimitScope:
-        """What this process may use of the scope while it counts without Redis."""
+        """This process's share of the scope while it counts without Redis."""
         base = WindowUse(
             self.used.requests - self.local.requests,
             self.used.tokens - self.local.tokens,

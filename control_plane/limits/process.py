@@ -69,7 +69,7 @@ class ProcessLimits:
         return self._add(scopes, self._now(scopes, now_ms), call, tokens, now_ms, is_lacking=is_lacking)
 
     def observe(self, scopes: Sequence[LimitScope], answer: Acquired | Exceeded) -> None:
-        """What Redis answered, after it was noted: how much the other processes use."""
+        """Updates the other processes' use from Redis' response."""
         now_ms = self._clock_ms()
         for scope, minute, use in zip(scopes, self._now(scopes, now_ms), answer.uses, strict=True):
             charged = (1, charged_tokens(scope, answer.tokens)) if isinstance(answer, Acquired) else (0, 0)
@@ -126,7 +126,8 @@ class ProcessLimits:
         self._lacking = dict(self._minutes)
 
     def reports(self, offset: int, *, most: int | None = None) -> list[Report]:
-        """What Redis lacks, from now on taken for reported: all, or scopes with about so many ticks and places.
+        """The amounts that Redis lacks, from now on counted as reported: all, or scopes with about so many ticks and
+        places.
 
         `offset`: from ticks here to those of Redis.
         """
@@ -212,7 +213,7 @@ def _exceeded(
 
 
 def _lacks(limit: LimitScope, minute: Minute, tokens: int, now_ms: int) -> list[tuple[Kind, int]]:
-    """What a scope has too little of, and how long until there is enough."""
+    """The exceeded amount of a scope, and the time until it is free."""
     found = []
     if limit.requests is not None and (excess := minute.used.requests + 1 - limit.requests) > 0:
         found.append((Kind.REQUESTS, minute.free_in_ms(now_ms, excess, lambda spent: spent.requests)))

@@ -24,7 +24,7 @@ CHECK_S = 0.25
 """Interval of the checks whether Redis is back; calls do not wait for them."""
 
 WATCH_S = 1.0
-"""How soon an idle process notices that Redis has lost its memory."""
+"""Interval in which an idle process checks whether Redis has lost its memory."""
 
 REJOIN_CHECK_S = 0.1
 REJOIN_S = 5.0
@@ -42,7 +42,9 @@ class Mode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LimitLease:
-    """What a call has taken: here, and in Redis unless it was away. `generation`: the memory of Redis that counted it."""
+    """A call's acquired limits: here, and in Redis unless it was away. `generation`: the memory of Redis that counted
+    it.
+    """
 
     here: Acquired
     shared: Acquired | None
@@ -124,7 +126,7 @@ class ReplicaLimits:
                 tasks.create_task(self._come_back(self._shared, self._reports))
 
     async def aclose(self) -> None:
-        """Reports the last of it, and lets go of Redis."""
+        """Reports the rest, and closes Redis."""
         if self._shared is not None and self._reports is not None:
             if self._mode is not Mode.LOCAL:
                 await self._try(self._reports.send())

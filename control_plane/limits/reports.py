@@ -54,10 +54,10 @@ class Reports:
         await self._settle([ended])
 
     async def send_all(self, then: Callable[[], None]) -> int:
-        """Everything that was used without Redis. `then`: called at the moment from which calls are to be counted there.
+        """Reports all use without Redis. `then`: called at the moment from which calls are to be counted there.
 
-        Until that moment calls go on without it; so most is sent before, and what the last milliseconds used, after it.
-        Returns: the time by Redis' clock at which it had all of it.
+        Until that moment calls continue without it; so most is sent before, and the use of the last milliseconds after
+        it. Returns: the time by Redis' clock at which it had all of it.
         """
         async with self._sending:
             if not await self._shared.begin_report():

@@ -15,14 +15,14 @@ TICKS = 600
 """A minute."""
 
 LIKELY_ANSWER_TOKENS = 500
-"""What an answer is taken for that may be as long as it likes, until it is there: a few paragraphs."""
+"""Assumed tokens of an answer without a limit, until it arrives: a few paragraphs."""
 
 PARALLEL_RETRY_MS = 1_000
 """Retry time for a call beyond the parallel limit: the end of a call cannot be predicted."""
 
 
 class Kind(StrEnum):
-    """What there is too much of."""
+    """What is limited."""
 
     REQUESTS = "requests"
     TOKENS = "tokens"
@@ -43,7 +43,7 @@ class LimitScope:
 
 @dataclass(frozen=True, slots=True)
 class WindowUse:
-    """How much of a scope is used at the moment, and in how many milliseconds all of its minute is free again."""
+    """The current use of a scope, and the milliseconds until all of its minute is free again."""
 
     requests: int = 0
     tokens: int = 0
@@ -62,7 +62,7 @@ class Acquired:
     uses: Sequence[WindowUse]
 
     def corrections(self, used: int) -> Sequence[int]:
-        """What each scope has to add when the call turns out to have used so many tokens."""
+        """Corrections of each scope when the call turns out to have used so many tokens."""
         return [used - charged_tokens(scope, self.tokens) for scope in self.scopes]
 
 
@@ -98,12 +98,12 @@ def likely_tokens(demand: UsageEstimate, *, is_bounded: bool) -> int:
 
 
 def charged_tokens(scope: LimitScope, tokens: int) -> int:
-    """What so many tokens take of a scope at first. A call larger than a minute's tokens waits for an empty minute."""
+    """The initial charge of a scope for so many tokens. A call larger than a minute's tokens waits for an empty minute."""
     return tokens if scope.tokens is None else min(tokens, scope.tokens)
 
 
 def share_of(scope: LimitScope, processes: int) -> LimitScope:
-    """What one of so many processes may give away of a scope when they cannot count together; at least one."""
+    """One process's share of a scope without common counting; at least one."""
 
     def part(limit: int | None) -> int | None:
         return None if limit is None else max(1, limit // processes)
@@ -124,7 +124,7 @@ def local_share(limit: int, *, base: int, others: int, processes: int) -> int:
 
 
 def local_limits(scope: LimitScope, base: WindowUse, others: WindowUse, processes: int) -> LimitScope:
-    """What this process may use of a scope without Redis, its own use before the outage (`base`) included."""
+    """This process's limits of a scope without Redis, its own use before the outage (`base`) included."""
 
     def part(limit: int | None, used: int, by_others: int) -> int | None:
         return None if limit is None else used + local_share(limit, base=used, others=by_others, processes=processes)

@@ -203,7 +203,7 @@ class SharedLimits:
             await self._redis.set(f"{PREFIX}check", 1, px=1000)
 
     async def clock(self) -> datetime:
-        """What time it is there."""
+        """Redis' time."""
         async with within(self._answer_s):
             return datetime.fromtimestamp(await self._now_ms() / 1000, UTC)
 

@@ -35,7 +35,7 @@ IN_USE = (*names.SECTIONS_IN_USE, names.OUR_SECTION)
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found in a file. `catalog` is None when there is a mistake."""
+    """The findings in a file. `catalog` is None when there is a mistake."""
 
     catalog: Catalog | None
     problems: Problems
@@ -47,7 +47,7 @@ class Inspection:
 
     @property
     def warnings(self) -> Sequence[Finding]:
-        """What does not keep the file from being used, by line."""
+        """Findings with which the file can be used, by line."""
         return self.problems.findings("warning")
 
 

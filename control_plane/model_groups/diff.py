@@ -78,7 +78,7 @@ def _deployment(deployment: Deployment) -> Facts:
 def _between(
     kind: str, before: Mapping[str, Facts], after: Mapping[str, Facts], *, is_shown: bool = False
 ) -> Iterator[str]:
-    """What is gone, what is new, and what changed of what is in both. `is_shown`: all of it may be repeated."""
+    """Removed, new and changed items. `is_shown`: all of it may be repeated."""
     for name in before:
         if name not in after:
             yield f"{kind} {name} is gone"

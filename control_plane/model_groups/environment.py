@@ -17,7 +17,7 @@ from control_plane.model_groups.problems import Path, Problems, did_you_mean
 PREFIX = "os.environ/"
 
 OTHER_SPELLINGS = re.compile(r"(?:os\.env\w*[./:]|env[/:]|\$env:|\$\{?)(?P<name>[A-Z_][A-Z0-9_]*)\}?")
-"""How other tools write it. Here it would be sent to the provider as if it were the key."""
+"""Spellings of other tools. Here they would be sent to the provider as if they were the key."""
 
 
 ASSUMED = {
@@ -26,7 +26,7 @@ ASSUMED = {
     **dict.fromkeys(("api_base", "base_url", "redis_url"), "https://assumed.invalid"),
     **dict.fromkeys(("redis_host", "host"), "assumed.invalid"),
 }
-"""What a value of this key is taken for where variables are assumed; any other is 1, which is text, number and switch."""
+"""Assumed values of keys where variables are assumed; any other is 1, which is text, number and switch."""
 
 
 def resolve(value: Any, environ: Mapping[str, str] | None, path: Path, problems: Problems) -> Any:

@@ -43,7 +43,7 @@ class Models:
 
 
 class Reporting(Protocol):
-    """Where it is written down what became of a place."""
+    """Collects the entries of the report."""
 
     def add(self, action: Any, path: Path, why: str) -> None:
         """Write down one place."""

@@ -30,7 +30,7 @@ HEADER = """\
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What became of one place of the old file. `path` as in `model_list[0].litellm_params`."""
+    """The result for one place of the old file. `path` as in `model_list[0].litellm_params`."""
 
     action: Action
     path: str
@@ -50,7 +50,7 @@ class Report:
             self.entries.append(entry)
 
     def count(self, action: Action) -> int:
-        """How many places this became of."""
+        """The number of places with this result."""
         return sum(entry.action == action for entry in self.entries)
 
     def as_json(self) -> list[dict[str, str]]:
@@ -189,7 +189,7 @@ def _take_out_first(file: dict[str, Any], sources: list[int], problems: Problems
 
 
 def _cut(path: Path, file: Mapping[str, Any]) -> Path | None:
-    """Where to cut: a deployment without its model or price is of no use, its other keys can be spared."""
+    """Where to cut: a deployment without its model or price is useless, its other keys are optional."""
     if path[0] != "model_list":
         return path if _has(file, path) else path[:2]
     if len(path) >= 4 and path[3] != "model" and _has(file, path[:4]):  # noqa: PLR2004 - model_list, 0, litellm_params, key

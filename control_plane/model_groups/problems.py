@@ -9,7 +9,7 @@ from typing import Literal
 Severity = Literal["error", "warning"]
 
 Path = tuple[str | int, ...]
-"""Where a value stands: `("model_groups", "ResumeAgent", "models", 0)`."""
+"""The path of a value: `("model_groups", "ResumeAgent", "models", 0)`."""
 
 MAX_PROBLEMS = 100
 MAX_SENTENCE = 500
@@ -17,7 +17,7 @@ MAX_SENTENCE = 500
 
 MAX_CANDIDATES = 2000
 MAX_NAME = 200
-"""What is compared for `did you mean`; comparing takes as long as the names are long, for each."""
+"""Characters compared for `did you mean`; the time grows with the names' length."""
 
 SECRET_LENGTH = 8
 """From here on a value is hidden in the middle of other text too; shorter ones (`eu`, `on`) would tear words apart."""

@@ -121,7 +121,7 @@ Parameters = optional_keys(
 
 
 class LitellmParams(Parameters):  # type: ignore[misc,valid-type]  # made from the lists of names
-    """What LiteLLM needs to call the model. Open-ended: every provider has keys of its own."""
+    """LiteLLM's parameters of the model. Open-ended: every provider has its own keys."""
 
     model: Name = Field(description="provider/model, such as openai/gpt-4o.")
 
@@ -171,7 +171,7 @@ class RetryPolicy(_RETRIES):  # type: ignore[misc,valid-type]  # made from the l
 
 
 class AllowedFailsPolicy(_ALLOWED):  # type: ignore[misc,valid-type]  # made from the lists of names
-    """How many failures a minute a deployment may have before it is left alone, by failure."""
+    """Failures a minute after which a deployment rests, by failure."""
 
 
 _ROUTER_TYPES: Mapping[str, Any] = {

@@ -23,7 +23,7 @@ class ModelGroupService:
         self._grants = Lookups(self._find_grants, ttl_s=GRANTS_TTL_S, kept=GRANTS_KEPT)
 
     async def choose(self, principal: Principal, asked: str | None, defaults: Sequence[str | None]) -> Target:
-        """What a call of this key runs on: see `access.choose`. Raises: Forbidden for the master key, TeamSuspended."""
+        """The models of a call of this key: see `access.choose`. Raises: Forbidden for the master key, TeamSuspended."""
         team_id = principal.active_team()
         grants = await self.grants(team_id)
         return access.choose(
@@ -43,7 +43,7 @@ class ModelGroupService:
         )
 
     async def grants(self, team_id: TeamId) -> frozenset[str]:
-        """What was granted to the team through the API; remembered for a few seconds."""
+        """The team's API grants; cached for a few seconds."""
         return await self._grants.get(team_id)
 
     def forget(self) -> None:

@@ -50,7 +50,7 @@ class PdfReader:
         return await self._run(content, name, (self.max_pages, max_chars), team)
 
     async def count(self, content: bytes, name: str, *, team: str) -> int:
-        """How many pages it has. Raises: FileRefused."""
+        """The number of pages. Raises: FileRefused."""
         return (await self._run(content, name, (0, 0), team)).pages
 
     async def _run(self, content: bytes, name: str, most: tuple[int, int], team: str) -> PdfText:

@@ -12,7 +12,7 @@ from control_plane.schemas.metadata import Metadata
 Label = Annotated[Text, Field(max_length=200)]
 
 UNSUPPORTED = ("mcp_servers", "container")
-"""What would make the provider call out or keep things: refused, never left out silently."""
+"""Fields that would make the provider call out or store things: rejected, never left out silently."""
 
 
 def _as_object(given: object) -> object:

@@ -240,7 +240,7 @@ class ResponseFormat(Body):
 
 
 ServiceTier = Literal["auto", "default", "flex", "priority", "scale"]
-"""How fast and at which price a provider serves, in OpenAI's words. One that a provider does not have is left out."""
+"""The speed and price of a provider's service, in OpenAI's words. An unsupported one is left out."""
 
 Penalty = Annotated[float, Field(strict=True, ge=-2, le=2)]
 

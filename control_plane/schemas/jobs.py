@@ -129,7 +129,7 @@ class UsageTotals(Answer):
 
 
 class UsageView(UsageTotals):
-    """What one call used, by kind."""
+    """Usage of one call, by kind."""
 
     service_tier: str | None = Field(description="the one served, where the provider names it")
 
@@ -258,7 +258,7 @@ class MetadataView(Answer):
 
 
 class SpendLogView(Answer):
-    """What LiteLLM reported of one attempt."""
+    """LiteLLM's report of one attempt."""
 
     status: str = Field(description="`success` or `failure`")
     deployment: str = Field(description="id of the deployment that was tried")
@@ -394,7 +394,7 @@ class JobList(Answer):
 
 
 class UsageSummary(Answer):
-    """What jobs of a month used."""
+    """Usage of a month's jobs."""
 
     total_jobs: int = Field(description="jobs created in the month")
     successful_jobs: int = Field(description="jobs completed as `completed`")
@@ -406,7 +406,7 @@ class UsageSummary(Answer):
 
 
 class TypeUsage(Answer):
-    """What jobs of one type used."""
+    """Usage of jobs of one type."""
 
     jobs: int = Field(description="jobs of this type that were created in the month")
     successful_jobs: int = Field(description="jobs completed as `completed`")

@@ -32,7 +32,7 @@ class StreamOptions(Body):
 
 
 class ReasoningOptions(Body):
-    """How much the model reasons, as OpenRouter has it."""
+    """Reasoning options, in OpenRouter's form."""
 
     effort: Label | None = Field(
         default=None, description="how much the model reasons, as the provider names it: `low`, `medium`, `high`, …"

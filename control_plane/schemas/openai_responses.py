@@ -20,7 +20,7 @@ UNSUPPORTED = {
     "background": "answers are not made in the background; use a stream",
     "prompt": "prompts are not stored here; send `instructions` and `input`",
 }
-"""What needs answers to be kept: refused, never left out silently."""
+"""Fields that need stored responses: rejected, never left out silently."""
 
 
 def _reasoning_texts(given: object) -> list[dict[str, str]]:
@@ -182,7 +182,7 @@ class TextConfig(Body):
 
 
 class Reasoning(Body):
-    """How much the model reasons."""
+    """Reasoning effort of the model."""
 
     effort: Label | None = Field(
         default=None, description="how much the model reasons, as the provider names it: `low`, `medium`, `high`, …"

@@ -193,7 +193,7 @@ def _is_absent(value: object) -> bool:
 
 
 class AnsweredPicture(Answer):
-    """Where a picture is: a data URL, or an address."""
+    """A picture: a data URL, or an address."""
 
     url: str = Field(description="a data URL, or an address")
 

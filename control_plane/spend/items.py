@@ -116,7 +116,7 @@ class Batch:
 
     @property
     def jobs(self) -> set[JobId]:
-        """The jobs whose rows are written, of those that are there already."""
+        """The existing jobs whose rows are written."""
         return {each.job_id for each in self._calls} | {each.job_id for each in self.closings}
 
     @property
@@ -132,7 +132,7 @@ class Batch:
 
 
 def place_of(item: Item) -> Place:
-    """Where it waits. What ends a call is never refused."""
+    """Its place in the queue. An end of a call is never rejected."""
     match item:
         case Record() | Withdrawal() | SpendReport():
             return Place(Turn.END_OF_CALL, team_of(item))

@@ -20,8 +20,8 @@ OVERLAP = timedelta(minutes=10)
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """Where the spend logs of LiteLLM proxies are, in their database or behind their API, and the deployments of ours
-    that such a proxy serves.
+    """The source of LiteLLM proxies' spend logs, in their database or behind their API, and our deployments that such a
+    proxy serves.
     """
 
     deployments: Collection[str]

@@ -37,7 +37,7 @@ Progress = Callable[[int, int], None]
 """Called with the number of compared calls, and of all."""
 
 Price = Callable[[str, Usage], NanoUsd | None]
-"""What tokens cost at a deployment, by the price list; None for one that is not in the file any more."""
+"""The price of tokens at a deployment, by the price list; None for one that is no longer in the file."""
 
 
 class ReconcileService:

@@ -27,7 +27,7 @@ CLOCKS_APART = timedelta(hours=1)
 
 
 async def count_calls(reader: Reader, *, after: UUID, since: datetime) -> int:
-    """How many calls there are behind an id and since a time."""
+    """The number of calls after an id and since a time."""
     wanted = (col(Call.id) > after, col(Call.created_at) >= since)
     return int((await reader.execute(select(func.count()).where(*wanted))).scalar_one())
 
@@ -84,7 +84,7 @@ async def list_ended(
 async def list_attempts(
     reader: Reader, table: type[SpendLog] | type[ProxySpendLog], call_ids: Collection[UUID]
 ) -> Mapping[UUID, Sequence[ReportedAttempt]]:
-    """What was reported of some calls."""
+    """The reports of some calls."""
     attempts: defaultdict[UUID, list[ReportedAttempt]] = defaultdict(list)
     for row in await reader.execute(_attempts(table).where(col(table.call_id).in_(call_ids))):
         attempts[row.call_id].append(_attempt(row))

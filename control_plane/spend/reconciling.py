@@ -29,7 +29,7 @@ LATE = timedelta(minutes=5)
 
 
 class Finding(StrEnum):
-    """How a call and its logs fit together."""
+    """The result of comparing a call with its logs."""
 
     MATCHED = "matched"
     COST_DIFFERS = "cost_differs"
@@ -172,7 +172,7 @@ class Sum:
 
     @property
     def fits(self) -> bool:
-        """Whether what was reported is what was recorded."""
+        """Whether the reported cost equals the recorded one."""
         return self.reported == self.recorded and not self.unexplained
 
     def add(self, verdict: Verdict) -> None:
@@ -221,7 +221,7 @@ class Reconciled:
 
     @property
     def unexplained(self) -> int:
-        """How many need an explanation."""
+        """The number of unexplained ones."""
         return sum(each.unexplained for each in self.by_finding.values())
 
     @property

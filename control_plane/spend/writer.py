@@ -84,7 +84,7 @@ class CallWriter:
 
     @property
     def waiting(self) -> int:
-        """How many items wait to be written."""
+        """The number of waiting items."""
         return self._batcher.waiting
 
     async def open(self, intent: Intent, creation: Creation | None = None) -> Admitted:

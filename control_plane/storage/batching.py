@@ -80,7 +80,7 @@ class Batcher(Generic[Item, Result]):
 
     @property
     def waiting(self) -> int:
-        """How many items are in the queue."""
+        """The number of queued items."""
         return len(self._queue)
 
     def wait_s(self, rank: int, owner: Hashable) -> float:
@@ -98,8 +98,8 @@ class Batcher(Generic[Item, Result]):
     async def put(self, item: Item, *, patience_s: float = 0) -> Result:
         """Waits until the item is durable. A caller that is cancelled meanwhile leaves its item to be written.
 
-        With patience the item does not start a batch of its own for so long; the next impatient one takes it along.
-        Raises: Overloaded, and then nothing is written.
+        With patience the item does not start its own batch for so long; the next impatient one takes it along. Raises:
+        Overloaded, and then nothing is written.
         """
         loop = asyncio.get_running_loop()
         place, now, until = self._place(item), loop.time(), None

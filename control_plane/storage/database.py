@@ -62,7 +62,7 @@ def parse_database_url(url: str) -> URL:
 
 @dataclass(slots=True)
 class _Progress:
-    """Of a transaction. `has_begun`: a thread has it, and may go on with it when its caller waits no longer.
+    """Progress of a transaction. `has_begun`: a thread has it, and may continue when its caller waits no longer.
     `is_committing`: all of it was done but the commit.
     """
 
@@ -142,7 +142,7 @@ class Database:
             return await self._backend.run_in_thread(noted, self._answer_timeout_s)
 
     async def look(self, work: Callable[[Reader], Coroutine[Any, Any, T]]) -> T:
-        """What `work` reads, in a thread without coming back in between: for the hot paths. Raises: DatabaseUnavailable."""
+        """The result of the read `work`, in a thread in one go: for the hot paths. Raises: DatabaseUnavailable."""
         with self._translated():
             return await self._backend.look(work, self._answer_timeout_s)
 
@@ -176,7 +176,7 @@ class Database:
             await reader.execute(text("SELECT 1"))
 
     async def clock(self) -> datetime:
-        """What time it is there. Raises: DatabaseUnavailable."""
+        """The database's time. Raises: DatabaseUnavailable."""
         async with self.reader() as reader:
             await reader.execute(text("SELECT 1"))
             return await database_now(reader, system_clock.now)

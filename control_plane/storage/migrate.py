@@ -18,10 +18,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 async def migrate(db: Database, applied: Callable[[int], object] = lambda _number: None) -> None:
-    """Brings the database to the newest schema; does nothing when it is there already.
+    """Migrates the database to the newest schema; does nothing when it is up to date.
 
-    `applied` is called, in a thread, with the number of migrations that have run.
-    Raises: DatabaseUnavailable, SchemaTooNew.
+    `applied` is called, in a thread, with the number of migrations that have run. Raises: DatabaseUnavailable,
+    SchemaTooNew.
     """
     if (newer := await newer_schema(db)) is not None:
         raise SchemaTooNew(schema=newer, newest=(await _revisions())[0])

@@ -11,7 +11,7 @@ FIRST_BATCH_S, FIRST_ITEM_S = 0.005, 0.0005
 """Before anything was measured: rather too low than too high, since no request is rejected for a guess."""
 
 NEW = 0.2
-"""How much the latest measure counts."""
+"""Weight of the latest measurement."""
 
 
 class Pace:
@@ -39,7 +39,7 @@ class Pace:
             self._item_s += NEW * (took / items - self._item_s)
 
     def wait_s(self, ahead: int, now: float) -> float:
-        """How long an item waits that so many are served before; 0 when the writer has nothing to do."""
+        """How long an item with so many before it waits; 0 when the writer is idle."""
         if self._busy_since is None and not ahead:
             return 0.0
         stuck = 0.0 if self._busy_since is None else now - self._busy_since

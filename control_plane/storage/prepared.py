@@ -21,7 +21,7 @@ Parameters = Mapping[str, Any]
 
 
 class Rows:
-    """What a statement has returned. `row`: a named tuple of its columns; None for one that returns nothing."""
+    """A statement's result. `row`: a named tuple of its columns; None for one that returns nothing."""
 
     def __init__(self, row: Any, values: Sequence[Sequence[Any]]) -> None:
         self._row = row
@@ -173,7 +173,7 @@ def _filled_up(elements: Sequence[Any]) -> Sequence[Any]:
 
 
 def _translated(error: Any, sql: str, connection: Connection) -> Exception:
-    """What SQLAlchemy raises for an error of the driver; a connection that is dead is given up."""
+    """SQLAlchemy's exception for an error of the driver; a dead connection is given up."""
     driver = connection.connection.dbapi_connection
     is_dead = driver is not None and connection.dialect.is_disconnect(error, driver, None)
     if is_dead:

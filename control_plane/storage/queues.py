@@ -35,11 +35,11 @@ class FairQueue(Generic[Item]):
         return taken
 
     def size(self, rank: int) -> int:
-        """How many items of a class wait."""
+        """The number of waiting items of a class."""
         return self._sizes[rank]
 
     def ahead_of(self, rank: int, owner: Hashable) -> int:
-        """How many items are served before one that this owner would put now, of those that are here."""
+        """The number of queued items that are served before one that this owner would put now."""
         owners = self._classes[rank]
         own = len(owners.get(owner, ()))
         fair = sum(min(len(items), own + 1) for other, items in owners.items() if other != owner)

@@ -53,7 +53,7 @@ def _defaults(model: type[SQLModel]) -> Mapping[str, Any]:
 
 
 def _loaded(model: type[Model], row: Mapping[str, Any] | RowMapping) -> Model:
-    """As a session loads one: what comes from the database is not validated, and no attribute is set by itself."""
+    """Loads a row as a session does: what comes from the database is not validated, and no attribute is set by itself."""
     loaded: Model = _manager(model).new_instance()
     loaded.__dict__.update(row)
     return loaded

@@ -11,7 +11,7 @@ from control_plane.storage.database import Database
 
 @contextmanager
 def only_process(db: Database) -> Iterator[None]:
-    """Holds the SQLite file for this process until the end; the system lets go when the process dies.
+    """Holds the SQLite file for this process until the end; the system releases it when the process dies.
 
     Does nothing on Postgres. Raises: InvalidConfig when another process holds it.
     """

@@ -44,7 +44,7 @@ class ThreadTx:
         return _scalar(self._connection, statement, parameters)
 
     async def run_sync(self, work: Callable[[Connection], T], /) -> T:
-        """What `work` does with the connection."""
+        """The result of `work` with the connection."""
         return work(self._connection)
 
 
@@ -68,7 +68,7 @@ class AsyncTx:
         return await self._thread.run(_scalar, statement, parameters)
 
     async def run_sync(self, work: Callable[[Connection], T], /) -> T:
-        """What `work` does with the connection, in its thread."""
+        """The result of `work` with the connection, in its thread."""
         return await self._thread.run(work)
 
 
@@ -109,7 +109,7 @@ class ConnectionThread:
             raise
 
     async def run(self, work: Callable[..., T], *arguments: Any) -> T:
-        """What `work` does with the connection, in its thread."""
+        """The result of `work` with the connection, in its thread."""
         return await asyncio.wrap_future(self._submit(work, *arguments))
 
     def interrupt(self) -> None:
@@ -166,7 +166,7 @@ def _scalar(connection: Connection, statement: Executable | Prepared, parameters
 
 
 def _run_at_once(connection: Connection, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], until: float) -> T:
-    """A connection that turns out to be dead is made anew, once: nothing of the transaction has happened then."""
+    """A dead connection is replaced, once: nothing of the transaction has happened then."""
     try:
         result = _begun(connection, work)
     except DBAPIError as error:

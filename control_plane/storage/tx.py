@@ -26,7 +26,7 @@ class Tx(Protocol):
         """The first value of the first row."""
 
     async def run_sync(self, work: Callable[[Connection], T], /) -> T:
-        """What `work` does with the connection."""
+        """The result of `work` with the connection."""
 
 
 async def database_now(tx: Tx, clock: Clock) -> datetime:

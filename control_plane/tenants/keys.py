@@ -34,7 +34,7 @@ def make_key(kind: KeyKind = KeyKind.SECRET) -> NewKey:
 
 
 JOB_TOKEN = "jt"  # noqa: S105 - how they begin
-"""How tokens begin with which web pages use one job."""
+"""Prefix of tokens with which web pages use one job."""
 
 
 def make_job_token() -> NewKey:

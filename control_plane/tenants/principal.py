@@ -10,8 +10,8 @@ from control_plane.rate_limits import UNLIMITED, RateLimits
 
 @dataclass(frozen=True, slots=True)
 class JobGrant:
-    """What a token may do: call in this one job, and complete it if `may_complete`. `closed_as`: the job's status, once it
-    is closed.
+    """A token's permissions: calls in this one job, and its completion if `may_complete`. `closed_as`: the job's
+    status, once it is closed.
     """
 
     job_id: JobId

@@ -163,7 +163,7 @@ async def is_registered(reader: Reader, origin: str, at: datetime) -> bool:
 
 
 async def find_principal(reader: Reader, secret_hash: str) -> Principal | None:
-    """What a key stands for. `expires_at` is the earlier of its expiry and its revocation."""
+    """The principal of a key. `expires_at` is the earlier of its expiry and its revocation."""
     return _principal(await reader.execute(_find_by_secret(), {"secret_hash": secret_hash}))
 
 

@@ -171,7 +171,7 @@ class MessageEvents:
         self._is_begun = False
 
     def chunk(self, content: Content) -> bytes:
-        """What an event adds."""
+        """The output of an event."""
         return b"" if content.choice else self._begin() + self._contents(self._order.take(content))
 
     def ending(self, ending: Ending) -> bytes:
@@ -247,7 +247,7 @@ class MessageEvents:
         return _event("content_block_delta", index=self._current, delta={"type": kind, **said})
 
     def _thought(self, event: Reasoning) -> bytes:
-        """A signature ends a block; what only the provider can read is one by itself."""
+        """A signature ends a block; a block that only the provider can read stands alone."""
         if event.redacted is not None:
             whole = self._close() + self._start(thinking_block(event))
             return whole + _event("content_block_stop", index=self._current)

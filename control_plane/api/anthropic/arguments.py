@@ -30,7 +30,7 @@ class ObjectArguments:
         self._is_object: bool | None = False if kind == "custom" else None
 
     def take(self, text: str) -> str:
-        """What can be written now."""
+        """The part that can be written now."""
         if self._is_object:
             return text
         self._held.append(text)
@@ -47,7 +47,7 @@ class ObjectArguments:
         return ""
 
     def end(self) -> str:
-        """What was held back."""
+        """The part that was held back."""
         held = "".join(self._held)
         self._held.clear()
         if self._kind == "function" and not held.strip():

@@ -75,7 +75,7 @@ class Deltas:
         self._counts: dict[tuple[str, int], int] = {}
 
     def delta(self, event: Content) -> Json | None:  # noqa: C901, PLR0911 - one for each event
-        """What an event adds; None for nothing."""
+        """The delta of an event; None for nothing."""
         match event:
             case Text():
                 return {"content": event.text}

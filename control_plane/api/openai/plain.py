@@ -17,7 +17,7 @@ Json = dict[str, Any]
 
 TOKEN_TEXT = "xxxx"  # noqa: S105 - as much text as a token usually stands for
 DOCUMENTS_PER_SEARCH = 100
-"""What providers of rerank count as one search."""
+"""Documents that providers of rerank count as one search."""
 
 
 def embeddings(body: wire.EmbeddingsBody) -> EndpointRequest:

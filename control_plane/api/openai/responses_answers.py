@@ -168,13 +168,13 @@ class ResponseEvents:
         self._order = CallsInOrder()
 
     def chunk(self, content: Content) -> bytes:
-        """What an event adds."""
+        """The output of an event."""
         if content.choice:
             return b""
         return self._begin() + self._contents(self._order.take(content))
 
     def rest(self) -> bytes:
-        """What waits for the end of a call."""
+        """The parts that wait for the end of a call."""
         return self._contents(self._order.end())
 
     def ending(self, ending: Ending) -> bytes:

@@ -54,7 +54,7 @@ def _length(content: str | list[wire.InputPart] | None) -> int:
 
 
 def _add(messages: list[Json], item: wire.InputItem) -> None:
-    """One item. A reasoning begins a message, which the text or the calls behind it go on with: Claude checks the order."""
+    """One item. Reasoning begins a message, which the text or the calls behind it continue: Claude checks the order."""
     last = messages[-1] if messages and messages[-1]["role"] == "assistant" else None
     match item.type:
         case "message":
@@ -103,7 +103,9 @@ def _media_type(data: str) -> str:
 
 
 def _reasoning(item: wire.InputItem) -> Json:
-    """What a reasoning holds: its text, and Claude's blocks with their signatures, where its encrypted content is those."""
+    """The contents of reasoning: its text, and Claude's blocks with their signatures, where its encrypted content is
+    those.
+    """
     fields: Json = {}
     if text := "\n".join(piece.text for piece in item.summary or () if piece.text):
         fields["reasoning_content"] = text
@@ -113,7 +115,7 @@ def _reasoning(item: wire.InputItem) -> Json:
 
 
 def _blocks(encrypted: str | None) -> list[Json]:
-    """The thinking blocks in an encrypted content of ours; none in what another service wrote."""
+    """The thinking blocks in our own encrypted content; none in another service's."""
     try:
         return [plain(block) for block in BLOCKS.validate_json(encrypted or "")]
     except ValidationError:

@@ -32,7 +32,7 @@ NEEDS_BODY = ("400", "413")
 """Errors that only a request with a body can get."""
 OPENAI = "/v1/"
 AS_OPENAI = "422"
-"""What the routes below `/v1` do not send: 400 takes its place, as at OpenAI and Anthropic."""
+"""Not sent below `/v1`: 400 takes its place, as at OpenAI and Anthropic."""
 CONFLICT = "409"
 OUR_FAULT = "500"
 FIRST_ERROR = 400

@@ -57,7 +57,7 @@ def conversation(given: Sequence[GivenMessage], *, recall: Recall, tools: Sequen
 
 
 def tool_names(tools: Sequence[Mapping[str, Any]] | None) -> list[str]:
-    """What the tools of a request are called."""
+    """The names of a request's tools."""
     return [tool["function"]["name"] for tool in tools or ()]
 
 
@@ -100,14 +100,14 @@ class _Turn:
             self.message[name] = _joined_reasoning(values)
 
     def _add_reasoning(self, name: str, value: Any) -> None:
-        """What goes back as it came. Of one message in several pieces each may repeat the first."""
+        """Fields that are sent back unchanged. Several pieces of one message may each repeat the first."""
         values = self._reasoning.setdefault(name, [])
         if len(values) != 1 or value != values[0]:
             values.append(value)
 
 
 class _Building:
-    """A conversation while it is put together."""
+    """A conversation under construction."""
 
     def __init__(self, recall: Recall, tools: Sequence[str]) -> None:
         self._recall = recall

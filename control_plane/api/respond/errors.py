@@ -24,9 +24,7 @@ PROVIDER_CODES = frozenset({ProviderError.code, *(kind.code for kind in Provider
 
 
 def respond_error(problem: Problem) -> tuple[int, Mapping[str, Any]]:
-    """Status and body. `provider_code`, `_type` and `_param` are there as far as the provider
-    reported them.
-    """
+    """Status and body. `provider_code`, `_type` and `_param` are present as far as the provider reported them."""
     retry_after_s = problem.retry_after_s
     error: dict[str, Any] = {
         "type": _type_of(problem),

@@ -23,7 +23,7 @@ class Token(Answer):
 
 
 class RespondEvents:
-    """Writes one stream. Tool calls come whole, when all their pieces are there; `done` is the whole answer."""
+    """Writes one stream. A tool call is one event, when complete; `done` is the whole answer."""
 
     def __init__(
         self, served: ServedBy, warnings: Sequence[str], on_tool_calls: Callable[[Sequence[ToolCall]], None]

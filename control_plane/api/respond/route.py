@@ -29,7 +29,7 @@ from control_plane.schemas.respond import RespondBody
 from control_plane.services import Services as ServicesType
 
 JOB_TYPE = "respond"
-"""What the job of a request is called that names none."""
+"""Job type of requests that name none."""
 
 FILE_PARSER = "file-parser"
 """The plugin that selects how PDFs are read."""
@@ -115,7 +115,7 @@ def _remember(services: ServicesType, owner: CallOwner, calls: Sequence[ToolCall
 
 
 def _engine(plugins: Sequence[wire.Plugin]) -> tuple[Engine | None, list[str]]:
-    """What PDFs are read with, and which plugins mean nothing here."""
+    """The PDF engine, and the warnings about ignored plugins."""
     engine = None
     warnings = []
     for plugin in plugins:

@@ -65,7 +65,7 @@ class AnswerReader:
         return [self.chunks.broken(TOO_LARGE)] if self._length > self._max_bytes else []
 
     def end(self) -> list[Event]:
-        """What is left at the end of the bytes. Broken, where the answer is not whole."""
+        """The rest at the end of the bytes. Broken, where the answer is incomplete."""
         if self.chunks.is_broken:
             return []
         events: list[Event] = []

@@ -18,7 +18,8 @@ from control_plane.gateway.reading.usage import ReportedUsage
 Json = Mapping[str, Any]
 
 STOPS = ("stop_reason", "matched_stop", "stop_sequence")
-"""Where servers report which stop sequence was met: vLLM, SGLang, others. A number there is a token, and no sequence."""
+"""Fields in which servers report the stop sequence: vLLM, SGLang, others. A number there is a token, and no sequence.
+"""
 
 ORDINARY_CHUNK = frozenset(
     {"id", "object", "created", "model", "system_fingerprint", "service_tier", "obfuscation", "choices", "usage"}
@@ -117,7 +118,7 @@ class ChunkReader:
         return _up_to_broken(events) if self.is_broken else events
 
     def end(self) -> list[Event]:
-        """What waited for more, and the ends of the tool calls."""
+        """The waiting parts, and the ends of the tool calls."""
         events: list[Event] = []
         if self.is_broken:
             return events

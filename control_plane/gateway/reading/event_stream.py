@@ -47,7 +47,7 @@ class EventMessage(NamedTuple):
 
     @property
     def error(self) -> dict[str, Any] | None:
-        """What it reports as wrong."""
+        """Its error report."""
         kind = self.names.get(":exception-type") or self.names.get(":error-code")
         if kind is None and self.names.get(":message-type") in (None, "event"):
             return None
@@ -79,7 +79,7 @@ class EventStreamReader:
         return not self._kept
 
     def feed(self, received: bytes) -> Iterator[EventMessage]:
-        """What has become whole. Raises: BrokenEventStream, behind what is whole."""
+        """The complete messages. Raises: BrokenEventStream, after the complete ones."""
         self._kept += received
         while len(self._kept) >= PRELUDE.size:
             length, headers_length, checksum = PRELUDE.unpack_from(self._kept)

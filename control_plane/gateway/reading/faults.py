@@ -78,7 +78,7 @@ def fault_of_text(status: int, text: bytes, headers: Mapping[str, str] | None = 
 
 
 def _retry_after_in(headers: Mapping[str, str]) -> str | None:
-    """When to come back, in seconds or as a date."""
+    """The retry time, in seconds or as a date."""
     try:
         return str(float(headers.get("retry-after-ms", "")) / 1000)  # OpenAI, Azure: the more precise one
     except ValueError:
@@ -110,7 +110,7 @@ def _explicit(body: Json) -> ProviderFault | None:
 
 
 def _implicit(body: Json, *, is_certain: bool) -> ProviderFault | None:
-    """A code, a type or a message in the place of an answer."""
+    """A code, a type or a message without an answer."""
     if any(body.get(key) for key in ("choices", "candidates", "content", "usage")):
         return None
     names = ("code", "status", "error_code", "status_code")
@@ -142,7 +142,7 @@ def _of_error(error: Any, around: Json) -> ProviderFault:
 
 
 def _inner(error: Json) -> ProviderFault | None:
-    """What OpenRouter repeats, as text, of the provider behind it."""
+    """The underlying provider's report, which OpenRouter repeats as text."""
     metadata = error.get("metadata")
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
     if not isinstance(raw, str) or not raw.lstrip().startswith("{"):

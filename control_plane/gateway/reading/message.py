@@ -80,7 +80,7 @@ class MessageReader:
             events.append(Text(text, self._choice, None if logprobs is None else whole_json(logprobs)))
 
     def end(self) -> list[Event]:
-        """What waited for more, and the ends of the tool calls."""
+        """The waiting parts, and the ends of the tool calls."""
         events: list[Event] = []
         if text := self._halves.rest("reasoning"):
             events.append(Reasoning(text, choice=self._choice))

@@ -181,7 +181,7 @@ class NativeEnd:
 
 
 def _contents(document: Json) -> Iterator[Any]:
-    """Where the wires that LiteLLM translates have their content."""
+    """The content of a document in the wires that LiteLLM translates."""
     for name in ("content", "content_block", "output", "contentBlockStart", "contentBlockDelta"):
         yield document.get(name)
     if document.get("type") == "content_block_delta":

@@ -12,10 +12,10 @@ from control_plane.gateway.reading.numbers import tokens_of
 Json = Mapping[str, Any]
 
 HOLDERS = ("usage", "usageMetadata")
-"""Where reports of usage stand."""
+"""Keys of usage reports."""
 
 AROUND = ("message", "response", "delta", "metadata")
-"""What reports of usage may stand in."""
+"""Keys that may contain usage reports."""
 
 COUNT = re.compile(r"tokens?(count)?$|requests$|^search_units$", re.IGNORECASE)
 LISTS = re.compile(r"Details$|^iterations$")
@@ -23,7 +23,7 @@ GROUPS = ("cache_creation", "server_tool_use", "tokens", "billed_units")
 """Names of what reports hold: counts, lists of them, and groups of them."""
 
 NEEDED = {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0}
-"""What LiteLLM takes for granted of Bedrock."""
+"""Fields that LiteLLM requires of Bedrock."""
 
 COUNTS = ("prompt_eval_count", "eval_count")
 """Ollama's, which stand beside the answer."""

@@ -42,7 +42,7 @@ class Passing(ABC):
         return self._guarded(received)
 
     def end(self) -> bytes:
-        """What is left at the end of the bytes."""
+        """The rest at the end of the bytes."""
         return b"" if self.fault is not None else self._guarded(None)
 
     def _guarded(self, received: bytes | None) -> bytes:

@@ -38,7 +38,7 @@ class ResponsesTranslator:
             yield from self._piece(kind, delta, place, document.get("logprobs"))
 
     def _response(self, response: Json) -> Iterator[Json]:
-        """What the answer is called, and what of it did not come before its end."""
+        """The answer's id, and the parts that did not come before its end."""
         if self._is_head:
             self._is_head = False
             yield {"id": response.get("id"), "model": response.get("model")}

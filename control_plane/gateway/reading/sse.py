@@ -40,7 +40,7 @@ class SseReader:
         self._is_begun = False
 
     def feed(self, received: bytes) -> list[SseEvent]:
-        """What has become whole. Raises: EventTooLong."""
+        """The complete events. Raises: EventTooLong."""
         if not self._is_begun and received:
             self._is_begun = True
             received = received.removeprefix(BOM)
@@ -77,7 +77,7 @@ class SseReader:
         return received.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def rest(self) -> list[SseEvent]:
-        """What a provider wrote in a last event that it did not end."""
+        """A last event without an end."""
         events = self.feed(b"\n")
         self._dispatch(events)
         return events
@@ -110,7 +110,7 @@ class SseReader:
             self._name = line[6:].strip().decode("utf-8", "replace")
 
     def _go_on(self, data: bytes, events: list[SseEvent]) -> None:
-        """One more line of an event; or, where the one before is whole by itself, the next event."""
+        """One more line of an event; or, where the one before is complete by itself, the next event."""
         if len(self._data) == 1 and (before := _document(self._data[0])) is not None:
             self._data.clear()
             events.append(SseEvent(self._name, before))

@@ -129,7 +129,7 @@ class ToolCallReader:
         return events
 
     def end(self) -> list[Event]:
-        """What waits, and the end of every call: nothing more comes."""
+        """The waiting parts, and the end of every call."""
         events: list[Event] = []
         for call in self._calls:
             if half := self._halves.rest((call.number, self._choice)):

@@ -41,7 +41,7 @@ class TranslatedChunks(ChunkReader):
 
 
 def translator_of(wire: Wire) -> Translator | None:
-    """What translates a wire here; None for those that need none, or that LiteLLM translates."""
+    """The translator of a wire; None for those that need none, or that LiteLLM translates."""
     match wire:
         case "responses":
             return ResponsesTranslator()

@@ -42,7 +42,7 @@ PLACES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "image_input_tokens": (("prompt_tokens_details", "image_tokens"), ("input_tokens_details", "image_tokens")),
     "image_output_tokens": (("completion_tokens_details", "image_tokens"), ("output_tokens_details", "image_tokens")),
 }
-"""Where providers report each count; the first place that holds one counts."""
+"""Fields in which providers report each count; the first one present counts."""
 
 TeamLimiter = dict[str, "tuple[str, int] | TeamLimiter"]
 """TeamLimiter by their keys, a level for each: at the end the count's name, and how many places of it come first."""
@@ -166,7 +166,7 @@ def _find_counts(reported: Json, places: TeamLimiter, found: dict[str, tuple[int
 
 
 def _cost(reported: Json) -> float | None:
-    """What OpenRouter charges: its own price and, with a key of the operator's, what the provider behind it charges."""
+    """OpenRouter's charge: its own price and, with a key of the operator's, that of the underlying provider."""
     cost = dollars_of(reported.get("cost"))
     details = reported.get("cost_details")
     upstream = dollars_of(details.get("upstream_inference_cost")) if isinstance(details, dict) else None
