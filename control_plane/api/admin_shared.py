@@ -14,10 +14,10 @@ ADMIN_ERRORS = {
     **AUTH_ERRORS,
     403: {
         "model": ErrorAnswer,
-        "description": "`admin_only`, `team_not_owned`, and the errors that the route describes",
+        "description": "`admin_only`, `team_not_owned`, or as described",
     },
     404: {"model": ErrorAnswer, "description": "not found; also for a malformed id"},
-    409: {"model": ErrorAnswer, "description": "the current state does not allow this; `error.code` has the reason"},
+    409: {"model": ErrorAnswer, "description": "state conflict; see `error.code`"},
 }
 
 OrganizationPath = Annotated[str, Path(description="id of the organization")]

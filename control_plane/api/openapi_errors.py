@@ -22,7 +22,7 @@ class ErrorFacts(Answer):
     """
 
     code: str = Field(description="code of the error, for programs")
-    message: str = Field(description="what is wrong and how to fix it, for people")
+    message: str = Field(description="the mistake and its remedy, for people")
     provider: ProviderFacts | None = Field(
         default=None, description="the error that the model provider reported; absent when it reported none"
     )
@@ -42,11 +42,11 @@ def _described(*statuses: tuple[int, str]) -> dict[int | str, dict[str, Any]]:
 
 
 AUTH_ERRORS = _described(
-    (400, "`invalid_json`: the body cannot be read"),
+    (400, "`invalid_json`: unreadable body"),
     (401, "`invalid_key`: missing, unknown, expired or revoked"),
     (403, "the key lacks permission"),
-    (413, "`too_large`: the body is larger than the server accepts"),
-    (422, "`invalid_request`: the request does not fit the schema; `detail` lists each mistake"),
+    (413, "`too_large`: the body exceeds the limit"),
+    (422, "`invalid_request`: mistakes in the request, listed in `detail`"),
     (503, "`overloaded`, `database_unavailable`, `database_busy`; retry after `Retry-After`"),
 )
 JOB_ERRORS = AUTH_ERRORS | _described(

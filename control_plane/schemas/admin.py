@@ -46,7 +46,7 @@ class CreateOrganization(Body):
     """Creates an organization."""
 
     organization_id: Name = Field(
-        description="id of the organization, chosen by you: 1 to 128 of the characters A-Z a-z 0-9 . _ : @ -"
+        description="chosen id of the organization: 1 to 128 of the characters A-Z a-z 0-9 . _ : @ -"
     )
     name: Label = Field(description="name of the organization for people")
     metadata: Metadata = Field(default_factory=dict)
@@ -57,7 +57,7 @@ class OrganizationAnswer(Answer):
 
     organization_id: str = Field(description="id of the organization")
     name: str = Field(description="name of the organization for people")
-    metadata: Json = Field(description="JSON object of the app's own, returned as it was given; at most 10 KB")
+    metadata: Json = Field(description="the app's JSON object, returned unchanged; at most 10 KB")
     created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
 
 
@@ -68,7 +68,7 @@ class OrganizationList(Answer):
     limit: int = Field(description="entries per page at most")
     offset: int = Field(description="entries that were skipped")
     has_more: bool = Field(description="whether there are more entries after this page")
-    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last")
 
 
 class OrganizationUsage(Answer):
@@ -83,13 +83,13 @@ class OrganizationUsage(Answer):
 class CreateTeam(Body):
     """Creates a team with its credits, model groups and first key; rates and limits have defaults."""
 
-    team_id: Name = Field(description="id of the team, chosen by you: 1 to 128 of the characters A-Z a-z 0-9 . _ : @ -")
+    team_id: Name = Field(description="chosen id of the team: 1 to 128 of the characters A-Z a-z 0-9 . _ : @ -")
     organization_id: Text | None = Field(
         default=None, description="the organization that the team belongs to; it must exist"
     )
     team_alias: Label | None = Field(default=None, description="name of the team for people; at most 200 characters")
     model_groups: GroupNames = Field(default=(), description="granted beside what the YAML's patterns allow")
-    default_model_group: GroupName | None = Field(default=None, description="model group for calls that name none")
+    default_model_group: GroupName | None = Field(default=None, description="default model group of its calls")
     credits_allocated: Annotated[int, Field(strict=True, ge=0, le=MAX_CREDITS)] = Field(
         default=0, description="credits the team begins with, in whole credits"
     )
@@ -122,7 +122,7 @@ class ChangeTeam(Body):
 
     team_alias: Label | None = Field(default=None, description="name of the team for people; null removes it")
     default_model_group: GroupName | None = Field(
-        default=None, description="model group for calls that name none; null removes it"
+        default=None, description="default model group of its calls; null removes it"
     )
     rpm: Limit | None = Field(default=None, description="requests a minute; null: the default, 60")
     tpm: Limit | None = Field(default=None, description="tokens a minute; null: the default, 60,000")
@@ -183,7 +183,7 @@ class TeamAnswer(CreditsAnswer):
     status: Literal["active", "suspended"] = Field(description="`active`, or `suspended`: no new jobs and calls")
     model_groups: Sequence[str] = Field(description="names of the model groups that the team may use now")
     access: Sequence[GroupAccess] = Field(description="why the team may use each model group")
-    default_model_group: str | None = Field(description="model group for calls that name none; null: none is set")
+    default_model_group: str | None = Field(description="default model group of its calls; null: none")
     budget_mode: BudgetModeName = Field(description=BUDGET_MODE)
     credits_per_dollar: int = Field(description=CREDITS_PER_DOLLAR)
     tokens_per_credit: int = Field(description=TOKENS_PER_CREDIT)
@@ -200,7 +200,7 @@ class TeamAnswer(CreditsAnswer):
     tpm: int = Field(description="tokens a minute")
     max_parallel_calls: int | None = Field(description="calls at once; null: no limit")
     jobs_per_minute: int = Field(description="new jobs a minute")
-    metadata: Json = Field(description="JSON object of the administrator's own")
+    metadata: Json = Field(description="the administrator's JSON object")
     created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
     suspended_at: Moment | None = Field(description="when the team was suspended (RFC 3339, UTC); null: it is active")
 
@@ -219,7 +219,7 @@ class TeamList(Answer):
     limit: int = Field(description="entries per page at most")
     offset: int = Field(description="entries that were skipped")
     has_more: bool = Field(description="whether there are more entries after this page")
-    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last")
 
 
 class TeamDeleted(Answer):
@@ -249,13 +249,13 @@ class CreateKey(Body):
         default="secret", description="`secret` (`sk-…`) for servers, `publishable` (`pk-…`) for web pages"
     )
     origins: Origins = ()
-    default_model_group: GroupName | None = Field(default=None, description="what its calls use when they name none")
+    default_model_group: GroupName | None = Field(default=None, description="default model group of its calls")
     job_type: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(
         default=None,
         description="of a publishable key: job type of its calls' jobs, which decides their price; default: `respond`",
     )
     model_groups: Annotated[GroupNames, Field(min_length=1)] | None = Field(
-        default=None, description="the only ones it may use"
+        default=None, description="the only model groups it may use"
     )
     rpm: Limit | None = Field(
         default=None, description="requests a minute of this key; null: only the team's limit counts"
@@ -303,13 +303,13 @@ class KeyAnswer(Answer):
     key_id: str = Field(description="id of the key; not the key itself")
     team_id: str = Field(description="id of the team")
     name: str | None = Field(description="name of the key for people")
-    prefix: str = Field(description="what the key begins with, to recognize it by")
+    prefix: str = Field(description="beginning of the key, to recognize it")
     status: Literal["active", "rotating", "expired", "revoked"] = Field(
         description="`active`; `rotating`: replaced, and in its grace period; `expired`; `revoked`"
     )
     kind: KeyKindName = Field(description="`secret` (`sk-…`) for servers, `publishable` (`pk-…`) for web pages")
     origins: Sequence[str] = Field(description="web origins whose pages may use a publishable key")
-    default_model_group: str | None = Field(description="model group for calls that name none; null: the team's")
+    default_model_group: str | None = Field(description="default model group of its calls; null: the team's")
     job_type: str | None = Field(description="of a publishable key: the job type of its calls; null: `respond`")
     model_groups: Sequence[str] | None = Field(
         description="the only model groups the key may use; null: all of its team"
@@ -336,4 +336,4 @@ class KeyList(Answer):
 
     team_id: str = Field(description="id of the team")
     keys: Sequence[KeyAnswer] = Field(description="the keys, oldest first")
-    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last")

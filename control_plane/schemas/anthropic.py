@@ -96,7 +96,7 @@ class Tool(Body):
 
     type: Literal["custom"] | None = Field(default=None, description="`custom`, or left out")
     name: Annotated[str, Field(min_length=1)] = Field(description="name of the tool")
-    description: str | None = Field(default=None, description="what it is for; the model reads this")
+    description: str | None = Field(default=None, description="purpose, for the model")
     input_schema: GivenJson = Field(description="JSON Schema of the arguments")
     strict: bool | None = Field(default=None, description="true: the provider must keep to the schema, where it can")
     cache_control: GivenJson | None = Field(
@@ -105,7 +105,7 @@ class Tool(Body):
 
 
 class AnthropicToolChoice(Body):
-    """Whether tools must be used, and which."""
+    """Required tools, if any."""
 
     type: Literal["auto", "any", "tool", "none"] = Field(
         description="`auto`; `any`: some tool; `tool`: the one named; `none`"
@@ -132,7 +132,7 @@ class OutputConfig(Body):
 
     format: OutputFormat | None = Field(default=None, description="form of the answer")
     effort: Label | None = Field(
-        default=None, description="how much the model reasons, as the provider names it: `low`, `medium`, `high`, …"
+        default=None, description="reasoning effort, in the provider's terms: `low`, `medium`, `high`, …"
     )
 
 
@@ -151,7 +151,8 @@ class CountBody(Body):
     )
     tool_choice: AnthropicToolChoice | None = Field(default=None, description="whether tools must be used, and which")
     thinking: GivenJson | None = Field(
-        default=None, description='whether and how much the model reasons: `{"type": "enabled", "budget_tokens": 2048}`'
+        default=None,
+        description='whether and reasoning effort of the model: `{"type": "enabled", "budget_tokens": 2048}`',
     )
     output_config: OutputConfig | None = Field(default=None, description="form of the answer, and effort")
 
@@ -167,7 +168,7 @@ class MessagesBody(CountBody):
     """`POST /v1/messages`. `metadata.user_id` is the end user; `metadata.job_id` names a job, as `X-Job-Id` does."""
 
     max_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] = Field(
-        description="the most tokens the answer may have, reasoning included"
+        description="the most tokens of the answer, reasoning included"
     )
     stop_sequences: Annotated[list[StopText], Field(max_length=16)] | None = Field(
         default=None, description="up to 16 texts at which the answer ends"
@@ -177,7 +178,7 @@ class MessagesBody(CountBody):
         default=None, description="0 to 2: randomness; omitted for models that reject it"
     )
     top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
-        default=None, description="0 to 1: only the most likely tokens, up to this sum of probability, are considered"
+        default=None, description="0 to 1: considers only the most likely tokens, up to this sum of probability"
     )
     metadata: Metadata | None = Field(
         default=None,

@@ -203,7 +203,7 @@ class FunctionDefinition(Body):
     """A function the model may call; `parameters` is a JSON Schema."""
 
     name: Annotated[str, Field(min_length=1)] = Field(description="name of the function")
-    description: str | None = Field(default=None, description="what it is for; the model reads this")
+    description: str | None = Field(default=None, description="purpose, for the model")
     parameters: GivenJson | None = Field(default=None, description="JSON Schema of the arguments")
     strict: bool | None = Field(default=None, description="true: the provider must keep to the schema, where it can")
 
@@ -262,10 +262,10 @@ class ChatParameters(Body):
         description="0 to 2: randomness; omitted for models that reject it; default: 0.7, on `/v1` the model's own",
     )
     max_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = Field(
-        default=None, description="the most tokens the answer may have, reasoning included"
+        default=None, description="the most tokens of the answer, reasoning included"
     )
     top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
-        default=None, description="0 to 1: only the most likely tokens, up to this sum of probability, are considered"
+        default=None, description="0 to 1: considers only the most likely tokens, up to this sum of probability"
     )
     frequency_penalty: Penalty | None = Field(
         default=None, description="-2 to 2: above 0, tokens become less likely the more often they occurred"

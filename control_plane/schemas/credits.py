@@ -19,8 +19,8 @@ BUDGET_MODE = (
 )
 CREDITS_PER_DOLLAR = "`consumption_usd`: credits for one US dollar of price"
 TOKENS_PER_CREDIT = "`consumption_tokens`: tokens for one credit"
-CHARGE_RULE = "when a completed job is charged: if any of its calls succeeded, or only if all did"
-MARKUP = "added to the provider's cost, in hundredths of a percent: 2000 adds 20 %"
+CHARGE_RULE = "a completed job is charged if any of its calls succeeded, or only if all did"
+MARKUP = "markup on the provider's cost, in hundredths of a percent: 2000 is 20 %"
 JOB_TYPE_PRICES = "credits for a job by job type, whatever its calls cost; other types are charged by `budget_mode`"
 
 BudgetModeName = Literal["job_based", "consumption_usd", "consumption_tokens"]
@@ -107,21 +107,21 @@ class AdjustCredits(Body):
 
 
 class TransactionAnswer(Answer):
-    """One entry of a team's ledger; it never changes. `ref` is what it is about: a job, a call, a request."""
+    """One entry of a team's ledger; it never changes. `ref` is its cause: a job, a call, a request."""
 
     transaction_id: str = Field(description="id of the entry")
     number: int = Field(description="number of the entry in the team's ledger, from 1 without gaps")
     kind: str = Field(
         description="what happened: `grant`, `refill`, `adjustment`, `expiry`, `refund`, `hold`, `release` or `deduction`"
     )
-    ref: str = Field(description="what it is about: id of a job, a call or a request")
+    ref: str = Field(description="cause: id of a job, a call or a request")
     available_delta: int = Field(description="change of the available credits")
     held_delta: int = Field(description="change of the held credits")
     available_after: int = Field(description="available credits after it")
     held_after: int = Field(description="held credits after it")
     remaining_after: int = Field(description="available and held credits after it")
     reason: str | None = Field(description="why, as the caller gave it; null: no reason was given")
-    actor: str = Field(description="what caused it: a key, the master key, or the server itself")
+    actor: str = Field(description="author: a key, the master key, or the server")
     created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
 
 
@@ -131,7 +131,7 @@ class TransactionList(Answer):
     team_id: str = Field(description="id of the team")
     transactions: Sequence[TransactionAnswer] = Field(description="the entries, newest first")
     limit: int = Field(description="entries per page at most")
-    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last")
 
 
 class GrantAnswer(Answer):
@@ -150,7 +150,7 @@ class GrantList(Answer):
 
     team_id: str = Field(description="id of the team")
     grants: Sequence[GrantAnswer] = Field(description="the grants, in the order of their use")
-    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last")
 
 
 class ConfigureAutoRefill(Body):
@@ -222,7 +222,7 @@ class EventList(Answer):
 
     team_id: str = Field(description="id of the team")
     events: Sequence[EventAnswer] = Field(description="the events, newest first")
-    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last")
 
 
 class BillingPlan(Answer):

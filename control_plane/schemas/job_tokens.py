@@ -22,11 +22,11 @@ class CreateJobToken(Body):
         Sequence[Annotated[str, AfterValidator(origin_of)]],
         Field(
             max_length=MAX_ORIGINS,
-            description="web origins whose pages may use it: `https://app.example.com`; left out, those of the key",
+            description="web origins whose pages may use it: `https://app.example.com`; default: those of the key",
         ),
     ] = ()
     model_groups: Annotated[Sequence[GroupName], Field(min_length=1, max_length=MAX_GROUPS)] | None = Field(
-        default=None, description="the only ones it may use, of those that the key may"
+        default=None, description="the only model groups it may use, of the key's"
     )
     may_complete: bool = Field(default=False, description="whether the page may complete the job")
 

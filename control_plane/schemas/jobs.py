@@ -17,32 +17,26 @@ Label = Annotated[Text, Field(max_length=200)]
 MaxCredits = Annotated[int, Field(strict=True, gt=0, le=MAX_CREDITS)]
 OnCap = Annotated[
     Literal["refuse", "clamp"],
-    Field(
-        description="a call that does not fit into a cap or the credits: refuse it, or cut its max_tokens to what fits"
-    ),
+    Field(description="for a call beyond a cap or the credits: reject it, or reduce its max_tokens"),
 ]
 
 
 class CreateJob(Body):
     """Opens a job."""
 
-    job_type: JobType = Field(
-        description="what kind of work the job is, in the app's words: usage and prices are by job type"
-    )
+    job_type: JobType = Field(description="kind of work, named by the app: usage and prices are by job type")
     team_id: str | None = Field(default=None, description="must be the key's team")
-    user_id: Label | None = Field(
-        default=None, description="the app's own id of its end user; kept with the job, for usage by user"
-    )
+    user_id: Label | None = Field(default=None, description="the app's id of its end user, for usage by user")
     metadata: Metadata | None = Field(
-        default=None, description="JSON object of the app's own, returned as it was given; at most 10 KB"
+        default=None, description="the app's JSON object, returned unchanged; at most 10 KB"
     )
-    model_group: Label | None = Field(default=None, description="what the job's calls use when they name none")
+    model_group: Label | None = Field(default=None, description="default model group of the job's calls")
     ttl_seconds: Annotated[int, Field(gt=0, le=31 * 86_400)] | None = Field(
         default=None,
         description="seconds after which the open job expires; default: the server's `CONTROL_PLANE_JOB_TTL_S`; at most 31 days",
     )
-    max_credits: MaxCredits | None = Field(default=None, description="the most the job may be charged")
-    max_cost_usd: Usd | None = Field(default=None, description="the most its calls may cost at the providers")
+    max_credits: MaxCredits | None = Field(default=None, description="the most credits of the job")
+    max_cost_usd: Usd | None = Field(default=None, description="the most provider cost of its calls")
     on_cap: OnCap = "refuse"
 
 
@@ -63,16 +57,16 @@ class CallBody(ChatParameters):
     )
     model_group: Label | None = Field(
         default=None,
-        description="model group to call; without it `model`, else the default of the job, key or team, else the team's only group",
+        description="model group to call; default: `model`, else the default of the job, key or team, else the team's only group",
     )
     model: Label | None = Field(
         default=None, description="a model (or another name of a model group) instead of `model_group`"
     )
     purpose: Label | None = Field(
-        default=None, description="what the call is for, in the app's words; shown in the job's bill and costs"
+        default=None, description="purpose of the call, named by the app; shown in the job's bill and costs"
     )
     call_metadata: Metadata | None = Field(
-        default=None, description="JSON object of the app's own, kept with the call; at most 10 KB"
+        default=None, description="the app's JSON object, stored with the call; at most 10 KB"
     )
 
 
@@ -173,7 +167,7 @@ class CompleteJob(Body):
         default=None, description="keys to add to or replace in the job's metadata; at most 10 KB altogether"
     )
     error_message: Annotated[Text, Field(max_length=10_000)] | None = Field(
-        default=None, description="why the job failed, in the app's words; at most 10,000 characters"
+        default=None, description="the app's reason for the failure; at most 10,000 characters"
     )
 
 
@@ -196,9 +190,7 @@ class CallSummary(Answer):
     """One call of a completed job."""
 
     call_id: str = Field(description="id of the call")
-    purpose: str | None = Field(
-        description="what the call is for, in the app's words; shown in the job's bill and costs"
-    )
+    purpose: str | None = Field(description="purpose of the call, named by the app; shown in the job's bill and costs")
     model_group: str = Field(description="model group that was called")
     tokens: int = Field(description="input and output tokens together")
     latency_ms: int = Field(description="from the request to the end of the answer, in milliseconds")
@@ -221,9 +213,7 @@ class JobView(Answer):
     job_id: str = Field(description="id of the job")
     team_id: str = Field(description="id of the team")
     user_id: str | None = Field(description="the app's own id of its end user")
-    job_type: str = Field(
-        description="what kind of work the job is, in the app's words: usage and prices are by job type"
-    )
+    job_type: str = Field(description="kind of work, named by the app: usage and prices are by job type")
     status: str = Field(description="`pending`, `in_progress`, `completed`, `failed`, `cancelled` or `expired`")
     created_at: Moment = Field(description="when it was created (RFC 3339, UTC)")
     started_at: Moment | None = Field(description="when the job's first call began (RFC 3339, UTC); null before")
@@ -233,11 +223,11 @@ class JobView(Answer):
     credit_applied: bool = Field(description="whether the job was charged credits")
     credits_charged: int = Field(description="credits the job was charged; 0 while it is open")
     credits_held: int = Field(description="credits held for the job while it is open")
-    max_credits: int | None = Field(description="the most credits the job may be charged; null: no cap")
+    max_credits: int | None = Field(description="the most credits of the job; null: no cap")
     max_cost_usd: float | None = Field(
-        description="the most the job's calls may cost at the providers, in US dollars; null: no cap"
+        description="the most provider cost of the job's calls, in US dollars; null: no cap"
     )
-    metadata: Json = Field(description="JSON object of the app's own, returned as it was given; at most 10 KB")
+    metadata: Json = Field(description="the app's JSON object, returned unchanged; at most 10 KB")
     error_message: str | None = Field(description="why the job failed; null: no reason was given")
 
 
@@ -289,9 +279,7 @@ class CallCost(Answer):
     status: str = Field(
         description="`open`, `succeeded`, `failed`, `cancelled` (the client left) or `lost` (the server died)"
     )
-    purpose: str | None = Field(
-        description="what the call is for, in the app's words; shown in the job's bill and costs"
-    )
+    purpose: str | None = Field(description="purpose of the call, named by the app; shown in the job's bill and costs")
     model_group: str = Field(description="model group that was called")
     model: str | None = Field(description="model that answered; null: none did")
     prompt_tokens: int = Field(description="tokens of the input")
@@ -330,21 +318,15 @@ class JobCostsView(Answer):
 class CreateAndCall(CallBody):
     """A job of one call: opened, called and completed in one request."""
 
-    job_type: JobType = Field(
-        description="what kind of work the job is, in the app's words: usage and prices are by job type"
-    )
+    job_type: JobType = Field(description="kind of work, named by the app: usage and prices are by job type")
     team_id: str | None = Field(default=None, description="id of the team; must be the key's own")
-    user_id: Label | None = Field(
-        default=None, description="the app's own id of its end user; kept with the job, for usage by user"
-    )
+    user_id: Label | None = Field(default=None, description="the app's id of its end user, for usage by user")
     job_metadata: Metadata | None = Field(
-        default=None, description="JSON object of the app's own, kept with the job; at most 10 KB"
+        default=None, description="the app's JSON object, stored with the job; at most 10 KB"
     )
-    max_credits: MaxCredits | None = Field(
-        default=None, description="the most credits the job may be charged; null: no cap"
-    )
+    max_credits: MaxCredits | None = Field(default=None, description="the most credits of the job; null: no cap")
     max_cost_usd: Usd | None = Field(
-        default=None, description="the most the job's calls may cost at the providers, in US dollars; null: no cap"
+        default=None, description="the most provider cost of the job's calls, in US dollars; null: no cap"
     )
     on_cap: OnCap = "refuse"
 
@@ -390,7 +372,7 @@ class JobList(Answer):
     team_id: str = Field(description="id of the team")
     jobs: Sequence[JobView] = Field(description="the jobs, newest first")
     limit: int = Field(description="entries per page at most")
-    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last")
 
 
 class UsageSummary(Answer):

@@ -14,7 +14,7 @@ class ModelGroupAnswer(Answer):
     """
 
     group_name: str = Field(description="name of the model group")
-    description: str = Field(description="what the group is for")
+    description: str = Field(description="purpose of the group")
     models: Sequence[str] = Field(description="the models of the group, in the order in which they are tried")
     primary_model: str = Field(description="the model that is tried first")
     fallback_models: Sequence[str] = Field(
@@ -65,4 +65,4 @@ class ResolvedGroup(Answer):
     fallback_models: Sequence[str] = Field(
         description="the models that are tried when those before them fail, in this order"
     )
-    team_has_access: bool = Field(description="whether the team may use the group")
+    team_has_access: bool = Field(description="whether the team has access")

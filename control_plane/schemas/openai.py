@@ -35,7 +35,7 @@ class ReasoningOptions(Body):
     """Reasoning options, in OpenRouter's form."""
 
     effort: Label | None = Field(
-        default=None, description="how much the model reasons, as the provider names it: `low`, `medium`, `high`, …"
+        default=None, description="reasoning effort, in the provider's terms: `low`, `medium`, `high`, …"
     )
     max_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = Field(
         default=None, description="the most tokens of reasoning"
@@ -73,7 +73,7 @@ class OpenAiParameters(ChatParameters):
         default=None, description="token ids with -100 to 100, added to their likelihood"
     )
     reasoning_effort: Label | None = Field(
-        default=None, description="how much the model reasons, as the provider names it: `low`, `medium`, `high`, …"
+        default=None, description="reasoning effort, in the provider's terms: `low`, `medium`, `high`, …"
     )
     verbosity: Label | None = Field(default=None, description="how long the answer is: `low`, `medium`, `high`")
     reasoning: ReasoningOptions | None = Field(default=None, description="`effort` is `reasoning_effort`")
@@ -125,7 +125,7 @@ class ChatCompletionBody(OpenAiParameters):
     stream_options: StreamOptions | None = Field(default=None, description="options of a stream")
     metadata: Metadata | None = Field(
         default=None,
-        description="JSON object of the app's own, kept with the call; `job_id` names the job it joins; at most 10 KB",
+        description="the app's JSON object, stored with the call; `job_id`: the job to join; at most 10 KB",
     )
     user: Label | None = Field(default=None, description="end user of the call's own job")
 
@@ -160,18 +160,16 @@ class EmbeddingsBody(Body):
         default=None, description="model group, or a model that the team may use; without it the default"
     )
     dimensions: Annotated[int, Field(strict=True, ge=1, le=100_000)] | None = Field(
-        default=None, description="how many numbers a vector has, for models that let it be chosen"
+        default=None, description="length of the vectors, for models with a choice"
     )
     encoding_format: Literal["float", "base64"] | None = Field(
         default=None, description="`float`: a list of numbers; `base64`: little-endian 32-bit floats"
     )
     metadata: Metadata | None = Field(
         default=None,
-        description="JSON object of the app's own, kept with the call; `job_id` names the job it joins; at most 10 KB",
+        description="the app's JSON object, stored with the call; `job_id`: the job to join; at most 10 KB",
     )
-    user: Label | None = Field(
-        default=None, description="the app's own id of its end user; kept with the call's own job"
-    )
+    user: Label | None = Field(default=None, description="the app's id of its end user, stored with the call's own job")
 
 
 class ModerationsBody(Body):
@@ -185,17 +183,15 @@ class ModerationsBody(Body):
     )
     metadata: Metadata | None = Field(
         default=None,
-        description="JSON object of the app's own, kept with the call; `job_id` names the job it joins; at most 10 KB",
+        description="the app's JSON object, stored with the call; `job_id`: the job to join; at most 10 KB",
     )
-    user: Label | None = Field(
-        default=None, description="the app's own id of its end user; kept with the call's own job"
-    )
+    user: Label | None = Field(default=None, description="the app's id of its end user, stored with the call's own job")
 
 
 class RerankBody(Body):
     """`POST /v1/rerank`, as Cohere and others have it."""
 
-    query: Annotated[str, Field(min_length=1)] = Field(description="what the documents are compared with")
+    query: Annotated[str, Field(min_length=1)] = Field(description="the query")
     documents: Annotated[list[str | GivenJson], Field(min_length=1, max_length=10_000, fail_fast=True)] = Field(
         description="up to 10,000 texts, or objects with a `text`"
     )
@@ -203,16 +199,14 @@ class RerankBody(Body):
         default=None, description="model group, or a model that the team may use; without it the default"
     )
     top_n: Annotated[int, Field(strict=True, ge=1)] | None = Field(
-        default=None, description="how many of the best to return; default: all"
+        default=None, description="number of best results; default: all"
     )
     return_documents: bool | None = Field(default=None, description="true: with the documents' texts")
     max_chunks_per_doc: Annotated[int, Field(strict=True, ge=1)] | None = Field(
-        default=None, description="how many pieces a long document is cut into at most"
+        default=None, description="the most pieces of a long document"
     )
     metadata: Metadata | None = Field(
         default=None,
-        description="JSON object of the app's own, kept with the call; `job_id` names the job it joins; at most 10 KB",
+        description="the app's JSON object, stored with the call; `job_id`: the job to join; at most 10 KB",
     )
-    user: Label | None = Field(
-        default=None, description="the app's own id of its end user; kept with the call's own job"
-    )
+    user: Label | None = Field(default=None, description="the app's id of its end user, stored with the call's own job")

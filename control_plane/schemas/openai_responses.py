@@ -148,7 +148,7 @@ class FunctionTool(Body):
 
     type: FunctionType = Field(description="`function`")
     name: Annotated[str, Field(min_length=1)] = Field(description="name of the function")
-    description: str | None = Field(default=None, description="what it is for; the model reads this")
+    description: str | None = Field(default=None, description="purpose, for the model")
     parameters: GivenJson | None = Field(default=None, description="JSON Schema of the arguments")
     strict: bool | None = Field(default=None, description="true: the provider must keep to the schema, where it can")
 
@@ -167,7 +167,7 @@ class TextFormat(Body):
         description="`text`; `json_object`: any JSON object; `json_schema`: JSON that fits the schema"
     )
     name: str | None = Field(default=None, description="name of the schema")
-    description: str | None = Field(default=None, description="what the answer is for; the model reads this")
+    description: str | None = Field(default=None, description="purpose of the answer, for the model")
     schema_: Annotated[GivenJson | None, Field(alias="schema")] = Field(
         default=None, description="JSON Schema of the answer"
     )
@@ -185,7 +185,7 @@ class Reasoning(Body):
     """Reasoning effort of the model."""
 
     effort: Label | None = Field(
-        default=None, description="how much the model reasons, as the provider names it: `low`, `medium`, `high`, …"
+        default=None, description="reasoning effort, in the provider's terms: `low`, `medium`, `high`, …"
     )
 
 
@@ -201,13 +201,13 @@ class ResponsesBody(Body):
     )
     instructions: str | None = Field(default=None, description="instructions before the conversation")
     max_output_tokens: Annotated[int, Field(strict=True, ge=1, lt=2**31)] | None = Field(
-        default=None, description="the most tokens the answer may have, reasoning included"
+        default=None, description="the most tokens of the answer, reasoning included"
     )
     temperature: Annotated[float, Field(strict=True, ge=0, le=2)] | None = Field(
         default=None, description="0 to 2: randomness; omitted for models that reject it"
     )
     top_p: Annotated[float, Field(strict=True, ge=0, le=1)] | None = Field(
-        default=None, description="0 to 1: only the most likely tokens, up to this sum of probability, are considered"
+        default=None, description="0 to 1: considers only the most likely tokens, up to this sum of probability"
     )
     tools: Annotated[list[FunctionTool], Field(max_length=256)] | None = Field(
         default=None, description="functions the model may call, at most 256"
@@ -219,17 +219,15 @@ class ResponsesBody(Body):
         default=None, description="whether the model may call several tools at once"
     )
     text: TextConfig | None = Field(default=None, description="form and length of the answer")
-    reasoning: Reasoning | None = Field(default=None, description="how much the model reasons")
+    reasoning: Reasoning | None = Field(default=None, description="reasoning effort of the model")
     stream: bool | None = Field(default=None, description="true: the answer as server-sent events")
     service_tier: ServiceTier | None = Field(default=None, description="omitted where the provider does not support it")
     store: bool | None = Field(default=None, description="ignored: answers are never stored")
     metadata: Metadata | None = Field(
         default=None,
-        description="JSON object of the app's own, kept with the call; `job_id` names the job it joins; at most 10 KB",
+        description="the app's JSON object, stored with the call; `job_id`: the job to join; at most 10 KB",
     )
-    user: Label | None = Field(
-        default=None, description="the app's own id of its end user; kept with the call's own job"
-    )
+    user: Label | None = Field(default=None, description="the app's id of its end user, stored with the call's own job")
 
     @model_validator(mode="after")
     def _can_be_honoured(self) -> "ResponsesBody":

@@ -70,7 +70,7 @@ class PdfOptions(Body):
     """`pdf-text` takes the text out of PDFs, `mistral-ocr` reads scans, `native` hands PDFs to models that read them."""
 
     engine: Literal["pdf-text", "mistral-ocr", "native"] | None = Field(
-        default=None, description="how PDFs are read; left out: `native` where the model reads PDFs, else `pdf-text`"
+        default=None, description="how PDFs are read; default: `native` where the model reads PDFs, else `pdf-text`"
     )
 
 
@@ -283,7 +283,7 @@ class RespondErrorFacts(Answer):
         "provider_error",
         "internal",
     ] = Field(description="kind of the error")
-    message: str = Field(description="what is wrong and how to fix it, for people")
+    message: str = Field(description="the mistake and its remedy, for people")
     provider_status: int | None = Field(description="HTTP status of the provider's answer; null: unknown")
     retry_after_ms: int | None = Field(description="milliseconds after which to try again; null: unknown")
     code: str = Field(description="code of the error, finer than `type`")

@@ -21,14 +21,12 @@ class ReconciliationView(Answer):
     """One comparison of our calls with what LiteLLM reported. `drift_nano_usd`: reported minus recorded."""
 
     reconciliation_id: str = Field(description="id of the comparison")
-    source: str = Field(
-        description="whose reports were compared: `embedded` (the server's own LiteLLM) or a proxy's name"
-    )
+    source: str = Field(description="source of the reports: `embedded` (the server's own LiteLLM) or a proxy's name")
     since: Moment = Field(description="begin of the time compared (RFC 3339, UTC), inclusive")
     until: Moment = Field(description="end of the time compared (RFC 3339, UTC), exclusive")
     findings: dict[str, FindingSum] = Field(description="sums by finding")
     drift_nano_usd: int = Field(description="reported minus recorded, in nano-USD")
-    unexplained: int = Field(description="calls whose report does not fit their record, without an explanation")
+    unexplained: int = Field(description="calls with an unexplained difference")
     created_at: Moment = Field(description="when the comparison was made (RFC 3339, UTC)")
 
 
@@ -36,7 +34,7 @@ class ReconciliationList(Answer):
     """The comparisons, newest first. `next_cursor` leads to the next page; null on the last."""
 
     reconciliations: Sequence[ReconciliationView] = Field(description="the comparisons, newest first")
-    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last")
 
 
 class LostCall(Answer):
@@ -46,7 +44,7 @@ class LostCall(Answer):
     job_id: str = Field(description="id of the job")
     team_id: str = Field(description="id of the team")
     model_group: str = Field(description="model group that was called")
-    purpose: str | None = Field(description="what the call was for, in the app's words")
+    purpose: str | None = Field(description="purpose of the call, named by the app")
     is_stream: bool = Field(description="whether the answer was streamed")
     tokens: int = Field(description="tokens that the call counts as")
     cost_usd: float = Field(description="cost that the call counts as, in US dollars")
@@ -57,4 +55,4 @@ class LostCallList(Answer):
     """Lost calls, newest first. `next_cursor` leads to the next page; null on the last."""
 
     calls: Sequence[LostCall] = Field(description="the lost calls, newest first")
-    next_cursor: str | None = Field(description="give it as `cursor` to get the next page; null: this is the last")
+    next_cursor: str | None = Field(description="`cursor` of the next page; null on the last")

@@ -29,7 +29,7 @@ class AnthropicFacts(Answer):
     """
 
     type: str = Field(description="Anthropic's type of the error")
-    message: str = Field(description="what is wrong and how to fix it, for people")
+    message: str = Field(description="the mistake and its remedy, for people")
     code: str = Field(description="code of the error, for programs")
     provider: ProviderFacts | None = Field(
         default=None, description="the error that the model provider reported; absent when it reported none"

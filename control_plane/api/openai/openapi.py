@@ -13,7 +13,7 @@ class OpenAiFacts(Answer):
     when the provider reported an error.
     """
 
-    message: str = Field(description="what is wrong and how to fix it, for people")
+    message: str = Field(description="the mistake and its remedy, for people")
     type: str = Field(description="OpenAI's type of the error")
     param: str | None = Field(description="the request's wrong field, if it can be named")
     code: str | None = Field(description="code of the error, for programs")
@@ -38,7 +38,7 @@ DESCRIPTIONS = (
     (422, "not sent: 400 takes its place"),
     (429, "rate limits, ours or the provider's; retry after `Retry-After`"),
     (500, "every model of the group failed; a failed call costs nothing"),
-    (503, "overloaded, no model available, or the database is down; retry after `Retry-After`"),
+    (503, "overloaded, no model available, or database down; retry after `Retry-After`"),
 )
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": OpenAiErrorAnswer, "description": description} for status, description in DESCRIPTIONS

@@ -137,7 +137,7 @@ def _statuses(path: str, method: str, responses: Json, operation: Operation, *, 
     if OUR_FAULT not in found and operation.access is not Access.NOBODY:
         content = found["401"]["content"]
         found[OUR_FAULT] = {
-            "description": "`internal_error`: a fault of the server; nothing was charged",
+            "description": "`internal_error`; nothing was charged",
             "content": content,
         }
     return dict(sorted(found.items()))
