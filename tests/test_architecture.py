@@ -64,6 +64,7 @@ ALLOWED_IN = {
     "pypdf": ("pdf/",),
     "redis": ("storage/redis.py", "limits/shared.py"),
     "alembic": ("storage/",),
+    "markdown_it": ("api/guide_pages/",),
     "uvicorn": ("cli/",),
     "prometheus_client": ("metrics.py",),
     "opentelemetry": ("traces.py",),
