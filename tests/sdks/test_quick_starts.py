@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.client.wheel import install_wheel
 from tests.sdks.programs import CLIENTS_PYTHON, in_node_folder, ran
-from tests.support.server import new_team, serving, settings_for
+from tests.support.server import MASTER_KEY, new_team, serving, settings_for
 
 ROOT = Path(__file__).parent.parent.parent
 SECTION = re.compile(r"^## Quick starts\n(.*?)^## ", re.MULTILINE | re.DOTALL)
@@ -72,7 +72,7 @@ async def test_the_first_job_of_the_readme_runs_as_printed(tmp_path: Path, sqlit
     script = tmp_path / "first_job.sh"
     async with serving(settings_for(sqlite_url, config)) as server:
         (tmp_path / "var").mkdir()
-        (tmp_path / "var" / "master_key").write_text(server.master_key)
+        (tmp_path / "var" / "master_key").write_text(MASTER_KEY)
         script.write_text(f"cd {tmp_path}\n{create.replace('http://localhost:8003', server.url)}")
         team = json.loads(await ran("sh", str(script)))
         script.write_text(job.replace("http://localhost:8003", server.url).replace("sk-…", team["virtual_key"]))

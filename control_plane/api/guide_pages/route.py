@@ -14,6 +14,7 @@ router = APIRouter(include_in_schema=False)
 SOURCES = {
     "default-src": "'none'",
     "style-src": "'self'",
+    "img-src": "data:",  # the empty icon
     "base-uri": "'none'",
     "form-action": "'self'",
     "frame-ancestors": "'none'",

@@ -60,7 +60,8 @@ def excerpt(entry: Entry, words: Sequence[str]) -> str:
     text = entry.section.text
     lowered = text.lower()
     places = [place for word in words if (place := lowered.find(word)) >= 0]
-    start = max(0, min(places, default=0) - EXCERPT_CHARS // 3)
+    before = min(places, default=0) - EXCERPT_CHARS // 3
+    start = text.find(" ", before, before + EXCERPT_CHARS // 3) + 1 if before > 0 else 0
     cut = text[start : start + EXCERPT_CHARS]
     return f"{'… ' if start else ''}{_marked(cut, words)}{' …' if start + EXCERPT_CHARS < len(text) else ''}"
 

@@ -92,7 +92,7 @@ def guide() -> Guide:
     markdown = parser()
     for page in pages:
         html, sections = render(markdown, page.text, partial(_address, page, served))
-        html = html.replace("</h1>\n", f"</h1>\n{_contents(sections)}", 1)
+        html = html.replace("</p>\n", f"</p>\n{_contents(sections)}", 1)  # behind the description
         files[page.address] = StaticFile.of(frame.page(page.title, html, address=page.address).encode(), HTML)
         files[f"{page.address}.md"] = StaticFile.of(_with_addresses(page, served).encode(), MARKDOWN)
         is_decision = page.section == DECISIONS
