@@ -60,7 +60,7 @@ from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import newer_schema, pending
 from control_plane.storage.sqlite_lock import only_process
-from control_plane.sweeper import SWEEP_S, Chore, Sweeper
+from control_plane.sweeper import SWEEP_S, PeriodicWork, Sweeper
 from control_plane.tenants.service import KeyService
 from control_plane.traces import traces_to
 from control_plane.units import nano_usd
@@ -262,7 +262,7 @@ def _connections(settings: Settings) -> Connections:
 def _sweepers(services: Services, jobs: JobService) -> Mapping[str, Sweeper]:
     """What is due every few seconds, and what may take minutes. `jobs`: over background connections."""
     credits_ = CreditService(services.connections.background, clock=services.clock)
-    due: dict[str, Chore] = {
+    due: dict[str, PeriodicWork] = {
         "lost_calls": services.lease.give_up_dead,
         "expired_jobs": jobs.expire_due,
         "refills": credits_.refills.refill_due,
@@ -270,7 +270,7 @@ def _sweepers(services: Services, jobs: JobService) -> Mapping[str, Sweeper]:
         "expired_idempotency_keys": services.idempotency.purge,
         "expired_job_tokens": services.job_tokens.purge,
     }
-    slow: dict[str, Chore] = {
+    slow: dict[str, PeriodicWork] = {
         "reconciliation": services.reconciliation.reconcile_hourly,
         "proxy_reconciliation": services.reconciliation.reconcile_proxy_hourly,
         "old_spend_logs": services.reconciliation.drop_old_logs,

@@ -37,7 +37,7 @@ class MetricsRefresh:
                 async with asyncio.timeout(PATIENCE_S):
                     await self._look()
             except (DatabaseUnavailable, TimeoutError):
-                log.warning("standing_unknown")
+                log.warning("gauges_stale")
 
     async def _look(self) -> None:
         async with self._db.reader() as reader:

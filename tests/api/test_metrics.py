@@ -44,13 +44,16 @@ async def test_a_call_is_seen_while_it_runs_and_timed_when_it_has_ended(
 
         ended = await seen(team)
         assert ended["calls_in_flight"] == ended["writes_waiting"] == 0
-        assert ended["open_seconds_count"] == ended["record_seconds_count"] == 2
+        assert ended["call_admission_seconds_count"] == ended["call_settlement_seconds_count"] == 2
         assert ended['provider_seconds_count{model_group="ok"}'] == 1
         assert ended['provider_seconds_count{model_group="hold"}'] == 1
-        assert ended['first_chunk_seconds_count{model_group="hold"}'] == 1
-        assert ended['first_chunk_seconds_sum{model_group="hold"}'] < ended['provider_seconds_sum{model_group="hold"}']
-        assert 'first_chunk_seconds_count{model_group="ok"}' not in ended
-        assert ended["flush_seconds_count"] >= 2
+        assert ended['time_to_first_token_seconds_count{model_group="hold"}'] == 1
+        assert (
+            ended['time_to_first_token_seconds_sum{model_group="hold"}']
+            < ended['provider_seconds_sum{model_group="hold"}']
+        )
+        assert 'time_to_first_token_seconds_count{model_group="ok"}' not in ended
+        assert ended["group_commit_seconds_count"] >= 2
 
 
 async def test_metrics_with_a_key_are_for_prometheus_and_the_administrator(

@@ -184,7 +184,7 @@ async def test_a_secret_is_shown_once(team: Team) -> None:
     made = await team.admin.post(path, json={"name": "second"}, headers=with_key())
     assert made.json()["virtual_key"].startswith("sk-")
     again = await team.admin.post(path, json={"name": "second"}, headers=with_key())
-    assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotency_answer_secret")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotency_response_not_stored")
     names = [key["name"] for key in (await team.admin.get(path)).json()["keys"]]
     assert names.count("second") == 1
 
