@@ -23,6 +23,7 @@ from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.runner import CallRunner
 from control_plane.calls.service import CallService
 from control_plane.calls.tool_call_cache import ToolCallCache
+from control_plane.calls.writer import CallWriter
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
@@ -49,13 +50,12 @@ from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.pdf.reader import PdfReader
+from control_plane.reconciliation.metrics_refresh import MetricsRefresh
+from control_plane.reconciliation.proxies import Proxy
+from control_plane.reconciliation.service import ReconciliationService
+from control_plane.reconciliation.spend_logs import SpendService
 from control_plane.services import Services
 from control_plane.settings import Settings
-from control_plane.spend.metrics_refresh import MetricsRefresh
-from control_plane.spend.proxies import Proxy
-from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.service import SpendService
-from control_plane.spend.writer import CallWriter
 from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import newer_schema, pending
@@ -185,7 +185,7 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                 administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
                 spend=SpendService(db),
                 standing=MetricsRefresh(db, metrics),
-                reconciliation=ReconcileService(
+                reconciliation=ReconciliationService(
                     background,
                     clock=clock,
                     kept_for=settings.spend_logs_kept_for,

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from control_plane.metrics import MOST_TEAMS, Metrics
+from control_plane.reconciliation.service import ReconciliationService
 from control_plane.settings import Settings
-from control_plane.spend.reconcile import ReconcileService
 from tests.calls.sse import streaming
 from tests.support.provider import Provider
 from tests.support.server import MASTER_KEY, Team, config_for, new_team, serving, settings_for, write_config
@@ -27,7 +27,7 @@ async def test_a_call_is_seen_while_it_runs_and_timed_when_it_has_ended(
 ) -> None:
     settings = settings_for(sqlite_url, write_config(tmp_path, config_for(provider)))
     async with serving(settings) as server, new_team(server) as team:
-        later = ReconcileService(server.services.db, clock=lambda: datetime.now(UTC) + timedelta(hours=1))
+        later = ReconciliationService(server.services.db, clock=lambda: datetime.now(UTC) + timedelta(hours=1))
         await team.call(await team.create_job())
         found = await later.reconcile("embedded", datetime.now(UTC) - timedelta(hours=1))
 

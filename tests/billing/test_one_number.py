@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.reconciling import LATE, Finding
+from control_plane.reconciliation.rules import LATE, Finding
+from control_plane.reconciliation.service import ReconciliationService
 from tests.chaos.checks import wrong
 from tests.support.ledger import Books
 from tests.support.patience import PATIENCE_S
@@ -100,7 +100,7 @@ async def test_every_surface_says_the_same_number(server: Server, seed: int) -> 
     assert seen["credits_charged"] == told["charged"]
     assert seen["jobs"] == told["jobs"]
 
-    reconciling = ReconcileService(server.services.db, clock=lambda: datetime.now(UTC) + LATE)
+    reconciling = ReconciliationService(server.services.db, clock=lambda: datetime.now(UTC) + LATE)
     async with asyncio.timeout(PATIENCE_S):
         while True:  # LiteLLM's reports arrive when they like
             found = await reconciling.reconcile("embedded", datetime.now(UTC) - timedelta(hours=1))

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from control_plane.administration.values import NewTeam
+from control_plane.calls.write_items import Withdrawal
+from control_plane.calls.writer import CallWriter
 from control_plane.chat import Rate, UsageEstimate
 from control_plane.completion.usage import Usage
 from control_plane.credits.reservations import Caps
@@ -22,8 +24,6 @@ from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.admission import Admitted
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
 from control_plane.jobs.values import Closing, NewJob
-from control_plane.spend.items import Withdrawal
-from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.units import NanoUsd

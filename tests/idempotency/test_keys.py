@@ -10,6 +10,7 @@ import pytest
 from sqlmodel import col
 
 from control_plane.calls.lease import Lease
+from control_plane.calls.writer import CallWriter
 from control_plane.chat import Rate, UsageEstimate
 from control_plane.idempotency import store
 from control_plane.idempotency.models import IdempotencyKey
@@ -17,7 +18,6 @@ from control_plane.idempotency.service import KEPT_FOR, Claim, IdempotencyServic
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.rules import Intent
 from control_plane.settings import Settings
-from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database
 from control_plane.storage.rows import every, one
 from tests.chaos.checks import wrong

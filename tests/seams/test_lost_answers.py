@@ -11,11 +11,11 @@ import pytest
 import pytest_asyncio
 
 from control_plane import failpoints
+from control_plane.calls.writer import CallWriter
 from control_plane.ids import CallId, new_id
 from control_plane.jobs import calls_store
 from control_plane.jobs.rules import CallStatus
 from control_plane.jobs.undelivered import record_of
-from control_plane.spend.writer import CallWriter
 from tests.chaos.checks import rows, wrong
 from tests.seams.accounts import Accounts, metered
 from tests.seams.lossy import Lossy, lossy

@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 from control_plane import failpoints
+from control_plane.calls.writer import CallWriter
 from control_plane.chat import Rate, UsageEstimate
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.rules import Intent
-from control_plane.spend.writer import CallWriter
 from tests.chaos.checks import wrong
 from tests.idempotency.test_keys import left_by_a_dead_server, nothing
 from tests.seams.accounts import Accounts, metered
