@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from control_plane.reconciliation.rules import LATE, Finding
 from control_plane.reconciliation.service import ReconciliationService
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.support.ledger import Books
 from tests.support.patience import PATIENCE_S
 from tests.support.server import MASTER_KEY, Server, Team, call_body, new_team, used
@@ -80,7 +80,7 @@ async def test_every_surface_says_the_same_number(server: Server, seed: int) -> 
     assert nano(usage["total_cost_usd"]) == told["cost"]
     assert nano(usage["total_price_usd"]) == told["price"]
     assert usage["total_tokens"] == told["tokens"]
-    assert await wrong(server.services.db) == []
+    assert await find_inconsistencies(server.services.db) == []
 
     async with server.services.db.reader() as reader:
         rows = await reader.execute(

@@ -27,7 +27,7 @@ from control_plane.jobs.values import Closing, NewJob
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.units import NanoUsd
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.support.databases import make_migrated
 from tests.support.services import ADMIN, DomainServices
 
@@ -189,7 +189,7 @@ class AnyHistory(RuleBasedStateMachine):
     def the_books_are_exact(self) -> None:
         if not hasattr(self, "db"):
             return
-        assert self.do(wrong(self.db)) == []
+        assert self.do(find_inconsistencies(self.db)) == []
         for team in PLANS:
             balance = self.do(self.services.credits.balance(ADMIN, TeamId(team)))
             charged = sum(job.charged or 0 for job in self.model.values() if job.team == team)

@@ -16,7 +16,7 @@ from control_plane.ids import CallId, new_id
 from control_plane.jobs import calls_store
 from control_plane.jobs.rules import CallStatus
 from control_plane.jobs.undelivered import record_of
-from tests.chaos.checks import rows, wrong
+from tests.chaos.checks import find_inconsistencies, rows
 from tests.seams.accounts import Accounts, metered
 from tests.seams.lossy import Lossy, lossy
 from tests.support.ledger import Books
@@ -98,7 +98,7 @@ async def test_whatever_is_lost_happens_once_and_is_answered(
             failpoints.arm_failure(None)
         assert network.lost == 9
         assert await Accounts.of(team, provider) == Accounts(given=8, charged=6, at_risk=2)
-        assert await wrong(behind.services.db) == []
+        assert await find_inconsistencies(behind.services.db) == []
     assert await rows(behind.services.db, "SELECT call_id FROM spend_logs GROUP BY call_id HAVING count(*) > 1") == []
 
 
@@ -130,7 +130,7 @@ async def test_who_is_told_that_nothing_was_billed_is_not_billed(
                 await team.http.post("/api/jobs/create", json=body, headers=headers)
             ).status_code != 200:
                 await asyncio.sleep(0.05)
-        assert await wrong(behind.services.db) == []
+        assert await find_inconsistencies(behind.services.db) == []
 
 
 async def until_no_call_stands(team: Team, job_id: str) -> None:
