@@ -314,7 +314,7 @@ class IdempotencyInFlight(Conflict):
 class IdempotencyAnswerSecret(Conflict):
     """The first request with this Idempotency-Key was done; its answer held a secret that is shown once. Rotate that key, or make another token."""
 
-    code = "idempotency_answer_secret"
+    code = "idempotency_response_not_stored"
 
 
 class RequestTimeout(Refused):

@@ -37,7 +37,7 @@ PACKAGES = (
     "jobs",
     "administration",
     "limits",
-    "spend",
+    "reconciliation",
     "cache",
     "calls",
     "documents",

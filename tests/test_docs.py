@@ -29,28 +29,6 @@ DOCUMENTS = sorted([*ROOT.glob("*.md"), *PACKAGE.glob("*.md"), *GUIDE.glob("*.md
 PROSE = [*DOCUMENTS, ROOT / "deploy" / "README.md", PACKAGE / "client" / "README.md"]
 TEXTS: Mapping[Path, str] = {path: path.read_text(encoding="utf-8") for path in PROSE}
 
-RENAMED = {
-    "first_chunk_seconds": "time_to_first_token_seconds",
-    "open_seconds": "call_admission_seconds",
-    "record_seconds": "call_settlement_seconds",
-    "flush_seconds": "group_commit_seconds",
-    "WeAreSlow": "HighOverheadLatency",
-    "MuchIsNotBilled": "HighUnbilledCost",
-    "BooksDisagree": "ReconciliationMismatch",
-    "BooksNotCompared": "ReconciliationStale",
-    "ManyRefused": "HighRejectionRate",
-    "WritesWait": "WriteQueueBacklog",
-    "cache_away": "cache_unavailable",
-    "cache_back": "cache_recovered",
-    "limits_not_shared": "limits_degraded",
-    "limits_shared_again": "limits_recovered",
-    "tokens_guessed": "tokens_estimated",
-    "write_failed_unheard": "write_failed_caller_gone",
-    "standing_unknown": "gauges_stale",
-    "idempotency_answer_secret": "idempotency_response_not_stored",
-}
-"""The guide has the new names. To be removed when the code has them, too."""
-
 
 def guide(name: str) -> str:
     return TEXTS[GUIDE / f"{name}.md"]
@@ -63,10 +41,6 @@ def rows(text: str, section: str = "") -> list[list[str]]:
     assert chosen
     lines = [line for each in chosen for line in each.splitlines() if line.startswith("| ") and "---" not in line]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
-
-
-def new_names(names: set[str]) -> set[str]:
-    return {RENAMED.get(name, name) for name in names}
 
 
 def test_the_readme_leads_and_is_short() -> None:
@@ -105,23 +79,20 @@ def error_classes(of: type[ControlPlaneError] = ControlPlaneError) -> Iterator[t
 
 def test_the_guide_has_every_error_code_with_its_status() -> None:
     ours = [each for each in error_classes() if each.__module__ == "control_plane.errors"]
-    known = {(RENAMED.get(each.code, each.code), str(each.status)) for each in ours}
+    known = {(each.code, str(each.status)) for each in ours}
     described = {(row[0].strip("`"), row[1]) for row in rows(guide("errors")) if len(row) == 4 and row[0] != "code"}
     assert described == known
 
 
 def test_no_document_names_an_error_code_that_does_not_exist() -> None:
-    known = new_names({each.code for each in error_classes()}) | {"redirected", "stalled"}
+    known = {each.code for each in error_classes()} | {"redirected", "stalled"}
     for path, text in TEXTS.items():
         named = set(re.findall(r"\b(?:4\d\d|50[0-9])\s+`([a-z_]+)`", text))
         assert named <= known, path
 
 
 def test_the_guide_has_every_metric_with_its_type() -> None:
-    exported = {
-        (RENAMED.get(name := family.name.removeprefix("control_plane_"), name), family.type)
-        for family in Metrics()._registry.collect()
-    }
+    exported = {(family.name.removeprefix("control_plane_"), family.type) for family in Metrics()._registry.collect()}
     described = {(row[0].strip("`"), row[1]) for row in rows(guide("observability"), "Metrics")[1:]}
     assert {(name.removesuffix("_info"), kind) for name, kind in described} == exported
 
@@ -129,7 +100,7 @@ def test_the_guide_has_every_metric_with_its_type() -> None:
 def test_the_guide_has_every_alert() -> None:
     rules = yaml.safe_load((ROOT / "deploy" / "observability" / "rules.yaml").read_text(encoding="utf-8"))
     alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
-    assert {row[0] for row in rows(guide("observability"), "Alerts")[1:]} == new_names(alerts)
+    assert {row[0] for row in rows(guide("observability"), "Alerts")[1:]} == alerts
 
 
 def logged_events() -> Iterator[str]:
@@ -149,7 +120,7 @@ def logged_events() -> Iterator[str]:
 
 
 def test_the_guide_has_every_log_event() -> None:
-    events = new_names(set(logged_events())) | {"low_balance"}
+    events = set(logged_events()) | {"low_balance"}
     cells = (row[0] for row in rows(guide("observability"), "Log events")[1:])
     assert {event for cell in cells for event in re.findall(r"`([a-z_]+)`", cell)} == events
 

@@ -11,8 +11,8 @@ from control_plane.ids import CallId
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.rules import CallStatus, is_billable
 from control_plane.jobs.values import JobWithCalls
+from control_plane.reconciliation.models import SpendLog
 from control_plane.schemas import jobs as wire
-from control_plane.spend.models import SpendLog
 from control_plane.storage.usage_columns import usage_from
 from control_plane.units import usd
 

@@ -29,8 +29,8 @@ from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.values import Closing, NewJob
 from control_plane.model_groups import models as grant_tables
 from control_plane.rate_limits import UNLIMITED
+from control_plane.reconciliation import models as spend_tables
 from control_plane.schemas.credits import DEFAULT_PRIORITY
-from control_plane.spend import models as spend_tables
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate, pending
 from control_plane.storage.rows import every, many

@@ -17,7 +17,7 @@ from tests.support.provider import Provider, Seen
 from tests.support.provider_plans import WORDS
 from tests.support.server import Team, new_team, serving, settings_for, write_config
 
-SEEDS = Path(__file__).parent / "seeds"
+SEEDS = Path(__file__).parent.parent / "seeds"
 RUN_TIMEOUT_S = 60
 TEXT = "".join(WORDS)
 """What the provider's usual answer says."""

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.jobs.models import Job
-from control_plane.spend import store
-from control_plane.spend.models import SpendLog
+from control_plane.reconciliation import spend_logs_store as store
+from control_plane.reconciliation.models import SpendLog
 from control_plane.storage.database import Database
 
 

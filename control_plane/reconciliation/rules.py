@@ -76,7 +76,7 @@ class ReportedAttempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Comparison:
     """A finding, what was recorded and reported and what the price list says (nano-USD), and why that is all right."""
 
     finding: Finding
@@ -96,14 +96,14 @@ class Verdict:
         return self.finding is not Finding.MATCHED and self.explanation is None
 
 
-def judge(
+def compare(
     call: RecordedCall,
     attempts: Sequence[ReportedAttempt],
     *,
     now: datetime,
     logs_since: datetime | None = None,
     priced: int | None = None,
-) -> Verdict:
+) -> Comparison:
     """What to think of a call and everything that was reported of it. Logs older than `logs_since` were dropped.
 
     `priced`: its tokens by the price list, if known; cached ones are cheaper than that, so it is the most it may cost.
@@ -119,23 +119,23 @@ def judge(
 
 def _judge(
     call: RecordedCall, attempts: Sequence[ReportedAttempt], now: datetime, logs_since: datetime | None
-) -> Verdict:
+) -> Comparison:
     reported = sum(attempt.cost for attempt in attempts)
     if call.is_cached and call.cost == reported == 0:
-        return Verdict(Finding.MATCHED)
+        return Comparison(Finding.MATCHED)
     is_answered = any(attempt.is_success for attempt in attempts)
     if not attempts or (call.status is not CallStatus.FAILED and not is_answered):
-        return Verdict(Finding.CALL_WITHOUT_LOG, call.cost, reported, _why_silent(call, now, logs_since))
+        return Comparison(Finding.CALL_WITHOUT_LOG, call.cost, reported, _why_silent(call, now, logs_since))
     if call.status is CallStatus.FAILED and reported > call.cost:
-        return Verdict(Finding.BILLED_BUT_FAILED, call.cost, reported, "a failed call costs its team nothing")
+        return Comparison(Finding.BILLED_BUT_FAILED, call.cost, reported, "a failed call costs its team nothing")
     if reported == call.cost:
-        return Verdict(Finding.MATCHED, call.cost, reported)
-    return Verdict(Finding.COST_DIFFERS, call.cost, reported, _why_different(call, reported))
+        return Comparison(Finding.MATCHED, call.cost, reported)
+    return Comparison(Finding.COST_DIFFERS, call.cost, reported, _why_different(call, reported))
 
 
-def stray(attempt: ReportedAttempt) -> Verdict:
+def stray(attempt: ReportedAttempt) -> Comparison:
     """A report of a call that nobody knows."""
-    return Verdict(Finding.LOG_WITHOUT_CALL, reported=attempt.cost)
+    return Comparison(Finding.LOG_WITHOUT_CALL, reported=attempt.cost)
 
 
 def _why_silent(call: RecordedCall, now: datetime, logs_since: datetime | None) -> str | None:
@@ -175,7 +175,7 @@ class Sum:
         """Whether what was reported is what was recorded."""
         return self.reported == self.recorded and not self.unexplained
 
-    def add(self, verdict: Verdict) -> None:
+    def add(self, verdict: Comparison) -> None:
         """One more."""
         self.calls += 1
         self.recorded += verdict.recorded
@@ -205,7 +205,7 @@ class Reconciled:
     by_job: dict[str, Sum] = field(default_factory=dict)
     examples: list[dict[str, object]] = field(default_factory=list)
 
-    def add_call(self, call: RecordedCall, verdict: Verdict) -> None:
+    def add_call(self, call: RecordedCall, verdict: Comparison) -> None:
         """A call and what was thought of it."""
         self._add(verdict, team=call.team_id, model=call.model, moment=call.ended_at)
         if self.has_jobs:
@@ -230,13 +230,13 @@ class Reconciled:
         compared = (each for finding, each in self.by_finding.items() if finding is not Finding.CALL_WITHOUT_LOG)
         return sum(each.reported - each.recorded for each in compared)
 
-    def _add(self, verdict: Verdict, *, team: str, model: str, moment: datetime) -> None:
+    def _add(self, verdict: Comparison, *, team: str, model: str, moment: datetime) -> None:
         self.by_finding[verdict.finding].add(verdict)
         self.by_team.setdefault(team, Sum()).add(verdict)
         self.by_model.setdefault(model, Sum()).add(verdict)
         self.by_day.setdefault(moment.date().isoformat(), Sum()).add(verdict)
 
-    def _show(self, verdict: Verdict, **names: str | None) -> None:
+    def _show(self, verdict: Comparison, **names: str | None) -> None:
         if len(self.examples) < MOST_EXAMPLES:
             amounts = {"recorded_nano_usd": verdict.recorded, "reported_nano_usd": verdict.reported}
             self.examples.append({"finding": verdict.finding.value, **names, **amounts})

@@ -10,6 +10,8 @@ import pytest
 import pytest_asyncio
 
 from control_plane.calls.in_flight import InFlight, InFlightCall, Outcome
+from control_plane.calls.write_items import Withdrawal
+from control_plane.calls.writer import CallWriter
 from control_plane.chat import ChatRequest, ProviderCall, SpendReport
 from control_plane.completion.usage import Usage
 from control_plane.errors import DatabaseUnavailable, JobNotFound
@@ -21,9 +23,7 @@ from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
 from control_plane.jobs.values import Closing, NewJob
 from control_plane.limits.service import LimitService
 from control_plane.model_groups.catalog import Target
-from control_plane.spend.items import Withdrawal
-from control_plane.spend.service import SpendService
-from control_plane.spend.writer import CallWriter
+from control_plane.reconciliation.spend_logs import SpendService
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.traces import NO_TRACES

@@ -11,11 +11,11 @@ from control_plane.clock import Clock
 from control_plane.completion.usage import Usage
 from control_plane.ids import first_id_at, new_id
 from control_plane.jobs.models import Call
-from control_plane.spend import reconcile_store as store
-from control_plane.spend.models import ProxySpendLog, Reconciliation, SpendLog
-from control_plane.spend.proxies import Proxy
-from control_plane.spend.proxy_store import ProxyUnreachable
-from control_plane.spend.reconciling import Reconciled, RecordedCall, judge
+from control_plane.reconciliation import store
+from control_plane.reconciliation.models import ProxySpendLog, Reconciliation, SpendLog
+from control_plane.reconciliation.proxies import Proxy
+from control_plane.reconciliation.proxy_store import ProxyUnreachable
+from control_plane.reconciliation.rules import Reconciled, RecordedCall, compare
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.units import NanoUsd
@@ -40,7 +40,7 @@ Price = Callable[[str, Usage], NanoUsd | None]
 """What tokens cost at a deployment, by the price list; None for one that is not in the file any more."""
 
 
-class ReconcileService:
+class ReconciliationService:
     """The reconciliation. `kept_for`: how long spend logs are kept; None: for ever. `price` is the third witness.
 
     `proxy`: where the logs of LiteLLM proxies behind the Router are at the moment; None: there are none.
@@ -93,7 +93,7 @@ class ReconcileService:
             for call in calls:
                 reported = attempts.get(call.call_id, ())
                 priced = None if is_brief and reported and call.cost else self._priced(call)
-                verdict = judge(call, reported, now=now, logs_since=logs_since, priced=priced)
+                verdict = compare(call, reported, now=now, logs_since=logs_since, priced=priced)
                 found.add_call(call, verdict)
             after = calls[-1].call_id
             done += len(calls)

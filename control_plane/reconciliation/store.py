@@ -12,8 +12,8 @@ from sqlmodel import col
 from control_plane.ids import first_id_at
 from control_plane.jobs.models import Call, OpenCall, Worker
 from control_plane.jobs.rules import CallStatus
-from control_plane.spend.models import ProxySpendLog, Reconciliation, SpendLog
-from control_plane.spend.reconciling import RecordedCall, ReportedAttempt
+from control_plane.reconciliation.models import ProxySpendLog, Reconciliation, SpendLog
+from control_plane.reconciliation.rules import RecordedCall, ReportedAttempt
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, values_of
 from control_plane.storage.upsert import upsert

@@ -7,7 +7,7 @@ from sqlmodel import col
 from control_plane.chat import SpendReport
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs.models import Call
-from control_plane.spend.models import SpendLog
+from control_plane.reconciliation.models import SpendLog
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many
 from control_plane.storage.upsert import upsert

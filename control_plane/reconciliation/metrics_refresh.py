@@ -8,8 +8,8 @@ from typing import get_args
 from control_plane.credits.store import credits_held
 from control_plane.errors import DatabaseUnavailable
 from control_plane.metrics import Metrics
-from control_plane.spend.reconcile import Source
-from control_plane.spend.reconcile_store import list_made
+from control_plane.reconciliation.service import Source
+from control_plane.reconciliation.store import list_made
 from control_plane.storage.database import Database
 
 EVERY_S = 30.0
@@ -37,7 +37,7 @@ class MetricsRefresh:
                 async with asyncio.timeout(PATIENCE_S):
                     await self._look()
             except (DatabaseUnavailable, TimeoutError):
-                log.warning("standing_unknown")
+                log.warning("gauges_stale")
 
     async def _look(self) -> None:
         async with self._db.reader() as reader:

@@ -17,12 +17,12 @@ from sqlalchemy import text
 
 from control_plane.cli.spend import moment_of
 from control_plane.errors import Unprocessable
+from control_plane.reconciliation import proxy_store
+from control_plane.reconciliation.proxies import PAGE, Proxy, logs_in_database, logs_over_api
+from control_plane.reconciliation.proxy_store import ProxyUnreachable
+from control_plane.reconciliation.rules import LATE, Finding, Reconciled
+from control_plane.reconciliation.service import ReconciliationService
 from control_plane.settings import Settings
-from control_plane.spend import proxy_store
-from control_plane.spend.proxies import PAGE, Proxy, logs_in_database, logs_over_api
-from control_plane.spend.proxy_store import ProxyUnreachable
-from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.reconciling import LATE, Finding, Reconciled
 from tests.processes.process import run_arguments
 from tests.support.ledger import Books
 from tests.support.patience import PATIENCE_S
@@ -54,9 +54,9 @@ PROXY_TABLE = """CREATE TABLE "LiteLLM_SpendLogs" (
 """As LiteLLM's migrations leave it."""
 
 
-def service(server: Server, **more: Any) -> ReconcileService:
+def service(server: Server, **more: Any) -> ReconciliationService:
     """A reconciliation that is made when no report is late any more."""
-    return ReconcileService(server.services.db, clock=lambda: datetime.now(UTC) + LATE, **more)
+    return ReconciliationService(server.services.db, clock=lambda: datetime.now(UTC) + LATE, **more)
 
 
 async def reconciled(server: Server) -> Reconciled:
@@ -176,7 +176,7 @@ async def test_a_recorded_cost_above_price_times_usage_is_found_where_nothing_wa
 
 async def test_once_an_hour_is_enough(server: Server, team: Team) -> None:
     clock = Watch(datetime.now(UTC))
-    made = ReconcileService(server.services.db, clock=clock)
+    made = ReconciliationService(server.services.db, clock=clock)
     await made.reconcile_hourly()
     await made.reconcile_hourly()
     await made.reconcile_proxy_hourly()
@@ -343,7 +343,7 @@ async def test_a_proxys_logs_are_compared_in_the_background_too(
         call_id = (await team.call(await team.create_job())).json()["call_id"]
         async with proxy_api([proxy_row(call_id, 1, 2 * COST_NANO_USD / 1e9)]) as url:
             proxy = Proxy(["ok-1"], url=url, key="sk-proxy")
-            made = ReconcileService(proxied.services.db, clock=clock, proxy=lambda: proxy)
+            made = ReconciliationService(proxied.services.db, clock=clock, proxy=lambda: proxy)
             await made.reconcile_hourly()
             await made.reconcile_proxy_hourly()
             await made.reconcile_proxy_hourly()

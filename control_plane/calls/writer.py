@@ -14,6 +14,18 @@ from typing import Any
 from uuid import UUID
 
 from control_plane import failpoints
+from control_plane.calls.write_items import (
+    Batch,
+    GroupedWrite,
+    Item,
+    Opening,
+    Turn,
+    Withdrawal,
+    Written,
+    lock_group,
+    named,
+    place_of,
+)
 from control_plane.chat import SpendReport
 from control_plane.clock import Clock
 from control_plane.credits import risk_store
@@ -27,19 +39,7 @@ from control_plane.jobs.models import Job
 from control_plane.jobs.rules import Intent, Record, counted, not_made
 from control_plane.jobs.values import ClosedJob
 from control_plane.metrics import Metrics
-from control_plane.spend import store as spend_store
-from control_plane.spend.items import (
-    Batch,
-    GroupedWrite,
-    Item,
-    Opening,
-    Turn,
-    Withdrawal,
-    Written,
-    lock_group,
-    named,
-    place_of,
-)
+from control_plane.reconciliation import spend_logs_store as spend_store
 from control_plane.storage.batching import Batcher, Place
 from control_plane.storage.database import Database, Tx
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from control_plane.errors import Unavailable
 from control_plane.ids import parse_id
-from control_plane.spend.models import ProxySpendLog
+from control_plane.reconciliation.models import ProxySpendLog
 from control_plane.storage.database import Reader
 from control_plane.units import nano_usd
 

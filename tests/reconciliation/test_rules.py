@@ -8,7 +8,7 @@ import pytest
 from control_plane.completion.usage import Usage
 from control_plane.ids import new_id
 from control_plane.jobs.rules import CallStatus
-from control_plane.spend.reconciling import LATE, Finding, RecordedCall, ReportedAttempt, judge
+from control_plane.reconciliation.rules import LATE, Finding, RecordedCall, ReportedAttempt, compare
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OK, FAILED, CANCELLED, LOST = CallStatus.SUCCEEDED, CallStatus.FAILED, CallStatus.CANCELLED, CallStatus.LOST
@@ -55,7 +55,7 @@ FAILURE = ReportedAttempt(new_id(), is_success=False, cost=0, started_at=NOW, mo
 def test_every_pair_of_record_and_report_has_one_finding(
     recorded: RecordedCall, reported: list[ReportedAttempt], finding: Finding, *, is_unexplained: bool
 ) -> None:
-    verdict = judge(recorded, reported, now=NOW)
+    verdict = compare(recorded, reported, now=NOW)
     assert verdict.finding is finding
     assert verdict.is_unexplained is is_unexplained
     assert verdict.difference == sum(each.cost for each in reported) - recorded.cost
@@ -63,39 +63,39 @@ def test_every_pair_of_record_and_report_has_one_finding(
 
 def test_what_was_never_reported_must_not_cost_more_than_price_times_usage() -> None:
     left = call(CANCELLED, 7, is_estimated=True)
-    assert not judge(left, [], now=NOW, priced=7).is_unexplained
-    assert not judge(left, [], now=NOW, priced=8).is_unexplained, "cached tokens are cheaper"
-    assert judge(left, [], now=NOW, priced=6).is_unexplained
-    assert not judge(call(OK, 7), attempts(7), now=NOW, priced=6).is_unexplained, "two agree"
+    assert not compare(left, [], now=NOW, priced=7).is_unexplained
+    assert not compare(left, [], now=NOW, priced=8).is_unexplained, "cached tokens are cheaper"
+    assert compare(left, [], now=NOW, priced=6).is_unexplained
+    assert not compare(call(OK, 7), attempts(7), now=NOW, priced=6).is_unexplained, "two agree"
 
 
 def test_a_cost_of_0_that_both_took_for_granted_is_found_by_the_price_list() -> None:
     """LiteLLM prices 0 what it does not understand, and we take its word: two witnesses are one then."""
     free = call(OK, 0)
-    verdict = judge(free, attempts(0), now=NOW, priced=5)
+    verdict = compare(free, attempts(0), now=NOW, priced=5)
     assert (verdict.finding, verdict.is_unexplained, verdict.priced) == (Finding.COST_DIFFERS, True, 5)
-    assert judge(free, attempts(0), now=NOW, priced=0).finding is Finding.MATCHED, "the model is free"
+    assert compare(free, attempts(0), now=NOW, priced=0).finding is Finding.MATCHED, "the model is free"
     for explained in (replace(free, is_cached=True), replace(free, is_unpriced=True), call(FAILED, 0)):
-        assert judge(explained, attempts(0), now=NOW, priced=5).finding is Finding.MATCHED
+        assert compare(explained, attempts(0), now=NOW, priced=5).finding is Finding.MATCHED
 
 
 def test_an_answer_that_was_given_again_is_free_and_nobody_reports_it() -> None:
     given_again = replace(call(OK, 0), is_cached=True)
-    assert judge(given_again, [], now=NOW).finding is Finding.MATCHED
-    assert judge(given_again, attempts(7), now=NOW).is_unexplained, "somebody was asked after all"
-    assert judge(replace(given_again, cost=7), [], now=NOW).is_unexplained, "it was billed"
+    assert compare(given_again, [], now=NOW).finding is Finding.MATCHED
+    assert compare(given_again, attempts(7), now=NOW).is_unexplained, "somebody was asked after all"
+    assert compare(replace(given_again, cost=7), [], now=NOW).is_unexplained, "it was billed"
 
 
 def test_a_server_that_died_explains_what_it_never_reported() -> None:
     made = replace(call(OK, 7), server_died=True)
-    assert not judge(made, [], now=NOW).is_unexplained
-    assert not judge(made, [FAILURE], now=NOW).is_unexplained
-    assert judge(made, attempts(8), now=NOW).is_unexplained
+    assert not compare(made, [], now=NOW).is_unexplained
+    assert not compare(made, [FAILURE], now=NOW).is_unexplained
+    assert compare(made, attempts(8), now=NOW).is_unexplained
 
 
 def test_a_report_may_still_come_and_old_ones_are_dropped() -> None:
     made = call(OK, 7)
-    assert not judge(made, [], now=made.ended_at + LATE - timedelta(seconds=1)).is_unexplained
-    assert judge(made, [], now=made.ended_at + LATE).is_unexplained
-    assert not judge(made, [], now=NOW, logs_since=made.ended_at + timedelta(seconds=1)).is_unexplained
-    assert judge(made, [], now=NOW, logs_since=made.ended_at).is_unexplained
+    assert not compare(made, [], now=made.ended_at + LATE - timedelta(seconds=1)).is_unexplained
+    assert compare(made, [], now=made.ended_at + LATE).is_unexplained
+    assert not compare(made, [], now=NOW, logs_since=made.ended_at + timedelta(seconds=1)).is_unexplained
+    assert compare(made, [], now=NOW, logs_since=made.ended_at).is_unexplained

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from control_plane.calls.writer import CallWriter
 from control_plane.chat import SpendReport
 from control_plane.completion.events import ProviderFault
 from control_plane.completion.usage import Usage
@@ -17,7 +18,6 @@ from control_plane.jobs.models import Call
 from control_plane.jobs.rules import CallStatus, Intent, Record
 from control_plane.jobs.undelivered import record_of
 from control_plane.settings import Settings
-from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database
 from control_plane.storage.usage_columns import MAX_COUNT, MAX_TIER
 from control_plane.units import NanoUsd

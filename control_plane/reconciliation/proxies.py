@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 
 from control_plane.errors import DatabaseUnavailable
-from control_plane.spend import proxy_store
-from control_plane.spend.models import ProxySpendLog
-from control_plane.spend.proxy_store import ProxyUnreachable
+from control_plane.reconciliation import proxy_store
+from control_plane.reconciliation.models import ProxySpendLog
+from control_plane.reconciliation.proxy_store import ProxyUnreachable
 from control_plane.storage.database import Database
 
 PAGE = 1000
