@@ -59,6 +59,7 @@ from control_plane.spend.writer import SpendWriter
 from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import newer_schema, pending
+from control_plane.storage.partitions import PartitionService
 from control_plane.storage.single_process import only_process
 from control_plane.sweeper import SWEEP_S, Chore, Sweeper
 from control_plane.tenants.service import KeyService
@@ -271,6 +272,7 @@ def _sweepers(house: House, jobs: JobService) -> Mapping[str, Sweeper]:
         "reconciliation": house.reconciliation.reconcile_hourly,
         "proxy_reconciliation": house.reconciliation.reconcile_proxy_hourly,
         "old_spend_logs": house.reconciliation.drop_old_logs,
+        "partitions": PartitionService(house.connections.background).ensure_hourly,
     }
     every_s = min(SWEEP_S, house.settings.lease_s / HEARTBEATS)
     chores = {"due": due, "slow": slow}

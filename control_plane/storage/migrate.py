@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from control_plane.errors import InvalidConfig, SchemaTooNew
 from control_plane.storage.database import Database
+from control_plane.storage.partitions import ensure
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -20,6 +21,7 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 async def migrate(db: Database, applied: Callable[[int], object] = lambda _number: None) -> None:
     """Brings the database to the newest schema; does nothing when it is there already.
 
+    On Postgres a new database's tables are partitioned, too, and those that are get the partitions of the coming months.
     `applied` is called, in a thread, with the number of migrations that have run.
     Raises: DatabaseUnavailable, SchemaTooNew.
     """
@@ -27,6 +29,7 @@ async def migrate(db: Database, applied: Callable[[int], object] = lambda _numbe
         raise SchemaTooNew(schema=newer, newest=(await _revisions())[0])
     async with db.transaction(is_long=True) as tx:
         await tx.run_sync(lambda connection: _upgrade(connection, applied))
+    await ensure(db, only_empty=True)
 
 
 async def pending(db: Database) -> list[str]:
