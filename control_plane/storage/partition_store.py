@@ -113,7 +113,7 @@ async def validate_check(tx: Tx, table: str, first: Month) -> None:
 
 async def drop_check(tx: Tx, table: str, first: Month) -> None:
     """Takes the CHECK away."""
-    await tx.execute(text(f'ALTER TABLE "{table}" DROP CONSTRAINT IF EXISTS {_check(table, first)}'))
+    await tx.execute(text(f'ALTER TABLE "{table}" DROP CONSTRAINT {_check(table, first)}'))
 
 
 async def exchange(tx: Tx, table: str, first: Month) -> None:
@@ -141,7 +141,7 @@ async def exchange(tx: Tx, table: str, first: Month) -> None:
     await _do(
         tx, f"""ALTER TABLE "{table}" ATTACH PARTITION "{before}" FOR VALUES FROM (MINVALUE) TO ('{first.first_id}')"""
     )
-    await drop_check(tx, before, first)
+    await _do(tx, f'ALTER TABLE "{before}" DROP CONSTRAINT IF EXISTS {_check(table, first)}')
 
 
 async def add_month(tx: Tx, table: str, month: Month) -> None:

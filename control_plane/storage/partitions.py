@@ -69,13 +69,23 @@ async def ensure(db: Database, *, now: datetime | None = None, only_empty: bool 
     if db.is_sqlite:
         return
     now = now or await db.clock()
+    busy: DatabaseBusy | None = None
     for table in TABLES:
-        async with db.reader() as reader:
-            is_partitioned = await store.is_partitioned(reader, table)
-        if is_partitioned:
-            await _add_months(db, table, now)
-        else:
-            await _convert(db, table, now, only_empty=only_empty)
+        try:
+            await _ensure(db, table, now, only_empty=only_empty)
+        except DatabaseBusy as error:  # the other table may have its turn
+            busy = error
+    if busy is not None:
+        raise busy
+
+
+async def _ensure(db: Database, table: str, now: datetime, *, only_empty: bool) -> None:
+    async with db.reader() as reader:
+        is_partitioned = await store.is_partitioned(reader, table)
+    if is_partitioned:
+        await _add_months(db, table, now)
+    else:
+        await _convert(db, table, now, only_empty=only_empty)
 
 
 async def list_partitions(reader: Reader, table: str) -> Sequence[Partition]:
