@@ -18,7 +18,7 @@ from control_plane.spend.reconcile import ReconcileService
 from control_plane.storage.months import Month
 from tests.house import COST_NANO_USD, Server, Team
 from tests.rooms import Watch
-from tests.spend.test_reconcile import until_reported
+from tests.spend.test_reconcile import change, until_reported
 
 CALLS = 3
 
@@ -82,6 +82,13 @@ async def test_an_archived_month_is_in_its_files_and_every_bill_stays(
         await service.export(month, folder)
     with pytest.raises(Unprocessable, match="archive those months first"):
         await ArchiveService(server.house.db, clock=Watch(month.plus(3).start)).export(month.plus(1), folder)
+
+    # and nothing is removed that the files do not hold
+    await change(server, "UPDATE calls SET cost_nano_usd = cost_nano_usd + 1")
+    with pytest.raises(Unprocessable, match="Nothing was removed"):
+        await service.remove(exported)
+    await change(server, "UPDATE calls SET cost_nano_usd = cost_nano_usd - 1")
+    assert await values(server, "SELECT count(*) FROM calls") == [(CALLS,)]
 
     # and when it is removed, bills, usage and ledger are as they were, and the reconciliation has nothing to ask
     await service.remove(exported)
