@@ -93,6 +93,25 @@ async def list_partitions(reader: Reader, table: str) -> Sequence[Partition]:
     return [] if reader.dialect.name == "sqlite" else await store.list_partitions(reader, table)
 
 
+async def list_warnings(db: Database) -> Sequence[str]:
+    """What an operator should know of the partitions; nothing where all is as it should be, and on SQLite."""
+    if db.is_sqlite:
+        return []
+    found: list[str] = []
+    async with db.reader() as reader:
+        for table in TABLES:
+            if not await store.is_partitioned(reader, table):
+                if blocked := await store.list_obstacles(reader, table):
+                    found.append(f"{table} cannot be partitioned by month: {', '.join(blocked)}")
+                if (first := await store.checked_month(reader, table)) is not None:
+                    found.append(
+                        f"{table} is about to be partitioned; until a server has done it, no row from {first} on fits"
+                    )
+            elif not await store.is_empty(reader, f"{table}_default"):
+                found.append(f"{table}_default has rows, of months that had no partition")
+    return found
+
+
 async def drop(db: Database, table: str, partition: Partition) -> int:
     """Drops a partition with its rows; returns how many there were.
 
