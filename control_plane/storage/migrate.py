@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from control_plane.errors import InvalidConfig, SchemaTooNew
+from control_plane.errors import DatabaseBusy, InvalidConfig, SchemaTooNew
 from control_plane.storage.database import Database
 from control_plane.storage.partitions import ensure
 
@@ -29,7 +30,8 @@ async def migrate(db: Database, applied: Callable[[int], object] = lambda _numbe
         raise SchemaTooNew(schema=newer, newest=(await _revisions())[0])
     async with db.transaction(is_long=True) as tx:
         await tx.run_sync(lambda connection: _upgrade(connection, applied))
-    await ensure(db, only_empty=True)
+    with suppress(DatabaseBusy):  # as by a backup, which locks every table: the servers do it, too
+        await ensure(db, only_empty=True)
 
 
 async def pending(db: Database) -> list[str]:

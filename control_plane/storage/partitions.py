@@ -97,18 +97,20 @@ async def list_warnings(db: Database) -> Sequence[str]:
     """What an operator should know of the partitions; nothing where all is as it should be, and on SQLite."""
     if db.is_sqlite:
         return []
-    found: list[str] = []
     async with db.reader() as reader:
-        for table in TABLES:
-            if not await store.is_partitioned(reader, table):
-                if blocked := await store.list_obstacles(reader, table):
-                    found.append(f"{table} cannot be partitioned by month: {', '.join(blocked)}")
-                if (first := await store.checked_month(reader, table)) is not None:
-                    found.append(
-                        f"{table} is about to be partitioned; until a server has done it, no row from {first} on fits"
-                    )
-            elif not await store.is_empty(reader, f"{table}_default"):
-                found.append(f"{table}_default has rows, of months that had no partition")
+        return [each for table in TABLES for each in await _warnings_of(reader, table)]
+
+
+async def _warnings_of(reader: Reader, table: str) -> Sequence[str]:
+    if await store.is_partitioned(reader, table):
+        defaults = [each.name for each in await store.list_partitions(reader, table) if each.is_default]
+        used = [name for name in defaults if not await store.is_empty(reader, name)]
+        return [f"{name} has rows, of months that had no partition" for name in used]
+    found: list[str] = []
+    if blocked := await store.list_obstacles(reader, table):
+        found.append(f"{table} cannot be partitioned by month: {', '.join(blocked)}")
+    if (first := await store.checked_month(reader, table)) is not None:
+        found.append(f"{table} is about to be partitioned; until a server has done it, no row from {first} on fits")
     return found
 
 

@@ -213,6 +213,7 @@ async def test_a_row_of_a_month_without_partition_does_not_keep_it_from_getting_
     assert await scalar(new, f"SELECT count(*) FROM calls_{months[3].suffix}") == 1
     assert f"calls_{months[4].suffix}" not in found, "so many stay where they are"
     assert await scalar(new, "SELECT count(*) FROM calls_default") == partition_store.MOST_MOVED + 1
+    assert await list_warnings(new) == ["calls_default has rows, of months that had no partition"]
 
 
 async def test_retention_drops_the_months_that_are_over_and_no_row_of_another(new: Database) -> None:
