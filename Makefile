@@ -62,7 +62,7 @@ check: install-dev ## Format, ruff, mypy strict, floors
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest --quiet tests/test_floors.py
+	@$(BIN)/python -m pytest --quiet tests/test_architecture.py
 
 format: install-dev ## Let ruff format and mend what it can
 	@$(BIN)/ruff format $(SOURCES)

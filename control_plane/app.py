@@ -6,7 +6,7 @@ from collections.abc import Collection
 from fastapi import FastAPI
 
 from control_plane.api import (
-    credit_sources,
+    credit_grants,
     health,
     job_calls,
     job_tokens,
@@ -22,9 +22,9 @@ from control_plane.api import (
 from control_plane.api import credits as credit_accounts
 from control_plane.api.anthropic import route as anthropic
 from control_plane.api.body_budget import BodyBudget
-from control_plane.api.entrance import Entrance
 from control_plane.api.errors import add_error_handlers
 from control_plane.api.gate import Gate
+from control_plane.api.middleware import RequestMiddleware
 from control_plane.api.openai import models as openai_models
 from control_plane.api.openai import responses as openai_responses
 from control_plane.api.openai import route as openai
@@ -32,11 +32,11 @@ from control_plane.api.openapi import route as openapi
 from control_plane.api.pages import route as pages
 from control_plane.api.paths import AsRouted, Methods
 from control_plane.api.respond import route as respond
-from control_plane.api.respond.browsers import ReadableByPages
-from control_plane.house import House
+from control_plane.api.respond.cors import CorsMiddleware
+from control_plane.services import Services
 
 ROUTERS = (
-    *(jobs, job_calls, job_tokens, team_jobs, organizations, teams, keys, credit_accounts, credit_sources),
+    *(jobs, job_calls, job_tokens, team_jobs, organizations, teams, keys, credit_accounts, credit_grants),
     *(
         respond,
         openai,
@@ -53,7 +53,7 @@ ROUTERS = (
 )
 
 
-def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
+def create_app(services: Services, *, shared_ports: Collection[int] = ()) -> FastAPI:
     """The doors of a house that the caller opens and closes. `shared_ports`: where other processes serve, too."""
     app = FastAPI(
         title="Control plane",
@@ -67,7 +67,7 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
             {"name": "model groups", "description": "What may be called, and by whom."},
             {"name": "operations", "description": "For whoever runs the service."},
         ],
-        telemetry=house.traces.telemetry,
+        telemetry=services.traces.telemetry,
         redirect_slashes=False,
         openapi_url=None,
     )
@@ -75,18 +75,18 @@ def create_app(house: House, *, shared_ports: Collection[int] = ()) -> FastAPI:
     # Not include_router: it makes every route once more, and looks for a request's route twice.
     for router in (*(door.router for door in ROUTERS), respond.preflights, job_calls.preflights):
         app.router.routes.extend(router.routes)
-    settings = house.settings
+    settings = services.settings
     app.add_middleware(
-        Entrance,
+        RequestMiddleware,
         max_body_bytes=settings.max_body_bytes,
         budget=BodyBudget(settings.max_held_bytes, settings.max_held_bytes_of_team),
-        lease=house.lease,
-        handled=house.garbage.handled,
-        gate=Gate(house.keys, house.writer, wait_timeout_s=settings.wait_timeout_s),
+        lease=services.lease,
+        handled=services.garbage.handled,
+        gate=Gate(services.keys, services.writer, wait_timeout_s=settings.wait_timeout_s),
     )
-    app.add_middleware(ReadableByPages, house=house)
+    app.add_middleware(CorsMiddleware, services=services)
     app.add_middleware(AsRouted)
-    app.state.house = house
+    app.state.services = services
     app.state.methods = Methods(app.routes)
     app.state.shared_ports = shared_ports
     app.state.large_bodies = asyncio.Lock()

@@ -74,7 +74,7 @@ Endpoint = Literal["embeddings", "rerank", "moderations", "ocr"]
 
 
 @dataclass(frozen=True, slots=True)
-class PlainRequest:
+class EndpointRequest:
     """What the client asks of an endpoint that answers at once. `arguments` are LiteLLM's, each checked by a door.
 
     `texts`: what of it costs tokens. `units`: what it costs beside them, as the endpoint is priced: pages, searches.
@@ -86,7 +86,7 @@ class PlainRequest:
     units: int = 0
 
 
-CallRequest = ChatRequest | PlainRequest
+ModelRequest = ChatRequest | EndpointRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class ProviderCall:
     job_id: JobId
     team_id: TeamId
     models: Sequence[str]
-    request: CallRequest
+    request: ModelRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class UsageEstimate:
     """What a call may use at most: what is held for it before it is made.
 
     `prompt_tokens` is counted generously, `likely_prompt_tokens` as prompts usually turn out. `max_tokens`: of each of
@@ -165,7 +165,7 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedBy:
     """Who answered: the deployment's id in the YAML, the provider's name of its model (`gpt-4-turbo`), the provider, the
     `model_name` by which clients ask for it, and through which lane.
     """
@@ -206,11 +206,11 @@ class Completion:
     events: Sequence[Content]
     messages: Sequence[CompletionMessage]
     ending: Ending
-    served: Served
+    served: ServedBy
     is_cached: bool = False
 
     @classmethod
-    def of(cls, events: Sequence[Content], ending: Ending, served: Served, *, is_cached: bool = False) -> Self:
+    def of(cls, events: Sequence[Content], ending: Ending, served: ServedBy, *, is_cached: bool = False) -> Self:
         """The completion that these events make."""
         return cls(events, fold(events, len(ending.finishes)), ending, served, is_cached)
 
@@ -231,7 +231,7 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
-class PlainAnswer:
+class EndpointResponse:
     """The answer of an endpoint that answers at once, in the shape of OpenAI (or, where it has none, of LiteLLM).
 
     `cost` as of a Completion.
@@ -240,7 +240,7 @@ class PlainAnswer:
     body: Mapping[str, Any]
     usage: Usage
     cost: NanoUsd | None
-    served: Served
+    served: ServedBy
     is_cached: bool = False
 
 

@@ -1,6 +1,6 @@
 """Everything that can be refused or go wrong, by name. A class knows its code, status and log level; doors render it.
 
-    HouseError                       our own fault                            500
+    ControlPlaneError                       our own fault                            500
     ├── CallLost                     its lease ran out before it ended        500
     ├── Refused                      what we say no to (4xx), logged at INFO
     │   ├── InvalidKey                                                        401
@@ -49,7 +49,7 @@ from control_plane.completion.events import ProviderFault
 from control_plane.completion.faults import shown
 
 
-class HouseError(Exception):
+class ControlPlaneError(Exception):
     """Something went wrong on our side."""
 
     code: ClassVar[str] = "internal_error"
@@ -76,16 +76,16 @@ class HouseError(Exception):
 
 def error_code_of(error: BaseException) -> str:
     """The code of any error: its own, or that of our fault."""
-    return error.code if isinstance(error, HouseError) else HouseError.code
+    return error.code if isinstance(error, ControlPlaneError) else ControlPlaneError.code
 
 
-class CallLost(HouseError):
+class CallLost(ControlPlaneError):
     """The call was given up as lost before it ended. Try again."""
 
     code = "call_lost"
 
 
-class Refused(HouseError):
+class Refused(ControlPlaneError):
     """The request was refused."""
 
     code = "refused"
@@ -214,8 +214,8 @@ class ModelGroupNotAllowed(Forbidden):
 
     def __init__(self, *, group: str, team: str, is_the_keys: bool = False) -> None:
         """`is_the_keys`: the team may use it, but the key is limited to other groups."""
-        who = "This key" if is_the_keys else f"Team '{team}'"
-        super().__init__(f"{who} does not have access to model group '{group}'", model_group=group)
+        holder = "This key" if is_the_keys else f"Team '{team}'"
+        super().__init__(f"{holder} does not have access to model group '{group}'", model_group=group)
 
 
 class NotFound(Refused):
@@ -314,7 +314,7 @@ class IdempotencyInFlight(Conflict):
 class IdempotencyAnswerSecret(Conflict):
     """The first request with this Idempotency-Key was done; its answer held a secret that is shown once. Rotate that key, or make another token."""
 
-    code = "idempotency_answer_secret"
+    code = "idempotency_response_not_stored"
 
 
 class RequestTimeout(Refused):
@@ -444,7 +444,7 @@ class TeamBodiesTooLarge(Refused):
 BROKEN_OFF = "The stream broke off after part of the answer was delivered."
 
 
-class ProviderError(HouseError):
+class ProviderError(ControlPlaneError):
     """The model provider failed."""
 
     code = "llm_call_failed"
@@ -555,7 +555,7 @@ class CallTimedOut(ModelTimeout):
     status = 504
 
 
-class Unavailable(HouseError):
+class Unavailable(ControlPlaneError):
     """The service cannot take this request right now. Try again."""
 
     code = "overloaded"

@@ -1,4 +1,4 @@
-"""Places at which a server can be told to die, for the tests that kill it: `CONTROL_PLANE_FAILPOINT=name` or `name:count`,
+"""TeamLimiter at which a server can be told to die, for the tests that kill it: `CONTROL_PLANE_FAILPOINT=name` or `name:count`,
 or to freeze (`name:count:freeze`); and at which a test in the same process can make a step fail: `arm_failure`.
 
 Between two of them lies each promise that a crash could break. Nothing is armed unless the environment, or a test, says so.

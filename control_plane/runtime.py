@@ -17,12 +17,13 @@ from control_plane.administration.service import AdministrationService
 from control_plane.cache.service import AnswerCache
 from control_plane.calls.configuration import Configuration
 from control_plane.calls.heartbeat import HEARTBEATS
+from control_plane.calls.implicit_jobs import ImplicitJobs
 from control_plane.calls.lease import Lease
-from control_plane.calls.one_call import OneCallJobs
-from control_plane.calls.placed import PlacedCalls
-from control_plane.calls.recent_tools import RecentToolCalls
 from control_plane.calls.remote_files import RemoteFiles
+from control_plane.calls.runner import CallRunner
 from control_plane.calls.service import CallService
+from control_plane.calls.tool_call_cache import ToolCallCache
+from control_plane.calls.writer import CallWriter
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
@@ -32,10 +33,9 @@ from control_plane.fetching.fetcher import Fetcher, Resolve, look_up
 from control_plane.garbage import GarbageByBytes
 from control_plane.gateway.bounds import AnswerBounds
 from control_plane.gateway.deployments import RouterConfig
-from control_plane.gateway.lanes import LanePolicy
-from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.factory import open_gateway
+from control_plane.gateway.relay_eligibility import LanePolicy
 from control_plane.gateway.router import Gateway
-from control_plane.house import House
 from control_plane.idempotency.service import IdempotencyService
 from control_plane.ids import new_id
 from control_plane.jobs.admission import RiskPolicy
@@ -50,18 +50,18 @@ from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.pdf.reader import PdfReader
+from control_plane.reconciliation.metrics_refresh import MetricsRefresh
+from control_plane.reconciliation.proxies import Proxy
+from control_plane.reconciliation.service import ReconciliationService
+from control_plane.reconciliation.spend_logs import SpendService
+from control_plane.services import Services
 from control_plane.settings import Settings
-from control_plane.spend.proxies import Proxy
-from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.service import SpendService
-from control_plane.spend.standing import Standing
-from control_plane.spend.writer import SpendWriter
 from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import newer_schema, pending
 from control_plane.storage.partitions import PartitionService
-from control_plane.storage.single_process import only_process
-from control_plane.sweeper import SWEEP_S, Chore, Sweeper
+from control_plane.storage.sqlite_lock import only_process
+from control_plane.sweeper import SWEEP_S, PeriodicWork, Sweeper
 from control_plane.tenants.service import KeyService
 from control_plane.traces import traces_to
 from control_plane.units import nano_usd
@@ -79,9 +79,9 @@ MOST_LANDING_S = 15.0  # and this long together; deploy/ kills nobody before tha
 
 
 @asynccontextmanager
-async def open_house(  # noqa: PLR0915 - builds everything, in order, once
+async def open_services(  # noqa: PLR0915 - builds everything, in order, once
     settings: Settings, *, clock: Clock = system_clock.now, resolve: Resolve = look_up
-) -> AsyncIterator[House]:
+) -> AsyncIterator[Services]:
     """The whole product, without a door. Raises: InvalidConfig, DatabaseUnavailable; then nothing stays open.
 
     `resolve`: finds the addresses of hosts that clients name.
@@ -101,7 +101,7 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
             garbage = GarbageByBytes()
             traces = traces_to(settings.otlp_endpoint, worker_id=worker_id)
             risk = _risk_policy(settings)
-            writer = SpendWriter(
+            writer = CallWriter(
                 db,
                 worker_id,
                 clock=clock,
@@ -169,8 +169,8 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
                 is_config_refused=lambda: configuration.is_refused,
             )
             background_jobs = JobService(background, groups, clock=clock, metrics=metrics)
-            one_call_jobs = OneCallJobs(jobs, calls, background=background_jobs)
-            house = House(
+            implicit_jobs = ImplicitJobs(jobs, calls, background=background_jobs)
+            services = Services(
                 settings=settings,
                 metrics=metrics,
                 traces=traces,
@@ -185,8 +185,8 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
                 limits=limits,
                 administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
                 spend=SpendService(db),
-                standing=Standing(db, metrics),
-                reconciliation=ReconcileService(
+                standing=MetricsRefresh(db, metrics),
+                reconciliation=ReconciliationService(
                     background,
                     clock=clock,
                     kept_for=settings.spend_logs_kept_for,
@@ -206,9 +206,9 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
                     background=background,
                     lease=timedelta(seconds=settings.lease_s),
                 ),
-                one_call_jobs=one_call_jobs,
-                placed_calls=PlacedCalls(calls, one_call_jobs),
-                recent_tools=RecentToolCalls(),
+                implicit_jobs=implicit_jobs,
+                call_runner=CallRunner(calls, implicit_jobs),
+                recent_tools=ToolCallCache(),
                 documents=DocumentService(
                     calls,
                     groups,
@@ -224,22 +224,25 @@ async def open_house(  # noqa: PLR0915 - builds everything, in order, once
                 _running(writer=writer.run()),
                 _running(
                     kept_writes=writer.write_kept(),
-                    kept_closings=house.one_call_jobs.close_kept(),
+                    kept_closings=services.implicit_jobs.close_kept(),
                     lease=lease.run(),
                     configuration=configuration.run(),
                     limits=limits.run(),
-                    **{f"sweeper_{name}": sweeper.run() for name, sweeper in _sweepers(house, background_jobs).items()},
-                    kept_answers=house.idempotency.run(),
+                    **{
+                        f"sweeper_{name}": sweeper.run()
+                        for name, sweeper in _sweepers(services, background_jobs).items()
+                    },
+                    kept_answers=services.idempotency.run(),
                 ),
             ):
                 try:
-                    yield house
+                    yield services
                 finally:
-                    await calls.land(LANDING_S, most_s=MOST_LANDING_S)
+                    await calls.wait_until_idle(LANDING_S, most_s=MOST_LANDING_S)
                     await configuration.aclose()
                     await fetcher.aclose()
                     await writer.drain()
-                    await house.one_call_jobs.drain()
+                    await services.implicit_jobs.drain()
                     await limits.aclose()
                     await cache.aclose()
                     await traces.aclose()
@@ -257,26 +260,26 @@ def _connections(settings: Settings) -> Connections:
     )
 
 
-def _sweepers(house: House, jobs: JobService) -> Mapping[str, Sweeper]:
+def _sweepers(services: Services, jobs: JobService) -> Mapping[str, Sweeper]:
     """What is due every few seconds, and what may take minutes. `jobs`: over background connections."""
-    credits_ = CreditService(house.connections.background, clock=house.clock)
-    due: dict[str, Chore] = {
-        "lost_calls": house.lease.give_up_dead,
+    credits_ = CreditService(services.connections.background, clock=services.clock)
+    due: dict[str, PeriodicWork] = {
+        "lost_calls": services.lease.give_up_dead,
         "expired_jobs": jobs.expire_due,
         "refills": credits_.refills.refill_due,
         "expired_credits": credits_.expire_grants,
-        "expired_idempotency_keys": house.idempotency.purge,
-        "expired_job_tokens": house.job_tokens.purge,
+        "expired_idempotency_keys": services.idempotency.purge,
+        "expired_job_tokens": services.job_tokens.purge,
     }
-    slow: dict[str, Chore] = {
-        "reconciliation": house.reconciliation.reconcile_hourly,
-        "proxy_reconciliation": house.reconciliation.reconcile_proxy_hourly,
-        "old_spend_logs": house.reconciliation.drop_old_logs,
-        "partitions": PartitionService(house.connections.background).ensure_hourly,
+    slow: dict[str, PeriodicWork] = {
+        "reconciliation": services.reconciliation.reconcile_hourly,
+        "proxy_reconciliation": services.reconciliation.reconcile_proxy_hourly,
+        "old_spend_logs": services.reconciliation.drop_old_logs,
+        "partitions": PartitionService(services.connections.background).ensure_hourly,
     }
-    every_s = min(SWEEP_S, house.settings.lease_s / HEARTBEATS)
+    every_s = min(SWEEP_S, services.settings.lease_s / HEARTBEATS)
     chores = {"due": due, "slow": slow}
-    return {name: Sweeper(name, each, house.lease.claim, every_s=every_s) for name, each in chores.items()}
+    return {name: Sweeper(name, each, services.lease.claim, every_s=every_s) for name, each in chores.items()}
 
 
 def _bounds(settings: Settings) -> AnswerBounds:

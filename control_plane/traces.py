@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
-from control_plane.errors import HouseError, InvalidConfig
+from control_plane.errors import ControlPlaneError, InvalidConfig
 
 if TYPE_CHECKING:
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -41,10 +41,10 @@ LAST_SPANS_S = 5.0
 """How long a process that ends tries to send what it has left."""
 
 
-class Room:
+class CallSpan:
     """While somebody is in a room: `with` it, or `end()` it. This one nobody looks into."""
 
-    def note(self, **facts: Any) -> None:
+    def set(self, **facts: Any) -> None:
         """What is known now. None is not worth a note."""
 
     def end(self, error: str | None = None) -> None:
@@ -57,7 +57,7 @@ class Room:
         if error is None:
             self.end()
         else:
-            self.end(error.code if isinstance(error, HouseError) else type(error).__name__)
+            self.end(error.code if isinstance(error, ControlPlaneError) else type(error).__name__)
 
 
 class Traces:
@@ -67,7 +67,7 @@ class Traces:
         """`telemetry` is FastAPI's `TelemetryConfig`: it makes the spans of requests, below which the rooms' are."""
         self.telemetry: Any = {"tracing": False, "metrics": False, "logs": False}
 
-    def room(self, name: str, **facts: Any) -> Room:  # noqa: ARG002 - nobody looks
+    def span(self, name: str, **facts: Any) -> CallSpan:  # noqa: ARG002 - nobody looks
         """Somebody goes into a room."""
         return NOWHERE
 
@@ -75,7 +75,7 @@ class Traces:
         """Sends what is left."""
 
 
-NOWHERE = Room()
+NOWHERE = CallSpan()
 NO_TRACES = Traces()
 
 
@@ -141,8 +141,8 @@ class _SentTraces(Traces):
             "exclude": lambda scope: scope["path"].startswith(QUIET_PATHS),
         }
 
-    def room(self, name: str, **facts: Any) -> Room:
-        return _SeenRoom(self._tracer, name, facts)
+    def span(self, name: str, **facts: Any) -> CallSpan:
+        return _RecordedSpan(self._tracer, name, facts)
 
     async def aclose(self) -> None:
         sending = asyncio.create_task(asyncio.to_thread(self._provider.shutdown))
@@ -152,18 +152,18 @@ class _SentTraces(Traces):
         await sending
 
 
-class _SeenRoom(Room):
+class _RecordedSpan(CallSpan):
     def __init__(self, tracer: "Tracer", name: str, facts: Mapping[str, Any]) -> None:
         self._span: Span = tracer.start_span(name, attributes=_attributes(facts))
 
-    def note(self, **facts: Any) -> None:
+    def set(self, **facts: Any) -> None:
         self._span.set_attributes(_attributes(facts))
 
     def end(self, error: str | None = None) -> None:
         if error is not None:
             from opentelemetry.trace import StatusCode  # noqa: PLC0415 - as above
 
-            self.note(error=error)
+            self.set(error=error)
             self._span.set_status(StatusCode.ERROR)
         self._span.end()
 

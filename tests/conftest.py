@@ -9,10 +9,10 @@ import pytest_asyncio
 
 from control_plane.settings import Settings
 from control_plane.storage.database import Database
-from tests.databases import database_url, postgres, postgres_url, sqlite_template, sqlite_url  # noqa: F401 - fixtures
-from tests.house import MASTER_KEY, Server, Team, config_for, new_team, serving, settings_for, write_config
-from tests.provider import Provider
-from tests.redis_server import redis_server  # noqa: F401 - a fixture
+from tests.support.databases import database_url, postgres, postgres_url, sqlite_template, sqlite_url  # noqa: F401 - fixtures
+from tests.support.provider import Provider
+from tests.support.redis_server import redis_server  # noqa: F401 - a fixture
+from tests.support.server import MASTER_KEY, Server, Team, config_for, new_team, serving, settings_for, write_config
 
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from control_plane.fairness import Places
+from control_plane.concurrency import TeamLimiter
 
 
 async def test_a_team_waits_for_its_own_work_and_nobody_else_does() -> None:
-    places = Places(3, of_a_team=2)
+    places = TeamLimiter(3, of_a_team=2)
     begun: list[str] = []
     goes_on = asyncio.Event()
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from control_plane.garbage import COLLECT_BYTES
-from tests.house import Server, Team
-from tests.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S
+from tests.support.server import Server, Team
 
 
 class Circle:
@@ -32,12 +32,12 @@ def seldom() -> Iterator[None]:
 async def test_large_bodies_make_the_collector_come(server: Server, team: Team, seldom: None) -> None:
     collected = asyncio.Event()
     weakref.finalize(Circle(), collected.set)
-    body = {"job_type": "test", "metadata": {"picture": "x" * (server.house.settings.max_body_bytes - 1000)}}
+    body = {"job_type": "test", "metadata": {"picture": "x" * (server.services.settings.max_body_bytes - 1000)}}
     sent = 0
     while sent < COLLECT_BYTES:
         assert not collected.is_set(), "collections cost time: not at every request"
         answer = await team.http.post("/api/jobs/create", json=body)
         assert answer.status_code < 500
-        sent += server.house.settings.max_body_bytes
+        sent += server.services.settings.max_body_bytes
     async with asyncio.timeout(PATIENCE_S):
         await collected.wait()

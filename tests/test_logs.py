@@ -17,10 +17,10 @@ import pytest
 from control_plane.log_queue import QueuedStream, UnqueuedStream
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate
-from tests.house import config_for, write_config
-from tests.patience import PATIENCE_S
 from tests.processes.process import START_S, STOP_S, environment
-from tests.provider import Provider
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import config_for, write_config
 
 PIPE_BYTES = 4096
 SET_PIPE_SIZE = 1031

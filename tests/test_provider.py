@@ -11,9 +11,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
-from tests.provider_plans import PERSON, PLANS, USAGE
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.provider_plans import PERSON, PLANS, USAGE
 
 MESSAGES = [{"role": "user", "content": "Hello"}]
 
@@ -159,7 +159,9 @@ async def test_a_mistyped_behaviour_is_told_at_once(provider: Provider) -> None:
 
 
 async def test_it_serves_as_a_process_of_its_own(http: httpx.AsyncClient) -> None:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.provider", stdout=subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.support.provider", stdout=subprocess.PIPE
+    )
     try:
         assert process.stdout is not None
         port = int(await process.stdout.readline())

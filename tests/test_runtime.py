@@ -8,27 +8,27 @@ import pytest
 from sqlalchemy import text
 
 from control_plane.administration.values import NewTeam
-from control_plane.calls.service import CallOrder
+from control_plane.calls.service import CallRequest
 from control_plane.chat import ChatRequest
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs.values import NewJob
-from control_plane.runtime import open_house
+from control_plane.runtime import open_services
 from control_plane.settings import Settings
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
-from tests.house import config_for, settings_for, write_config
-from tests.provider import Provider
-from tests.rooms import ADMIN
+from tests.support.provider import Provider
+from tests.support.server import config_for, settings_for, write_config
+from tests.support.services import ADMIN
 
 
 async def stream_while_a_task_dies(settings: Settings, postgres_url: str) -> None:
     """A stream in a house whose next sign of life fails for good."""
-    who = Principal(team_id=TeamId("acme"))
-    async with open_house(settings) as house:
-        await house.administration.create_team(ADMIN, NewTeam(TeamId("acme"), credits_allocated=10))
-        job = await house.jobs.create(who, NewJob("test"))
-        order = CallOrder(ChatRequest([{"role": "user", "content": "Hello"}]), "hold")
-        stream = await house.calls.stream(who, JobId(job.id), order)
+    principal = Principal(team_id=TeamId("acme"))
+    async with open_services(settings) as services:
+        await services.administration.create_team(ADMIN, NewTeam(TeamId("acme"), credits_allocated=10))
+        job = await services.jobs.create(principal, NewJob("test"))
+        order = CallRequest(ChatRequest([{"role": "user", "content": "Hello"}]), "hold")
+        stream = await services.calls.stream(principal, JobId(job.id), order)
         async with await psycopg.AsyncConnection.connect(postgres_url, autocommit=True) as connection:
             await connection.execute("DROP TABLE workers")
         try:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.provider import Provider
-from tests.seed_runner import MESSAGES, SEEDS, TEXT, Acme, StartAcme, needs, starting
+from tests.support.provider import Provider
+from tests.support.seed_runner import MESSAGES, SEEDS, TEXT, Acme, StartAcme, needs, starting
 
 STORY = "[{role: 'user', content: 'Tell me a story'}]"
 RUN_STREAM_CHAT = f"console.log('Returned: ' + await streamChat(jobId, {STORY}));"

@@ -15,10 +15,10 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.house import MASTER_KEY, used
-from tests.provider import Provider
-from tests.provider_plans import RETRY_AFTER_S, USAGE, WORDS
-from tests.seed_runner import CALL_COST_USD, MESSAGES, TEXT, Acme, StartAcme, starting, text_of
+from tests.support.provider import Provider
+from tests.support.provider_plans import RETRY_AFTER_S, USAGE, WORDS
+from tests.support.seed_runner import CALL_COST_USD, MESSAGES, TEXT, Acme, StartAcme, starting, text_of
+from tests.support.server import MASTER_KEY, used
 
 CALL = {"model_group": "ChatAgent", "messages": MESSAGES}
 

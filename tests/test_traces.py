@@ -17,7 +17,7 @@ from control_plane.errors import InvalidConfig
 from control_plane.ids import new_id
 from control_plane.settings import Settings
 from tests.calls.sse import streaming
-from tests.house import new_team, serving
+from tests.support.server import new_team, serving
 
 WALK = ["access", "limits", "files", "intent", "cache", "provider", "record"]
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

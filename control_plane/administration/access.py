@@ -21,49 +21,49 @@ class AccessAdministration:
         self._db = db
         self._groups = groups
 
-    async def list_groups(self, who: Principal) -> Sequence[GroupView]:
+    async def list_groups(self, principal: Principal) -> Sequence[GroupView]:
         """Every group in the file's order; for a team's key only those it may use, and only its own permission."""
         catalog = self._groups.catalog
-        if who.team_id is not None:
-            return await self._seen_by(who.team_id, catalog.groups.values(), who.key_groups)
+        if principal.team_id is not None:
+            return await self._seen_by(principal.team_id, catalog.groups.values(), principal.key_groups)
         async with self._db.reader() as reader:
             granted = await store.list_all_grants(reader)
         return [GroupView(group, group.teams, granted.get(name, ())) for name, group in catalog.groups.items()]
 
-    async def get_group(self, who: Principal, name: str) -> GroupView:
+    async def get_group(self, principal: Principal, name: str) -> GroupView:
         """One group. Raises: ModelGroupNotFound, ModelGroupNotAllowed for a team's key that may not use it."""
-        group = await self._group(who, name)
-        if who.team_id is not None:
-            seen = await self._seen_by(who.team_id, [group], who.key_groups)
+        group = await self._group(principal, name)
+        if principal.team_id is not None:
+            seen = await self._seen_by(principal.team_id, [group], principal.key_groups)
             if not seen:
-                raise ModelGroupNotAllowed(group=name, team=who.team_id)
+                raise ModelGroupNotAllowed(group=name, team=principal.team_id)
             return seen[0]
         async with self._db.reader() as reader:
             granted = await store.list_all_grants(reader)
         return GroupView(group, group.teams, granted.get(name, ()))
 
-    async def resolve(self, who: Principal, name: str, team_id: TeamId | None) -> Resolution:
+    async def resolve(self, principal: Principal, name: str, team_id: TeamId | None) -> Resolution:
         """What a call of the team to this group would run on; a team's key need not say which team.
 
         Raises: ModelGroupNotFound, TeamNotOwned, TeamNotFound, Unprocessable when the administrator names no team.
         """
-        team_id = team_id if team_id is not None else who.team_id
+        team_id = team_id if team_id is not None else principal.team_id
         if team_id is None:
             raise Unprocessable("Say which team: add ?team_id=… to the address.")
-        who.may_read(team_id)
-        group = await self._group(who, name)
+        principal.require_team(team_id)
+        group = await self._group(principal, name)
         await self._check_team(team_id)
-        is_allowed = bool(await self._seen_by(team_id, [group], who.key_groups))
+        is_allowed = bool(await self._seen_by(team_id, [group], principal.key_groups))
         return Resolution(name, is_allowed, group.models if is_allowed else ())
 
     async def _check_team(self, team_id: TeamId) -> None:
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
 
-    async def _group(self, who: Principal, name: str) -> ModelGroup:
+    async def _group(self, principal: Principal, name: str) -> ModelGroup:
         groups = self._groups.catalog.groups
         if name not in groups:
-            known = list(groups) if who.team_id is None else await self._groups.usable(who)
+            known = list(groups) if principal.team_id is None else await self._groups.usable(principal)
             raise ModelGroupNotFound(group=name, known=known)
         return groups[name]
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from control_plane.administration import audit_store
-from control_plane.credits.verify import Kept, Misfit, Standing, job_misfit
+from control_plane.credits.verify import Discrepancy, RunningTotals, StoredTotals, job_misfit
 from control_plane.errors import TeamNotFound
 from control_plane.ids import TeamId
 from control_plane.storage.database import Database, Reader
 
 ROWS_AT_ONCE = 1000
 FIRST_ID = UUID(int=0)
-NOTHING = Kept(0, 0, 0, 0, 0, 0, 0, 0)
+NOTHING = StoredTotals(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Findings:
     teams: int = 0
     entries: int = 0
     jobs: int = 0
-    misfits: list[Misfit] = field(default_factory=list)
+    discrepancies: list[Discrepancy] = field(default_factory=list)
 
     @property
     def rows(self) -> int:
@@ -56,25 +56,25 @@ class LedgerAudit:
                 misfit = await self._audit(reader, each)
             self._findings.teams += 1
             if misfit is not None:
-                self._findings.misfits.append(misfit)
+                self._findings.discrepancies.append(misfit)
         return self._findings
 
-    async def _audit(self, reader: Reader, team_id: TeamId) -> Misfit | None:
+    async def _audit(self, reader: Reader, team_id: TeamId) -> Discrepancy | None:
         """The first row of the team that does not fit."""
-        standing = Standing(team_id)
+        standing = RunningTotals(team_id)
         while page := await audit_store.list_entries_after(reader, team_id, standing.entries, limit=ROWS_AT_ONCE):
             for entry in page:
                 then = standing.followed_by(entry)
-                if isinstance(then, Misfit):
+                if isinstance(then, Discrepancy):
                     return then
                 standing = then
             self._findings.entries += len(page)
             self._tell(self._findings)
         return await self._audit_jobs(reader, team_id) or next(
-            standing.misfits(await audit_store.find_kept(reader, team_id) or NOTHING), None
+            standing.discrepancies(await audit_store.find_kept(reader, team_id) or NOTHING), None
         )
 
-    async def _audit_jobs(self, reader: Reader, team_id: TeamId) -> Misfit | None:
+    async def _audit_jobs(self, reader: Reader, team_id: TeamId) -> Discrepancy | None:
         last = FIRST_ID
         while page := await audit_store.list_charges_after(reader, team_id, last, limit=ROWS_AT_ONCE):
             deducted = await audit_store.find_deductions(reader, team_id, [job.id for job in page])

@@ -9,7 +9,7 @@ from sqlmodel import col
 
 from control_plane.credits.models import CreditBalance, CreditGrant, LedgerEntry
 from control_plane.credits.rules import EntryKind
-from control_plane.credits.verify import Entry, Kept
+from control_plane.credits.verify import Entry, StoredTotals
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs.models import Job
 from control_plane.storage.database import Reader
@@ -75,7 +75,7 @@ async def find_deductions(reader: Reader, team_id: TeamId, job_ids: Sequence[Job
     return {JobId(UUID(row.ref)): row.deducted for row in await reader.execute(statement)}
 
 
-async def find_kept(reader: Reader, team_id: TeamId) -> Kept | None:
+async def find_kept(reader: Reader, team_id: TeamId) -> StoredTotals | None:
     """What is kept beside the team's ledger; None: not even a balance."""
     balance = (await reader.execute(every(CreditBalance).where(col(CreditBalance.team_id) == team_id))).one_or_none()
     if balance is None:
@@ -86,7 +86,7 @@ async def find_kept(reader: Reader, team_id: TeamId) -> Kept | None:
         func.coalesce(func.sum(col(Job.credits_charged)), 0).label("charged"),
     ).where(col(Job.team_id) == team_id)
     sums = (await reader.execute(jobs)).one()
-    return Kept(
+    return StoredTotals(
         allocated=balance.allocated,
         used=balance.used,
         available=balance.available,

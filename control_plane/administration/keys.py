@@ -7,13 +7,13 @@ from uuid import UUID
 from control_plane.administration import store
 from control_plane.administration.access import check_default, check_groups
 from control_plane.administration.values import IssuedKey, KeyTerms, KeyView
-from control_plane.allowance import Allowance
 from control_plane.clock import Clock
 from control_plane.errors import Conflict, KeyNotFound, TeamNotFound, Unprocessable
 from control_plane.ids import KeyId, TeamId, new_id
 from control_plane.model_groups import store as groups_store
 from control_plane.model_groups.service import ModelGroupService
-from control_plane.names import is_name
+from control_plane.names import is_valid_slug
+from control_plane.rate_limits import RateLimits
 from control_plane.storage.database import Database, Tx
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.keys import KeyKind, make_key
@@ -31,10 +31,10 @@ class KeyAdministration:
         self._groups = groups
         self._clock = clock
 
-    async def create(self, who: Principal, team_id: TeamId, terms: KeyTerms) -> IssuedKey:
+    async def create(self, principal: Principal, team_id: TeamId, terms: KeyTerms) -> IssuedKey:
         """Makes a key. Raises: ModelGroupNotFound, ModelGroupNotAllowed for a default the key could not use."""
         async with self._db.transaction() as tx:
-            await _lock(tx, who, team_id)
+            await _lock(tx, principal, team_id)
             grants = await groups_store.list_grants(tx, team_id)
             check_groups(self._groups.catalog, terms.model_groups or ())
             only = None if terms.model_groups is None else frozenset(terms.model_groups)
@@ -44,34 +44,36 @@ class KeyAdministration:
         return issued
 
     async def list(
-        self, who: Principal, team_id: TeamId, *, limit: int | None = None, after: UUID | None = None
+        self, principal: Principal, team_id: TeamId, *, limit: int | None = None, after: UUID | None = None
     ) -> Sequence[KeyView]:
         """The team's keys, oldest first, those that ended too."""
-        who.may_administer()
+        principal.require_admin()
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
             origins = await tenants_store.list_origins(reader, team_id)
             keys = await tenants_store.list_keys(reader, team_id, limit=limit, after=after)
         return [KeyView(key, origins.get(KeyId(key.id), ())) for key in keys]
 
-    async def set_origins(self, who: Principal, team_id: TeamId, key_id: KeyId, origins: Sequence[str]) -> KeyView:
+    async def set_origins(
+        self, principal: Principal, team_id: TeamId, key_id: KeyId, origins: Sequence[str]
+    ) -> KeyView:
         """Makes these the origins whose pages may use the key.
 
         Raises: KeyNotFound, Unprocessable for a publishable key without one.
         """
         async with self._db.transaction() as tx:
-            await _lock(tx, who, team_id)
+            await _lock(tx, principal, team_id)
             key = await _get(tx, team_id, key_id)
             check_origins(KeyKind(key.kind), origins)
             await tenants_store.set_origins(tx, key_id, origins)
         self._principals.forget()
         return KeyView(key, sorted(set(origins)))
 
-    async def rotate(self, who: Principal, team_id: TeamId, key_id: KeyId, *, grace: timedelta) -> IssuedKey:
+    async def rotate(self, principal: Principal, team_id: TeamId, key_id: KeyId, *, grace: timedelta) -> IssuedKey:
         """Makes a key like this one, which ends when the grace is over. Raises: KeyNotFound, Conflict if it has ended."""
         now = self._clock()
         async with self._db.transaction() as tx:
-            await _lock(tx, who, team_id)
+            await _lock(tx, principal, team_id)
             old = await _get(tx, team_id, key_id)
             if has_ended(old, now):
                 raise Conflict("The key has ended; create a new one.")
@@ -84,17 +86,17 @@ class KeyAdministration:
                 kind=KeyKind(old.kind),
                 origins=origins,
                 model_groups=old.model_groups,
-                allowance=Allowance(old.rpm, old.tpm, old.max_parallel_calls, old.jobs_per_minute),
+                allowance=RateLimits(old.rpm, old.tpm, old.max_parallel_calls, old.jobs_per_minute),
                 job_type=old.job_type,
             )
             issued = await add_key(tx, team_id, terms, now=now)
         self._principals.forget()
         return issued
 
-    async def revoke(self, who: Principal, team_id: TeamId, key_id: KeyId) -> KeyView:
+    async def revoke(self, principal: Principal, team_id: TeamId, key_id: KeyId) -> KeyView:
         """Ends a key now; one that has ended before stays as it is. Raises: KeyNotFound."""
         async with self._db.transaction() as tx:
-            await _lock(tx, who, team_id)
+            await _lock(tx, principal, team_id)
             key = await tenants_store.end_key(tx, team_id, key_id, self._clock())
             if key is None:
                 raise KeyNotFound
@@ -155,7 +157,7 @@ def has_ended(key: VirtualKey, now: datetime) -> bool:
     return any(moment is not None and moment <= now for moment in (key.expires_at, key.revoked_at))
 
 
-async def _lock(tx: Tx, who: Principal, team_id: TeamId) -> None:
-    who.may_administer()
-    if not is_name(team_id) or await store.lock_team(tx, team_id) is None:
+async def _lock(tx: Tx, principal: Principal, team_id: TeamId) -> None:
+    principal.require_admin()
+    if not is_valid_slug(team_id) or await store.lock_team(tx, team_id) is None:
         raise TeamNotFound

@@ -19,7 +19,7 @@ from control_plane.clock import Clock
 from control_plane.credits import posting, refills_store, risk_store
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
-from control_plane.credits.values import Author, Balance
+from control_plane.credits.values import Balance, EntryContext
 from control_plane.errors import (
     AlreadyExists,
     Conflict,
@@ -29,13 +29,13 @@ from control_plane.errors import (
     TeamNotFound,
 )
 from control_plane.ids import JobId, OrganizationId, TeamId, new_id
-from control_plane.jobs import days_store
 from control_plane.jobs import store as jobs_store
+from control_plane.jobs import usage_rollups_store
 from control_plane.jobs.admission import RiskPolicy
-from control_plane.jobs.days_store import UsageOfType
+from control_plane.jobs.usage_rollups_store import UsageOfType
 from control_plane.model_groups import store as groups_store
 from control_plane.model_groups.service import ModelGroupService
-from control_plane.names import is_name
+from control_plane.names import is_valid_slug
 from control_plane.storage.database import Database, Reader, Tx, again_if_unknown
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.models import Organization, Team
@@ -59,44 +59,44 @@ class AdministrationService:
         self.keys = KeyAdministration(db, keys, groups, clock=clock)
         self.access = AccessAdministration(db, groups)
 
-    async def create_organization(self, who: Principal, organization: Organization) -> Organization:
+    async def create_organization(self, principal: Principal, organization: Organization) -> Organization:
         """Adds an organization. Raises: AlreadyExists."""
-        who.may_administer()
+        principal.require_admin()
         organization.created_at = self._clock()
         async with self._db.transaction() as tx:
             await tenants_store.add(tx, organization, taken=f"There is an organization '{organization.id}' already.")
         return organization
 
     async def list_organizations(
-        self, who: Principal, *, limit: int, offset: int = 0, after: str = ""
+        self, principal: Principal, *, limit: int, offset: int = 0, after: str = ""
     ) -> Sequence[Organization]:
         """Every organization, by id, from the one behind `after` on."""
-        who.may_administer()
+        principal.require_admin()
         async with self._db.reader() as reader:
             return await tenants_store.list_all_organizations(reader, limit=limit, offset=offset, after=after)
 
-    async def get_organization(self, who: Principal, organization_id: OrganizationId) -> Organization:
+    async def get_organization(self, principal: Principal, organization_id: OrganizationId) -> Organization:
         """One organization. Raises: OrganizationNotFound."""
-        who.may_administer()
+        principal.require_admin()
         async with self._db.reader() as reader:
             return await _organization(reader, organization_id)
 
     async def organization_usage(
-        self, who: Principal, organization_id: OrganizationId, start: datetime, end: datetime
+        self, principal: Principal, organization_id: OrganizationId, start: datetime, end: datetime
     ) -> Sequence[UsageOfType]:
         """What the jobs used that its teams created in [start, end). Raises: OrganizationNotFound."""
-        who.may_administer()
+        principal.require_admin()
         async with self._db.reader() as reader:
             await _organization(reader, organization_id)
             team_ids = await store.list_team_ids(reader, organization_id)
-            return await days_store.sum_usage(reader, team_ids, start.date(), end.date())
+            return await usage_rollups_store.sum_usage(reader, team_ids, start.date(), end.date())
 
-    async def create_team(self, who: Principal, new: NewTeam) -> NewTeamView:
+    async def create_team(self, principal: Principal, new: NewTeam) -> NewTeamView:
         """Adds a team with its credits, grants and first key: all of it, or nothing.
 
         Raises: AlreadyExists, OrganizationNotFound, ModelGroupNotFound, ModelGroupNotAllowed (the default).
         """
-        who.may_administer()
+        principal.require_admin()
         catalog = self._groups.catalog
         grants = frozenset(new.model_groups)
         check_groups(catalog, new.model_groups)
@@ -112,7 +112,9 @@ class AdministrationService:
             balance = Balance(0, 0, 0, 0)
             if new.credits_allocated:
                 grant = Movement(EntryKind.GRANT, available=new.credits_allocated)
-                balance = await self._post(tx, who, new.team_id, grant, reason="allocated when the team was created")
+                balance = await self._post(
+                    tx, principal, new.team_id, grant, reason="allocated when the team was created"
+                )
             await groups_store.replace_grants(tx, new.team_id, new.model_groups, team.created_at)
             issued = await add_key(tx, new.team_id, new.key, now=team.created_at)
             risk = (await self._risks(tx, [new.team_id]))[new.team_id]
@@ -121,7 +123,7 @@ class AdministrationService:
 
     async def list_teams(
         self,
-        who: Principal,
+        principal: Principal,
         *,
         limit: int,
         offset: int = 0,
@@ -129,7 +131,7 @@ class AdministrationService:
         organization_id: OrganizationId | None = None,
     ) -> Sequence[TeamView]:
         """Every team, or those of one organization, by id, from the one behind `after` on. Raises: OrganizationNotFound."""
-        who.may_administer()
+        principal.require_admin()
         async with self._db.reader() as reader:
             if organization_id is not None:
                 await _organization(reader, organization_id)
@@ -138,20 +140,20 @@ class AdministrationService:
             )
             return await self._views(reader, teams)
 
-    async def get_team(self, who: Principal, team_id: TeamId) -> TeamView:
+    async def get_team(self, principal: Principal, team_id: TeamId) -> TeamView:
         """One team; a team's own key may look too. Raises: TeamNotOwned, TeamNotFound."""
-        who.may_read(team_id)
+        principal.require_team(team_id)
         async with self._db.reader() as reader:
             team = await tenants_store.find_team(reader, team_id)
             return await self._view(reader, team)
 
-    async def change_team(self, who: Principal, team_id: TeamId, changes: TeamChanges) -> TeamView:
+    async def change_team(self, principal: Principal, team_id: TeamId, changes: TeamChanges) -> TeamView:
         """Sets what is given and leaves the rest. Jobs keep the plan they were created with (D7).
 
         Raises: TeamNotFound; ModelGroupNotFound, ModelGroupNotAllowed for a default the team could not use.
         """
         async with self._db.transaction() as tx:
-            await self._lock(tx, who, team_id)
+            await self._lock(tx, principal, team_id)
             grants = await groups_store.list_grants(tx, team_id)
             check_default(self._groups.catalog, team_id, grants, changes.get("default_model_group"))
             if changes:
@@ -160,38 +162,38 @@ class AdministrationService:
         self._principals.forget()
         return view
 
-    async def suspend_team(self, who: Principal, team_id: TeamId) -> TeamView:
+    async def suspend_team(self, principal: Principal, team_id: TeamId) -> TeamView:
         """Refuses the team new jobs and calls until it is resumed; what runs may end. Raises: TeamNotFound."""
-        return await self._set_suspended(who, team_id, self._clock())
+        return await self._set_suspended(principal, team_id, self._clock())
 
-    async def resume_team(self, who: Principal, team_id: TeamId) -> TeamView:
+    async def resume_team(self, principal: Principal, team_id: TeamId) -> TeamView:
         """Lets a suspended team work again; nothing happens to one that is not. Raises: TeamNotFound."""
-        return await self._set_suspended(who, team_id, None)
+        return await self._set_suspended(principal, team_id, None)
 
-    async def set_model_groups(self, who: Principal, team_id: TeamId, model_groups: Sequence[str]) -> TeamView:
+    async def set_model_groups(self, principal: Principal, team_id: TeamId, model_groups: Sequence[str]) -> TeamView:
         """Grants exactly these groups, beside what the YAML's patterns allow.
 
         Raises: TeamNotFound, ModelGroupNotFound.
         """
-        who.may_administer()
+        principal.require_admin()
         check_groups(self._groups.catalog, model_groups)
         async with self._db.transaction() as tx:
-            team = await self._lock(tx, who, team_id)
+            team = await self._lock(tx, principal, team_id)
             await groups_store.replace_grants(tx, team_id, model_groups, self._clock())
             view = await self._view(tx, team)
         self._groups.forget()
         return view
 
-    async def delete_team(self, who: Principal, team_id: TeamId) -> None:
+    async def delete_team(self, principal: Principal, team_id: TeamId) -> None:
         """Removes a team that never did anything, with its keys and grants; its credits are taken back.
 
         Its ledger stays, as every ledger does: a team made later under the same id goes on from there, at zero.
         Raises: TeamNotFound, TeamHasHistory.
         """
-        who.may_administer()
+        principal.require_admin()
         async with self._db.transaction() as tx:
-            balance = await credits_store.lock_balance(tx, team_id) if is_name(team_id) else None
-            await self._lock(tx, who, team_id)  # after the balance, in the order of a job's creation
+            balance = await credits_store.lock_balance(tx, team_id) if is_valid_slug(team_id) else None
+            await self._lock(tx, principal, team_id)  # after the balance, in the order of a job's creation
             if balance is None:
                 raise TeamNotFound
             moved = await credits_store.has_other_entries(tx, team_id, TEAM_REF)
@@ -199,7 +201,7 @@ class AdministrationService:
                 raise TeamHasHistory
             if balance.available:
                 taken_back = Movement(EntryKind.ADJUSTMENT, available=-balance.available)
-                await self._post(tx, who, team_id, taken_back, reason="taken back when the team was deleted")
+                await self._post(tx, principal, team_id, taken_back, reason="taken back when the team was deleted")
             await credits_store.set_low_balance(tx, team_id, None)
             await refills_store.remove(tx, team_id)
             await groups_store.replace_grants(tx, team_id, (), self._clock())
@@ -209,7 +211,7 @@ class AdministrationService:
 
     async def refund_job(
         self,
-        who: Principal,
+        principal: Principal,
         team_id: TeamId,
         job_id: JobId,
         credits_: int | None,
@@ -223,15 +225,15 @@ class AdministrationService:
 
         Raises: JobNotFound (also another team's job), Conflict above what is left of the charge, AlreadyExists.
         """
-        who.may_administer()
+        principal.require_admin()
         known = ref or new_id()
         return await again_if_unknown(
-            lambda: self._refund_job(who, team_id, job_id, credits_, reason=reason, force=force, ref=known)
+            lambda: self._refund_job(principal, team_id, job_id, credits_, reason=reason, force=force, ref=known)
         )
 
     async def _refund_job(
         self,
-        who: Principal,
+        principal: Principal,
         team_id: TeamId,
         job_id: JobId,
         credits_: int | None,
@@ -263,25 +265,27 @@ class AdministrationService:
                 )
             about = f"{job_id}:{len(before) + 1}" if before else str(job_id)
             movement = Movement(EntryKind.REFUND, available=credits_ or left)
-            author = Author(about, self._clock(), who.actor, reason, entry_id=ref)
+            author = EntryContext(about, self._clock(), principal.actor, reason, entry_id=ref)
             return await posting.post_by(tx, team_id, [movement], author)
 
-    async def _set_suspended(self, who: Principal, team_id: TeamId, moment: datetime | None) -> TeamView:
+    async def _set_suspended(self, principal: Principal, team_id: TeamId, moment: datetime | None) -> TeamView:
         async with self._db.transaction() as tx:
-            team = await self._lock(tx, who, team_id)
+            team = await self._lock(tx, principal, team_id)
             if moment is None or team.suspended_at is None:
                 await tenants_store.change_team(tx, team_id, {"suspended_at": moment})
             view = await self._view(tx, await tenants_store.find_team(tx, team_id))
         self._principals.forget()
         return view
 
-    async def _post(self, tx: Tx, who: Principal, team_id: TeamId, movement: Movement, *, reason: str) -> Balance:
+    async def _post(self, tx: Tx, principal: Principal, team_id: TeamId, movement: Movement, *, reason: str) -> Balance:
         ref = f"{TEAM_REF}{new_id()}"
-        return await posting.post(tx, team_id, movement, ref=ref, now=self._clock(), actor=who.actor, reason=reason)
+        return await posting.post(
+            tx, team_id, movement, ref=ref, now=self._clock(), actor=principal.actor, reason=reason
+        )
 
-    async def _lock(self, tx: Tx, who: Principal, team_id: TeamId) -> Team:
-        who.may_administer()
-        team = await store.lock_team(tx, team_id) if is_name(team_id) else None
+    async def _lock(self, tx: Tx, principal: Principal, team_id: TeamId) -> Team:
+        principal.require_admin()
+        team = await store.lock_team(tx, team_id) if is_valid_slug(team_id) else None
         if team is None:
             raise TeamNotFound
         return team
@@ -307,7 +311,7 @@ class AdministrationService:
 
 
 async def _organization(reader: Reader, organization_id: OrganizationId) -> Organization:
-    known = await tenants_store.find_organization(reader, organization_id) if is_name(organization_id) else None
+    known = await tenants_store.find_organization(reader, organization_id) if is_valid_slug(organization_id) else None
     if known is None:
         raise OrganizationNotFound
     return known

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypedDict
 
-from control_plane.allowance import UNLIMITED, Allowance
 from control_plane.credits.rules import BudgetMode, ChargeRule, Plan
 from control_plane.credits.values import Balance
 from control_plane.ids import OrganizationId, TeamId
 from control_plane.model_groups.access import Origins, access_origins
 from control_plane.model_groups.catalog import Catalog, ModelGroup
+from control_plane.rate_limits import UNLIMITED, RateLimits
 from control_plane.tenants.keys import KeyKind
 from control_plane.tenants.models import Team, VirtualKey
 from control_plane.units import NanoUsd
@@ -34,7 +34,7 @@ class KeyTerms:
     kind: KeyKind = KeyKind.SECRET
     origins: Sequence[str] = ()
     model_groups: Sequence[str] | None = None
-    allowance: Allowance = UNLIMITED
+    allowance: RateLimits = UNLIMITED
     job_type: str | None = None
 
 

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from fastapi import Path, Query
 
-from control_plane.api.responses import AUTH_ERRORS, ErrorAnswer
+from control_plane.api.openapi_errors import AUTH_ERRORS, ErrorAnswer
 from control_plane.errors import Unprocessable
 from control_plane.ids import parse_id
-from control_plane.names import is_name
+from control_plane.names import is_valid_slug
 
 ADMIN_ERRORS = {
     **AUTH_ERRORS,
@@ -34,7 +34,7 @@ NOT_OURS = "The cursor is not one of ours; begin again without one."
 
 def name_in(cursor: str | None) -> str:
     """The name that a page begins behind; before all names without a cursor. Raises: Unprocessable."""
-    if cursor is not None and not is_name(cursor):
+    if cursor is not None and not is_valid_slug(cursor):
         raise Unprocessable(NOT_OURS)
     return cursor or ""
 

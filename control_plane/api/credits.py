@@ -7,24 +7,24 @@ from fastapi import APIRouter, Query, Response
 from control_plane.administration.values import TeamChanges
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, PageLimit, TeamPath
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
+from control_plane.api.call_responses import rendered
+from control_plane.api.deps import Caller, Services
 from control_plane.api.idempotency import NewSubject
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.credits.grants import Terms
 from control_plane.credits.rules import BudgetMode
 from control_plane.errors import JobNotFound
 from control_plane.ids import JobId, TeamId, parse_id
 from control_plane.schemas import credits as wire
 
-router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute)
 
 
 @router.get("/credits/teams/{team_id}/balance", response_model=wire.CreditsAnswer, summary="A team's credits")
 @router.get("/teams/{team_id}/credits", response_model=wire.CreditsAnswer, summary="A team's credits")
-async def balance(team_id: TeamPath, who: Caller, house: House) -> Response:
+async def balance(team_id: TeamPath, principal: Caller, services: Services) -> Response:
     """Where the team stands. A team's own key may ask for its own."""
-    return rendered(views.balance(team_id, await house.credits.balance(who, TeamId(team_id))))
+    return rendered(views.balance(team_id, await services.credits.balance(principal, TeamId(team_id))))
 
 
 @router.get(
@@ -35,23 +35,25 @@ async def balance(team_id: TeamPath, who: Caller, house: House) -> Response:
 )
 async def transactions(
     team_id: TeamPath,
-    who: Caller,
-    house: House,
+    principal: Caller,
+    services: Services,
     limit: PageLimit = 50,
     cursor: Annotated[int | None, Query(ge=1, le=2**53, description="`next_cursor` of the page before")] = None,
 ) -> Response:
     """Every movement of credits, newest first. A team's own key may ask for its own."""
-    entries = await house.credits.transactions(who, TeamId(team_id), limit=limit + 1, before=cursor)
+    entries = await services.credits.transactions(principal, TeamId(team_id), limit=limit + 1, before=cursor)
     return rendered(views.transactions(team_id, entries, limit))
 
 
 @router.post("/credits/teams/{team_id}/add", response_model=wire.CreditsAnswer, summary="Add credits")
 @router.post("/teams/{team_id}/credits/add", response_model=wire.CreditsAnswer, summary="Add credits")
-async def add(team_id: TeamPath, body: wire.AddCredits, who: Caller, house: House, subject: NewSubject) -> Response:
+async def add(
+    team_id: TeamPath, body: wire.AddCredits, principal: Caller, services: Services, subject: NewSubject
+) -> Response:
     """Gives the team credits; answers with where it stands then."""
     terms = Terms(body.priority, body.expires_at)
-    stands = await house.credits.add(
-        who, TeamId(team_id), body.credits, reason=body.reason, terms=terms, ref=subject.id
+    stands = await services.credits.add(
+        principal, TeamId(team_id), body.credits, reason=body.reason, terms=terms, ref=subject.id
     )
     return rendered(views.balance(team_id, stands))
 
@@ -59,20 +61,20 @@ async def add(team_id: TeamPath, body: wire.AddCredits, who: Caller, house: Hous
 @router.post("/credits/teams/{team_id}/refund", response_model=wire.CreditsAnswer, summary="Refund credits")
 @router.post("/teams/{team_id}/credits/refund", response_model=wire.CreditsAnswer, summary="Refund credits")
 async def refund(
-    team_id: TeamPath, body: wire.RefundCredits, who: Caller, house: House, subject: NewSubject
+    team_id: TeamPath, body: wire.RefundCredits, principal: Caller, services: Services, subject: NewSubject
 ) -> Response:
     """Gives back credits that were used; with `job_id` what that job was charged, or a part, and once unless forced.
 
     409 `conflict` when fewer were used or charged, `already_exists` when the job was refunded before.
     """
-    who.may_administer()
+    principal.require_admin()
     team = TeamId(team_id)
     if body.job_id is None:
         assert body.credits is not None, "the schema asks for either"
-        balance_ = await house.credits.refund(who, team, body.credits, reason=body.reason, ref=subject.id)
+        balance_ = await services.credits.refund(principal, team, body.credits, reason=body.reason, ref=subject.id)
     else:
-        balance_ = await house.administration.refund_job(
-            who, team, _job_id(body.job_id), body.credits, reason=body.reason, force=body.force, ref=subject.id
+        balance_ = await services.administration.refund_job(
+            principal, team, _job_id(body.job_id), body.credits, reason=body.reason, force=body.force, ref=subject.id
         )
     return rendered(views.balance(team_id, balance_))
 
@@ -80,37 +82,41 @@ async def refund(
 @router.post("/credits/teams/{team_id}/adjust", response_model=wire.CreditsAnswer, summary="Adjust an allocation")
 @router.post("/teams/{team_id}/credits/adjust", response_model=wire.CreditsAnswer, summary="Adjust an allocation")
 async def adjust(
-    team_id: TeamPath, body: wire.AdjustCredits, who: Caller, house: House, subject: NewSubject
+    team_id: TeamPath, body: wire.AdjustCredits, principal: Caller, services: Services, subject: NewSubject
 ) -> Response:
     """Corrects what the team was given, upwards or downwards; 403 `insufficient_credits` when less is available."""
-    stands = await house.credits.adjust(who, TeamId(team_id), body.credits, reason=body.reason, ref=subject.id)
+    stands = await services.credits.adjust(principal, TeamId(team_id), body.credits, reason=body.reason, ref=subject.id)
     return rendered(views.balance(team_id, stands))
 
 
 @router.get("/credits/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="A team's plan")
 @router.get("/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="A team's plan")
-async def plan(team_id: TeamPath, who: Caller, house: House) -> Response:
+async def plan(team_id: TeamPath, principal: Caller, services: Services) -> Response:
     """How the team's next jobs are charged. A team's own key may ask for its own."""
-    return rendered(views.plan((await house.administration.get_team(who, TeamId(team_id))).team))
+    return rendered(views.plan((await services.administration.get_team(principal, TeamId(team_id))).team))
 
 
 @router.patch(
     "/credits/teams/{team_id}/budget-mode", response_model=wire.BillingPlan, summary="Change how jobs are charged"
 )
 @router.patch("/teams/{team_id}/budget-mode", response_model=wire.BillingPlan, summary="Change how jobs are charged")
-async def change_budget_mode(team_id: TeamPath, body: wire.ChangeBudgetMode, who: Caller, house: House) -> Response:
+async def change_budget_mode(
+    team_id: TeamPath, body: wire.ChangeBudgetMode, principal: Caller, services: Services
+) -> Response:
     """Sets the budget mode, and the rates that are given; jobs that exist keep their plan."""
     changes = _rates(body) | TeamChanges(budget_mode=BudgetMode(body.budget_mode))
-    return rendered(views.plan((await house.administration.change_team(who, TeamId(team_id), changes)).team))
+    return rendered(views.plan((await services.administration.change_team(principal, TeamId(team_id), changes)).team))
 
 
 @router.patch("/credits/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="Change the rates")
 @router.patch("/teams/{team_id}/conversion-rates", response_model=wire.BillingPlan, summary="Change the rates")
 async def change_conversion_rates(
-    team_id: TeamPath, body: wire.ChangeConversionRates, who: Caller, house: House
+    team_id: TeamPath, body: wire.ChangeConversionRates, principal: Caller, services: Services
 ) -> Response:
     """Sets the rates that are given; jobs that exist keep their plan."""
-    return rendered(views.plan((await house.administration.change_team(who, TeamId(team_id), _rates(body))).team))
+    return rendered(
+        views.plan((await services.administration.change_team(principal, TeamId(team_id), _rates(body))).team)
+    )
 
 
 def _rates(body: wire.ChangeBudgetMode | wire.ChangeConversionRates) -> TeamChanges:

@@ -7,23 +7,23 @@ from starlette.datastructures import Headers
 
 from control_plane.api.page_headers import asked_by_page
 from control_plane.errors import InvalidKey, JobTokenRefused, PublishableKey
-from control_plane.house import House as HouseType
 from control_plane.jobs.tokens import is_job_token
+from control_plane.services import Services as ServicesType
 from control_plane.tenants.principal import Principal
 
 
-def house_of(request: Request) -> HouseType:
+def services_of(request: Request) -> ServicesType:
     """The running house."""
-    house: HouseType = request.app.state.house
-    return house
+    services: ServicesType = request.app.state.services
+    return services
 
 
-async def running_house(request: Request) -> HouseType:
-    """As `house_of`, for routes: a dependency that is not `async` would cost each request a thread."""
-    return house_of(request)
+async def running_services(request: Request) -> ServicesType:
+    """As `services_of`, for routes: a dependency that is not `async` would cost each request a thread."""
+    return services_of(request)
 
 
-House = Annotated[HouseType, Depends(running_house)]
+Services = Annotated[ServicesType, Depends(running_services)]
 
 
 async def principal(request: Request) -> Principal:
@@ -41,11 +41,11 @@ async def principal(request: Request) -> Principal:
     return found
 
 
-def refuse_pages(who: Principal) -> None:
+def refuse_pages(principal: Principal) -> None:
     """Raises: JobTokenRefused, PublishableKey for what stands in web pages."""
-    if who.grant is not None:
+    if principal.grant is not None:
         raise JobTokenRefused
-    if who.is_publishable:
+    if principal.is_publishable:
         raise PublishableKey
 
 
@@ -68,8 +68,8 @@ def secret_of(request: Request) -> str:
 async def holder_of_key(request: Request) -> Principal:
     """Who holds the key of a request, of whatever kind it is, or the token of a job. Raises: InvalidKey."""
     secret = secret_of(request)
-    house = house_of(request)
-    found = await (house.job_tokens if is_job_token(secret) else house.keys).principal(secret)
+    services = services_of(request)
+    found = await (services.job_tokens if is_job_token(secret) else services.keys).authenticate(secret)
     asked_by_page.set(found.is_publishable)
     return found
 

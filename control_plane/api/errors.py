@@ -12,21 +12,21 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from control_plane.api.answers import json_response
 from control_plane.api.anthropic.errors import anthropic_error
-from control_plane.api.failures import INVALID, ErrorWire, Failure, job_api_error
+from control_plane.api.call_responses import json_response
 from control_plane.api.openai.errors import openai_error
 from control_plane.api.paths import Methods
-from control_plane.api.problems import readable
+from control_plane.api.problem import INVALID, ErrorRenderer, Problem, job_api_error
 from control_plane.api.respond.errors import respond_error
-from control_plane.errors import HouseError, TooLarge
+from control_plane.api.validation_errors import readable
+from control_plane.errors import ControlPlaneError, TooLarge
 
 log = logging.getLogger(__name__)
 
 _CODES: Mapping[int, str] = {TooLarge.status: TooLarge.code}
 """Where the framework's own refusals have a name on our wire; Python renames its statuses."""
 
-ERROR_WIRES: Sequence[tuple[str, ErrorWire]] = (
+ERROR_WIRES: Sequence[tuple[str, ErrorRenderer]] = (
     ("/api/v1/llm/", respond_error),
     ("/v1/messages", anthropic_error),
     ("/v1/", openai_error),
@@ -36,26 +36,26 @@ ERROR_WIRES: Sequence[tuple[str, ErrorWire]] = (
 
 def add_error_handlers(app: FastAPI) -> None:
     """Renders whatever routes raise. Unexpected exceptions are the entrance's."""
-    app.add_exception_handler(HouseError, _house_error)
+    app.add_exception_handler(ControlPlaneError, _control_plane_error)
     app.add_exception_handler(RequestValidationError, _invalid_body)
     app.add_exception_handler(HTTPException, _http_exception)
 
 
-def error_response(path: str, failure: Failure, headers: Mapping[str, str] | None = None) -> Response:
+def error_response(path: str, problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
     """The answer to a request that failed."""
     wire = next((wire for beginning, wire in ERROR_WIRES if path.startswith(beginning)), job_api_error)
-    status, body = wire(failure)
-    return json_response(body, status=status, headers={**failure.headers, **(headers or {})})
+    status, body = wire(problem)
+    return json_response(body, status=status, headers={**problem.headers, **(headers or {})})
 
 
-async def _house_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HouseError)
+async def _control_plane_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ControlPlaneError)
     if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN):
         allowed = _methods(request).of_literal(request.url.path)
         if allowed and request.method not in allowed:  # GET /api/jobs/create is no job of the name "create"
             return _method_not_allowed(request, allowed)
     log.log(error.level, "refused", extra={"code": error.code, "status": error.status}, exc_info=error.__cause__)
-    return error_response(request.url.path, Failure.of(error))
+    return error_response(request.url.path, Problem.of(error))
 
 
 async def _invalid_body(request: Request, error: Exception) -> Response:
@@ -63,12 +63,12 @@ async def _invalid_body(request: Request, error: Exception) -> Response:
     return error_response(request.url.path, failure_of(error.errors(), error.body))
 
 
-def failure_of(problems: Sequence[Mapping[str, Any]], body: Any) -> Failure:
+def failure_of(problems: Sequence[Mapping[str, Any]], body: Any) -> Problem:
     """What FastAPI found wrong in a request."""
     if any(problem["type"] == "json_invalid" for problem in problems):
-        return Failure(HTTPStatus.BAD_REQUEST, "invalid_json", "The body is not valid JSON.")
+        return Problem(HTTPStatus.BAD_REQUEST, "invalid_json", "The body is not valid JSON.")
     detail = readable(problems, body)
-    return Failure(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", INVALID, detail=detail)
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", INVALID, detail=detail)
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
@@ -77,8 +77,8 @@ async def _http_exception(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         return _method_not_allowed(request, _methods(request).of(request.url.path))
     code = _CODES.get(error.status_code) or HTTPStatus(error.status_code).name.lower()
-    failure = Failure(error.status_code, code, str(error.detail))
-    return error_response(request.url.path, failure, error.headers)
+    problem = Problem(error.status_code, code, str(error.detail))
+    return error_response(request.url.path, problem, error.headers)
 
 
 def _methods(request: Request) -> Methods:
@@ -89,5 +89,5 @@ def _methods(request: Request) -> Methods:
 def _method_not_allowed(request: Request, allowed: Sequence[str]) -> Response:
     names = ", ".join(allowed)
     message = f"{request.method} is not a method of this path; it has {names}."
-    failure = Failure(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", message)
-    return error_response(request.url.path, failure, {"Allow": names})
+    problem = Problem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", message)
+    return error_response(request.url.path, problem, {"Allow": names})

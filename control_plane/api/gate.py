@@ -9,9 +9,9 @@ from starlette.datastructures import Headers
 
 from control_plane import waiting
 from control_plane.api.deps import key_in
+from control_plane.calls.write_items import Turn
+from control_plane.calls.writer import CallWriter
 from control_plane.errors import Unprocessable
-from control_plane.spend.items import Turn
-from control_plane.spend.writer import SpendWriter
 from control_plane.tenants.service import KeyService
 
 MAX_WAIT = "x-max-wait"
@@ -32,7 +32,7 @@ refused here if there is no time for such a call either.
 class Gate:
     """Of one process."""
 
-    def __init__(self, keys: KeyService, writer: SpendWriter, *, wait_timeout_s: float) -> None:
+    def __init__(self, keys: KeyService, writer: CallWriter, *, wait_timeout_s: float) -> None:
         self._keys = keys
         self._writer = writer
         self._wait_timeout_s = wait_timeout_s

@@ -9,12 +9,12 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive, Scope, Send
 
-from control_plane.api.deps import house_of
+from control_plane.api.deps import services_of
 from control_plane.api.sse import KEEP_ALIVE, SseResponse
 from control_plane.errors import IdempotencyAnswerSecret, IdempotencyAnswerTooLarge, Refused, Unprocessable
-from control_plane.house import House
 from control_plane.idempotency.service import Claim, KeptAnswer, Undone
 from control_plane.ids import CallId, Subject, new_id, parse_id
+from control_plane.services import Services
 from control_plane.tenants.principal import Principal
 
 HEADER = "idempotency-key"
@@ -43,21 +43,21 @@ async def subject(request: Request) -> Subject:
 NewSubject = Annotated[Subject, Depends(subject)]
 
 
-async def answer_once(request: Request, who: Principal, handle: Handler, *, has_secret: bool) -> Response:
+async def answer_once(request: Request, principal: Principal, handle: Handler, *, has_secret: bool) -> Response:
     """The answer to a POST with an idempotency key: that of the first request of the same virtual key, if there was one.
 
     `has_secret`: the answer shows something that is shown once, and is not kept.
     Raises: IdempotencyInFlight, IdempotencyKeyReused, IdempotencyAnswerSecret, IdempotencyAnswerTooLarge, Unprocessable;
     ModelGroupNotAllowed and TeamSuspended, when what was answered is not the key's to use any more; what the handler raises.
     """
-    house = house_of(request)
+    services = services_of(request)
     fingerprint = _fingerprint(request, await request.body())
-    found = await house.idempotency.claim(_scope(who), _key(request), fingerprint, who.team_id)
+    found = await services.idempotency.claim(_scope(principal), _key(request), fingerprint, principal.team_id)
     if isinstance(found, KeptAnswer):
-        await _check_still_allowed(house, who, found)
+        await _check_still_allowed(services, principal, found)
         return _again(found)
     request.state.claim = found
-    pending = _Pending(house, found, has_secret=has_secret)
+    pending = _Pending(services, found, has_secret=has_secret)
     try:
         response = await handle(request)
     except (Refused, HTTPException, RequestValidationError):
@@ -72,19 +72,19 @@ async def answer_once(request: Request, who: Principal, handle: Handler, *, has_
     return response
 
 
-def _scope(who: Principal) -> str:
+def _scope(principal: Principal) -> str:
     """Whose idempotency keys these are: another virtual key of the team may be allowed less."""
-    return "admin" if who.team_id is None else f"team:{who.team_id}:{who.key_id}"
+    return "admin" if principal.team_id is None else f"team:{principal.team_id}:{principal.key_id}"
 
 
-async def _check_still_allowed(house: House, who: Principal, kept: KeptAnswer) -> None:
+async def _check_still_allowed(services: Services, principal: Principal, kept: KeptAnswer) -> None:
     """An answer of a model is given again to who may use its model group, as an answer that is made. Raises: Forbidden."""
     call_id = parse_id(kept.headers.get("x-call-id", ""))
-    if who.team_id is None or call_id is None:
+    if principal.team_id is None or call_id is None:
         return
-    group = await house.jobs.find_model_group(CallId(call_id))
-    if group is not None and group in house.groups.catalog.groups:
-        await house.groups.choose(who, group, ())
+    group = await services.jobs.find_model_group(CallId(call_id))
+    if group is not None and group in services.groups.catalog.groups:
+        await services.groups.choose(principal, group, ())
 
 
 def _key(request: Request) -> str:
@@ -113,8 +113,8 @@ def _again(kept: KeptAnswer) -> Response:
 class _Pending:
     """A claimed request that is settled once: its answer is kept, or the next with its key begins."""
 
-    def __init__(self, house: House, claim: Claim, *, has_secret: bool) -> None:
-        self._house = house
+    def __init__(self, services: Services, claim: Claim, *, has_secret: bool) -> None:
+        self._services = services
         self._claim = claim
         self._has_secret = has_secret
         self._is_settled = False
@@ -133,8 +133,8 @@ class _Pending:
         if self._is_settled:
             return
         self._is_settled = True
-        work = self._house.idempotency.settle(self._claim, outcome)
-        await self._house.calls.in_flight.to_its_end(work)
+        work = self._services.idempotency.settle(self._claim, outcome)
+        await self._services.calls.in_flight.run_to_completion(work)
 
 
 class _KeptStream(Response):

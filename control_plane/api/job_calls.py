@@ -6,19 +6,19 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Scope
 
 from control_plane.api import job_views as views
-from control_plane.api.answers import call_headers, json_bytes, rendered
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.call_orders import from_wire
-from control_plane.api.deps import Caller, House, holder_of_key, refuse_pages
-from control_plane.api.freshness import Fresh
+from control_plane.api.cache_control import Fresh
+from control_plane.api.call_requests import from_wire
+from control_plane.api.call_responses import call_headers, json_bytes, rendered
+from control_plane.api.deps import Caller, Services, holder_of_key, refuse_pages
+from control_plane.api.disconnect import cancel_on_disconnect
 from control_plane.api.idempotency import NewSubject
 from control_plane.api.job_chunks import streamed
+from control_plane.api.job_headers import job_id_of
 from control_plane.api.jobs import JobPath
-from control_plane.api.leaving import unless_client_leaves
+from control_plane.api.openapi_errors import CALL_ERRORS, JOB_ERRORS, SSE
 from control_plane.api.page_headers import shown, with_allowed_headers
-from control_plane.api.places import job_id_of
-from control_plane.api.respond.browsers import preflight
-from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
+from control_plane.api.respond.cors import preflight
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.errors import JobClosed, JobTokenRefused
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.values import Closing
@@ -31,7 +31,7 @@ OF_THE_SERVER = frozenset({"cost_usd", "unpriced", "cached"})
 """What of a call's metadata is not for a page: what the provider charges, and whether somebody asked before."""
 
 
-class JobTokenRoute(StrictRoute):
+class JobTokenRoute(AuthenticatedRoute):
     """A route of one job that its tokens may take, from the pages they are for."""
 
     async def identify(self, request: Request) -> Principal:
@@ -44,14 +44,14 @@ class JobTokenRoute(StrictRoute):
         request.state.principal = found
         return found
 
-    def allowed(self, scope: Scope, who: Principal) -> Scope:
+    def allowed(self, scope: Scope, principal: Principal) -> Scope:
         """Of a page's request only the headers that pages may send count."""
-        return scope if who.grant is None else with_allowed_headers(scope)
+        return scope if principal.grant is None else with_allowed_headers(scope)
 
-    def _check(self, who: Principal, request: Request) -> None:
-        grant = who.grant
+    def _check(self, principal: Principal, request: Request) -> None:
+        grant = principal.grant
         assert grant is not None, "a token"
-        who.may_be_used_from(request.headers.get("origin"))
+        principal.require_origin(request.headers.get("origin"))
         if job_id_of(request.path_params["job_id"]) != grant.job_id:
             raise JobTokenRefused("This token is for another job.")
         if self.path.endswith(COMPLETE):
@@ -70,18 +70,18 @@ for _path in ("llm-call", "llm-call-stream", "complete"):
 
 @router.post("/{job_id}/llm-call", response_model=wire.CallResult, responses=CALL_ERRORS, summary="Make an LLM call")
 async def llm_call(
-    job_id: JobPath, body: wire.CallBody, who: Caller, house: House, subject: NewSubject, fresh: Fresh
+    job_id: JobPath, body: wire.CallBody, principal: Caller, services: Services, subject: NewSubject, fresh: Fresh
 ) -> Response:
     """One buffered call. A failed call costs nothing, so retrying is safe."""
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh, subject=subject)
-    answered = await house.calls.call(who, job_id_of(job_id), order)
+    order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh, subject=subject)
+    answered = await services.calls.call(principal, job_id_of(job_id), order)
     result = wire.CallResult(
         call_id=str(answered.call.intent.call_id),
         response=answered.rendered,
         metadata=views.call_metadata(answered),
     )
     headers = call_headers(answered.call)
-    if who.grant is None:
+    if principal.grant is None:
         return rendered(result, headers=headers)
     without: Any = {"metadata": OF_THE_SERVER}
     return json_bytes(result.model_dump_json(exclude=without).encode(), headers=shown(headers))
@@ -89,35 +89,43 @@ async def llm_call(
 
 @router.post("/{job_id}/llm-call-stream", responses={**CALL_ERRORS, **SSE}, summary="Make a streaming LLM call")
 async def llm_call_stream(
-    job_id: JobPath, body: wire.CallBody, who: Caller, house: House, request: Request, subject: NewSubject, fresh: Fresh
+    job_id: JobPath,
+    body: wire.CallBody,
+    principal: Caller,
+    services: Services,
+    request: Request,
+    subject: NewSubject,
+    fresh: Fresh,
 ) -> Response:
     """OpenAI chunks as server-sent events; the last one carries the usage, then `[DONE]`.
 
     A failure before the first piece is an HTTP status, after it an `error` event.
     """
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh, subject=subject)
-    stream = await unless_client_leaves(request, house.calls.stream(who, job_id_of(job_id), order))
-    return streamed(stream, stream.call, keep_alive_s=house.settings.keep_alive_s, is_for_page=who.grant is not None)
+    order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh, subject=subject)
+    stream = await cancel_on_disconnect(request, services.calls.stream(principal, job_id_of(job_id), order))
+    return streamed(
+        stream, stream.call, keep_alive_s=services.settings.keep_alive_s, is_for_page=principal.grant is not None
+    )
 
 
 @router.post("/{job_id}/complete", response_model=wire.JobCompleted, summary="Complete a job")
-async def complete(job_id: JobPath, body: wire.CompleteJob, who: Caller, house: House) -> Response:
+async def complete(job_id: JobPath, body: wire.CompleteJob, principal: Caller, services: Services) -> Response:
     """Closes the job and bills it once; repeating it gives the same answer and charges nothing.
 
     `completed` costs credits if a call succeeded; `failed` and `cancelled` cost none. Waits for running calls, 5 s unless ops chose otherwise.
     With a token of the job: `completed` only, without metadata, and the answer is `job_id`, `status` and `completed_at`.
     """
     status = JobStatus(body.status)
-    if who.grant is not None and status is not JobStatus.COMPLETED:
+    if principal.grant is not None and status is not JobStatus.COMPLETED:
         raise JobTokenRefused(
             "A token completes its job with the status 'completed'; others are for the team's server."
         )
-    if who.grant is not None and (body.metadata or body.error_message is not None):
+    if principal.grant is not None and (body.metadata or body.error_message is not None):
         raise JobTokenRefused(
             "A token completes its job as it is; metadata and error messages are for the team's server."
         )
     closing = Closing(status, metadata=body.metadata, error_message=body.error_message)
-    completed = views.completed(await house.jobs.complete(who, job_id_of(job_id), closing))
-    if who.grant is None:
+    completed = views.completed(await services.jobs.complete(principal, job_id_of(job_id), closing))
+    if principal.grant is None:
         return rendered(completed)
     return json_bytes(completed.model_dump_json(include={"job_id", "status", "completed_at"}).encode())

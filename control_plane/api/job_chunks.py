@@ -3,15 +3,15 @@
 import time
 from typing import Any
 
-from control_plane.api.answers import call_headers
-from control_plane.api.failures import Failure
+from control_plane.api.call_responses import call_headers
 from control_plane.api.openai.messages import Deltas, finish_of
 from control_plane.api.page_headers import shown
+from control_plane.api.problem import Problem
 from control_plane.api.sse import DONE, Frame, SseResponse, Stream, event
-from control_plane.calls.live import LiveCall
+from control_plane.calls.in_flight import InFlightCall
 from control_plane.chat import Ending
 from control_plane.completion.events import Content
-from control_plane.errors import HouseError, ModelTimeout
+from control_plane.errors import ControlPlaneError, ModelTimeout
 
 
 class JobChunks:
@@ -53,13 +53,13 @@ class JobChunks:
         choice = {"index": 0, "delta": {}, **finish_of(ending.finish)}
         return event({**self._head, "choices": [choice], "usage": counted, **self._marks}) + DONE
 
-    def error(self, error: HouseError) -> bytes:
+    def error(self, error: ControlPlaneError) -> bytes:
         """The failure as an event, then `[DONE]`."""
         kind = "timeout_error" if isinstance(error, ModelTimeout) else "api_error"
-        return event({"error": {"message": Failure.of(error).message, "type": kind, "code": error.code}}) + DONE
+        return event({"error": {"message": Problem.of(error).message, "type": kind, "code": error.code}}) + DONE
 
 
-def streamed(stream: Stream, call: LiveCall, *, keep_alive_s: float, is_for_page: bool = False) -> SseResponse:
+def streamed(stream: Stream, call: InFlightCall, *, keep_alive_s: float, is_for_page: bool = False) -> SseResponse:
     """A call's stream as an answer. `is_for_page`: without what only the team's servers see."""
     chunks = JobChunks(str(call.intent.call_id), stream.served.model, is_cached=call.is_cached and not is_for_page)
     headers = call_headers(call)

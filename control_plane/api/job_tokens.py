@@ -4,32 +4,34 @@ from datetime import timedelta
 
 from fastapi import APIRouter, Response
 
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
+from control_plane.api.call_responses import rendered
+from control_plane.api.deps import Caller, Services
+from control_plane.api.job_headers import job_id_of
 from control_plane.api.jobs import JobPath
-from control_plane.api.places import job_id_of
-from control_plane.api.responses import JOB_ERRORS
+from control_plane.api.openapi_errors import JOB_ERRORS
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.errors import ModelGroupNotFound
 from control_plane.jobs.tokens import TokenTerms
 from control_plane.schemas import job_tokens as wire
 
-router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=AuthenticatedRoute)
 
 
 @router.post("/{job_id}/tokens", response_model=wire.JobTokenCreated, summary="Make a token of a job for a web page")
-async def create(job_id: JobPath, who: Caller, house: House, body: wire.CreateJobToken | None = None) -> Response:
+async def create(
+    job_id: JobPath, principal: Caller, services: Services, body: wire.CreateJobToken | None = None
+) -> Response:
     """Makes a token (`jt-…`) with which pages of `origins` call in this one job: `llm-call` and `llm-call-stream`, and
     `complete` if `may_complete`. It ends after `ttl_seconds`, with the job, and with the key that made it; it is shown once.
     """
     given = body or wire.CreateJobToken()
     for name in given.model_groups or ():
-        if name not in house.groups.catalog.groups:
-            raise ModelGroupNotFound(group=name, known=await house.groups.usable(who))
+        if name not in services.groups.catalog.groups:
+            raise ModelGroupNotFound(group=name, known=await services.groups.usable(principal))
     terms = TokenTerms(
         timedelta(seconds=given.ttl_seconds), given.origins, given.model_groups, may_complete=given.may_complete
     )
-    issued = await house.job_tokens.create(who, job_id_of(job_id), terms)
+    issued = await services.job_tokens.create(principal, job_id_of(job_id), terms)
     made = issued.token
     answer = wire.JobTokenCreated(
         token=issued.secret,

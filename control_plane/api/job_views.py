@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from control_plane.api.openai.messages import message_of
 from control_plane.api.usage_views import usage_totals, usage_view
-from control_plane.calls.live import LiveCall
+from control_plane.calls.in_flight import InFlightCall
 from control_plane.calls.service import AnsweredCall
 from control_plane.chat import Completion
 from control_plane.completion.usage import Usage
@@ -12,8 +12,8 @@ from control_plane.ids import CallId
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.rules import CallStatus, is_billable
 from control_plane.jobs.values import JobWithCalls
+from control_plane.reconciliation.models import SpendLog
 from control_plane.schemas import jobs as wire
-from control_plane.spend.models import SpendLog
 from control_plane.storage.usage_columns import usage_from
 from control_plane.units import usd
 
@@ -97,7 +97,7 @@ def cost_breakdown(
     return wire.JobCostsView(job_id=str(job.id), costs=total)
 
 
-def call_answer(_call: LiveCall, answer: Completion) -> wire.CallAnswer:
+def call_answer(_call: InFlightCall, answer: Completion) -> wire.CallAnswer:
     """What the model said. Raises: ValueError for what cannot be written as JSON."""
     said = message_of(answer.message)
     finish = answer.ending.finish

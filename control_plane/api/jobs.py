@@ -6,16 +6,16 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from control_plane.api import job_views as views
-from control_plane.api.answers import call_headers, rendered
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.call_orders import from_wire
-from control_plane.api.deps import Caller, House
-from control_plane.api.freshness import Fresh
+from control_plane.api.cache_control import Fresh
+from control_plane.api.call_requests import from_wire
+from control_plane.api.call_responses import call_headers, rendered
+from control_plane.api.deps import Caller, Services
+from control_plane.api.disconnect import cancel_on_disconnect
 from control_plane.api.idempotency import NewSubject
 from control_plane.api.job_chunks import streamed
-from control_plane.api.leaving import unless_client_leaves
-from control_plane.api.places import ONE_CALL_TTL, job_id_of
-from control_plane.api.responses import CALL_ERRORS, JOB_ERRORS, SSE
+from control_plane.api.job_headers import ONE_CALL_TTL, job_id_of
+from control_plane.api.openapi_errors import CALL_ERRORS, JOB_ERRORS, SSE
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.credits.reservations import Caps
 from control_plane.errors import TeamNotOwned
 from control_plane.ids import JobId, Subject
@@ -24,58 +24,58 @@ from control_plane.schemas import jobs as wire
 from control_plane.tenants.principal import Principal
 from control_plane.units import nano_usd
 
-router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=AuthenticatedRoute)
 
 JobPath = Annotated[str, Path(alias="job_id", description="as given by create")]
 
 
 @router.post("/create", response_model=wire.JobCreated, summary="Create a job")
-async def create(body: wire.CreateJob, who: Caller, house: House, subject: NewSubject) -> Response:
+async def create(body: wire.CreateJob, principal: Caller, services: Services, subject: NewSubject) -> Response:
     """Opens a job and holds the credits it needs: 403 `insufficient_credits` when the team has too few available.
 
     429 `rate_limited` when the team or its key has made as many in the last minute as it may.
     """
-    own_team(who, body.team_id)
-    await house.limits.admit_job(who)
+    own_team(principal, body.team_id)
+    await services.limits.admit_job(principal)
     new = NewJob(
         job_type=body.job_type,
         user_id=body.user_id,
         metadata=body.metadata,
         model_group=body.model_group,
-        ttl=timedelta(seconds=body.ttl_seconds or house.settings.job_ttl_s),
+        ttl=timedelta(seconds=body.ttl_seconds or services.settings.job_ttl_s),
         caps=_caps(body),
         id=JobId(subject.id),
         is_claimed=subject.is_claimed,
     )
-    job = await house.jobs.create(who, new)
+    job = await services.jobs.create(principal, new)
     return rendered(
         wire.JobCreated(job_id=str(job.id), status=job.status, created_at=job.created_at, team_id=job.team_id)
     )
 
 
 @router.get("/{job_id}", response_model=wire.JobView, summary="Get a job")
-async def get(job_id: JobPath, who: Caller, house: House) -> Response:
+async def get(job_id: JobPath, principal: Caller, services: Services) -> Response:
     """The job as it is now."""
-    job, groups = await house.jobs.get_with_groups(who, job_id_of(job_id))
+    job, groups = await services.jobs.get_with_groups(principal, job_id_of(job_id))
     return rendered(views.job_view(job, sorted(groups)))
 
 
 @router.patch("/{job_id}/metadata", response_model=wire.MetadataView, summary="Add to a job's metadata")
-async def patch_metadata(job_id: JobPath, body: wire.MetadataPatch, who: Caller, house: House) -> Response:
+async def patch_metadata(job_id: JobPath, body: wire.MetadataPatch, principal: Caller, services: Services) -> Response:
     """Adds and replaces top-level keys; at most 10 KB altogether."""
-    job = await house.jobs.merge_metadata(who, job_id_of(job_id), body.metadata)
-    return rendered(wire.MetadataView(job_id=str(job.id), metadata=job.metadata_, updated_at=house.clock()))
+    job = await services.jobs.merge_metadata(principal, job_id_of(job_id), body.metadata)
+    return rendered(wire.MetadataView(job_id=str(job.id), metadata=job.metadata_, updated_at=services.clock()))
 
 
 @router.get("/{job_id}/costs", response_model=wire.JobCostsView, summary="Costs of a job, call by call")
-async def get_costs(job_id: JobPath, who: Caller, house: House) -> Response:
+async def get_costs(job_id: JobPath, principal: Caller, services: Services) -> Response:
     """Our record of each call, and beside it what LiteLLM reported of each attempt.
 
     What a provider said of a failed call is shown to administrators, where the settings keep it.
     """
-    found = await house.jobs.get_with_calls(who, job_id_of(job_id))
-    logs = await house.spend.logs_of(found.job)
-    has_text = who.is_admin and house.settings.keep_provider_error_text
+    found = await services.jobs.get_with_calls(principal, job_id_of(job_id))
+    logs = await services.spend.logs_of(found.job)
+    has_text = principal.is_admin and services.settings.keep_provider_error_text
     return rendered(views.cost_breakdown(found, logs, has_text=has_text))
 
 
@@ -86,11 +86,11 @@ async def get_costs(job_id: JobPath, who: Caller, house: House) -> Response:
     summary="A job of one call",
 )
 async def create_and_call(
-    body: wire.CreateAndCall, who: Caller, house: House, subject: NewSubject, fresh: Fresh
+    body: wire.CreateAndCall, principal: Caller, services: Services, subject: NewSubject, fresh: Fresh
 ) -> Response:
     """Opens a job, makes one call and completes the job. When the call fails, so does the job, and nothing is charged."""
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh)
-    done = await house.one_call_jobs.call(who, _new_one_call_job(body, who, subject), order)
+    order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh)
+    done = await services.implicit_jobs.call(principal, _new_one_call_job(body, principal, subject), order)
     job = done.bill.job
     assert job.completed_at is not None, "a closed job says when"
     result = wire.CreateAndCallResult(
@@ -106,23 +106,23 @@ async def create_and_call(
 
 @router.post("/create-and-call-stream", responses={**CALL_ERRORS, **SSE}, summary="A job of one streaming call")
 async def create_and_call_stream(
-    body: wire.CreateAndCall, who: Caller, house: House, request: Request, subject: NewSubject, fresh: Fresh
+    body: wire.CreateAndCall, principal: Caller, services: Services, request: Request, subject: NewSubject, fresh: Fresh
 ) -> Response:
     """As `llm-call-stream`; the job is completed before `[DONE]`."""
-    order = from_wire(body, max_prompt_chars=house.settings.max_prompt_chars, freshness=fresh)
-    new = _new_one_call_job(body, who, subject)
-    stream = await unless_client_leaves(request, house.one_call_jobs.stream(who, new, order))
-    return streamed(stream, stream.call, keep_alive_s=house.settings.keep_alive_s)
+    order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh)
+    new = _new_one_call_job(body, principal, subject)
+    stream = await cancel_on_disconnect(request, services.implicit_jobs.stream(principal, new, order))
+    return streamed(stream, stream.call, keep_alive_s=services.settings.keep_alive_s)
 
 
-def own_team(who: Principal, team_id: str | None) -> None:
+def own_team(principal: Principal, team_id: str | None) -> None:
     """A team named in a body must be the key's. Raises: TeamNotOwned."""
-    if team_id is not None and team_id != who.team():
+    if team_id is not None and team_id != principal.team():
         raise TeamNotOwned(f"The key does not belong to team '{team_id}'.")
 
 
-def _new_one_call_job(body: wire.CreateAndCall, who: Principal, subject: Subject) -> NewJob:
-    own_team(who, body.team_id)
+def _new_one_call_job(body: wire.CreateAndCall, principal: Principal, subject: Subject) -> NewJob:
+    own_team(principal, body.team_id)
     return NewJob(
         job_type=body.job_type,
         user_id=body.user_id,

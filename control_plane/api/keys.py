@@ -5,72 +5,76 @@ from datetime import timedelta
 from fastapi import APIRouter, Response
 
 from control_plane.administration.values import KeyTerms
-from control_plane.allowance import Allowance
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, KeyPath, PageCursor, PageLimit, TeamPath, id_in
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
+from control_plane.api.call_responses import rendered
+from control_plane.api.deps import Caller, Services
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.errors import KeyNotFound, Unprocessable
-from control_plane.house import House as HouseType
 from control_plane.ids import KeyId, TeamId, parse_id
+from control_plane.rate_limits import RateLimits
 from control_plane.schemas import admin as wire
+from control_plane.services import Services as ServicesType
 from control_plane.tenants.keys import KeyKind
 
 router = APIRouter(
-    prefix="/api/teams/{team_id}/keys", tags=["administration"], responses=ADMIN_ERRORS, route_class=StrictRoute
+    prefix="/api/teams/{team_id}/keys", tags=["administration"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute
 )
 
 
 @router.post("", response_model=wire.KeyCreated, summary="Create a key")
-async def create(team_id: TeamPath, who: Caller, house: House, body: wire.CreateKey | None = None) -> Response:
+async def create(
+    team_id: TeamPath, principal: Caller, services: Services, body: wire.CreateKey | None = None
+) -> Response:
     """Makes one more key of the team; `virtual_key` is shown this once."""
-    terms = _terms(body or wire.CreateKey(), house)
-    issued = await house.administration.keys.create(who, TeamId(team_id), terms)
-    return rendered(views.key_created(issued, house.clock()))
+    terms = _terms(body or wire.CreateKey(), services)
+    issued = await services.administration.keys.create(principal, TeamId(team_id), terms)
+    return rendered(views.key_created(issued, services.clock()))
 
 
 @router.get("", response_model=wire.KeyList, summary="List a team's keys")
 async def list_keys(
-    team_id: TeamPath, who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 1000
+    team_id: TeamPath, principal: Caller, services: Services, cursor: PageCursor = None, limit: PageLimit = 1000
 ) -> Response:
     """The team's keys by what they begin with, never their secrets; those that ended too."""
-    found = await house.administration.keys.list(who, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
-    page = [views.key(view, house.clock()) for view in found[:limit]]
+    found = await services.administration.keys.list(principal, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
+    page = [views.key(view, services.clock()) for view in found[:limit]]
     following = page[-1].key_id if len(found) > limit else None
     return rendered(wire.KeyList(team_id=team_id, keys=page, next_cursor=following))
 
 
 @router.post("/{key_id}/rotate", response_model=wire.KeyCreated, summary="Rotate a key")
 async def rotate(
-    team_id: TeamPath, key_id: KeyPath, who: Caller, house: House, body: wire.RotateKey | None = None
+    team_id: TeamPath, key_id: KeyPath, principal: Caller, services: Services, body: wire.RotateKey | None = None
 ) -> Response:
     """Makes a key on the same terms; the old one works on for `grace_seconds` (0 if left out)."""
     grace = timedelta(seconds=(body or wire.RotateKey()).grace_seconds)
-    who.may_administer()
-    issued = await house.administration.keys.rotate(who, TeamId(team_id), _key_id(key_id), grace=grace)
-    return rendered(views.key_created(issued, house.clock()))
+    principal.require_admin()
+    issued = await services.administration.keys.rotate(principal, TeamId(team_id), _key_id(key_id), grace=grace)
+    return rendered(views.key_created(issued, services.clock()))
 
 
 @router.put("/{key_id}/origins", response_model=wire.KeyAnswer, summary="Register a key's origins")
-async def set_origins(team_id: TeamPath, key_id: KeyPath, who: Caller, house: House, body: wire.SetOrigins) -> Response:
+async def set_origins(
+    team_id: TeamPath, key_id: KeyPath, principal: Caller, services: Services, body: wire.SetOrigins
+) -> Response:
     """Makes exactly these the web origins whose pages may use the key; on every replica within 5 s."""
-    who.may_administer()
-    view = await house.administration.keys.set_origins(who, TeamId(team_id), _key_id(key_id), body.origins)
-    return rendered(views.key(view, house.clock()))
+    principal.require_admin()
+    view = await services.administration.keys.set_origins(principal, TeamId(team_id), _key_id(key_id), body.origins)
+    return rendered(views.key(view, services.clock()))
 
 
 @router.delete("/{key_id}", response_model=wire.KeyAnswer, summary="Revoke a key")
-async def revoke(team_id: TeamPath, key_id: KeyPath, who: Caller, house: House) -> Response:
+async def revoke(team_id: TeamPath, key_id: KeyPath, principal: Caller, services: Services) -> Response:
     """Ends the key now; on every replica within 5 s. Doing it twice changes nothing."""
-    who.may_administer()
-    view = await house.administration.keys.revoke(who, TeamId(team_id), _key_id(key_id))
-    return rendered(views.key(view, house.clock()))
+    principal.require_admin()
+    view = await services.administration.keys.revoke(principal, TeamId(team_id), _key_id(key_id))
+    return rendered(views.key(view, services.clock()))
 
 
-def _terms(body: wire.CreateKey, house: HouseType) -> KeyTerms:
+def _terms(body: wire.CreateKey, services: ServicesType) -> KeyTerms:
     """Raises: Unprocessable for a key that would have ended before it began."""
-    now = house.clock()
+    now = services.clock()
     ends = body.expires_at if body.ttl_seconds is None else now + timedelta(seconds=body.ttl_seconds)
     if ends is not None and ends <= now:
         raise Unprocessable("expires_at must lie in the future.")
@@ -82,7 +86,7 @@ def _terms(body: wire.CreateKey, house: HouseType) -> KeyTerms:
         origins=body.origins,
         model_groups=body.model_groups,
         job_type=body.job_type,
-        allowance=Allowance(body.rpm, body.tpm, body.max_parallel_calls, body.jobs_per_minute),
+        allowance=RateLimits(body.rpm, body.tpm, body.max_parallel_calls, body.jobs_per_minute),
     )
 
 

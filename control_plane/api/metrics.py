@@ -4,10 +4,10 @@ import secrets
 
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.deps import House, holder_of_key, secret_of
+from control_plane.api.deps import Services, holder_of_key, secret_of
 from control_plane.errors import InvalidKey
-from control_plane.house import House as HouseType
 from control_plane.metrics import CONTENT_TYPE
+from control_plane.services import Services as ServicesType
 
 router = APIRouter()
 
@@ -15,21 +15,21 @@ ASK_EACH = "Several processes answer here. Ask each at a port of its own, from t
 
 
 @router.get("/metrics", include_in_schema=False)
-async def metrics(request: Request, house: House) -> Response:
+async def metrics(request: Request, services: Services) -> Response:
     """Counters since the process started, and where the database stands, in Prometheus' text format.
 
     Where several processes take turns in answering, the counters would jump: each is asked at its own port.
     """
     if request.scope["server"][1] in request.app.state.shared_ports:
         return Response(ASK_EACH, status_code=421, media_type="text/plain")
-    await _require_key(request, house)
-    await house.standing.look()
-    return Response(house.metrics.exposed(), media_type=CONTENT_TYPE)
+    await _require_key(request, services)
+    await services.standing.look()
+    return Response(services.metrics.exposed(), media_type=CONTENT_TYPE)
 
 
-async def _require_key(request: Request, house: HouseType) -> None:
+async def _require_key(request: Request, services: ServicesType) -> None:
     """Raises: InvalidKey, where the settings ask for a key, for any but that one and the master key."""
-    wanted = house.settings.metrics_key
+    wanted = services.settings.metrics_key
     if wanted is None:
         return
     if secrets.compare_digest(secret_of(request).encode(), wanted.get_secret_value().encode()):

@@ -6,56 +6,58 @@ from fastapi import APIRouter, Query, Response
 
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, OrganizationPath, PageCursor, PageLimit, PageOffset, name_in
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
+from control_plane.api.call_responses import rendered
+from control_plane.api.deps import Caller, Services
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.api.usage import month_of, summarize
 from control_plane.ids import OrganizationId
 from control_plane.schemas import admin as wire
 from control_plane.tenants.models import Organization
 
 router = APIRouter(
-    prefix="/api/organizations", tags=["administration"], responses=ADMIN_ERRORS, route_class=StrictRoute
+    prefix="/api/organizations", tags=["administration"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute
 )
 
 
 @router.post("/create", response_model=wire.OrganizationAnswer, summary="Create an organization")
-async def create(body: wire.CreateOrganization, who: Caller, house: House) -> Response:
+async def create(body: wire.CreateOrganization, principal: Caller, services: Services) -> Response:
     """Adds an organization: a customer, whose teams hold credits. 409 `already_exists` when the id is taken."""
-    new = Organization(id=body.organization_id, name=body.name, metadata_=body.metadata, created_at=house.clock())
-    return rendered(views.organization(await house.administration.create_organization(who, new)))
+    new = Organization(id=body.organization_id, name=body.name, metadata_=body.metadata, created_at=services.clock())
+    return rendered(views.organization(await services.administration.create_organization(principal, new)))
 
 
 @router.get("", response_model=wire.OrganizationList, summary="List organizations")
 async def list_organizations(
-    who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 100, offset: PageOffset = 0
+    principal: Caller, services: Services, cursor: PageCursor = None, limit: PageLimit = 100, offset: PageOffset = 0
 ) -> Response:
     """Every organization, by id."""
-    found = await house.administration.list_organizations(who, limit=limit + 1, offset=offset, after=name_in(cursor))
+    found = await services.administration.list_organizations(
+        principal, limit=limit + 1, offset=offset, after=name_in(cursor)
+    )
     return rendered(views.organizations(found, limit, offset))
 
 
 @router.get("/{organization_id}", response_model=wire.OrganizationAnswer, summary="Get an organization")
-async def get(organization_id: OrganizationPath, who: Caller, house: House) -> Response:
+async def get(organization_id: OrganizationPath, principal: Caller, services: Services) -> Response:
     """One organization."""
     return rendered(
-        views.organization(await house.administration.get_organization(who, OrganizationId(organization_id)))
+        views.organization(await services.administration.get_organization(principal, OrganizationId(organization_id)))
     )
 
 
 @router.get("/{organization_id}/teams", response_model=wire.TeamList, summary="List an organization's teams")
 async def list_teams(
     organization_id: OrganizationPath,
-    who: Caller,
-    house: House,
+    principal: Caller,
+    services: Services,
     cursor: PageCursor = None,
     limit: PageLimit = 100,
     offset: PageOffset = 0,
 ) -> Response:
     """The organization's teams, by id."""
     organization = OrganizationId(organization_id)
-    found = await house.administration.list_teams(
-        who, limit=limit + 1, offset=offset, after=name_in(cursor), organization_id=organization
+    found = await services.administration.list_teams(
+        principal, limit=limit + 1, offset=offset, after=name_in(cursor), organization_id=organization
     )
     return rendered(views.teams(found, limit, offset))
 
@@ -65,13 +67,15 @@ async def list_teams(
 )
 async def usage(
     organization_id: OrganizationPath,
-    who: Caller,
-    house: House,
+    principal: Caller,
+    services: Services,
     period: Annotated[str | None, Query(description="YYYY-MM, in UTC; default: this month")] = None,
 ) -> Response:
     """What the jobs that its teams created in that month used, in sum and by job type."""
-    month = month_of(period, house.clock())
-    used = await house.administration.organization_usage(who, OrganizationId(organization_id), month.start, month.end)
+    month = month_of(period, services.clock())
+    used = await services.administration.organization_usage(
+        principal, OrganizationId(organization_id), month.start, month.end
+    )
     summary, by_type = summarize(used)
     return rendered(
         wire.OrganizationUsage(organization_id=organization_id, period=month.name, summary=summary, job_types=by_type)

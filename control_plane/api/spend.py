@@ -6,24 +6,26 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, id_in
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
+from control_plane.api.call_responses import rendered
+from control_plane.api.deps import Caller, Services
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.jobs.models import Call
+from control_plane.reconciliation.models import Reconciliation
 from control_plane.schemas import spend as wire
 from control_plane.schemas.base import GivenMoment
-from control_plane.spend.models import Reconciliation
 from control_plane.units import usd
 
-router = APIRouter(prefix="/api/spend", tags=["operations"], responses=ADMIN_ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/api/spend", tags=["operations"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute)
 
 LOST_SINCE = timedelta(days=30)
 
 
 @router.get("/reconciliations", response_model=wire.ReconciliationList, summary="The last reconciliations")
-async def reconciliations(who: Caller, house: House, cursor: PageCursor = None, limit: PageLimit = 24) -> Response:
+async def reconciliations(
+    principal: Caller, services: Services, cursor: PageCursor = None, limit: PageLimit = 24
+) -> Response:
     """How LiteLLM's reports fitted our records, once an hour and whenever `spend reconcile` was run."""
-    made = await house.reconciliation.made(who, limit=limit + 1, before=id_in(cursor))
+    made = await services.reconciliation.made(principal, limit=limit + 1, before=id_in(cursor))
     page = [_view(each) for each in made[:limit]]
     following = page[-1].reconciliation_id if len(made) > limit else None
     return rendered(wire.ReconciliationList(reconciliations=page, next_cursor=following))
@@ -31,16 +33,16 @@ async def reconciliations(who: Caller, house: House, cursor: PageCursor = None, 
 
 @router.get("/lost", response_model=wire.LostCallList, summary="Lost calls")
 async def lost(
-    who: Caller,
-    house: House,
+    principal: Caller,
+    services: Services,
     since: Annotated[GivenMoment | None, Query(description="30 days ago if left out")] = None,
     cursor: PageCursor = None,
     limit: PageLimit = 100,
 ) -> Response:
     """Calls whose server died after the provider may have been reached, and what they count as."""
     before = id_in(cursor)
-    start = since or house.clock() - LOST_SINCE
-    calls = await house.reconciliation.lost(who, start, before=before, limit=limit + 1)
+    start = since or services.clock() - LOST_SINCE
+    calls = await services.reconciliation.lost(principal, start, before=before, limit=limit + 1)
     page = calls[:limit]
     following = str(page[-1].id) if len(calls) > limit else None
     return rendered(wire.LostCallList(calls=[_lost(call) for call in page], next_cursor=following))

@@ -16,11 +16,11 @@ import orjson
 from fastapi import Response
 from starlette.types import Receive, Scope, Send
 
-from control_plane.api.leaving import cancel_when_left
+from control_plane.api.disconnect import cancel_when_disconnected
 from control_plane.calls.rules import CLIENT_CLOSED, DRAINED
-from control_plane.chat import Ending, Served
+from control_plane.chat import Ending, ServedBy
 from control_plane.completion.events import Content
-from control_plane.errors import HouseError, ShuttingDown
+from control_plane.errors import ControlPlaneError, ShuttingDown
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Stream(Protocol):
     """What is streamed: a call in a job, or a job of one call."""
 
     @property
-    def served(self) -> Served: ...  # noqa: D102
+    def served(self) -> ServedBy: ...  # noqa: D102
 
     def __aiter__(self) -> Self: ...
 
@@ -57,7 +57,7 @@ class Wire(Protocol):
     def ending(self, ending: Ending) -> bytes:
         """The events after the last piece, up to `[DONE]`."""
 
-    def error(self, error: HouseError) -> bytes:
+    def error(self, error: ControlPlaneError) -> bytes:
         """The events of a failure, up to `[DONE]`."""
 
 
@@ -100,7 +100,7 @@ class SseResponse(Response):
             await self._abandon(reason)
 
     async def _write_watched(self, receive: Receive) -> None:
-        watching = asyncio.create_task(cancel_when_left(receive, self._scope))
+        watching = asyncio.create_task(cancel_when_disconnected(receive, self._scope))
         self._keep_alive()
         try:
             await self._write_all()
@@ -121,12 +121,12 @@ class SseResponse(Response):
                 await self._write_pieces(pieces)
             last = await self._stream.end(self._wire.ending)
             self.is_whole = True
-        except HouseError as error:
+        except ControlPlaneError as error:
             log.log(error.level, "stream_failed", extra={"code": error.code})
             last = await self._failed(error)
         except Exception:
             log.exception("stream_failed")
-            last = await self._failed(HouseError())
+            last = await self._failed(ControlPlaneError())
         await self._write(b"".join((*pieces, last)), more=False)
 
     async def _write_pieces(self, pieces: list[bytes]) -> None:
@@ -135,7 +135,7 @@ class SseResponse(Response):
         if written:
             await self._write(written)
 
-    async def _failed(self, error: HouseError) -> bytes:
+    async def _failed(self, error: ControlPlaneError) -> bytes:
         """The failure's event, once everything that follows from the failure is durable, too."""
         await self._abandon(error.code)
         return self._wire.error(error)
@@ -143,7 +143,7 @@ class SseResponse(Response):
     async def _abandon(self, reason: str) -> None:
         try:
             await self._stream.abandon(reason)
-        except HouseError as error:  # nobody is left to hear it
+        except ControlPlaneError as error:  # nobody is left to hear it
             log.log(error.level, "stream_abandoned", extra={"code": error.code})
 
     async def _write(self, event: bytes, *, more: bool = True) -> None:

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Query, Response
 
 from control_plane.api import job_views as views
 from control_plane.api.admin_shared import TeamPath
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
-from control_plane.api.responses import AUTH_ERRORS
+from control_plane.api.call_responses import rendered
+from control_plane.api.deps import Caller, Services
+from control_plane.api.openapi_errors import AUTH_ERRORS
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.api.usage import month_of, parts, summarize
 from control_plane.errors import Unprocessable
 from control_plane.ids import JobId, TeamId, parse_id
@@ -21,12 +21,12 @@ from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.store import JobFilter
 from control_plane.schemas import jobs as wire
 
-router = APIRouter(prefix="/api/teams/{team_id}", tags=["jobs"], responses=AUTH_ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/api/teams/{team_id}", tags=["jobs"], responses=AUTH_ERRORS, route_class=AuthenticatedRoute)
 
 
 @router.get("/jobs", response_model=wire.JobList, summary="List a team's jobs")
 async def list_jobs(
-    team_id: TeamPath, wanted: Annotated[wire.JobQuery, Query()], who: Caller, house: House
+    team_id: TeamPath, wanted: Annotated[wire.JobQuery, Query()], principal: Caller, services: Services
 ) -> Response:
     """Newest first. `next_cursor` leads to the next page, however many there are."""
     chosen = JobFilter(
@@ -37,8 +37,8 @@ async def list_jobs(
         created_to=wanted.created_to,
     )
     after = None if wanted.cursor is None else _read_cursor(wanted.cursor)
-    page = await house.jobs.list_jobs(
-        who, TeamId(team_id), chosen, limit=wanted.limit, offset=wanted.offset, after=after
+    page = await services.jobs.list_jobs(
+        principal, TeamId(team_id), chosen, limit=wanted.limit, offset=wanted.offset, after=after
     )
     jobs = [views.job_view(job, sorted(page.groups.get(JobId(job.id), ()))) for job in page.jobs]
     next_cursor = _write_cursor(page.jobs[-1]) if page.has_more else None
@@ -48,16 +48,16 @@ async def list_jobs(
 @router.get("/usage", response_model=wire.TeamUsage, summary="A team's usage of a month")
 async def usage(
     team_id: TeamPath,
-    who: Caller,
-    house: House,
+    principal: Caller,
+    services: Services,
     period: Annotated[str | None, Query(description="YYYY-MM in UTC; this month if left out")] = None,
 ) -> Response:
     """What the jobs created in that month used: in sum, by job type, by model group, by day."""
-    month = month_of(period, house.clock())
+    month = month_of(period, services.clock())
     team = TeamId(team_id)
-    total, by_type = summarize(await house.jobs.usage(who, [team], month.start, month.end))
-    groups = await house.jobs.usage_by(who, team, month.start, month.end, by="model_group")
-    days = await house.jobs.usage_by(who, team, month.start, month.end, by="day")
+    total, by_type = summarize(await services.jobs.usage(principal, [team], month.start, month.end))
+    groups = await services.jobs.usage_by(principal, team, month.start, month.end, by="model_group")
+    days = await services.jobs.usage_by(principal, team, month.start, month.end, by="day")
     answer = wire.TeamUsage(
         team_id=team_id,
         period=month.name,

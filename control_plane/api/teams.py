@@ -14,32 +14,32 @@ from control_plane.administration.values import (
 )
 from control_plane.api import admin_views as views
 from control_plane.api.admin_shared import ADMIN_ERRORS, PageCursor, PageLimit, PageOffset, TeamPath, name_in
-from control_plane.api.answers import rendered
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
+from control_plane.api.call_responses import rendered
+from control_plane.api.deps import Caller, Services
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.credits.rules import BudgetMode, ChargeRule, Plan
 from control_plane.ids import OrganizationId, TeamId
 from control_plane.schemas import admin as wire
 from control_plane.units import nano_usd
 
-router = APIRouter(prefix="/api/teams", tags=["administration"], responses=ADMIN_ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/api/teams", tags=["administration"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute)
 
 
 @router.post("/create", response_model=wire.TeamCreated, summary="Create a team")
-async def create(body: wire.CreateTeam, who: Caller, house: House) -> Response:
+async def create(body: wire.CreateTeam, principal: Caller, services: Services) -> Response:
     """Adds a team with its credits, model groups and first key: all of it, or nothing.
 
     `virtual_key` is shown this once. 409 `already_exists` when the id is taken; 404 for an organization or a model
     group that does not exist.
     """
-    made = await house.administration.create_team(who, _new_team(body))
+    made = await services.administration.create_team(principal, _new_team(body))
     return rendered(views.team_created(made))
 
 
 @router.get("", response_model=wire.TeamList, summary="List teams")
 async def list_teams(
-    who: Caller,
-    house: House,
+    principal: Caller,
+    services: Services,
     organization_id: Annotated[str | None, Query(description="only this organization's")] = None,
     cursor: PageCursor = None,
     limit: PageLimit = 100,
@@ -47,49 +47,51 @@ async def list_teams(
 ) -> Response:
     """Every team, by id."""
     organization = None if organization_id is None else OrganizationId(organization_id)
-    found = await house.administration.list_teams(
-        who, limit=limit + 1, offset=offset, after=name_in(cursor), organization_id=organization
+    found = await services.administration.list_teams(
+        principal, limit=limit + 1, offset=offset, after=name_in(cursor), organization_id=organization
     )
     return rendered(views.teams(found, limit, offset))
 
 
 @router.get("/{team_id}", response_model=wire.TeamAnswer, summary="Get a team")
-async def get(team_id: TeamPath, who: Caller, house: House) -> Response:
+async def get(team_id: TeamPath, principal: Caller, services: Services) -> Response:
     """One team, its credits, and which model groups it may use and why. A team's own key may ask for its own."""
-    return rendered(views.team(await house.administration.get_team(who, TeamId(team_id))))
+    return rendered(views.team(await services.administration.get_team(principal, TeamId(team_id))))
 
 
 @router.put("/{team_id}", response_model=wire.TeamAnswer, summary="Change a team")
-async def change(team_id: TeamPath, body: wire.ChangeTeam, who: Caller, house: House) -> Response:
+async def change(team_id: TeamPath, body: wire.ChangeTeam, principal: Caller, services: Services) -> Response:
     """Sets what is given and leaves the rest. Jobs that exist keep the billing plan they were created with."""
-    return rendered(views.team(await house.administration.change_team(who, TeamId(team_id), _changes(body))))
+    return rendered(views.team(await services.administration.change_team(principal, TeamId(team_id), _changes(body))))
 
 
 @router.delete("/{team_id}", response_model=wire.TeamDeleted, summary="Delete a team without history")
-async def delete(team_id: TeamPath, who: Caller, house: House) -> Response:
+async def delete(team_id: TeamPath, principal: Caller, services: Services) -> Response:
     """Removes a team that never had a job or a movement of credits; 409 `team_has_history` otherwise: suspend it then."""
-    await house.administration.delete_team(who, TeamId(team_id))
+    await services.administration.delete_team(principal, TeamId(team_id))
     return rendered(wire.TeamDeleted(team_id=team_id, deleted=True))
 
 
 @router.post("/{team_id}/suspend", response_model=wire.TeamAnswer, summary="Suspend a team")
 @router.put("/{team_id}/suspend", response_model=wire.TeamAnswer, summary="Suspend a team")
-async def suspend(team_id: TeamPath, who: Caller, house: House) -> Response:
+async def suspend(team_id: TeamPath, principal: Caller, services: Services) -> Response:
     """Refuses the team new jobs and calls with 403 `team_suspended`; it may still read. Doing it twice changes nothing."""
-    return rendered(views.team(await house.administration.suspend_team(who, TeamId(team_id))))
+    return rendered(views.team(await services.administration.suspend_team(principal, TeamId(team_id))))
 
 
 @router.post("/{team_id}/resume", response_model=wire.TeamAnswer, summary="Resume a team")
 @router.put("/{team_id}/resume", response_model=wire.TeamAnswer, summary="Resume a team")
-async def resume(team_id: TeamPath, who: Caller, house: House) -> Response:
+async def resume(team_id: TeamPath, principal: Caller, services: Services) -> Response:
     """Lets a suspended team work again. Doing it twice changes nothing."""
-    return rendered(views.team(await house.administration.resume_team(who, TeamId(team_id))))
+    return rendered(views.team(await services.administration.resume_team(principal, TeamId(team_id))))
 
 
 @router.put("/{team_id}/model-groups", response_model=wire.TeamAnswer, summary="Set a team's model groups")
-async def set_model_groups(team_id: TeamPath, body: wire.SetModelGroups, who: Caller, house: House) -> Response:
+async def set_model_groups(
+    team_id: TeamPath, body: wire.SetModelGroups, principal: Caller, services: Services
+) -> Response:
     """Grants exactly these groups, beside what the YAML's patterns allow; 404 when one does not exist."""
-    view = await house.administration.set_model_groups(who, TeamId(team_id), body.model_groups)
+    view = await services.administration.set_model_groups(principal, TeamId(team_id), body.model_groups)
     return rendered(views.team(view))
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from control_plane.errors import Unprocessable
-from control_plane.jobs.days_store import UsageOfPart, UsageOfType
+from control_plane.jobs.usage_rollups_store import UsageOfPart, UsageOfType
 from control_plane.schemas.jobs import PartUsage, TypeUsage, UsageSummary
 from control_plane.units import usd
 

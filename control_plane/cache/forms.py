@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 from pydantic import TypeAdapter
 
-from control_plane.chat import Completion, Ending, PlainAnswer, Served
+from control_plane.chat import Completion, Ending, EndpointResponse, ServedBy
 from control_plane.completion.codec import from_json, to_json
 from control_plane.completion.events import Content
 from control_plane.units import NanoUsd
@@ -21,18 +21,18 @@ class RecordedAnswer:
 
     events: Sequence[Content]
     ending: Ending
-    served: Served
+    served: ServedBy
 
     def completion(self) -> Completion:
         """It as a buffered answer, given again: it costs nothing."""
         return Completion.of(self.events, replace(self.ending, cost=FREE), self.served, is_cached=True)
 
 
-A = TypeVar("A", PlainAnswer, RecordedAnswer)
+A = TypeVar("A", EndpointResponse, RecordedAnswer)
 
 
 @dataclass(frozen=True, slots=True)
-class Form(Generic[A]):
+class Codec(Generic[A]):
     """How one kind of answer is kept. `name` keeps the kinds apart; `is_whole`: whether the provider itself said so."""
 
     name: str
@@ -41,7 +41,7 @@ class Form(Generic[A]):
     is_whole: Callable[[A], bool]
 
 
-_ENDING, _SERVED, _PLAIN = TypeAdapter(Ending), TypeAdapter(Served), TypeAdapter(PlainAnswer)
+_ENDING, _SERVED, _PLAIN = TypeAdapter(Ending), TypeAdapter(ServedBy), TypeAdapter(EndpointResponse)
 
 
 def _write_chat(answer: RecordedAnswer) -> bytes:
@@ -63,8 +63,8 @@ def _read_chat(kept: bytes) -> RecordedAnswer:
     return RecordedAnswer(from_json(read.get("events")), ending, served)
 
 
-CHAT = Form("chat", _write_chat, _read_chat, is_whole=lambda answer: answer.ending.is_whole)
-PLAIN = Form(
+CHAT = Codec("chat", _write_chat, _read_chat, is_whole=lambda answer: answer.ending.is_whole)
+PLAIN = Codec(
     "plain",
     lambda answer: _PLAIN.dump_json(replace(answer, cost=FREE, is_cached=True)),
     _PLAIN.validate_json,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from control_plane.cache.forms import RecordedAnswer
-from control_plane.chat import Served
+from control_plane.chat import ServedBy
 from control_plane.completion.events import Content
 from control_plane.completion.finish import Finish
 from control_plane.completion.usage import Usage
@@ -19,7 +19,7 @@ class ReplayedStream:
         self._events: Sequence[Content] = recorded.events
 
     @property
-    def served(self) -> Served:
+    def served(self) -> ServedBy:
         """Who answered then."""
         return self._recorded.served
 

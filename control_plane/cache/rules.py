@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from control_plane.chat import CallRequest, ChatRequest, ProviderCall
+from control_plane.chat import ChatRequest, ModelRequest, ProviderCall
 
 MODELS_OWN_TEMPERATURE = 1.0
 """What models take for the temperature when nobody says one."""
@@ -18,18 +18,18 @@ MOST_PIECES = 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Freshness:
+class CacheControl:
     """What the client wants, as HTTP's `Cache-Control` says it: whether a kept answer will do, and may be kept."""
 
     takes_kept: bool = True
     may_be_kept: bool = True
 
 
-ANY = Freshness()
-NOTHING = Freshness(takes_kept=False, may_be_kept=False)
+ANY = CacheControl()
+NOTHING = CacheControl(takes_kept=False, may_be_kept=False)
 
 
-def is_repeatable(request: CallRequest, max_temperature: float) -> bool:
+def is_repeatable(request: ModelRequest, max_temperature: float) -> bool:
     """Whether the same answer would do for the same request.
 
     Not with tools, whose calls are made for their effects, nor above a temperature that asks for variety.
@@ -41,7 +41,7 @@ def is_repeatable(request: CallRequest, max_temperature: float) -> bool:
     return not request.parameters.get("tools") and temperature <= max_temperature
 
 
-def name_of(call: ProviderCall, group: str, generation: str, form: str) -> str | None:
+def cache_key(call: ProviderCall, group: str, generation: str, form: str) -> str | None:
     """The name of the answer to a call: a team's own, of one version of the YAML. None for what cannot be named."""
     request = call.request
     said = (

@@ -6,8 +6,8 @@ import time
 from typing import Generic
 
 from control_plane import failpoints
-from control_plane.cache.forms import A, Form
-from control_plane.cache.rules import ANY, MOST_BYTES, NOTHING, Freshness, is_repeatable, name_of
+from control_plane.cache.forms import A, Codec
+from control_plane.cache.rules import ANY, MOST_BYTES, NOTHING, CacheControl, cache_key, is_repeatable
 from control_plane.cache.stores import ProcessStore, SharedStore, Store
 from control_plane.chat import ProviderCall
 from control_plane.errors import InvalidConfig
@@ -37,16 +37,16 @@ class AnswerCache:
         self._writing: set[asyncio.Task[None]] = set()
 
     def slot(
-        self, form: Form[A], call: ProviderCall, *, group: str, policy: CachePolicy, freshness: Freshness = ANY
-    ) -> "Slot[A]":
+        self, form: Codec[A], call: ProviderCall, *, group: str, policy: CachePolicy, freshness: CacheControl = ANY
+    ) -> "CacheEntry[A]":
         """Where the answer to this call would be, and may go. Where the YAML says nothing, a Redis is used."""
         is_used = self._is_shared if policy.is_on is None else policy.is_on
         name = None
         if is_used and freshness != NOTHING and is_repeatable(call.request, policy.max_temperature):
-            name = name_of(call, group, policy.generation, form.name)
-        return Slot(self, form, name, policy.ttl_s, freshness)
+            name = cache_key(call, group, policy.generation, form.name)
+        return CacheEntry(self, form, name, policy.ttl_s, freshness)
 
-    async def recall(self, name: str, form: Form[A]) -> A | None:
+    async def recall(self, name: str, form: Codec[A]) -> A | None:
         """The answer of that name. None: there is none, or it cannot be had."""
         if not self._may_ask():
             self._metrics.cache_looked_up("unavailable")
@@ -65,7 +65,7 @@ class AnswerCache:
         self._metrics.cache_looked_up("miss" if answer is None else "hit")
         return answer
 
-    def keep(self, name: str, form: Form[A], answer: A, *, ttl_s: float) -> None:
+    def keep(self, name: str, form: Codec[A], answer: A, *, ttl_s: float) -> None:
         """In its own time: nobody waits for it."""
         if not self._is_away:
             writing = asyncio.create_task(self._write(name, form, answer, ttl_s))
@@ -78,7 +78,7 @@ class AnswerCache:
             await asyncio.wait(self._writing)
         await self._store.aclose()
 
-    async def _write(self, name: str, form: Form[A], answer: A, ttl_s: float) -> None:
+    async def _write(self, name: str, form: Codec[A], answer: A, ttl_s: float) -> None:
         try:
             written = form.write(answer)
             if len(written) <= MOST_BYTES:
@@ -100,20 +100,22 @@ class AnswerCache:
         self._ask_again_at = time.monotonic() + AWAY_S
         if not self._is_away:
             self._is_away = True
-            log.warning("cache_away", extra={"reason": str(error)})
+            log.warning("cache_unavailable", extra={"reason": str(error)})
 
     def _is_there(self) -> None:
         if self._is_away:
             self._is_away = False
-            log.info("cache_back")
+            log.info("cache_recovered")
 
 
-class Slot(Generic[A]):
+class CacheEntry(Generic[A]):
     """The place of one call's answer; one without a name is never read nor filled."""
 
-    def __init__(self, cache: AnswerCache, form: Form[A], name: str | None, ttl_s: float, freshness: Freshness) -> None:
+    def __init__(
+        self, cache: AnswerCache, form: Codec[A], name: str | None, ttl_s: float, freshness: CacheControl
+    ) -> None:
         self._cache = cache
-        self._form: Form[A] = form
+        self._form: Codec[A] = form
         self._name = name
         self._ttl_s = ttl_s
         self._freshness = freshness

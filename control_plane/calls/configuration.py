@@ -18,8 +18,8 @@ from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.router import Gateway
 from control_plane.jobs.models import Worker
 from control_plane.model_groups.catalog import Catalog
-from control_plane.model_groups.changes import changes
 from control_plane.model_groups.config import load_catalog
+from control_plane.model_groups.diff import changes
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.tenants.principal import Principal
 
@@ -85,17 +85,17 @@ class Configuration:
         """Whether the file as it stands is not in force, for a fault of its own: no server would start with it."""
         return bool(self.problems)
 
-    async def list_replicas(self, who: Principal) -> Sequence[Worker]:
+    async def list_replicas(self, principal: Principal) -> Sequence[Worker]:
         """Every living process and its version of the file. Raises: AdminOnly."""
-        who.may_administer()
+        principal.require_admin()
         return await self._lease.list_replicas()
 
-    async def reload(self, who: Principal) -> Reloaded:
+    async def reload(self, principal: Principal) -> Reloaded:
         """Puts the file as it stands in force, here at once and on other replicas within seconds.
 
         Raises: AdminOnly, InvalidConfig with every mistake; then nothing has changed.
         """
-        who.may_administer()
+        principal.require_admin()
         return await self._reload()
 
     def ask(self) -> None:

@@ -136,7 +136,7 @@ class Lease:
             until = now + self._heartbeat.lease
             return await workers_store.claim_task(tx, task, self._worker_id, now=now, until=until)
 
-        return await self._db.at_once(claimed)
+        return await self._db.run_in_thread(claimed)
 
     async def give_up_dead(self) -> None:
         """Looks for dead processes; a task of the sweeper. Raises: DatabaseUnavailable."""
@@ -176,7 +176,7 @@ class Lease:
         """One heartbeat, in one transaction. Raises: DatabaseUnavailable."""
         begun_at = time.monotonic()
         try:
-            alive = await self._db.at_once(self._beat)
+            alive = await self._db.run_in_thread(self._beat)
         except DatabaseUnavailable as error:
             self._heartbeat.failed(time.monotonic())
             self._failure = (time.monotonic(), error)

@@ -10,11 +10,11 @@ from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from control_plane.chat import CallRequest, ChatRequest, Message
+from control_plane.chat import ChatRequest, Message, ModelRequest
 from control_plane.errors import FileRefused
 from control_plane.fetching.data_urls import as_written_by_us, data_url, is_data_url
 from control_plane.fetching.fetcher import Fetcher, is_address
-from control_plane.fetching.kinds import kind_of
+from control_plane.fetching.media_types import media_type_of
 from control_plane.gateway.documents import fetches_itself
 from control_plane.ids import TeamId
 from control_plane.model_groups.service import ModelGroupService
@@ -32,13 +32,13 @@ class RemoteFiles:
         self._fetcher = fetcher
         self._groups = groups
 
-    def are_linked(self, request: CallRequest) -> bool:
+    def are_linked(self, request: ModelRequest) -> bool:
         """Whether anything may have to be fetched. Raises: FileRefused, as `inlined`."""
         if not isinstance(request, ChatRequest):
             return False
         return any(True for links in (_picture_links, _file_links) for _ in links(request.messages))
 
-    async def inlined(self, request: CallRequest, models: Sequence[str], *, team: TeamId) -> CallRequest:
+    async def inlined(self, request: ModelRequest, models: Sequence[str], *, team: TeamId) -> ModelRequest:
         """The request with its links replaced by files, for a call of a team that may run on any of `models`.
 
         Raises: FileRefused for a link that is no web address or not a public one, and for what is no image or PDF;
@@ -90,7 +90,7 @@ def _data_urls(messages: Sequence[Message]) -> Iterator[str]:
 
 
 def _as_data(content: bytes) -> str:
-    kind = kind_of(content)
+    kind = media_type_of(content)
     if kind is None:
         raise FileRefused("A linked file is neither an image (PNG, JPEG, GIF, WebP) nor a PDF.")
     return data_url(kind, content)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from control_plane.chat import CallRequest, ChatRequest, PlainRequest
+from control_plane.chat import ChatRequest, EndpointRequest, ModelRequest
 
 DEFAULT_TEMPERATURE = 0.7  # S0
 
@@ -14,14 +14,14 @@ DRAINED = "drained"
 
 
 def fill_in(
-    request: CallRequest, defaults: Mapping[str, Any], *, temperature: float | None = DEFAULT_TEMPERATURE
-) -> CallRequest:
+    request: ModelRequest, defaults: Mapping[str, Any], *, temperature: float | None = DEFAULT_TEMPERATURE
+) -> ModelRequest:
     """The request as it goes to the gateway: what the client set, then the group's defaults, then ours.
 
     Defaults are chat parameters, which other endpoints do not have. Our temperature is left out beside a `top_p`, which some models refuse together; `tool_choice` and
     `parallel_tool_calls` without tools mean nothing, are refused by OpenAI, and are left out.
     """
-    if isinstance(request, PlainRequest):
+    if isinstance(request, EndpointRequest):
         return request
     parameters = {**defaults, **request.parameters}
     if temperature is not None and "temperature" not in parameters and "top_p" not in parameters:
@@ -32,8 +32,8 @@ def fill_in(
     return ChatRequest(request.messages, parameters)
 
 
-def cut_to(request: CallRequest, max_tokens: int) -> CallRequest:
+def cut_to(request: ModelRequest, max_tokens: int) -> ModelRequest:
     """The request with an answer of at most so many tokens, which is all that its job's cap leaves."""
-    if isinstance(request, PlainRequest):
+    if isinstance(request, EndpointRequest):
         return request
     return ChatRequest(request.messages, {**request.parameters, "max_tokens": max_tokens})

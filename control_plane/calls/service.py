@@ -11,15 +11,24 @@ from typing import Any, Generic, TypeVar
 import anyio.lowlevel
 
 from control_plane import failpoints, waiting
-from control_plane.cache.forms import CHAT, PLAIN, Form, RecordedAnswer
+from control_plane.cache.forms import CHAT, PLAIN, Codec, RecordedAnswer
 from control_plane.cache.replay import ReplayedStream
-from control_plane.cache.rules import ANY, Freshness
-from control_plane.cache.service import AnswerCache, Slot
-from control_plane.calls.live import InFlight, LiveCall, Outcome
+from control_plane.cache.rules import ANY, CacheControl
+from control_plane.cache.service import AnswerCache, CacheEntry
+from control_plane.calls.in_flight import InFlight, InFlightCall, Outcome
 from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.rules import CLIENT_CLOSED, DEFAULT_TEMPERATURE, DRAINED, cut_to, fill_in
-from control_plane.calls.stream import LiveStream
-from control_plane.chat import CallRequest, ChatRequest, Completion, Demand, PlainAnswer, PlainRequest, ProviderCall
+from control_plane.calls.stream import InFlightStream
+from control_plane.calls.writer import CallWriter
+from control_plane.chat import (
+    ChatRequest,
+    Completion,
+    EndpointRequest,
+    EndpointResponse,
+    ModelRequest,
+    ProviderCall,
+    UsageEstimate,
+)
 from control_plane.clock import Clock
 from control_plane.completion.usage import Usage
 from control_plane.errors import (
@@ -44,7 +53,6 @@ from control_plane.limits.rules import likely_tokens
 from control_plane.limits.service import LimitService, Permit
 from control_plane.model_groups.catalog import CachePolicy, Target
 from control_plane.model_groups.service import ModelGroupService
-from control_plane.spend.writer import SpendWriter
 from control_plane.tenants.principal import Principal
 from control_plane.traces import Traces
 from control_plane.units import NanoUsd
@@ -54,12 +62,12 @@ log = logging.getLogger(__name__)
 MAX_TEXT_BYTES = 8_000_000
 
 T = TypeVar("T")
-A = TypeVar("A", Completion, PlainAnswer)
-K = TypeVar("K", RecordedAnswer, PlainAnswer)
+A = TypeVar("A", Completion, EndpointResponse)
+K = TypeVar("K", RecordedAnswer, EndpointResponse)
 
 
 @dataclass(frozen=True, slots=True)
-class CallOrder:
+class CallRequest:
     """What a door asks for: `model_group` is a group's or model's name, or None for the default.
 
     `only`: of the group's models, those that can do what is asked; None: all of them. `default_temperature`: where
@@ -70,7 +78,7 @@ class CallOrder:
     call succeeded: what cannot be rendered is a failed call.
     """
 
-    request: CallRequest
+    request: ModelRequest
     model_group: str | None = None
     purpose: str | None = None
     metadata: dict[str, Any] | None = None
@@ -80,8 +88,8 @@ class CallOrder:
     creation: Creation | None = None
     closing: JobClosing | None = None
     permit: Permit | None = None
-    freshness: Freshness = ANY
-    render: Callable[[LiveCall, Any], Any] = lambda _call, _answer: None
+    freshness: CacheControl = ANY
+    render: Callable[[InFlightCall, Any], Any] = lambda _call, _answer: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +98,15 @@ class _Decided:
 
     target: Target
     gateway: Gateway
-    request: CallRequest
-    demand: Demand
+    request: ModelRequest
+    demand: UsageEstimate
 
 
 @dataclass(frozen=True, slots=True)
 class AnsweredCall(Generic[A]):
     """A buffered call that was answered, its record durable. `rendered`: what the order's `render` made of it."""
 
-    call: LiveCall
+    call: InFlightCall
     answer: A
     rendered: Any
 
@@ -112,7 +120,7 @@ class CallService:
         groups: ModelGroupService,
         jobs: JobService,
         limits: LimitService,
-        writer: SpendWriter,
+        writer: CallWriter,
         files: RemoteFiles,
         cache: AnswerCache,
         *,
@@ -139,9 +147,9 @@ class CallService:
         self.is_draining = False
         self.is_stopping = False
 
-    async def call(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[Completion]:
+    async def call(self, principal: Principal, job_id: JobId, order: CallRequest) -> AnsweredCall[Completion]:
         """One buffered chat call. Raises: what `_open` raises, and ProviderError when no model of the group answered."""
-        live, policy = await self._open(who, job_id, order, is_stream=False)
+        live, policy = await self._open(principal, job_id, order, is_stream=False)
         slot = self._slot(CHAT, live, policy, order)
 
         async def recall() -> Completion | None:
@@ -154,9 +162,9 @@ class CallService:
             slot.keep(RecordedAnswer(answer.events, answer.ending, answer.served))
         return answered
 
-    async def ask(self, who: Principal, job_id: JobId, order: CallOrder) -> AnsweredCall[PlainAnswer]:
+    async def ask(self, principal: Principal, job_id: JobId, order: CallRequest) -> AnsweredCall[EndpointResponse]:
         """One call of an endpoint that answers at once. Raises as `call`."""
-        live, policy = await self._open(who, job_id, order, is_stream=False)
+        live, policy = await self._open(principal, job_id, order, is_stream=False)
         slot = self._slot(PLAIN, live, policy, order)
         answer = await self._kept_or_new(live, slot.recall, Gateway.ask)
         answered = await self._finished(live, answer, order)
@@ -164,7 +172,7 @@ class CallService:
             slot.keep(answer)
         return answered
 
-    async def _finished(self, live: LiveCall, answer: A, order: CallOrder) -> AnsweredCall[A]:
+    async def _finished(self, live: InFlightCall, answer: A, order: CallRequest) -> AnsweredCall[A]:
         """The answer as its API responds with it, then the record."""
         failpoints.reach("provider_answered")
         try:
@@ -177,9 +185,9 @@ class CallService:
         await live.finish(Outcome.of(answer))
         return AnsweredCall(live, answer, rendered)
 
-    async def stream(self, who: Principal, job_id: JobId, order: CallOrder) -> LiveStream:
+    async def stream(self, principal: Principal, job_id: JobId, order: CallRequest) -> InFlightStream:
         """One streamed call, its first event already here. Raises as `call`: a failure before that is no stream."""
-        live, policy = await self._open(who, job_id, order, is_stream=True)
+        live, policy = await self._open(principal, job_id, order, is_stream=True)
         slot = self._slot(CHAT, live, policy, order)
 
         async def recall() -> AnswerStream | None:
@@ -189,84 +197,86 @@ class CallService:
         upstream = await self._kept_or_new(live, recall, Gateway.stream)
         live.first_chunk_ms = live.elapsed_ms()
         failpoints.reach("stream_begun")
-        return LiveStream(live, upstream, slot)
+        return InFlightStream(live, upstream, slot)
 
-    async def choose(self, who: Principal, order: CallOrder, job_group: str | None = None) -> Target:
+    async def choose(self, principal: Principal, order: CallRequest, job_group: str | None = None) -> Target:
         """What the order would run on; nothing is written.
 
         Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing.
         """
-        defaults = (job_group, who.key_model_group, who.team_model_group)
-        target = await self._groups.choose(who, order.model_group, defaults)
+        defaults = (job_group, principal.key_model_group, principal.team_model_group)
+        target = await self._groups.choose(principal, order.model_group, defaults)
         if order.only is None:
             return target
         able = tuple(model for model in target.models if model in order.only)
         return replace(target, models=able or target.models)  # the file may have changed since it was asked who is able
 
-    async def target_in(self, who: Principal, order: CallOrder, job_id: JobId | None) -> Target:
+    async def target_in(self, principal: Principal, order: CallRequest, job_id: JobId | None) -> Target:
         """What the order would run on in that job, or in one of its own. Raises: as `choose`; JobNotFound, JobNotOwned."""
         job_group = None
         if order.creation is not None:
             job_group = order.creation.new.model_group
         elif job_id is not None and order.model_group is None:
-            job_group = (await self._jobs.get(who, job_id)).default_model_group
-        return await self.choose(who, order, job_group)
+            job_group = (await self._jobs.get(principal, job_id)).default_model_group
+        return await self.choose(principal, order, job_group)
 
-    async def count(self, who: Principal, order: CallOrder) -> int:
+    async def count(self, principal: Principal, order: CallRequest) -> int:
         """Tokens of the order's prompt at its first model, counted by us. It counts as a request, but for no tokens.
 
         Raises: as `admit`.
         """
-        decided = await self._decide(who, order, None)
-        permit = await self._permit(who, decided, tokens=0)
+        decided = await self._decide(principal, order, None)
+        permit = await self._permit(principal, decided, tokens=0)
         try:
-            call = ProviderCall(CallId(new_id()), JobId(new_id()), who.team(), decided.target.models, order.request)
+            call = ProviderCall(
+                CallId(new_id()), JobId(new_id()), principal.team(), decided.target.models, order.request
+            )
             with decided.gateway.in_use():
                 usage, _ = await decided.gateway.estimate(call)
         finally:
-            await self.in_flight.to_its_end(permit.settle(0))
+            await self.in_flight.run_to_completion(permit.settle(0))
         return usage.prompt_tokens
 
     def price(self, deployment_id: str, usage: Usage) -> NanoUsd | None:
         """What plain tokens cost at a deployment now; see `Gateway.price`."""
         return self.gateway.price(deployment_id, usage)
 
-    async def admit(self, who: Principal, order: CallOrder, job_id: JobId | None = None) -> CallOrder:
+    async def admit(self, principal: Principal, order: CallRequest, job_id: JobId | None = None) -> CallRequest:
         """The order with leave to be made, in a job or for one that is still to be created. Make it, or settle its permit.
 
         Raises: as `choose`, UnpricedRefused, RateLimited, ShuttingDown, TooLarge, SchemaTooLarge; JobNotFound, JobNotOwned.
         """
-        decided = await self._decide(who, order, job_id)
-        return replace(order, permit=await self._permit(who, decided))
+        decided = await self._decide(principal, order, job_id)
+        return replace(order, permit=await self._permit(principal, decided))
 
-    def reads_files(self, order: CallOrder) -> bool:
+    def reads_files(self, order: CallRequest) -> bool:
         """Whether something is fetched for the call before it is made: its job is to be there by then."""
         return self._files.are_linked(order.request)
 
-    async def require_paid(self, who: Principal, order: CallOrder, job_id: JobId) -> None:
+    async def require_paid(self, principal: Principal, order: CallRequest, job_id: JobId) -> None:
         """Before files are read for a call: its job is open, and what is known of the call can be paid.
 
         Raises: as `JobService.require_open`; what choosing a model raises.
         """
-        decided = await self._decide(who, order, job_id)
-        await self._jobs.require_open(who, job_id, decided.demand, decided.target.markup_bps)
+        decided = await self._decide(principal, order, job_id)
+        await self._jobs.require_open(principal, job_id, decided.demand, decided.target.markup_bps)
 
     def drain(self) -> None:
         """This process will stop soon: it still takes calls, but nobody should send it more."""
         self.is_draining = True
 
-    async def land(self, timeout_s: float, *, most_s: float = 0.0) -> None:
+    async def wait_until_idle(self, timeout_s: float, *, most_s: float = 0.0) -> None:
         """Takes no new calls and waits for those in flight to be recorded, as `InFlight.wait_until_landed`; logs what is
         left to be found as lost.
         """
         self.is_stopping = True
-        await self.in_flight.wait_until_landed(timeout_s, most_s=most_s)
+        await self.in_flight.wait_until_idle(timeout_s, most_s=most_s)
         for call in self.in_flight.calls:
             log.error("call_left_open", extra={"call_id": str(call.intent.call_id)})
 
     async def _open(
-        self, who: Principal, job_id: JobId, order: CallOrder, *, is_stream: bool
-    ) -> tuple[LiveCall, CachePolicy]:
+        self, principal: Principal, job_id: JobId, order: CallRequest, *, is_stream: bool
+    ) -> tuple[InFlightCall, CachePolicy]:
         """Decides what the call runs on and makes its intent durable: the provider has not heard of it yet.
 
         With what the model group says about answers that are given again.
@@ -278,20 +288,20 @@ class CallService:
         permit, gateway = order.permit, None
         started = perf_counter()
         try:
-            decided = await self._decide(who, order, job_id)
+            decided = await self._decide(principal, order, job_id)
             gateway = decided.gateway
             gateway.enter()
-            permit = permit or await self._permit(who, decided)
+            permit = permit or await self._permit(principal, decided)
             if self._files.are_linked(decided.request):
-                await self._jobs.require_open(who, job_id, decided.demand, decided.target.markup_bps)
-            with self._traces.room("files", job_id=job_id), waiting.off_the_clock():
-                request = await self._files.inlined(decided.request, decided.target.models, team=who.team())
+                await self._jobs.require_open(principal, job_id, decided.demand, decided.target.markup_bps)
+            with self._traces.span("files", job_id=job_id), waiting.off_the_clock():
+                request = await self._files.inlined(decided.request, decided.target.models, team=principal.team())
             repetition = await self._repetition(order)
             call_id = repetition.call_id
             intent = Intent(
                 call_id=call_id,
                 job_id=job_id,
-                team_id=who.team(),
+                team_id=principal.team(),
                 model_group=decided.target.group,
                 is_stream=is_stream,
                 purpose=order.purpose,
@@ -301,34 +311,34 @@ class CallService:
                 markup_bps=decided.target.markup_bps,
                 is_retaken=order.subject is not None and order.subject.is_retaken,
             )
-            to_provider = ProviderCall(call_id, job_id, who.team(), decided.target.models, request)
+            to_provider = ProviderCall(call_id, job_id, principal.team(), decided.target.models, request)
             admitted = self._admit(decided, intent, to_provider, permit, order)
-            live = await self.in_flight.to_its_end(admitted)
+            live = await self.in_flight.run_to_completion(admitted)
             live.takes_kept = live.takes_kept and repetition.takes_kept
             waiting.work_has_begun()
         except BaseException:
             if gateway is not None:
                 gateway.leave()
             if permit is not None:
-                await self.in_flight.to_its_end(permit.settle(0))
+                await self.in_flight.run_to_completion(permit.settle(0))
             raise
         self._writer.metrics.call_opened(perf_counter() - started)
         return live, decided.target.cache
 
-    async def _decide(self, who: Principal, order: CallOrder, job_id: JobId | None) -> _Decided:
+    async def _decide(self, principal: Principal, order: CallRequest, job_id: JobId | None) -> _Decided:
         """Nothing is taken, fetched or written. Raises: as `target_in`, EndpointUnsupported, UnpricedRefused, ShuttingDown.
 
         What it runs on and the gateway are of one version of the YAML: nothing waits between choosing and taking it.
         """
         if self.is_stopping:
             raise ShuttingDown(retry_after_s=1)
-        with self._traces.room("access", team_id=who.team_id, job_id=job_id) as room:
-            target = await self.target_in(who, order, job_id)
-            room.note(model_group=target.group)
+        with self._traces.span("access", team_id=principal.team_id, job_id=job_id) as span:
+            target = await self.target_in(principal, order, job_id)
+            span.set(model_group=target.group)
         _check_schemas(order.request)
         gateway = self.gateway
         request = fill_in(order.request, target.defaults, temperature=order.default_temperature)
-        if isinstance(request, PlainRequest) and not gateway.takes(target.models, request):
+        if isinstance(request, EndpointRequest) and not gateway.takes(target.models, request):
             raise EndpointUnsupported(group=target.group, endpoint=request.endpoint)
         demand = gateway.demand(target.models, request)
         if demand.text_bytes > self._max_text_bytes:
@@ -337,31 +347,31 @@ class CallService:
             raise UnpricedRefused
         return _Decided(target, gateway, request, demand)
 
-    async def _repetition(self, order: CallOrder) -> Repetition:
+    async def _repetition(self, order: CallRequest) -> Repetition:
         if order.subject is None:
             return Repetition(CallId(new_id()), takes_kept=True)
         if not order.subject.is_retaken:
             return Repetition(CallId(order.subject.id), takes_kept=True)
-        return await self.in_flight.to_its_end(self._writer.repetition(order.subject))
+        return await self.in_flight.run_to_completion(self._writer.repetition(order.subject))
 
-    async def _permit(self, who: Principal, decided: _Decided, *, tokens: int | None = None) -> Permit:
+    async def _permit(self, principal: Principal, decided: _Decided, *, tokens: int | None = None) -> Permit:
         """Leave for a call of so many tokens; None: of as many as are likely. Raises: RateLimited."""
         if tokens is None:
             asked = decided.request.parameters if isinstance(decided.request, ChatRequest) else {}
             tokens = likely_tokens(decided.demand, is_bounded="max_tokens" in asked)
-        with self._traces.room("limits", team_id=who.team_id, model_group=decided.target.group):
-            return await self._limits.admit_call(who, decided.target, tokens)
+        with self._traces.span("limits", team_id=principal.team_id, model_group=decided.target.group):
+            return await self._limits.admit_call(principal, decided.target, tokens)
 
     async def _admit(
-        self, decided: _Decided, intent: Intent, to_provider: ProviderCall, permit: Permit, order: CallOrder
-    ) -> LiveCall:
-        """A durable intent and the LiveCall that will finish it, settle its permit and leave its gateway: or nothing."""
-        with self._traces.room("intent", job_id=intent.job_id, call_id=intent.call_id):
+        self, decided: _Decided, intent: Intent, to_provider: ProviderCall, permit: Permit, order: CallRequest
+    ) -> InFlightCall:
+        """A durable intent and the InFlightCall that will finish it, settle its permit and leave its gateway: or nothing."""
+        with self._traces.span("intent", job_id=intent.job_id, call_id=intent.call_id):
             opened = await self._writer.open(intent, order.creation)
         failpoints.reach("intent_committed")
         if opened.intent.demand.max_tokens < intent.demand.max_tokens:
             to_provider = replace(to_provider, request=cut_to(to_provider.request, opened.intent.demand.max_tokens))
-        return LiveCall(
+        return InFlightCall(
             opened.intent,
             to_provider,
             gateway=decided.gateway,
@@ -375,7 +385,7 @@ class CallService:
             closing=order.closing,
         )
 
-    def _slot(self, form: Form[K], live: LiveCall, policy: CachePolicy, order: CallOrder) -> Slot[K]:
+    def _slot(self, form: Codec[K], live: InFlightCall, policy: CachePolicy, order: CallRequest) -> CacheEntry[K]:
         freshness = order.freshness
         if not live.takes_kept:
             freshness = replace(freshness, takes_kept=False)
@@ -385,7 +395,7 @@ class CallService:
 
     async def _kept_or_new(
         self,
-        live: LiveCall,
+        live: InFlightCall,
         recall: Callable[[], Awaitable[T | None]],
         ask: Callable[[Gateway, ProviderCall], Awaitable[T]],
     ) -> T:
@@ -396,24 +406,24 @@ class CallService:
         is_asked = False
         try:
             await _feel_cancellation()  # who left while the intent was written: the provider hears nothing
-            with live.room("cache") as room:
+            with live.span("cache") as span:
                 kept = await recall()
-                room.note(is_hit=kept is not None)
+                span.set(is_hit=kept is not None)
             if kept is not None:
                 live.is_cached = True
                 return kept
             is_asked = True
-            with live.room("provider"):
+            with live.span("provider"):
                 return await ask(live.gateway, live.to_provider)
         except asyncio.CancelledError:
             reason = CLIENT_CLOSED if _is_scope_cancelled() else DRAINED
-            await self.in_flight.to_its_end(self._record_cancelled(live, reason, is_asked=is_asked))
+            await self.in_flight.run_to_completion(self._record_cancelled(live, reason, is_asked=is_asked))
             raise
         except Exception as error:
             await live.finish(Outcome(CallStatus.FAILED, error_code=error_code_of(error), fault=fault_of(error)))
             raise
 
-    async def _record_cancelled(self, live: LiveCall, reason: str, *, is_asked: bool) -> None:
+    async def _record_cancelled(self, live: InFlightCall, reason: str, *, is_asked: bool) -> None:
         """What an answer nobody waits for any more has cost: the prompt, if the provider has it."""
         if is_asked:
             usage, cost = await live.gateway.estimate(live.to_provider)
@@ -422,7 +432,7 @@ class CallService:
             await live.record(Outcome(CallStatus.CANCELLED, error_code=reason))
 
 
-def _check_schemas(request: CallRequest) -> None:
+def _check_schemas(request: ModelRequest) -> None:
     """Raises: SchemaTooLarge, before anything expands what they refer to, whichever lane the call takes."""
     if not isinstance(request, ChatRequest):
         return

@@ -8,10 +8,10 @@ from typing import Self
 from control_plane import failpoints
 from control_plane.cache.forms import RecordedAnswer
 from control_plane.cache.rules import MOST_PIECES
-from control_plane.cache.service import Slot
-from control_plane.calls.live import LiveCall, Outcome
+from control_plane.cache.service import CacheEntry
+from control_plane.calls.in_flight import InFlightCall, Outcome
 from control_plane.calls.rules import CLIENT_CLOSED, DRAINED
-from control_plane.chat import Ending, Served
+from control_plane.chat import Ending, ServedBy
 from control_plane.completion.events import Content, ProviderFault
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
@@ -30,21 +30,21 @@ LEFT = frozenset({CLIENT_CLOSED, DRAINED, CallTimedOut.code})
 """Why streams are cut off, which is not the provider's failure: they are billed on what was delivered."""
 
 
-class LiveStream:
+class InFlightStream:
     """Iterate it for the events, as of an `AnswerStream`, then `end()` it. Always `abandon()` it last: that does nothing after a proper end."""
 
-    def __init__(self, call: LiveCall, upstream: AnswerStream, slot: Slot[RecordedAnswer]) -> None:
+    def __init__(self, call: InFlightCall, upstream: AnswerStream, slot: CacheEntry[RecordedAnswer]) -> None:
         """`slot`: where the whole answer may be kept."""
         self.call = call
         self._upstream = upstream
         self._slot = slot
         self._is_recorded = slot.may_be_filled and not call.is_cached
         self._events: list[Content] = []
-        self._room = call.room("stream")
+        self._span = call.span("stream")
         self._has_begun = False
 
     @property
-    def served(self) -> Served:
+    def served(self) -> ServedBy:
         """Who answers; does not change any more."""
         return self._upstream.served
 
@@ -68,7 +68,7 @@ class LiveStream:
                 break_off(error)
             status = CallStatus.CANCELLED if error_code_of(error) in LEFT else CallStatus.FAILED
             work = self._close_and_record(status, error_code_of(error), fault_of(error))
-            await self.call.in_flight.to_its_end(work)
+            await self.call.in_flight.run_to_completion(work)
             raise
         if self._is_recorded:
             self._record(events)
@@ -86,15 +86,15 @@ class LiveStream:
         """Records the whole answer; only after this may the client be told that the stream is complete.
 
         The last events are rendered first: what cannot be rendered is a failed call. Raises: what `render` raises; as
-        `LiveCall.record`.
+        `InFlightCall.record`.
         """
-        return await self.call.in_flight.to_its_end(self._render_and_record(render))
+        return await self.call.in_flight.run_to_completion(self._render_and_record(render))
 
     async def abandon(self, error_code: str) -> None:
         """Closes the upstream connection at once and records what was produced, unless the call has ended before."""
         if not self.call.is_finished:
             status = CallStatus.CANCELLED if error_code in LEFT else CallStatus.FAILED
-            await self.call.in_flight.to_its_end(self._close_and_record(status, error_code))
+            await self.call.in_flight.run_to_completion(self._close_and_record(status, error_code))
 
     async def _render_and_record(self, render: Render) -> bytes:
         usage, cost = await self._close_and_settle()
@@ -141,21 +141,21 @@ class LiveStream:
         error_code: str | None,
         finish_reason: FinishReason | None = None,
     ) -> Outcome:
-        self._room.end(error_code)
+        self._span.end(error_code)
         return Outcome(
             status, usage=usage, cost=cost, served=self.served, finish_reason=finish_reason, error_code=error_code
         )
 
 
 class JobStream:
-    """A `LiveStream` whose end has consequences for its job: both happen, or the stream fails.
+    """A `InFlightStream` whose end has consequences for its job: both happen, or the stream fails.
 
     `on_end` follows the record of the whole answer, `on_abandon` that of a stream that did not come to its end.
     """
 
     def __init__(
         self,
-        stream: LiveStream,
+        stream: InFlightStream,
         *,
         on_end: Callable[[], Awaitable[None]],
         on_abandon: Callable[[str], Awaitable[None]],
@@ -167,7 +167,7 @@ class JobStream:
         self._is_closed = False
 
     @property
-    def served(self) -> Served:
+    def served(self) -> ServedBy:
         """Who answers."""
         return self._stream.served
 
@@ -185,13 +185,13 @@ class JobStream:
 
     async def end(self, render: Render) -> bytes:
         """Records the answer and does what follows, both or, when the record fails, neither."""
-        return await self.call.in_flight.to_its_end(self._record_and_follow(render))
+        return await self.call.in_flight.run_to_completion(self._record_and_follow(render))
 
     async def abandon(self, error_code: str) -> None:
         """Records what was produced and does what follows from that. Does nothing after a proper end."""
         if not self._is_closed:
             self._is_closed = True
-            await self.call.in_flight.to_its_end(self._record_and_give_up(error_code))
+            await self.call.in_flight.run_to_completion(self._record_and_give_up(error_code))
 
     async def _record_and_follow(self, render: Render) -> bytes:
         rendered = await self._stream.end(render)

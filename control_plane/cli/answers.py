@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from control_plane.cli.output import Json, visible
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 
 MOST_DEPTH = 300
 """Of an answer; no server of ours writes JSON that is nested deeper."""
@@ -21,7 +21,7 @@ LONGEST_REASON = 4000
 S = TypeVar("S", bound="Shape")
 
 
-class GuestFailed(HouseError):
+class ApiCallFailed(ControlPlaneError):
     """The server did not do what a customer would expect."""
 
 
@@ -213,7 +213,7 @@ class Answer:
         return reason_in(self._body()) or f"status {self.status}"
 
     def json(self, shape: type[Shape]) -> Json:
-        """The object that the server answers, as it came. Raises: GuestFailed for a refusal, or another service."""
+        """The object that the server answers, as it came. Raises: ApiCallFailed for a refusal, or another service."""
         return self._checked(shape)[0]
 
     def read(self, shape: type[S]) -> S:
@@ -221,7 +221,7 @@ class Answer:
         return self._checked(shape)[1]
 
     def rows(self, name: str, shape: type[Shape]) -> Sequence[Json]:
-        """The list of that name, each of that shape. Raises: GuestFailed."""
+        """The list of that name, each of that shape. Raises: ApiCallFailed."""
         rows = self.json(Page).get(name)
         if not isinstance(rows, list):
             raise self._strange()
@@ -232,7 +232,7 @@ class Answer:
     def _checked(self, shape: type[S]) -> tuple[Json, S]:
         body = self._body()
         if body is not None and not self.is_success:
-            raise GuestFailed(f"{self.path} answered {self.status}: {self.reason}")
+            raise ApiCallFailed(f"{self.path} answered {self.status}: {self.reason}")
         if not isinstance(body, dict):
             raise self._strange()
         return body, self._read(body, shape)
@@ -243,8 +243,8 @@ class Answer:
         except ValidationError:
             raise self._strange() from None
 
-    def _strange(self) -> GuestFailed:
-        return GuestFailed(f"{self.path} answered {self.status}, and not as the control plane does.")
+    def _strange(self) -> ApiCallFailed:
+        return ApiCallFailed(f"{self.path} answered {self.status}, and not as the control plane does.")
 
     def _body(self) -> Any:
         """None for what is no JSON, or nested too deep to be handled."""

@@ -10,9 +10,9 @@ from control_plane.cli.databases import existing_database
 from control_plane.cli.output import echo, print_json
 from control_plane.cli.progress import counting
 from control_plane.clock import now
+from control_plane.reconciliation.archive import ArchiveService, file_of
+from control_plane.reconciliation.archiving import Exported
 from control_plane.settings import Settings
-from control_plane.spend.archive import ArchiveService, file_of
-from control_plane.spend.archiving import Exported
 from control_plane.storage.months import Month
 from control_plane.units import usd
 

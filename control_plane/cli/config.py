@@ -11,20 +11,20 @@ from typing import Annotated
 import typer
 
 from control_plane.cli import findings
-from control_plane.cli.applying import Change, put_in_force, put_in_place
 from control_plane.cli.importing import import_file
 from control_plane.cli.output import echo, print_json
 from control_plane.cli.progress import waiting
 from control_plane.cli.remote import Url
+from control_plane.cli.rollout import Change, put_in_force, put_in_place
 from control_plane.cli.servers import InForce, Rollout, Servers
 from control_plane.cli.trial import inspect_and_build
 from control_plane.errors import InvalidConfig
 from control_plane.master_key import existing_master_key
 from control_plane.model_groups import losses
 from control_plane.model_groups.catalog import Catalog
-from control_plane.model_groups.changes import changes
 from control_plane.model_groups.config import Inspection, generation_of, inspect
-from control_plane.model_groups.shape import json_schema
+from control_plane.model_groups.diff import changes
+from control_plane.model_groups.schema import json_schema
 from control_plane.settings import Settings
 
 config_app = typer.Typer(

@@ -9,9 +9,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from control_plane.cli import server
-from control_plane.cli.answers import Bill, Call, Chunk, Entry, GuestFailed, Job, Ledger
+from control_plane.cli.answers import ApiCallFailed, Bill, Call, Chunk, Entry, Job, Ledger
+from control_plane.cli.api_client import key_of, stream
 from control_plane.cli.findings import count
-from control_plane.cli.guest import key_of, stream
 from control_plane.cli.output import visible
 from control_plane.cli.requests import client, request
 from control_plane.logs import configure_logging
@@ -25,7 +25,7 @@ console = Console(highlight=False, emoji=False)
 
 
 def demo(settings: Settings) -> None:
-    """Runs until Ctrl-C. Raises: GuestFailed, and what `serve` raises, with what to do."""
+    """Runs until Ctrl-C. Raises: ApiCallFailed, and what `serve` raises, with what to do."""
     configure_logging("WARNING", "text")
     server.show_new_master_key(settings)
     server.migrate(settings)
@@ -40,7 +40,7 @@ async def _serve_and_tour(settings: Settings) -> None:
         try:
             await _tour(f"http://localhost:{port}", key)
         except httpx.HTTPError as error:
-            raise GuestFailed(f"The demo's job failed: {error}") from error
+            raise ApiCallFailed(f"The demo's job failed: {error}") from error
 
 
 async def _tour(url: str, master_key: str) -> None:

@@ -10,7 +10,7 @@ from control_plane.administration.audit import Findings, LedgerAudit
 from control_plane.cli.databases import existing_database
 from control_plane.cli.output import echo, print_json
 from control_plane.cli.progress import counting
-from control_plane.credits.verify import Misfit
+from control_plane.credits.verify import Discrepancy
 from control_plane.ids import TeamId
 from control_plane.settings import Settings
 
@@ -21,7 +21,7 @@ ledger_app = typer.Typer(name="ledger", help="Look after the ledger of credits."
 def verify(
     team: Annotated[str | None, typer.Option(help="Only this team.", show_default="all")] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print JSON: is_in_order, teams, entries, jobs, misfits.")
+        bool, typer.Option("--json", help="Print JSON: is_in_order, teams, entries, jobs, discrepancies.")
     ] = False,
 ) -> None:
     """Recompute every balance, hash chain and bill; name the first row of each team that does not fit.
@@ -30,10 +30,10 @@ def verify(
     """
     findings = asyncio.run(_verify(Settings(), None if team is None else TeamId(team)))
     if as_json:
-        print_json({"is_in_order": not findings.misfits, **asdict(findings)})
+        print_json({"is_in_order": not findings.discrepancies, **asdict(findings)})
     else:
         echo(_as_text(findings))
-    if findings.misfits:
+    if findings.discrepancies:
         raise typer.Exit(1)
 
 
@@ -47,13 +47,13 @@ async def _verify(settings: Settings, team_id: TeamId | None) -> Findings:
 
 def _as_text(findings: Findings) -> str:
     read = f"{findings.entries} entries and {findings.jobs} jobs of {findings.teams} team(s)"
-    if not findings.misfits:
+    if not findings.discrepancies:
         return f"OK: {read} fit together."
-    wrong = "\n".join(_sentence(misfit) for misfit in findings.misfits)
-    return f"{wrong}\n{len(findings.misfits)} of {findings.teams} team(s) do not fit; each ledger was read up to there."
+    wrong = "\n".join(_sentence(misfit) for misfit in findings.discrepancies)
+    return f"{wrong}\n{len(findings.discrepancies)} of {findings.teams} team(s) do not fit; each ledger was read up to there."
 
 
-def _sentence(misfit: Misfit) -> str:
+def _sentence(misfit: Discrepancy) -> str:
     where = f"entry {misfit.number}, " if misfit.number is not None else ""
     row = f" ({where}id {misfit.id})" if misfit.id is not None else ""
     return f"{misfit.team_id}: {misfit.what}{row}: expected {misfit.expected}, found {misfit.found}"

@@ -17,7 +17,7 @@ import typer
 from pydantic import ValidationError
 
 from control_plane.cli.output import echo, explain, print_json
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 from control_plane.settings import Settings
 
 # What only some commands need is imported by them: all of it takes seconds.
@@ -190,7 +190,7 @@ def main() -> None:
     add_groups(sys.argv[1:])
     try:
         code = app(prog_name="control-plane", standalone_mode=False)
-    except HouseError as error:
+    except ControlPlaneError as error:
         explain(error.message)
         code = 1
     except ValidationError as error:

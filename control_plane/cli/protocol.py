@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from control_plane.settings import Settings
 
 if TYPE_CHECKING:
-    from control_plane.api.failures import Failure
+    from control_plane.api.problem import Problem
 
 log = logging.getLogger(__name__)
 
@@ -175,17 +175,17 @@ class HttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP, in the API's own shape."""
-        from control_plane.api.failures import Failure  # noqa: PLC0415 - seconds of imports, long done when a client comes
+        from control_plane.api.problem import Problem  # noqa: PLC0415 - seconds of imports, long done when a client comes
 
-        self._refuse(Failure(HTTPStatus.BAD_REQUEST, "invalid_http", msg))
+        self._refuse(Problem(HTTPStatus.BAD_REQUEST, "invalid_http", msg))
 
     def _refuse_head(self) -> None:
-        from control_plane.api.failures import Failure  # noqa: PLC0415 - as above
+        from control_plane.api.problem import Problem  # noqa: PLC0415 - as above
 
         message = f"The headers are larger than {MAX_HEAD_BYTES} bytes together, or more than {MAX_HEADERS}."
-        self._refuse(Failure(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message))
+        self._refuse(Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message))
 
-    def _refuse(self, failure: "Failure") -> None:
+    def _refuse(self, failure: "Problem") -> None:
         """Answers, where no other answer is on its way, and ends the connection."""
         from control_plane.api.errors import error_response  # noqa: PLC0415 - as above
 
@@ -219,12 +219,12 @@ class HttpProtocol(HttpToolsProtocol):
         self._deadline = None
 
     def _is_late(self) -> None:
-        from control_plane.api.failures import Failure  # noqa: PLC0415 - as above
+        from control_plane.api.problem import Problem  # noqa: PLC0415 - as above
         from control_plane.errors import RequestTimeout  # noqa: PLC0415 - as above
 
         self._deadline = None
         if self._is_in_head and self._unseen:
-            self._refuse(Failure.of(RequestTimeout()))
+            self._refuse(Problem.of(RequestTimeout()))
         elif not self.transport.is_closing():
             self.transport.close()
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import typer
 
-from control_plane.cli.answers import GuestFailed, Shape
+from control_plane.cli.answers import ApiCallFailed, Shape
 from control_plane.cli.output import Json
 from control_plane.cli.requests import Connection, connected
 from control_plane.master_key import existing_master_key
@@ -26,7 +26,7 @@ Most = Annotated[int, typer.Option("--limit", min=1, help="How many to list, at 
 def ask(
     url: str | None, method: str, *path: str, shape: type[Shape], body: Json | None = None, query: Json | None = None
 ) -> Json:
-    """What the server answers to the master key. Raises: GuestFailed with its own sentence, or that nobody is there.
+    """What the server answers to the master key. Raises: ApiCallFailed with its own sentence, or that nobody is there.
 
     `path`: its parts behind `/api`. `shape`: what must be in the answer. What is None in the query is left out; None in the
     body is null. The same command is charged once: each carries an idempotency key of its own.
@@ -40,7 +40,7 @@ def ask(
 def ask_for_all(
     url: str | None, *path: str, name: str, shape: type[Shape], limit: int | None = None, query: Json | None = None
 ) -> Sequence[Json]:
-    """The list of that name, over as many pages as it has. `shape`: of each of its rows. Raises: GuestFailed."""
+    """The list of that name, over as many pages as it has. `shape`: of each of its rows. Raises: ApiCallFailed."""
     with _connected(url) as server:
         return server.rows(_joined(path), name, shape, query=given(query or {}), limit=limit)
 
@@ -55,7 +55,7 @@ def _connected(url: str | None) -> Iterator[Connection]:
 def _joined(parts: Sequence[str]) -> str:
     for part in parts:
         if part in {"", ".", ".."}:  # of a path it would be another resource
-            raise GuestFailed(f"{part!r} is no id.")
+            raise ApiCallFailed(f"{part!r} is no id.")
     return "/".join(["/api", *(quote(part, safe="") for part in parts)])
 
 

@@ -20,7 +20,7 @@ from control_plane.allocator import give_back_large_buffers
 from control_plane.cli.draining import DrainingServer
 from control_plane.cli.progress import counting
 from control_plane.cli.protocol import protocol_of
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 from control_plane.logs import configure_logging
 from control_plane.master_key import find_master_key
 from control_plane.settings import Settings
@@ -35,7 +35,7 @@ FIRST_HANDED_FD = 3  # systemd's convention: sd_listen_fds(3)
 GC_THRESHOLD = 50_000  # a call makes thousands of short-lived objects; the default of 700 costs 6-12 % of CPU
 
 
-class CannotListen(HouseError):
+class CannotListen(ControlPlaneError):
     """The address to listen on cannot be used."""
 
 
@@ -132,19 +132,19 @@ async def serving(settings: Settings, fd: int | None = None) -> AsyncIterator[in
     Raises: StoppedWhileStarting.
     """
     from control_plane.app import create_app  # noqa: PLC0415 - seconds of imports that other commands need not pay
-    from control_plane.runtime import open_house  # noqa: PLC0415 - as above
+    from control_plane.runtime import open_services  # noqa: PLC0415 - as above
 
     signals = Signals()
     with signals.caught(), bound(settings) as listener, _handed_over(fd) as shared:
         port: int = listener.getsockname()[1]
-        async with open_house(settings) as house:
+        async with open_services(settings) as services:
             if signals.is_asked:
                 raise StoppedWhileStarting
-            signals.reload(house.configuration.ask)
+            signals.reload(services.configuration.ask)
             _spare_the_collector()
             ports = frozenset(each.getsockname()[1] for each in shared)
             config = uvicorn.Config(
-                create_app(house, shared_ports=ports),
+                create_app(services, shared_ports=ports),
                 http=protocol_of(settings),
                 ws="none",
                 lifespan="off",
@@ -154,7 +154,7 @@ async def serving(settings: Settings, fd: int | None = None) -> AsyncIterator[in
                 timeout_keep_alive=settings.idle_connection_s,
                 timeout_graceful_shutdown=round(settings.shutdown_grace_s),
             )
-            server = DrainingServer(config, drain_s=settings.drain_s, say_so=house.calls.drain)
+            server = DrainingServer(config, drain_s=settings.drain_s, say_so=services.calls.drain)
             signals.stop(server)
             task = asyncio.create_task(server.serve([listener, *shared]), name="server")
             try:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from control_plane.cli.answers import AdminGroups, GuestFailed, Reloaded, Team
+from control_plane.cli.answers import AdminGroups, ApiCallFailed, Reloaded, Team
 from control_plane.cli.requests import REQUEST_S, Connection, connected
 from control_plane.model_groups.losses import Admission
 
@@ -33,7 +33,7 @@ class InForce:
 
 
 class Servers:
-    """Asks with the master key. Every method but `follow` raises GuestFailed when there is no such server."""
+    """Asks with the master key. Every method but `follow` raises ApiCallFailed when there is no such server."""
 
     def __init__(self, url: str, master_key: str) -> None:
         self.url = url
@@ -70,7 +70,7 @@ class Servers:
                 if refusal is not None:
                     return Rollout(is_good=False, sentence=refusal)
                 return self._wait(server, generation, until, replicas)
-        except GuestFailed as failure:
+        except ApiCallFailed as failure:
             return Rollout(is_good=False, sentence=failure.message)
 
     def _reload(self, server: Connection, generation: str, until: float) -> str | None:
@@ -88,7 +88,7 @@ class Servers:
             try:
                 answer = server.request("GET", "/api/model-groups", within_s=_left(until))
                 found = answer.read(AdminGroups).configuration.replicas
-            except GuestFailed:
+            except ApiCallFailed:
                 found = None  # a server that others replace
             if found is not None:
                 behind = [str(each.name) for each in found if each.generation != generation]

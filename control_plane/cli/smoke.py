@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import httpx
 
-from control_plane.cli.answers import Bill, Call, Chunk, Groups, GuestFailed, Job, Key, Ready
-from control_plane.cli.guest import key_of, stream
+from control_plane.cli.answers import ApiCallFailed, Bill, Call, Chunk, Groups, Job, Key, Ready
+from control_plane.cli.api_client import key_of, stream
 from control_plane.cli.requests import client, reaching, request
 from control_plane.master_key import existing_master_key
 from control_plane.settings import Settings
@@ -35,7 +35,7 @@ class Smoke:
 
 
 async def smoke(settings: Settings, url: str, group: str | None, tell: Tell) -> Smoke:
-    """Tells what works as it goes. Raises: GuestFailed, with what does not.
+    """Tells what works as it goes. Raises: ApiCallFailed, with what does not.
 
     `group`: the model group to call; the first that the team may use if there is none.
     """
@@ -74,20 +74,20 @@ async def _job(app: httpx.AsyncClient, url: str, group: str | None, tell: Tell) 
         tell(f"{group} answers: {facts.model} was asked anew, past the response cache, and took {facts.latency_ms} ms.")
         pieces = await _streamed(app, job_id, body)
         tell(f"{group} streams: asked anew, in {pieces} pieces.")
-    except GuestFailed:
+    except ApiCallFailed:
         await request(app, "POST", closing, json={"status": "failed"})
         raise
     costs = (await request(app, "POST", closing, json={"status": "completed"})).read(Bill).costs
     calls = costs.total_calls
     if calls != 2:  # noqa: PLR2004 - the two above
-        raise GuestFailed(f"The bill of job {job_id} lists {calls} calls instead of 2.")
+        raise ApiCallFailed(f"The bill of job {job_id} lists {calls} calls instead of 2.")
     tell(f"The job is billed: {costs.credits_charged} credit(s), ${costs.total_cost_usd:.6f}.")
     return Smoke(url, group, job_id, calls, costs.credits_charged, costs.total_cost_usd)
 
 
-def _require_anew(who: str, *, is_cached: bool) -> None:
+def _require_anew(target: str, *, is_cached: bool) -> None:
     if is_cached:
-        raise GuestFailed(f"{who} answered from the response cache, so that no provider was asked.")
+        raise ApiCallFailed(f"{target} answered from the response cache, so that no provider was asked.")
 
 
 async def _streamed(app: httpx.AsyncClient, job_id: str, body: dict[str, object]) -> int:

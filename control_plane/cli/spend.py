@@ -20,15 +20,15 @@ from control_plane.cli.output import echo, print_json, visible
 from control_plane.cli.progress import counting, waiting
 from control_plane.clock import now
 from control_plane.errors import Unprocessable
-from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.factory import open_gateway
 from control_plane.jobs.models import Call
 from control_plane.logs import configure_logging
 from control_plane.model_groups.config import load_catalog
+from control_plane.reconciliation.proxies import Proxy
+from control_plane.reconciliation.rules import Reconciled, Sum
+from control_plane.reconciliation.service import Price, ReconciliationService, Source
 from control_plane.runtime import proxy_of
 from control_plane.settings import Settings
-from control_plane.spend.proxies import Proxy
-from control_plane.spend.reconcile import Price, ReconcileService, Source
-from control_plane.spend.reconciling import Reconciled, Sum
 from control_plane.tenants.principal import Principal
 from control_plane.units import usd
 
@@ -180,9 +180,11 @@ async def _prune(settings: Settings, before: datetime) -> int:
 @asynccontextmanager
 async def _service(
     settings: Settings, price: Price | None = None, proxy: Proxy | None = None
-) -> AsyncIterator[ReconcileService]:
+) -> AsyncIterator[ReconciliationService]:
     async with existing_database(settings.database_url) as db:
-        yield ReconcileService(db, clock=now, kept_for=settings.spend_logs_kept_for, price=price, proxy=lambda: proxy)
+        yield ReconciliationService(
+            db, clock=now, kept_for=settings.spend_logs_kept_for, price=price, proxy=lambda: proxy
+        )
 
 
 def _lost_call(call: Call) -> dict[str, object]:

@@ -124,7 +124,7 @@ async def _try(config: RouterConfig) -> Sequence[tuple[Path, str]]:
 
 async def _refusal(config: RouterConfig) -> str | None:
     """Why no gateway can be built from it; None when one was."""
-    from control_plane.gateway.opening import open_gateway  # noqa: PLC0415 - seconds, for the process alone
+    from control_plane.gateway.factory import open_gateway  # noqa: PLC0415 - seconds, for the process alone
 
     try:
         gateway = await open_gateway(config, lambda _: None)

@@ -123,9 +123,9 @@ def _import_all() -> None:
     """What the workers will share. What was imported stays, so that no collection writes into its pages."""
     import control_plane.app  # noqa: PLC0415 - seconds, of which other commands need none
     import control_plane.runtime  # noqa: F401, PLC0415 - as above
-    from control_plane.gateway import library  # noqa: PLC0415 - as above
+    from control_plane.gateway import litellm_setup  # noqa: PLC0415 - as above
 
-    library.import_litellm()
+    litellm_setup.import_litellm()
     gc.collect()
     gc.freeze()
 

@@ -41,20 +41,20 @@ class AutoRefill:
         self._db = db
         self._clock = clock
 
-    async def find(self, who: Principal, team_id: TeamId) -> CreditRefill | None:
+    async def find(self, principal: Principal, team_id: TeamId) -> CreditRefill | None:
         """How the team is refilled; None: it is not. Raises: TeamNotOwned, TeamNotFound."""
-        who.may_read(team_id)
+        principal.require_team(team_id)
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
             return await refills_store.find(reader, team_id)
 
-    async def configure(self, who: Principal, team_id: TeamId, new: NewRefill | None) -> CreditRefill | None:
+    async def configure(self, principal: Principal, team_id: TeamId, new: NewRefill | None) -> CreditRefill | None:
         """Sets how the team is refilled from the next period on, or (None) that it is not.
 
         What was due until now is given first. A period that has begun is not refilled, however it is called now.
         Raises: AdminOnly, TeamNotFound, Unprocessable for an unknown timezone.
         """
-        who.may_administer()
+        principal.require_admin()
         if new is not None and new.timezone not in timezones():
             raise Unprocessable(f"There is no timezone '{new.timezone}'; give an IANA name such as Europe/Berlin.")
         async with self._db.transaction() as tx:

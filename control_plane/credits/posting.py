@@ -13,8 +13,8 @@ from control_plane.credits.events_store import LOW_BALANCE
 from control_plane.credits.grants import Terms, left
 from control_plane.credits.rules import EntryKind, Limit, Movement
 from control_plane.credits.store import MAX_CREDITS
-from control_plane.credits.values import Author, Balance, Post
-from control_plane.errors import Conflict, HouseError, InsufficientCredits, TeamNotFound
+from control_plane.credits.values import Balance, EntryContext, Post
+from control_plane.errors import Conflict, ControlPlaneError, InsufficientCredits, TeamNotFound
 from control_plane.ids import TeamId, new_id
 from control_plane.storage.database import Tx
 
@@ -37,7 +37,7 @@ async def post(
     terms: Terms = FOREVER,
 ) -> Balance:
     """`post_all` of one movement. `terms`: those of the grant, if it gives credits."""
-    return await post_by(tx, team_id, [movement], Author(ref, now, actor, reason), terms)
+    return await post_by(tx, team_id, [movement], EntryContext(ref, now, actor, reason), terms)
 
 
 async def post_all(
@@ -57,11 +57,11 @@ async def post_all(
     or taken back is taken from the grants in their turn.
     Raises: InsufficientCredits, Conflict, TeamNotFound; AlreadyExists for a second movement of a kind for one `ref`.
     """
-    return await post_by(tx, team_id, movements, Author(ref, now, actor, reason), terms)
+    return await post_by(tx, team_id, movements, EntryContext(ref, now, actor, reason), terms)
 
 
 async def post_by(
-    tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: Author, terms: Terms = FOREVER
+    tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: EntryContext, terms: Terms = FOREVER
 ) -> Balance:
     """`post_all`, for who knows the author whole."""
     balance = await _move_one(tx, team_id, Post(movements, author))
@@ -74,7 +74,7 @@ async def post_by(
     return balance
 
 
-async def post_each(tx: Tx, posts: Posts) -> Mapping[TeamId, Sequence[Balance | HouseError]]:
+async def post_each(tx: Tx, posts: Posts) -> Mapping[TeamId, Sequence[Balance | ControlPlaneError]]:
     """Posts of many teams, none of which gives credits: where each team stands after each of its own, or why not.
 
     As if one had been made after the other in each team's order; but a balance is moved once for all of its team's, if it
@@ -82,9 +82,9 @@ async def post_each(tx: Tx, posts: Posts) -> Mapping[TeamId, Sequence[Balance | 
     """
     moved = await _move(tx, posts)
     taken: dict[TeamId, int] = {}
-    results: dict[TeamId, Sequence[Balance | HouseError]] = {}
+    results: dict[TeamId, Sequence[Balance | ControlPlaneError]] = {}
     for team_id, balances in moved.items():
-        if not isinstance(balances, HouseError):
+        if not isinstance(balances, ControlPlaneError):
             results[team_id] = balances
             before = balances[0].before(posts[team_id][0].movements)
             taken[team_id] = left(before.remaining) - left(balances[-1].remaining)
@@ -105,7 +105,7 @@ async def expire(tx: Tx, team_id: TeamId, balance: Balance, now: datetime) -> Ba
         lost = min(grant.remaining, balance.available)
         if lost <= 0:
             break
-        author = Author(f"{grant.id}:{grant.remaining}", now, "expiry", None)
+        author = EntryContext(f"{grant.id}:{grant.remaining}", now, "expiry", None)
         balance = await _move_one(tx, team_id, Post([Movement(EntryKind.EXPIRY, available=-lost)], author))
         await grants_store.set_remaining(tx, {grant.id: grant.remaining - lost})
     return balance
@@ -113,12 +113,12 @@ async def expire(tx: Tx, team_id: TeamId, balance: Balance, now: datetime) -> Ba
 
 async def _move_one(tx: Tx, team_id: TeamId, post: Post) -> Balance:
     moved = (await _move(tx, {team_id: [post]}))[team_id]
-    if isinstance(moved, HouseError):
+    if isinstance(moved, ControlPlaneError):
         raise moved
     return moved[0]
 
 
-async def _move(tx: Tx, posts: Posts) -> Mapping[TeamId, Sequence[Balance] | HouseError]:
+async def _move(tx: Tx, posts: Posts) -> Mapping[TeamId, Sequence[Balance] | ControlPlaneError]:
     """Balances, entries and events of low balances; not the grants. Where each team stands after each of its posts, or why
     its balance does not allow all of them together. Raises: TeamNotFound, AlreadyExists.
     """
@@ -129,7 +129,7 @@ async def _move(tx: Tx, posts: Posts) -> Mapping[TeamId, Sequence[Balance] | Hou
     rows: dict[TeamId, Any] = {}
     for limits, teams in by_limits.items():
         rows |= await store.change_balances(tx, limits, [changes[team_id] for team_id in teams])
-    results: dict[TeamId, Sequence[Balance] | HouseError] = {}
+    results: dict[TeamId, Sequence[Balance] | ControlPlaneError] = {}
     if refused := [team_id for team_id in posts if team_id not in rows]:
         found = await store.find_balances(tx, refused)
         if len(found) < len(refused):
@@ -208,7 +208,7 @@ async def _note_low(
         log.warning(LOW_BALANCE, extra={"team": team_id, "remaining": balance.remaining, "threshold": threshold})
 
 
-def _refusal(limits: AbstractSet[Limit], change: Mapping[str, Any], balance: Balance) -> HouseError:
+def _refusal(limits: AbstractSet[Limit], change: Mapping[str, Any], balance: Balance) -> ControlPlaneError:
     """Why the balance did not allow the movements."""
     if Limit.AVAILABLE in limits:
         return InsufficientCredits(needed=-change["available"], available=balance.available)

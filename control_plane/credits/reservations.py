@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from control_plane.chat import Demand
+from control_plane.chat import UsageEstimate
 from control_plane.credits.rules import BudgetMode, JobUsage, Plan, needed_hold
 from control_plane.units import Credits, marked_up
 
@@ -26,7 +26,7 @@ class Caps:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class JobReservation:
     """Where an open job stands. `usage` and `cost` of its ended calls; reserved: the worst case of its open ones.
 
     `held` are the job's credits; `reserved_price` is `reserved_cost` with the markup.
@@ -47,7 +47,7 @@ class Standing:
         is_fixed = self.plan.fixed_credits is not None or self.plan.budget_mode is BudgetMode.JOB_BASED
         return self.caps.are_set or not is_fixed
 
-    def plus(self, demand: Demand, markup_bps: int) -> "Standing":
+    def plus(self, demand: UsageEstimate, markup_bps: int) -> "JobReservation":
         """This job with one more open call."""
         return replace(
             self,
@@ -78,7 +78,7 @@ class Standing:
         )
 
 
-def affordable_max_tokens(demand: Demand, fits: Callable[[Demand], bool]) -> int:
+def affordable_max_tokens(demand: UsageEstimate, fits: Callable[[UsageEstimate], bool]) -> int:
     """The longest answer with which a call fits, in tokens; 0 when not even the prompt does. `fits` must be monotone."""
     low, high = 0, demand.max_tokens  # the answer lies in [low, high]
     while low < high:

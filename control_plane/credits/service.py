@@ -30,9 +30,9 @@ class CreditService:
         self._clock = clock
         self.refills = AutoRefill(db, clock=clock)
 
-    async def balance(self, who: Principal, team_id: TeamId) -> Balance:
+    async def balance(self, principal: Principal, team_id: TeamId) -> Balance:
         """Where the team stands. Raises: TeamNotOwned, TeamNotFound."""
-        who.may_read(team_id)
+        principal.require_team(team_id)
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
             balance = await store.find_balance(reader, team_id)
@@ -41,25 +41,25 @@ class CreditService:
         return balance
 
     async def transactions(
-        self, who: Principal, team_id: TeamId, *, limit: int, before: int | None
+        self, principal: Principal, team_id: TeamId, *, limit: int, before: int | None
     ) -> Sequence[LedgerEntry]:
         """The team's ledger, newest first, from the entry numbered before `before` on.
 
         Raises: TeamNotOwned, TeamNotFound.
         """
-        who.may_read(team_id)
+        principal.require_team(team_id)
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
             return await store.list_entries(reader, team_id, limit=limit, before=before)
 
     async def grants(
-        self, who: Principal, team_id: TeamId, *, limit: int, after: UUID | None = None
+        self, principal: Principal, team_id: TeamId, *, limit: int, after: UUID | None = None
     ) -> Sequence[CreditGrant]:
         """What is left of what the team was given, in the order in which it is used up, behind the grant `after`.
 
         Raises: TeamNotOwned, TeamNotFound; Unprocessable when the team has no grant `after`.
         """
-        who.may_read(team_id)
+        principal.require_team(team_id)
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
             last = None if after is None else await grants_store.find(reader, team_id, after)
@@ -68,24 +68,24 @@ class CreditService:
             return await grants_store.list_left(reader, team_id, limit=limit, after=last)
 
     async def events(
-        self, who: Principal, team_id: TeamId, *, limit: int, before: UUID | None = None
+        self, principal: Principal, team_id: TeamId, *, limit: int, before: UUID | None = None
     ) -> Sequence[CreditEvent]:
         """What happened to the team's credits that somebody should hear of, newest first.
 
         Raises: TeamNotOwned, TeamNotFound.
         """
-        who.may_read(team_id)
+        principal.require_team(team_id)
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
             return await events_store.list_events(reader, team_id, limit=limit, before=before)
 
-    async def set_low_balance(self, who: Principal, team_id: TeamId, threshold: int | None) -> Balance:
+    async def set_low_balance(self, principal: Principal, team_id: TeamId, threshold: int | None) -> Balance:
         """From now on an event is written when what the team has not used falls below the threshold; None: never.
 
         What is held counts as not used, so that jobs that come and go do not repeat the event.
         Raises: AdminOnly, TeamNotFound.
         """
-        who.may_administer()
+        principal.require_admin()
         async with self._db.transaction() as tx:
             await tenants_store.get_team(tx, team_id)
             balance = await store.set_low_balance(tx, team_id, threshold)
@@ -120,7 +120,7 @@ class CreditService:
 
     async def add(
         self,
-        who: Principal,
+        principal: Principal,
         team_id: TeamId,
         credits_: int,
         *,
@@ -132,34 +132,34 @@ class CreditService:
 
         Raises: AdminOnly, TeamNotFound, Unprocessable when they would have expired, Conflict above MAX_CREDITS.
         """
-        who.may_administer()
+        principal.require_admin()
         if terms.expires_at is not None and terms.expires_at <= self._clock():
             raise Unprocessable("expires_at must lie in the future.")
         movement = Movement(EntryKind.GRANT, available=credits_)
-        return await self._post(who, team_id, movement, reason, ref, terms)
+        return await self._post(principal, team_id, movement, reason, ref, terms)
 
     async def refund(
-        self, who: Principal, team_id: TeamId, credits_: int, *, reason: str, ref: UUID | None = None
+        self, principal: Principal, team_id: TeamId, credits_: int, *, reason: str, ref: UUID | None = None
     ) -> Balance:
         """Gives back credits that were used; once for the same `ref`.
 
         A refund of one job is the administration's: it looks at the job's bill.
         Raises: AdminOnly, TeamNotFound, Conflict when fewer were used.
         """
-        return await self._post(who, team_id, Movement(EntryKind.REFUND, available=credits_), reason, ref)
+        return await self._post(principal, team_id, Movement(EntryKind.REFUND, available=credits_), reason, ref)
 
     async def adjust(
-        self, who: Principal, team_id: TeamId, credits_: int, *, reason: str, ref: UUID | None = None
+        self, principal: Principal, team_id: TeamId, credits_: int, *, reason: str, ref: UUID | None = None
     ) -> Balance:
         """Corrects the allocation upwards or downwards, once for the same `ref`; what is held or used cannot be taken.
 
         Raises: AdminOnly, TeamNotFound, InsufficientCredits when less is available, Conflict above MAX_CREDITS.
         """
-        return await self._post(who, team_id, Movement(EntryKind.ADJUSTMENT, available=credits_), reason, ref)
+        return await self._post(principal, team_id, Movement(EntryKind.ADJUSTMENT, available=credits_), reason, ref)
 
     async def _post(
         self,
-        who: Principal,
+        principal: Principal,
         team_id: TeamId,
         movement: Movement,
         reason: str,
@@ -167,7 +167,7 @@ class CreditService:
         terms: Terms = posting.FOREVER,
     ) -> Balance:
         """Once, also when the answer to its commit is lost: the movement has its id before the first try."""
-        who.may_administer()
+        principal.require_admin()
         known = str(ref or new_id())
 
         async def write() -> Balance:
@@ -179,7 +179,7 @@ class CreditService:
                     return balance
                 now = self._clock()
                 return await posting.post(
-                    tx, team_id, movement, ref=known, now=now, actor=who.actor, reason=reason, terms=terms
+                    tx, team_id, movement, ref=known, now=now, actor=principal.actor, reason=reason, terms=terms
                 )
 
         return await again_if_unknown(write)

@@ -9,7 +9,7 @@ from control_plane.credits.rules import Movement
 
 
 @dataclass(frozen=True, slots=True)
-class Author:
+class EntryContext:
     """Who moves credits, when and why. `ref` is what the movement is about; `entry_id` the id of its only entry, if known."""
 
     ref: str
@@ -24,7 +24,7 @@ class Post:
     """Movements that happen together or not at all, and by whom."""
 
     movements: Sequence[Movement]
-    author: Author
+    author: EntryContext
 
 
 @dataclass(frozen=True, slots=True)

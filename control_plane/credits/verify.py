@@ -15,7 +15,7 @@ KINDS = frozenset(kind.value for kind in EntryKind)
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class Discrepancy:
     """The first row of a team that does not fit. `number` and `id` are those of a ledger entry, or the id of another row.
 
     `what` names the row and its column.
@@ -54,7 +54,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredTotals:
     """What is kept beside a ledger and must follow from it: the balance's row, grants, and what jobs say."""
 
     allocated: int
@@ -68,7 +68,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RunningTotals:
     """Where the entries read so far lead. `deducted`: what jobs were charged."""
 
     team_id: TeamId
@@ -80,7 +80,7 @@ class Standing:
     deducted: int = 0
     hash: str = BEGINNING
 
-    def followed_by(self, entry: Entry) -> Self | Misfit:
+    def followed_by(self, entry: Entry) -> Self | Discrepancy:
         """Where this entry leads, or why it cannot be the next one."""
         if entry.kind not in KINDS:
             return self._named(entry, "kind", "a known kind", entry.kind)
@@ -105,7 +105,7 @@ class Standing:
                 return self._named(entry, column, expected, found)
         return then
 
-    def misfits(self, kept: Kept) -> Iterator[Misfit]:
+    def discrepancies(self, kept: StoredTotals) -> Iterator[Discrepancy]:
         """What does not follow from the ledger, when this is where all of it leads."""
         for what, expected, found in (
             ("credit_balances.entries", self.entries, kept.entries),
@@ -118,15 +118,15 @@ class Standing:
             ("jobs.credits_charged, in all", self.deducted, kept.jobs_charged),
         ):
             if expected != found:
-                yield Misfit(self.team_id, what, str(expected), str(found))
+                yield Discrepancy(self.team_id, what, str(expected), str(found))
 
-    def _named(self, entry: Entry, column: str, expected: object, found: object) -> Misfit:
+    def _named(self, entry: Entry, column: str, expected: object, found: object) -> Discrepancy:
         what = f"ledger_entries.{column}"
-        return Misfit(self.team_id, what, str(expected), str(found), number=entry.number, id=str(entry.id))
+        return Discrepancy(self.team_id, what, str(expected), str(found), number=entry.number, id=str(entry.id))
 
 
-def job_misfit(team_id: TeamId, job_id: UUID, charged: int | None, deducted: int) -> Misfit | None:
+def job_misfit(team_id: TeamId, job_id: UUID, charged: int | None, deducted: int) -> Discrepancy | None:
     """Why what a job says it was charged (None: nothing yet) is not what its deduction took; None: it is."""
     if (charged or 0) == deducted:
         return None
-    return Misfit(team_id, "jobs.credits_charged", str(deducted), str(charged), id=str(job_id))
+    return Discrepancy(team_id, "jobs.credits_charged", str(deducted), str(charged), id=str(job_id))

@@ -10,7 +10,7 @@ from control_plane.calls.remote_files import image_url_of
 from control_plane.chat import Message
 from control_plane.errors import FileRefused
 from control_plane.fetching.data_urls import is_data_url, said_kind
-from control_plane.fetching.kinds import PDF
+from control_plane.fetching.media_types import PDF
 
 Part = Mapping[str, Any]
 Spot = tuple[int, int]

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from control_plane.cache.rules import Freshness
-from control_plane.calls.one_call import Prepare
-from control_plane.calls.placed import Place
-from control_plane.calls.service import CallOrder, CallService
-from control_plane.chat import ChatRequest, PlainRequest
+from control_plane.cache.rules import CacheControl
+from control_plane.calls.implicit_jobs import Prepare
+from control_plane.calls.runner import JobRef
+from control_plane.calls.service import CallRequest, CallService
+from control_plane.chat import ChatRequest, EndpointRequest
 from control_plane.documents.parts import (
     Document,
     Part,
@@ -24,7 +24,7 @@ from control_plane.documents.parts import (
 from control_plane.errors import FileRefused, ModelGroupNotFound, TooLarge
 from control_plane.fetching.data_urls import content_of, data_url, is_data_url
 from control_plane.fetching.fetcher import MAX_FILES, Fetcher
-from control_plane.fetching.kinds import PDF, kind_of
+from control_plane.fetching.media_types import PDF, media_type_of
 from control_plane.gateway.documents import reads_pdf
 from control_plane.ids import JobId, Subject, TeamId
 from control_plane.model_groups.service import ModelGroupService
@@ -44,7 +44,7 @@ class Readied:
     call, when its id is known before.
     """
 
-    order: CallOrder
+    order: CallRequest
     subject: Subject | None = None
     warnings: list[str] = field(default_factory=list)
     scans: "list[Scan]" = field(default_factory=list)
@@ -81,7 +81,7 @@ class DocumentService:
         self._max_chars = max_chars
 
     def reading(
-        self, who: Principal, place: Place, order: CallOrder, engine: Engine | None, warnings: list[str]
+        self, principal: Principal, place: JobRef, order: CallRequest, engine: Engine | None, warnings: list[str]
     ) -> Prepare | None:
         """What reads the files of an order, once it has been admitted in its job; None when there are none.
 
@@ -96,35 +96,35 @@ class DocumentService:
         if len(found) > MAX_FILES:
             raise FileRefused(f"The request has {len(found)} files; {MAX_FILES} are allowed.")
 
-        async def read(job_id: JobId, order: CallOrder) -> CallOrder:
+        async def read(job_id: JobId, order: CallRequest) -> CallRequest:
             readied = Readied(order, place.subject, warnings)
-            await self._make_ready(who, place, readied, found, engine)
-            return await self._with_scans(who, job_id, readied)
+            await self._make_ready(principal, place, readied, found, engine)
+            return await self._with_scans(principal, job_id, readied)
 
         return read
 
     async def _make_ready(
-        self, who: Principal, place: Place, readied: Readied, found: Sequence[Document], engine: Engine | None
+        self, principal: Principal, place: JobRef, readied: Readied, found: Sequence[Document], engine: Engine | None
     ) -> None:
         """The files as the order's model reads them. Raises: FileRefused, TooLarge; what choosing a model raises."""
         order = readied.order
         request = order.request
         assert isinstance(request, ChatRequest), "as in reading"
         if engine == "mistral-ocr":
-            await self._check_ocr(who)
-        able = await self._able(who, place, order)
-        parts = _images(found, contents := await self._contents(who.team(), found))
+            await self._check_ocr(principal)
+        able = await self._able(principal, place, order)
+        parts = _images(found, contents := await self._contents(principal.team(), found))
         chars = self._max_chars - text_length(request.messages)
         for document, content in zip(found, contents, strict=True):
             if document.spot in parts:
                 continue
             match engine:
                 case "pdf-text":
-                    text = await self._text(who.team(), document.name, content, chars, readied.warnings)
+                    text = await self._text(principal.team(), document.name, content, chars, readied.warnings)
                     chars -= len(text)
                     parts[document.spot] = [text_part(document.name, text)]
                 case "mistral-ocr":
-                    readied.scans.append(await self._scan(who.team(), document, content, readied.warnings))
+                    readied.scans.append(await self._scan(principal.team(), document, content, readied.warnings))
                 case _ if able:
                     parts[document.spot] = [pdf_part(document.name, data_url(PDF, content))]
                 case _:
@@ -136,7 +136,7 @@ class DocumentService:
             only=able if _holds_pdf(parts) else None,
         )
 
-    async def _with_scans(self, who: Principal, job_id: JobId, readied: Readied) -> CallOrder:
+    async def _with_scans(self, principal: Principal, job_id: JobId, readied: Readied) -> CallRequest:
         """The order with its scans read, page by page, each by a call that asks for leave of its own."""
         order = readied.order
         if not readied.scans:
@@ -149,22 +149,22 @@ class DocumentService:
         parts: dict[Spot, Sequence[Part]] = {}
         for number, scan in enumerate(readied.scans):
             subject = readied.subject and readied.subject.part(number)
-            text = await self._read_scan(who, job_id, scan, subject, order.freshness)
+            text = await self._read_scan(principal, job_id, scan, subject, order.freshness)
             text = _cut(text, scan.name, chars, readied.warnings)
             chars -= len(text)
             parts[scan.spot] = [text_part(scan.name, text)]
         return replace(order, request=ChatRequest(replaced(request.messages, parts), request.parameters), permit=None)
 
-    async def _able(self, who: Principal, place: Place, order: CallOrder) -> frozenset[str]:
+    async def _able(self, principal: Principal, place: JobRef, order: CallRequest) -> frozenset[str]:
         """Those of the call's models that read PDFs."""
-        target = await self._calls.target_in(who, order, place.job_id)
+        target = await self._calls.target_in(principal, order, place.job_id)
         router = self._groups.catalog.router
         return frozenset(model for model in target.models if reads_pdf(router, model))
 
-    async def _check_ocr(self, who: Principal) -> None:
+    async def _check_ocr(self, principal: Principal) -> None:
         """Raises: FileRefused where there is no such engine, ModelGroupNotAllowed."""
         try:
-            await self._calls.choose(who, CallOrder(ChatRequest([]), model_group=OCR_GROUP))
+            await self._calls.choose(principal, CallRequest(ChatRequest([]), model_group=OCR_GROUP))
         except ModelGroupNotFound:
             raise FileRefused(
                 f"The engine '{OCR_GROUP}' is not set up here: it needs a model group of that name. The engine 'pdf-text' "
@@ -210,16 +210,16 @@ class DocumentService:
         return Scan(document.spot, document.name, data_url(PDF, content), pages)
 
     async def _read_scan(
-        self, who: Principal, job_id: JobId, scan: Scan, subject: Subject | None, freshness: Freshness
+        self, principal: Principal, job_id: JobId, scan: Scan, subject: Subject | None, freshness: CacheControl
     ) -> str:
         """One call of the engine, billed by the page in the same job."""
         arguments: dict[str, Any] = {"document": {"type": "document_url", "document_url": scan.url}}
         pages = min(scan.pages, self._pdfs.max_pages)
         if pages < scan.pages:
             arguments["pages"] = list(range(pages))
-        request = PlainRequest("ocr", arguments, units=pages)
-        order = CallOrder(request, model_group=OCR_GROUP, purpose=OCR_PURPOSE, subject=subject, freshness=freshness)
-        answered = await self._calls.ask(who, job_id, order)
+        request = EndpointRequest("ocr", arguments, units=pages)
+        order = CallRequest(request, model_group=OCR_GROUP, purpose=OCR_PURPOSE, subject=subject, freshness=freshness)
+        answered = await self._calls.ask(principal, job_id, order)
         return "\n\n".join(str(page.get("markdown") or "") for page in answered.answer.body.get("pages") or ())
 
 
@@ -227,7 +227,7 @@ def _images(found: Sequence[Document], contents: Sequence[bytes]) -> dict[Spot, 
     """The images among the files, as parts. Raises: FileRefused for what is neither an image nor a PDF."""
     parts: dict[Spot, Sequence[Part]] = {}
     for document, content in zip(found, contents, strict=True):
-        kind = kind_of(content)
+        kind = media_type_of(content)
         if kind is None:
             raise FileRefused(f"'{document.name}' is neither a PDF nor an image (PNG, JPEG, GIF, WebP).")
         if kind != PDF:

@@ -16,8 +16,8 @@ from ipaddress import ip_address
 
 import httpx
 
+from control_plane.concurrency import TeamLimiter
 from control_plane.errors import FileRefused, TooLarge
-from control_plane.fairness import Places
 from control_plane.fetching.addresses import PrivateHosts, is_public
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Fetcher:
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
         self._resolve = resolve
-        self._places = Places(FETCHES_AT_ONCE, of_a_team=OF_A_TEAM)
+        self._places = TeamLimiter(FETCHES_AT_ONCE, of_a_team=OF_A_TEAM)
         # No connection is kept: it would be known by its address, and used for another name there.
         self._client = httpx.AsyncClient(
             verify=_tls(),

@@ -140,7 +140,7 @@ class RelayedAttempt:
 
     def _settled(self, chunks: ChunkReader, usage: Usage, cost: NanoUsd | None, exc: Exception | None) -> None:
         """An answer that came to its end, or broke after it had begun."""
-        from litellm.router_utils.router_callbacks.track_deployment_metrics import (  # noqa: PLC0415  # see library.py
+        from litellm.router_utils.router_callbacks.track_deployment_metrics import (  # noqa: PLC0415  # see litellm_setup.py
             increment_deployment_successes_for_current_minute,
         )
 

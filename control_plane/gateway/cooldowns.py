@@ -14,7 +14,7 @@ ANSWER_S = 0.25
 
 def share_cooldowns(router: Any, redis_url: str) -> None:
     """Lets this Router's cooldowns count in every process with that Redis, and theirs here. Blocks for a moment."""
-    from litellm.caching.caching import DualCache  # noqa: PLC0415  # see library.py
+    from litellm.caching.caching import DualCache  # noqa: PLC0415  # see litellm_setup.py
     from litellm.caching.redis_cache import RedisCache  # noqa: PLC0415
 
     if router.cache.redis_cache is None:

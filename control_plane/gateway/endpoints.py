@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from control_plane.chat import Endpoint, PlainAnswer, PlainRequest, Served
+from control_plane.chat import Endpoint, EndpointRequest, EndpointResponse, ServedBy
 from control_plane.completion.usage import Usage
 from control_plane.gateway.documents_of import plain
 from control_plane.gateway.prices import PriceTag, estimate, money, said_cost
@@ -28,10 +28,12 @@ MODES: Mapping[Endpoint, str] = {
 """What LiteLLM's list calls the models that are for them."""
 
 
-def plain_answer(request: PlainRequest, response: Any, *, served: Served, usage: Usage, tag: PriceTag) -> PlainAnswer:
+def plain_answer(
+    request: EndpointRequest, response: Any, *, served: ServedBy, usage: Usage, tag: PriceTag
+) -> EndpointResponse:
     """An answer with its cost as LiteLLM says it, else by the price list."""
     hidden = getattr(response, "_hidden_params", None) or {}
-    return PlainAnswer(
+    return EndpointResponse(
         body=_moderated(plain(response)) if request.endpoint == "moderations" else plain(response),
         usage=usage,
         cost=_cost(request, hidden.get("response_cost"), usage, tag),
@@ -39,7 +41,7 @@ def plain_answer(request: PlainRequest, response: Any, *, served: Served, usage:
     )
 
 
-async def usage_of(tag: PriceTag, request: PlainRequest, response: Any) -> Usage:
+async def usage_of(tag: PriceTag, request: EndpointRequest, response: Any) -> Usage:
     """What the provider counted, else what we do."""
     reported = ReportedUsage()
     reported.take(plain(getattr(response, "usage", None)))
@@ -74,7 +76,7 @@ def _moderated(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**body, "results": [said(result) for result in body["results"]]}
 
 
-def _cost(request: PlainRequest, said: float | None, usage: Usage, tag: PriceTag) -> NanoUsd | None:
+def _cost(request: EndpointRequest, said: float | None, usage: Usage, tag: PriceTag) -> NanoUsd | None:
     if said:
         return money(said)
     tokens = price_of(tag, usage)

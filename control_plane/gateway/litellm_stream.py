@@ -17,7 +17,7 @@ from control_plane.gateway.reading.answer import BROKEN_OFF
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.reports import Attempt
 from control_plane.gateway.settling import said_cost, text_of
-from control_plane.gateway.streams import EventStream, Serving
+from control_plane.gateway.streams import EventStream, PricedDeployment
 from control_plane.gateway.tap import Tap
 from control_plane.units import NanoUsd
 
@@ -28,7 +28,7 @@ class LiteLlmStream(EventStream):
     patience_s = 1.0  # LiteLLM reports an answer that the tap gives up, and none that is cancelled
 
     def __init__(
-        self, source: Any, request: ChatRequest, tap: Tap, attempt: Attempt, serving: Callable[[], Serving]
+        self, source: Any, request: ChatRequest, tap: Tap, attempt: Attempt, serving: Callable[[], PricedDeployment]
     ) -> None:
         """`source`: the stream LiteLLM's Router returned. `serving`: who is answering at the moment."""
         super().__init__(request, serving(), tap.timing)

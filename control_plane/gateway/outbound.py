@@ -21,7 +21,7 @@ NO_BYTES = 0
 
 def install() -> None:
     """Shuts every way out. Any number of times. Raises: AttributeError for a LiteLLM that has other ones."""
-    from litellm import utils  # noqa: PLC0415  # see library.py
+    from litellm import utils  # noqa: PLC0415  # see litellm_setup.py
     from litellm.litellm_core_utils import token_counter, url_utils  # noqa: PLC0415
     from litellm.litellm_core_utils.prompt_templates import (  # noqa: PLC0415
         factory,
@@ -80,7 +80,7 @@ def _replace(owner: Any, name: str, value: Any) -> None:
 
 
 def _error() -> Exception:
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     error: Exception = litellm.ImageFetchError(
         "A link in the request was not replaced by its file. Links are fetched by this server, never by LiteLLM."

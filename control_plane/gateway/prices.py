@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from control_plane.chat import CallRequest, ChatRequest, PlainRequest, Rate
+from control_plane.chat import ChatRequest, EndpointRequest, ModelRequest, Rate
 from control_plane.completion.usage import Usage
 from control_plane.gateway.deployments import Deployment
 from control_plane.gateway.plain_prices import PlainPrice, plain_price
@@ -63,7 +63,7 @@ class PriceTag:
 
 def price_tag(deployment: Deployment) -> PriceTag:
     """The tag of one deployment. Raises: litellm's BadRequestError for a model of no known provider."""
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     model = str(deployment.params["model"])
     name, provider, *_ = litellm.get_llm_provider(
@@ -127,7 +127,7 @@ def litellms_cost(tag: PriceTag, usage: Usage) -> NanoUsd | None:
 
     LiteLLM calculates 0 for tokens that have no price, without a word: that is not a price.
     """
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     parts = litellm.cost_per_token(
         model=tag.model,
@@ -178,7 +178,7 @@ _loaded: set[str] = set()
 """Models whose tokenizers were used in this process."""
 
 
-async def estimate(tag: PriceTag, request: CallRequest, texts: Sequence[str]) -> Usage:
+async def estimate(tag: PriceTag, request: ModelRequest, texts: Sequence[str]) -> Usage:
     """Tokens of the request and of the texts answered so far, counted by us. The first time in a thread: a tokenizer takes
     up to a second to load, and 70 MB, which a process has only from then on.
     """
@@ -191,8 +191,8 @@ async def estimate(tag: PriceTag, request: CallRequest, texts: Sequence[str]) ->
     return counted
 
 
-def _length_of(request: CallRequest) -> int:
-    if isinstance(request, PlainRequest):
+def _length_of(request: ModelRequest) -> int:
+    if isinstance(request, EndpointRequest):
         return sum(len(text) for text in request.texts)
     texts = sum(len(text) for message in request.messages for text in _texts_of(message))
     return texts + _unsampled_length(request)
@@ -205,10 +205,10 @@ def _unsampled_length(request: ChatRequest) -> int:
     return sum(len(orjson.dumps(each)) for each in (*calls, tools) if each)
 
 
-def _estimate(tag: PriceTag, request: CallRequest, answered: str) -> Usage:
+def _estimate(tag: PriceTag, request: ModelRequest, answered: str) -> Usage:
     return Usage(
         prompt_tokens=(
-            _texts_tokens(tag, request.texts) if isinstance(request, PlainRequest) else _prompt_tokens(tag, request)
+            _texts_tokens(tag, request.texts) if isinstance(request, EndpointRequest) else _prompt_tokens(tag, request)
         ),
         completion_tokens=_text_tokens(tag, answered),
         is_estimated=True,
@@ -216,7 +216,7 @@ def _estimate(tag: PriceTag, request: CallRequest, answered: str) -> Usage:
 
 
 def _prompt_tokens(tag: PriceTag, request: ChatRequest) -> int:
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     if (unsampled := _unsampled_length(request)) > MOST_COUNTED:
         tools = unsampled // CHARACTERS_PER_TOKEN
@@ -236,7 +236,7 @@ def _prompt_tokens(tag: PriceTag, request: ChatRequest) -> int:
         )
         return counted + _text_tokens(tag, "".join(texts)) if is_long else counted
     except Exception:  # noqa: BLE001  # a count may be rough but must not fail a call that was answered
-        log.warning("tokens_guessed", extra={"model": tag.tokenizer_model})
+        log.warning("tokens_estimated", extra={"model": tag.tokenizer_model})
         return _length_of(request) // CHARACTERS_PER_TOKEN
 
 
@@ -275,7 +275,7 @@ def _texts_tokens(tag: PriceTag, texts: Sequence[str]) -> int:
 
 def _text_tokens(tag: PriceTag, text: str) -> int:
     """Of a very long text, those of samples of it, times as many as it is longer."""
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     if not text:
         return 0
@@ -287,5 +287,5 @@ def _text_tokens(tag: PriceTag, text: str) -> int:
     try:
         return int(litellm.token_counter(model=tag.tokenizer_model, text=text, count_response_tokens=True))
     except Exception:  # noqa: BLE001  # as above
-        log.warning("tokens_guessed", extra={"model": tag.tokenizer_model})
+        log.warning("tokens_estimated", extra={"model": tag.tokenizer_model})
         return -(-len(text) // CHARACTERS_PER_TOKEN)

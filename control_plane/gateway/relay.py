@@ -119,7 +119,7 @@ class Relay:
     def _http(self) -> aiohttp.ClientSession:
         """Made at the first call, in the event loop that calls."""
         if self._session is None:
-            from litellm.llms.custom_httpx.http_handler import get_ssl_configuration  # noqa: PLC0415  # see library.py
+            from litellm.llms.custom_httpx.http_handler import get_ssl_configuration  # noqa: PLC0415  # see litellm_setup.py
 
             connector = aiohttp.TCPConnector(
                 limit=0,
@@ -162,7 +162,7 @@ def failed(target: Target, fault: ProviderFault) -> Exception:
 
 def failure(target: Target, exc: Exception) -> Exception:
     """What LiteLLM raises when there is no answer at all."""
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     if isinstance(exc, Overdue):
         overdue = litellm.Timeout(message=str(exc), model=target.model, llm_provider=target.provider)
@@ -176,7 +176,7 @@ def failure(target: Target, exc: Exception) -> Exception:
 
 def mapped(target: Target, message: str, status: int, headers: Mapping[str, str]) -> Exception:
     """LiteLLM's exception for a status and a text of this provider."""
-    from litellm.litellm_core_utils.exception_mapping_utils import exception_type  # noqa: PLC0415  # see library.py
+    from litellm.litellm_core_utils.exception_mapping_utils import exception_type  # noqa: PLC0415  # see litellm_setup.py
 
     said: Exception = target.config.get_error_class(error_message=message, status_code=status, headers=headers)
     try:

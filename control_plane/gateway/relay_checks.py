@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 def litellms_cost(target: Target, chunks: ChunkReader, usage: Usage, call_id: CallId) -> NanoUsd | None:
     """What LiteLLM would have reported as the cost of an answer; None when it cannot say. Takes about a millisecond."""
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
     from litellm.litellm_core_utils.litellm_logging import Logging  # noqa: PLC0415
 
     now = datetime.now(UTC)

@@ -13,8 +13,8 @@ from yarl import URL
 from control_plane.chat import CHAT_PARAMETERS, ChatRequest
 from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.dialects import Dialect, dialect_of
-from control_plane.gateway.lanes import LanePolicy, why_not_relayed
-from control_plane.gateway.streams import Serving
+from control_plane.gateway.relay_eligibility import LanePolicy, why_not_relayed
+from control_plane.gateway.streams import PricedDeployment
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class Target:
 
     known_as: str
     model_name: str
-    serving: Serving
+    serving: PricedDeployment
     provider: str
     model: str
     config: Any
@@ -85,7 +85,7 @@ class Target:
         return copy.deepcopy(dict(found))
 
     def _map(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
-        from litellm.utils import get_optional_params  # noqa: PLC0415  # see library.py
+        from litellm.utils import get_optional_params  # noqa: PLC0415  # see litellm_setup.py
 
         mapped: Mapping[str, Any] = get_optional_params(
             model=self.model, custom_llm_provider=self.provider, messages=[], **parameters
@@ -99,10 +99,10 @@ class Target:
 
 
 def targets_of(
-    config: RouterConfig, servings: Mapping[str, Serving], router: Any, policy: LanePolicy
+    config: RouterConfig, servings: Mapping[str, PricedDeployment], router: Any, policy: LanePolicy
 ) -> dict[str, Target]:
     """The targets of the deployments that are relayed, by the ids in `config`, which are those of LiteLLM. `router`: knows how long each may take."""
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     targets = {}
     for deployment in config.deployments:
@@ -128,9 +128,11 @@ def targets_of(
     return targets
 
 
-def _target(deployment: Deployment, serving: Serving, timeout_s: float, stream_timeout_s: float) -> Target | None:
+def _target(
+    deployment: Deployment, serving: PricedDeployment, timeout_s: float, stream_timeout_s: float
+) -> Target | None:
     """The target of a deployment; None when nothing says where it is."""
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
     from litellm.utils import ProviderConfigManager  # noqa: PLC0415
 
     params = deployment.params

@@ -159,7 +159,7 @@ def spend_reporter(
     `ids`: of the deployments, by those LiteLLM knows them by. `dialects`: by the same, what each accepts; a chat is brought
     into that form when its deployment is chosen.
     """
-    from litellm.integrations.custom_logger import CustomLogger  # noqa: PLC0415  # see library.py
+    from litellm.integrations.custom_logger import CustomLogger  # noqa: PLC0415  # see litellm_setup.py
 
     known = dialects or {}
 

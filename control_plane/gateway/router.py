@@ -12,30 +12,30 @@ from typing import Any, TypeVar
 
 from control_plane.chat import (
     CHAT_PARAMETERS,
-    CallRequest,
     ChatRequest,
     Completion,
-    Demand,
     Ending,
-    PlainAnswer,
-    PlainRequest,
+    EndpointRequest,
+    EndpointResponse,
+    ModelRequest,
     ProviderCall,
     Rate,
+    UsageEstimate,
 )
 from control_plane.completion.usage import Usage
 from control_plane.errors import EndpointUnsupported, LlmCallFailed, ProviderError
 from control_plane.gateway import prices
 from control_plane.gateway.attempts import Chosen, RelayedAttempt, Relaying, routed
 from control_plane.gateway.bounds import AnswerBounds, Timing
-from control_plane.gateway.demands import dearest, demand
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.endpoints import METHODS, MODES, cost_of, plain_answer, usage_of
 from control_plane.gateway.errors import is_unsupported, translate
+from control_plane.gateway.estimates import dearest, demand
 from control_plane.gateway.litellm_stream import LiteLlmStream
 from control_plane.gateway.reports import ATTEMPT, MARK, Attempt
 from control_plane.gateway.settling import said_cost, settle
 from control_plane.gateway.shutdown import close_clients, close_redis, last_reports, take_out
-from control_plane.gateway.streams import AnswerStream, Serving, call_timed_out
+from control_plane.gateway.streams import AnswerStream, PricedDeployment, call_timed_out
 from control_plane.gateway.tap import Tap
 from control_plane.units import NanoUsd
 
@@ -62,8 +62,8 @@ class Gateway:
         self,
         config: RouterConfig,
         router: Any,
-        servings: Mapping[str, Serving],
-        primaries: Mapping[str, Serving],
+        servings: Mapping[str, PricedDeployment],
+        primaries: Mapping[str, PricedDeployment],
         rates: Mapping[str, Rate],
         relaying: Relaying,
         *,
@@ -127,9 +127,9 @@ class Gateway:
         """
         return await self._routed(call, self._stream, RelayedAttempt.stream)
 
-    async def ask(self, call: ProviderCall) -> PlainAnswer:
+    async def ask(self, call: ProviderCall) -> EndpointResponse:
         """What an endpoint beside chat completions answers. Raises: as `complete`; EndpointUnsupported."""
-        assert isinstance(call.request, PlainRequest), "chat calls are completed or streamed"
+        assert isinstance(call.request, EndpointRequest), "chat calls are completed or streamed"
         attempt = Attempt()
         timing = Timing(self._bounds)
         arguments = {**call.request.arguments, **self._control(call, attempt)}
@@ -145,14 +145,14 @@ class Gateway:
                 raise EndpointUnsupported(group=call.models[0], endpoint=call.request.endpoint) from None
             raise _failed(exc, timing) from None  # as in complete
 
-    def demand(self, models: Sequence[str], request: CallRequest) -> Demand:
+    def demand(self, models: Sequence[str], request: ModelRequest) -> UsageEstimate:
         """What a call may use at most, at the dearest deployment of these models. No tokenizer: microseconds."""
         rate = self._rates.get(tuple(models))
         if rate is None:
             rate = self._rates[tuple(models)] = dearest(self._dearest[model] for model in models)
         return demand(request, rate)
 
-    def takes(self, models: Sequence[str], request: PlainRequest) -> bool:
+    def takes(self, models: Sequence[str], request: EndpointRequest) -> bool:
         """Whether any of the models is for the request's endpoint, as far as somebody says what it is for."""
         return any(self._primaries[model].tag.mode in (MODES[request.endpoint], None) for model in models)
 
@@ -191,7 +191,7 @@ class Gateway:
             if take_out(self._reporter):
                 await close_clients()
 
-    def _who(self, attempt: Attempt, call: ProviderCall) -> Serving:
+    def _who(self, attempt: Attempt, call: ProviderCall) -> PricedDeployment:
         return self._servings.get(attempt.deployment_id) or self._primaries[call.models[0]]
 
     async def _routed(
@@ -289,7 +289,7 @@ def directly(chosen: Chosen) -> Complete:
 
     Its callbacks look for the Router's metadata under the name that chat completions have for it.
     """
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     metadata = {name: value for name, value in chosen["litellm_metadata"].items() if name not in (MARK, ATTEMPT)}
     return partial(litellm.acompletion, **{**chosen, "metadata": metadata, "stream": False})

@@ -21,7 +21,7 @@ LITELLM_SETTINGS: Mapping[str, Any] = {
     "default_fallbacks": None,
     "context_window_fallbacks": None,
     "content_policy_fallbacks": None,
-    "turn_off_message_logging": False,  # for callbacks of other kinds than ours: library.py
+    "turn_off_message_logging": False,  # for callbacks of other kinds than ours: litellm_setup.py
     "ssl_verify": True,
     "ssl_certificate": None,
     "force_ipv4": False,

@@ -17,7 +17,7 @@ REPORTING_TASKS = (
 
 async def last_reports() -> None:
     """Until nothing is left that could still report. Without an end if LiteLLM hangs: bound it."""
-    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER  # noqa: PLC0415  # see library.py
+    from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER  # noqa: PLC0415  # see litellm_setup.py
 
     while True:
         pending = [task for task in asyncio.all_tasks() if _name(task).endswith(REPORTING_TASKS)]
@@ -30,7 +30,7 @@ async def last_reports() -> None:
 
 def take_out(reporter: Any) -> bool:
     """Takes a gateway's reporter and the prices that only it knew out of litellm. Whether it was the last gateway's."""
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     for callbacks in (
         litellm.callbacks,
@@ -49,7 +49,7 @@ def take_out(reporter: Any) -> bool:
 
 async def close_clients() -> None:
     """Closes the connections and the worker that all gateways share."""
-    import litellm  # noqa: PLC0415  # see library.py
+    import litellm  # noqa: PLC0415  # see litellm_setup.py
     from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER  # noqa: PLC0415
 
     await litellm.close_litellm_async_clients()

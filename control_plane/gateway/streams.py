@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self
 
-from control_plane.chat import ChatRequest, Served
+from control_plane.chat import ChatRequest, ServedBy
 from control_plane.completion.events import Content
 from control_plane.completion.faults import log_fields
 from control_plane.completion.finish import Finish
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
+class PricedDeployment:
     """A deployment at work: how it is named to the caller and where its price stands."""
 
-    served: Served
+    served: ServedBy
     tag: PriceTag
 
 
@@ -50,7 +50,7 @@ class AnswerStream(Protocol):
     """
 
     @property
-    def served(self) -> Served:
+    def served(self) -> ServedBy:
         """Who answers; settled once the stream is primed."""
 
     @property
@@ -80,7 +80,7 @@ class EventStream(ABC):
 
     patience_s = 0.0
 
-    def __init__(self, request: ChatRequest, serving: Serving, timing: Timing) -> None:
+    def __init__(self, request: ChatRequest, serving: PricedDeployment, timing: Timing) -> None:
         """`timing`: of the call."""
         self._request = request
         self._serving = serving
@@ -96,7 +96,7 @@ class EventStream(ABC):
         self._is_reading = False
 
     @property
-    def served(self) -> Served:
+    def served(self) -> ServedBy:
         """Who answers; settled once the stream is primed."""
         return self._serving.served
 

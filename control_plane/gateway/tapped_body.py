@@ -200,7 +200,7 @@ class TappedBody(httpx.AsyncByteStream):
 
 def _as_litellm(fault: ProviderFault) -> Exception:
     """What LiteLLM is told of an answer that breaks off."""
-    from litellm.llms.base_llm.chat.transformation import BaseLLMException  # noqa: PLC0415  # see library.py
+    from litellm.llms.base_llm.chat.transformation import BaseLLMException  # noqa: PLC0415  # see litellm_setup.py
 
     error: Exception = BaseLLMException(status_code=fault.status, message=fault.text or "the answer broke off")
     error.__dict__[FAULT] = fault

@@ -40,7 +40,7 @@ def install() -> None:
 
     LiteLLM looks at the classes of its transports, so they stay what they are. One of httpx' own is not tapped.
     """
-    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler  # noqa: PLC0415  # see library.py
+    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler  # noqa: PLC0415  # see litellm_setup.py
 
     make = AsyncHTTPHandler.create_async_transport
     if getattr(make, "is_tapped", False):

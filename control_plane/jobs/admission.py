@@ -10,18 +10,25 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from control_plane.chat import Demand
+from control_plane.chat import UsageEstimate
 from control_plane.credits import posting, risk_store
 from control_plane.credits import rules as billing
-from control_plane.credits.reservations import Standing, affordable_max_tokens
+from control_plane.credits.reservations import JobReservation, affordable_max_tokens
 from control_plane.credits.risk_store import TeamRisk
-from control_plane.errors import AlreadyExists, AtRiskLimit, CallLost, HouseError, InsufficientCredits, JobCapReached
+from control_plane.errors import (
+    AlreadyExists,
+    AtRiskLimit,
+    CallLost,
+    ControlPlaneError,
+    InsufficientCredits,
+    JobCapReached,
+)
 from control_plane.ids import CallId, JobId, Subject, TeamId, following_id
 from control_plane.jobs import calls_store, open_calls_store, store
 from control_plane.jobs.lost import LostCallPolicy, lost_record
 from control_plane.jobs.models import Call
 from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, Record, Reserved
-from control_plane.jobs.unheard import record_of, taken_back
+from control_plane.jobs.undelivered import record_of, taken_back
 from control_plane.storage.database import Tx
 from control_plane.units import NANO_PER_USD, NanoUsd, usd
 
@@ -70,7 +77,7 @@ class Admitted:
 
 async def open_calls(
     tx: Tx, intents: Sequence[Intent], worker_id: UUID, *, now: datetime, risk: RiskPolicy
-) -> Mapping[CallId, Admitted | HouseError]:
+) -> Mapping[CallId, Admitted | ControlPlaneError]:
     """Lets the calls into their jobs, holds what they need, and writes them as open; or says why not, call by call.
 
     The jobs' rows are locked, and the balances'.
@@ -79,7 +86,7 @@ async def open_calls(
     risks = dict(await risk_store.find_risks(tx, {intent.team_id for intent in intents}, since=risk.since(now)))
     standings = {job_id: job.standing for job_id, job in entered.items()}
     made = await calls_store.list_ended(tx, [intent.call_id for intent in intents if intent.is_retaken])
-    results: dict[CallId, Admitted | HouseError] = {}
+    results: dict[CallId, Admitted | ControlPlaneError] = {}
     opened: list[Intent] = []
     for intent in sorted(intents, key=lambda each: each.team_id):
         job = entered.get(intent.job_id)
@@ -92,7 +99,7 @@ async def open_calls(
             at_risk = risks[intent.team_id]
             _check_risk(at_risk, risk.limit_of(at_risk))
             let_in = await _reserve(tx, _completed(intent, job.standing), standings, now)
-        except HouseError as refusal:
+        except ControlPlaneError as refusal:
             await calls_store.leave_job(tx, intent.job_id)
             results[intent.call_id] = refusal
         else:
@@ -161,7 +168,7 @@ async def _take_back(tx: Tx, known: Call, now: datetime) -> None:
         await calls_store.correct(tx, record, after)
 
 
-def _completed(intent: Intent, standing: Standing) -> Intent:
+def _completed(intent: Intent, standing: JobReservation) -> Intent:
     """The intent with the plan's markup, if its group has none."""
     return intent if intent.markup_bps is not None else replace(intent, markup_bps=standing.plan.markup_bps)
 
@@ -175,7 +182,7 @@ def _check_risk(risk: TeamRisk, limit: NanoUsd) -> None:
         raise AtRiskLimit(at_risk_usd=usd(risk.total), running_usd=usd(risk.worst), limit_usd=usd(limit))
 
 
-async def _reserve(tx: Tx, intent: Intent, standings: dict[JobId, Standing], now: datetime) -> Intent:
+async def _reserve(tx: Tx, intent: Intent, standings: dict[JobId, JobReservation], now: datetime) -> Intent:
     """Fits the call into its job's caps and the team's credits. Raises: JobCapReached, InsufficientCredits."""
     standing = standings[intent.job_id]
     if not standing.is_reserving:
@@ -193,7 +200,7 @@ async def _reserve(tx: Tx, intent: Intent, standings: dict[JobId, Standing], now
     return intent
 
 
-async def _hold(tx: Tx, intent: Intent, standing: Standing, now: datetime) -> int:
+async def _hold(tx: Tx, intent: Intent, standing: JobReservation, now: datetime) -> int:
     missing = max(0, standing.plus(intent.demand, intent.markup).missing)
     if missing:
         hold = billing.hold(missing)
@@ -201,13 +208,13 @@ async def _hold(tx: Tx, intent: Intent, standing: Standing, now: datetime) -> in
     return missing
 
 
-def _cut(intent: Intent, standing: Standing, *, available: int | None = None) -> Intent:
+def _cut(intent: Intent, standing: JobReservation, *, available: int | None = None) -> Intent:
     """The call with as many tokens as fit, when the client wants that and any do; else the refusal.
 
     `available`: the team's credits, when it is these that are too few.
     """
 
-    def fits(demand: Demand) -> bool:
+    def fits(demand: UsageEstimate) -> bool:
         then = standing.plus(demand, intent.markup)
         return then.is_within_caps and (available is None or then.missing <= available)
 

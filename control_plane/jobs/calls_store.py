@@ -25,10 +25,10 @@ from sqlmodel import col
 from control_plane.completion.events import ProviderFault
 from control_plane.completion.faults import shown
 from control_plane.credits import risk_store
-from control_plane.credits.reservations import Standing
-from control_plane.errors import HouseError, JobClosed, JobNotFound, JobNotOwned
+from control_plane.credits.reservations import JobReservation
+from control_plane.errors import ControlPlaneError, JobClosed, JobNotFound, JobNotOwned
 from control_plane.ids import CallId, JobId, TeamId
-from control_plane.jobs import days_store, open_calls_store
+from control_plane.jobs import open_calls_store, usage_rollups_store
 from control_plane.jobs.models import Call, Job, OpenCall
 from control_plane.jobs.plans import STANDING_COLUMNS, standing_of
 from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, JobStatus, Record, Reserved, Totals, change_of
@@ -44,7 +44,7 @@ from control_plane.units import marked_up
 class EnteredJob:
     """A job that let calls in, as much of it as decides about them."""
 
-    standing: Standing
+    standing: JobReservation
     is_repetition: bool = False
 
 
@@ -91,7 +91,7 @@ async def reserve(tx: Tx, intent: Intent, *, held_more: int) -> None:
     await tx.execute(_reserve(), row)
 
 
-async def why_not(tx: Tx, intent: Intent) -> HouseError:
+async def why_not(tx: Tx, intent: Intent) -> ControlPlaneError:
     """Why a job did not let a call in."""
     statement = select(col(Job.team_id), col(Job.status)).where(col(Job.id) == intent.job_id)
     row = (await tx.execute(statement)).one_or_none()
@@ -245,7 +245,7 @@ async def _add_up(
     """Adds to jobs, to what is at risk, and to the usage of days, in this order (D16)."""
     await tx.execute(_add_totals(), one_or_many([{"job": job_id, **_values(added)} for job_id, added in jobs.items()]))
     await risk_store.add_open_costs(tx, costs, worst)
-    await days_store.add_usage(tx, groups)
+    await usage_rollups_store.add_usage(tx, groups)
 
 
 def _values(totals: Totals) -> dict[str, int]:

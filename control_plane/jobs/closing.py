@@ -10,10 +10,10 @@ from control_plane.credits import posting, risk_store
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
-from control_plane.credits.values import Author, Post
-from control_plane.errors import HouseError
+from control_plane.credits.values import EntryContext, Post
+from control_plane.errors import ControlPlaneError
 from control_plane.ids import CallId, JobId, TeamId
-from control_plane.jobs import calls_store, days_store, store
+from control_plane.jobs import calls_store, store, usage_rollups_store
 from control_plane.jobs.models import Job
 from control_plane.jobs.plans import read_plan, usage_of
 from control_plane.jobs.rules import JobStatus, merged_metadata
@@ -90,12 +90,12 @@ async def _settle(tx: Tx, closed: Sequence[tuple[Job, JobClosing]], now: datetim
     unbilled: Counter[TeamId] = Counter()
     for job, each in closed:
         if movements := _bill(job, each, now):
-            posts[each.team_id].append(Post(movements, Author(str(job.id), now, each.actor, None)))
+            posts[each.team_id].append(Post(movements, EntryContext(str(job.id), now, each.actor, None)))
         costs[each.team_id] -= job.cost_nano_usd + job.unbilled_nano_usd
         unbilled[each.team_id] += job.unbilled_nano_usd + (0 if job.credits_charged else job.cost_nano_usd)
     await _pay(tx, closed, posts)
     await risk_store.close_costs(tx, costs, unbilled, at=now)
-    await days_store.count_closed(tx, [job for job, _ in closed])
+    await usage_rollups_store.count_closed(tx, [job for job, _ in closed])
     await store.save_bills(tx, [job for job, _ in closed])
 
 
@@ -124,7 +124,7 @@ async def _pay(tx: Tx, closed: Sequence[tuple[Job, JobClosing]], posts: Mapping[
     standing = await credits_store.find_balances(tx, free) if free else {}
     for job, each in closed:
         balance = paid.get(str(job.id)) or standing[each.team_id]
-        if isinstance(balance, HouseError):
+        if isinstance(balance, ControlPlaneError):
             raise balance
         job.credits_remaining = balance.remaining
 

@@ -12,7 +12,7 @@ from control_plane.jobs import calls_store, store
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.plans import read_plan, usage_of
 from control_plane.jobs.rules import OPEN_JOB, CallStatus, JobStatus, Record, Totals, change_of
-from control_plane.jobs.unheard import record_of
+from control_plane.jobs.undelivered import record_of
 from control_plane.storage.database import Tx
 
 UNDELIVERED = "the answer of a call was never delivered"

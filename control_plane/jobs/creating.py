@@ -10,10 +10,10 @@ from control_plane.credits import posting
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind
-from control_plane.credits.values import Author, Post
-from control_plane.errors import Conflict, HouseError, JobCapReached, TeamNotFound
+from control_plane.credits.values import EntryContext, Post
+from control_plane.errors import Conflict, ControlPlaneError, JobCapReached, TeamNotFound
 from control_plane.ids import JobId, TeamId
-from control_plane.jobs import days_store, store
+from control_plane.jobs import store, usage_rollups_store
 from control_plane.jobs.closing import UNHEARD, take_back
 from control_plane.jobs.models import Job
 from control_plane.jobs.plans import plan_of, write_plan
@@ -49,20 +49,20 @@ async def create_job(tx: Tx, creation: Creation, *, now: datetime) -> Job:
     if creation.repeats is not None:
         is_repetition = await _give_up_unheard(tx, creation.team_id, creation.repeats, now) or is_repetition
     (made,) = await create_jobs(tx, [creation], now=now, is_repetition=is_repetition)
-    if isinstance(made, HouseError):
+    if isinstance(made, ControlPlaneError):
         raise made
     return made
 
 
 async def create_jobs(
     tx: Tx, creations: Sequence[Creation], *, now: datetime, is_repetition: bool = False
-) -> Sequence[Job | HouseError]:
+) -> Sequence[Job | ControlPlaneError]:
     """The jobs as made, in the order asked for, or why not: TeamNotFound, JobCapReached, InsufficientCredits.
 
     The balances are locked if they are several. Raises: AlreadyExists for an id that is taken; then none is made.
     """
     teams = await tenants_store.find_teams(tx, {creation.team_id for creation in creations})
-    results: list[Job | HouseError] = [
+    results: list[Job | ControlPlaneError] = [
         _new_job(creation, teams.get(creation.team_id), now=now, is_repetition=is_repetition) for creation in creations
     ]
     holding: defaultdict[TeamId, list[int]] = defaultdict(list)
@@ -77,17 +77,17 @@ async def create_jobs(
     }
     for team_id, balances in (await posting.post_each(tx, posts)).items():
         for place, balance in zip(holding[team_id], balances, strict=True):
-            if isinstance(balance, HouseError):
+            if isinstance(balance, ControlPlaneError):
                 results[place] = balance
     jobs = [made for made in results if isinstance(made, Job)]
     if jobs:
         await store.add(tx, jobs)
-        await days_store.count_created(tx, jobs)
+        await usage_rollups_store.count_created(tx, jobs)
     return results
 
 
 def _hold(job: Job, actor: str, now: datetime) -> Post:
-    return Post([billing.hold(job.credits_held)], Author(str(job.id), now, actor, None))
+    return Post([billing.hold(job.credits_held)], EntryContext(str(job.id), now, actor, None))
 
 
 async def _give_up_unheard(tx: Tx, team_id: TeamId, fingerprint: str, now: datetime) -> bool:
@@ -106,7 +106,7 @@ async def _give_up_unheard(tx: Tx, team_id: TeamId, fingerprint: str, now: datet
     return await store.has_unheard(tx, team_id, fingerprint, since=since)
 
 
-def _new_job(creation: Creation, team: Team | None, *, now: datetime, is_repetition: bool) -> Job | HouseError:
+def _new_job(creation: Creation, team: Team | None, *, now: datetime, is_repetition: bool) -> Job | ControlPlaneError:
     if team is None:
         return TeamNotFound()
     new = creation.new

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from control_plane.credits.reservations import Caps, Standing
+from control_plane.credits.reservations import Caps, JobReservation
 from control_plane.credits.rules import BudgetMode, ChargeRule, JobUsage, Plan
 from control_plane.tenants.models import Team
 
@@ -68,9 +68,9 @@ def usage_of(job: Any) -> JobUsage:
     )
 
 
-def standing_of(job: Any) -> Standing:
+def standing_of(job: Any) -> JobReservation:
     """Where a job (a Job, or a row with STANDING_COLUMNS) stands."""
-    return Standing(
+    return JobReservation(
         plan=read_plan(job.plan),
         caps=Caps(max_credits=job.max_credits, max_cost=job.max_cost_nano_usd, is_clamped=job.is_clamped),
         usage=usage_of(job),

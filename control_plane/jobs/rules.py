@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from control_plane.chat import Demand, Served
+from control_plane.chat import ServedBy, UsageEstimate
 from control_plane.completion.events import ProviderFault
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
@@ -83,7 +83,7 @@ class Intent:
     purpose: str | None
     metadata: dict[str, Any]
     created_at: datetime
-    demand: Demand = Demand()  # noqa: RUF009 - frozen, so sharing it is safe
+    demand: UsageEstimate = UsageEstimate()  # noqa: RUF009 - frozen, so sharing it is safe
     markup_bps: int | None = None
     reserved: Reserved = Reserved()
     worst: int = 0
@@ -109,7 +109,7 @@ class Record:
     cost: NanoUsd
     latency_ms: int
     ended_at: datetime
-    served: Served | None = None
+    served: ServedBy | None = None
     first_chunk_ms: int | None = None
     finish_reason: FinishReason | None = None
     error_code: str | None = None

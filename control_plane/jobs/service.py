@@ -10,15 +10,15 @@ from functools import partial
 from typing import Any, Literal
 
 from control_plane import failpoints, waiting
-from control_plane.chat import Demand
+from control_plane.chat import UsageEstimate
 from control_plane.clock import Clock
 from control_plane.credits import store as credits_store
 from control_plane.errors import (
     AlreadyExists,
     CallsInFlight,
     Conflict,
+    ControlPlaneError,
     DatabaseUnavailable,
-    HouseError,
     InsufficientCredits,
     JobClosed,
     JobNotFound,
@@ -26,7 +26,7 @@ from control_plane.errors import (
     OutcomeUnknown,
 )
 from control_plane.ids import CallId, JobId, TeamId, new_id
-from control_plane.jobs import calls_store, days_store, store
+from control_plane.jobs import calls_store, store, usage_rollups_store
 from control_plane.jobs.closing import JobClosing, take_back
 from control_plane.jobs.creating import Creation
 from control_plane.jobs.idle import IdleJobs
@@ -73,31 +73,31 @@ class JobService:
         self._clock = clock
         self._withdrawn: list[tuple[Principal, JobId]] = []
 
-    async def create(self, who: Principal, new: NewJob) -> Job:
+    async def create(self, principal: Principal, new: NewJob) -> Job:
         """Opens a job and holds what it needs, in one transaction. The second time with the same id, it is the first.
 
         A job that its client repeats makes the one before it free in that transaction: both happen, once, or neither.
 
         Raises: InsufficientCredits, JobCapReached, TeamSuspended; ModelGroupNotAllowed and ModelGroupNotFound for its default group.
         """
-        creation = await self.creation(who, new)
+        creation = await self.creation(principal, new)
         try:
             return await self._create(creation)
         except OutcomeUnknown:
-            return await self._create_again(who, creation)
+            return await self._create_again(principal, creation)
         except AlreadyExists:
             if new.id is None:
                 raise
-            return await self.get(who, new.id)
+            return await self.get(principal, new.id)
 
-    async def creation(self, who: Principal, new: NewJob) -> Creation:
+    async def creation(self, principal: Principal, new: NewJob) -> Creation:
         """The job, still to be made. Raises: as `create`, of the key, the team and the model group."""
-        team_id = who.active_team()
+        team_id = principal.active_team()
         if new.model_group is not None:
-            await self._groups.choose(who, new.model_group, ())
-        return Creation(team_id, new.id or JobId(new_id()), new, who.actor)
+            await self._groups.choose(principal, new.model_group, ())
+        return Creation(team_id, new.id or JobId(new_id()), new, principal.actor)
 
-    async def _create_again(self, who: Principal, creation: Creation) -> Job:
+    async def _create_again(self, principal: Principal, creation: Creation) -> Job:
         """The answer to the first commit was lost: the job is there, or is made now, or (the database stays away) closed
         when it is back. Raises: OutcomeUnknown; as `create`.
         """
@@ -105,17 +105,17 @@ class JobService:
             return await self._create(creation)
         except DatabaseUnavailable as error:
             if not creation.new.is_claimed:  # else who asks again with the key finds it
-                self.give_up(who, creation.job_id)
+                self.give_up(principal, creation.job_id)
             raise OutcomeUnknown(retry_after_s=error.retry_after_s) from error
-        except HouseError:  # it exists, or its own hold left too little for it
+        except ControlPlaneError:  # it exists, or its own hold left too little for it
             job = await self.find(creation.job_id)
             if job is None:
                 raise
             return job
 
-    def give_up(self, who: Principal, job_id: JobId) -> None:
+    def give_up(self, principal: Principal, job_id: JobId) -> None:
         """A job that may be made although nobody will hear of it: `withdraw` closes it."""
-        self._withdrawn.append((who, job_id))
+        self._withdrawn.append((principal, job_id))
 
     async def _create(self, creation: Creation) -> Job:
         writer = self._alone if creation.repeats else self._writer
@@ -124,7 +124,7 @@ class JobService:
         failpoints.reach("job_created")
         return job
 
-    async def complete(self, who: Principal, job_id: JobId, closing: Closing) -> JobWithCalls:
+    async def complete(self, principal: Principal, job_id: JobId, closing: Closing) -> JobWithCalls:
         """Closes the job and bills it, once: a repetition returns the stored bill and charges nothing.
 
         Waits `completion_wait_s` for running calls.
@@ -132,11 +132,11 @@ class JobService:
         """
         deadline = asyncio.get_running_loop().time() + self._completion_wait_s
         while True:
-            wanted = JobClosing(who.team(), job_id, closing, who.actor)
+            wanted = JobClosing(principal.team(), job_id, closing, principal.actor)
             closed = await again_if_unknown(partial(self._writer.close, wanted))
             if closed is not None:
                 return await self.bill_of(closed)
-            job = await self.get(who, job_id)
+            job = await self.get(principal, job_id)
             if JobStatus(job.status) is closing.status:
                 return JobWithCalls(job, await self._calls(job))
             if JobStatus(job.status) not in OPEN_JOB:
@@ -159,18 +159,18 @@ class JobService:
         """Closes jobs whose creation was answered with 503 and happened all the same: nobody has heard their ids, and what
         they hold would be held until they expire.
         """
-        for who, job_id in list(self._withdrawn):
+        for principal, job_id in list(self._withdrawn):
             try:
                 async with self._db.transaction() as tx:
-                    await credits_store.lock_balance(tx, who.team())  # its creation may not be over
-                await self.complete(who, job_id, Closing(JobStatus.CANCELLED, error_message=UNANSWERED))
+                    await credits_store.lock_balance(tx, principal.team())  # its creation may not be over
+                await self.complete(principal, job_id, Closing(JobStatus.CANCELLED, error_message=UNANSWERED))
             except DatabaseUnavailable:
                 return
             except CallsInFlight:  # its intent is still to be withdrawn
                 continue
-            except HouseError as error:  # as a rule: it was not made
+            except ControlPlaneError as error:  # as a rule: it was not made
                 log.info("job_not_withdrawn", extra={"job_id": str(job_id), "reason": error.code})
-            self._withdrawn.remove((who, job_id))
+            self._withdrawn.remove((principal, job_id))
 
     async def find_model_group(self, call_id: CallId) -> str | None:
         """The model group of a call, whoever's it is, or None."""
@@ -223,21 +223,23 @@ class JobService:
             self._metrics.job_closed(status=closed.job.status, charged=0)
         return closed is not None
 
-    async def get(self, who: Principal, job_id: JobId) -> Job:
+    async def get(self, principal: Principal, job_id: JobId) -> Job:
         """One job. Raises: JobNotFound, JobNotOwned."""
         job = await self.find(job_id)
         if job is None:
             raise JobNotFound
-        if not who.is_admin and job.team_id != who.team_id:
+        if not principal.is_admin and job.team_id != principal.team_id:
             raise JobNotOwned
         return job
 
-    async def require_open(self, who: Principal, job_id: JobId, demand: Demand, markup_bps: int | None) -> None:
+    async def require_open(
+        self, principal: Principal, job_id: JobId, demand: UsageEstimate, markup_bps: int | None
+    ) -> None:
         """Before work is done for a call: the job is open, and its prompt and one token can be paid. Nothing is held.
 
         Raises: JobNotFound, JobNotOwned, JobClosed, InsufficientCredits.
         """
-        job = await self.get(who, job_id)
+        job = await self.get(principal, job_id)
         if JobStatus(job.status) not in OPEN_JOB:
             raise JobClosed(status=job.status)
         standing = standing_of(job)
@@ -253,21 +255,21 @@ class JobService:
         if missing > available:
             raise InsufficientCredits(needed=missing, available=available)
 
-    async def get_with_groups(self, who: Principal, job_id: JobId) -> tuple[Job, AbstractSet[str]]:
+    async def get_with_groups(self, principal: Principal, job_id: JobId) -> tuple[Job, AbstractSet[str]]:
         """One job and the model groups it has used. Raises: JobNotFound, JobNotOwned."""
-        job = await self.get(who, job_id)
+        job = await self.get(principal, job_id)
         async with self._db.reader() as reader:
             groups = await calls_store.groups_used(reader, TeamId(job.team_id), [job_id])
         return job, groups.get(job_id, frozenset())
 
-    async def get_with_calls(self, who: Principal, job_id: JobId) -> JobWithCalls:
+    async def get_with_calls(self, principal: Principal, job_id: JobId) -> JobWithCalls:
         """One job and its calls. Raises: JobNotFound, JobNotOwned."""
-        job = await self.get(who, job_id)
+        job = await self.get(principal, job_id)
         return JobWithCalls(job, await self._calls(job))
 
-    async def merge_metadata(self, who: Principal, job_id: JobId, added: Mapping[str, Any]) -> Job:
+    async def merge_metadata(self, principal: Principal, job_id: JobId, added: Mapping[str, Any]) -> Job:
         """Adds and replaces top-level keys of the job's metadata, also after it was closed."""
-        job = await self.get(who, job_id)
+        job = await self.get(principal, job_id)
         async with self._db.transaction() as tx:
             locked = await store.lock(tx, TeamId(job.team_id), job_id)
             if locked is None:
@@ -278,7 +280,7 @@ class JobService:
 
     async def list_jobs(
         self,
-        who: Principal,
+        principal: Principal,
         team_id: TeamId,
         wanted: store.JobFilter,
         *,
@@ -287,7 +289,7 @@ class JobService:
         after: tuple[datetime, JobId] | None = None,
     ) -> JobPage:
         """A page of the team's jobs, newest first. Raises: TeamNotOwned, TeamNotFound."""
-        who.may_read(team_id)
+        principal.require_team(team_id)
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
             jobs = await store.list_jobs(reader, team_id, wanted, limit=limit + 1, offset=offset, after=after)
@@ -296,24 +298,30 @@ class JobService:
         return JobPage(shown, groups, has_more=len(jobs) > limit)
 
     async def usage(
-        self, who: Principal, team_ids: Sequence[TeamId], start: datetime, end: datetime
-    ) -> Sequence[days_store.UsageOfType]:
+        self, principal: Principal, team_ids: Sequence[TeamId], start: datetime, end: datetime
+    ) -> Sequence[usage_rollups_store.UsageOfType]:
         """What the jobs created in [start, end), whole days in UTC, used, by type. Raises: TeamNotOwned, TeamNotFound."""
         for team_id in team_ids:
-            who.may_read(team_id)
+            principal.require_team(team_id)
         async with self._db.reader() as reader:
             for team_id in team_ids:
                 await tenants_store.get_team(reader, team_id)
-            return await days_store.sum_usage(reader, team_ids, start.date(), end.date())
+            return await usage_rollups_store.sum_usage(reader, team_ids, start.date(), end.date())
 
     async def usage_by(
-        self, who: Principal, team_id: TeamId, start: datetime, end: datetime, *, by: Literal["day", "model_group"]
-    ) -> Sequence[days_store.UsageOfPart]:
+        self,
+        principal: Principal,
+        team_id: TeamId,
+        start: datetime,
+        end: datetime,
+        *,
+        by: Literal["day", "model_group"],
+    ) -> Sequence[usage_rollups_store.UsageOfPart]:
         """What the jobs created in [start, end) used, by day or model group. Raises: TeamNotOwned, TeamNotFound."""
-        who.may_read(team_id)
+        principal.require_team(team_id)
         async with self._db.reader() as reader:
             await tenants_store.get_team(reader, team_id)
-            return await days_store.sum_parts(reader, [team_id], start.date(), end.date(), by=by)
+            return await usage_rollups_store.sum_parts(reader, [team_id], start.date(), end.date(), by=by)
 
     async def _is_idle(self, job_id: JobId) -> bool:
         """Whether a completion need not wait: nothing runs in the job, or it was closed or never there."""

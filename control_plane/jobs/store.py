@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Executable, bindparam, insert, or_, select, t
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col
 
-from control_plane.credits.reservations import Standing
+from control_plane.credits.reservations import JobReservation
 from control_plane.errors import AlreadyExists
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs import calls_store
@@ -217,7 +217,7 @@ async def has_jobs(reader: Reader, team_id: TeamId) -> bool:
     return (await reader.execute(select(col(Job.id)).where(col(Job.team_id) == team_id).limit(1))).first() is not None
 
 
-async def find_standings(tx: Tx, job_ids: Sequence[JobId]) -> Mapping[JobId, Standing]:
+async def find_standings(tx: Tx, job_ids: Sequence[JobId]) -> Mapping[JobId, JobReservation]:
     """Where jobs stand that this transaction has locked."""
     rows = await tx.execute(_find_standings(), {"jobs": list(job_ids)})
     return {JobId(row.id): standing_of(row) for row in rows}

@@ -69,19 +69,19 @@ class JobTokenService:
         self._tokens = Lookups(self._find, ttl_s=REMEMBERED_S, kept=REMEMBERED)
         self._origins = Lookups(self._find_origin, ttl_s=REMEMBERED_S, kept=REMEMBERED)
 
-    async def create(self, who: Principal, job_id: JobId, terms: TokenTerms) -> IssuedToken:
+    async def create(self, principal: Principal, job_id: JobId, terms: TokenTerms) -> IssuedToken:
         """Makes a token for one of the team's open jobs. It does not outlive its job.
 
         Raises: Forbidden for what is no secret key of a team, JobNotFound, JobNotOwned, JobClosed, Unprocessable without an
         origin, Conflict for too many.
         """
-        who.active_team()
-        if who.key_id is None or who.is_publishable:
+        principal.active_team()
+        if principal.key_id is None or principal.is_publishable:
             raise Forbidden("Tokens of a job are made with a secret key of its team.")
-        job = await self._jobs.get(who, job_id)
+        job = await self._jobs.get(principal, job_id)
         if job.status not in OPEN_JOB:
             raise JobClosed(status=job.status)
-        origins = sorted({*terms.origins} or who.origins)
+        origins = sorted({*terms.origins} or principal.origins)
         if not origins:
             raise Unprocessable(
                 "A token needs the origins of the pages that may use it: `origins`, or those registered for the key."
@@ -91,13 +91,13 @@ class JobTokenService:
         token = JobToken(
             id=new_id(),
             job_id=job_id,
-            key_id=who.key_id,
+            key_id=principal.key_id,
             secret_hash=made.secret_hash,
             origins=origins,
             model_groups=None if terms.model_groups is None else sorted(set(terms.model_groups)),
             may_complete=terms.may_complete,
             created_at=now,
-            expires_at=_end(now + terms.ttl, job.expires_at, who.expires_at),
+            expires_at=_end(now + terms.ttl, job.expires_at, principal.expires_at),
         )
         async with self._db.transaction() as tx:
             working, kept = await store.count(tx, job_id, now)
@@ -110,14 +110,14 @@ class JobTokenService:
             self._origins.forget((job_id, origin))
         return IssuedToken(made.secret, token)
 
-    async def principal(self, secret: str) -> Principal:
+    async def authenticate(self, secret: str) -> Principal:
         """Who asks with this token. Raises: InvalidKey when it is unknown or expired, or its key has ended."""
         found = await self._tokens.get(hash_key(secret))
         if found is None:
             raise InvalidKey
         token, status = found
         principal = _narrowed(await self._keys.principal_of(KeyId(token.key_id)), token, status)
-        principal.is_valid(self._clock())
+        principal.require_unexpired(self._clock())
         return principal
 
     async def is_registered(self, job_id: JobId, origin: str) -> bool:

@@ -30,9 +30,9 @@ class OneByOne:
 
     async def create(self, creation: Creation) -> Job:
         """As `JobWriter`."""
-        return await self._db.at_once(partial(create_job, creation=creation, now=self._clock()))
+        return await self._db.run_in_thread(partial(create_job, creation=creation, now=self._clock()))
 
     async def close(self, closing: JobClosing) -> ClosedJob | None:
         """As `JobWriter`."""
-        closed = await self._db.at_once(partial(close_jobs, closings=[closing], now=self._clock()))
+        closed = await self._db.run_in_thread(partial(close_jobs, closings=[closing], now=self._clock()))
         return closed[0]

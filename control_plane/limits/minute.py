@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from control_plane.limits.rules import TICK_MS, TICKS, Scope, Use, local_limits
+from control_plane.limits.rules import TICK_MS, TICKS, LimitScope, WindowUse, local_limits
 
 
 @dataclass(slots=True)
@@ -88,7 +88,7 @@ class Minute:
     local: Window = field(default_factory=Window)
     """The part of `used` that was given without Redis since its last answer about this scope."""
     local_running: set[str] = field(default_factory=set)
-    others: Use | None = None
+    others: WindowUse | None = None
     """What the other processes used, by Redis' last answer. None once that is a minute old."""
     others_tick: int = 0
     answered: tuple[int, int] = (0, 0)
@@ -109,24 +109,24 @@ class Minute:
                 return
             del self.unreported[oldest]
 
-    def use(self, now_ms: int) -> Use:
+    def use(self, now_ms: int) -> WindowUse:
         """As it stands."""
         reset_ms = (self.last + TICKS + 1) * TICK_MS - now_ms if self.used.spent else 0
-        return Use(self.used.requests, self.used.tokens, len(self.running), reset_ms)
+        return WindowUse(self.used.requests, self.used.tokens, len(self.running), reset_ms)
 
     def free_in_ms(self, now_ms: int, excess: int, amount: Callable[[Spent], int]) -> int:
         """How long until there is room for so much. What others used is free again a minute after Redis' last answer."""
         free_ms = self.used.free_in_ms(now_ms, excess, amount)
         return free_ms if self.others is None else min(free_ms, (self.others_tick + TICKS + 1) * TICK_MS - now_ms)
 
-    def local_limits(self, scope: Scope, processes: int) -> Scope:
+    def local_limits(self, scope: LimitScope, processes: int) -> LimitScope:
         """What this process may use of the scope while it counts without Redis."""
-        base = Use(
+        base = WindowUse(
             self.used.requests - self.local.requests,
             self.used.tokens - self.local.tokens,
             len(self.running) - len(self.local_running),
         )
-        return local_limits(scope, base, self.others or Use(), processes)
+        return local_limits(scope, base, self.others or WindowUse(), processes)
 
     def add(self, tick: int, call: str, tokens: int, *, has_place: bool, is_local: bool) -> None:
         """Counts a call."""
@@ -150,17 +150,17 @@ class Minute:
             self.used.add(tick, requests, tokens)
         return is_counted
 
-    def observe(self, use: Use, tick: int, now_tick: int, charged: tuple[int, int]) -> None:
+    def observe(self, use: WindowUse, tick: int, now_tick: int, charged: tuple[int, int]) -> None:
         """Redis answered in its tick `tick` that all processes used so much; `charged`: requests and tokens of this call."""
         if self.others is not None and (tick, use.requests) < self.answered:
             # A later answer came first. It counted this call, which was not noted here yet, as another process'.
             requests, tokens = charged
-            self.others = Use(
+            self.others = WindowUse(
                 max(0, self.others.requests - requests), max(0, self.others.tokens - tokens), self.others.parallel
             )
             return
         self.answered, self.others_tick = (tick, use.requests), now_tick
-        self.others = Use(
+        self.others = WindowUse(
             max(0, use.requests - self.used.requests),
             max(0, use.tokens - self.used.tokens),
             max(0, use.parallel - len(self.running)),

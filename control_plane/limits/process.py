@@ -10,10 +10,10 @@ from control_plane.limits.rules import (
     PARALLEL_RETRY_MS,
     TICK_MS,
     TICKS,
+    Acquired,
     Exceeded,
     Kind,
-    Scope,
-    Taken,
+    LimitScope,
     charged_tokens,
     share_of,
     use_of_share,
@@ -43,15 +43,15 @@ class ProcessLimits:
         """Whether Redis lacks anything."""
         return bool(self._lacking)
 
-    def take(self, scopes: Sequence[Scope], call: str, tokens: int) -> Taken | Exceeded:
+    def take(self, scopes: Sequence[LimitScope], call: str, tokens: int) -> Acquired | Exceeded:
         """Takes a request, these tokens and a place among the calls at once from every scope, or nothing from any."""
         now_ms = self._clock_ms()
         minutes = self._now(scopes, now_ms)
         return _exceeded(scopes, scopes, minutes, tokens, now_ms) or self._add(scopes, minutes, call, tokens, now_ms)
 
     def take_share(
-        self, scopes: Sequence[Scope], call: str, tokens: int, *, processes: int, is_lacking: bool
-    ) -> tuple[Taken | Exceeded, Sequence[Scope]]:
+        self, scopes: Sequence[LimitScope], call: str, tokens: int, *, processes: int, is_lacking: bool
+    ) -> tuple[Acquired | Exceeded, Sequence[LimitScope]]:
         """As `take`, of what one of so many processes may give without Redis; and its shares. `is_lacking`: Redis lacks it."""
         now_ms = self._clock_ms()
         minutes = self._now(scopes, now_ms)
@@ -63,19 +63,19 @@ class ProcessLimits:
         uses = map(use_of_share, given.uses, limits, shares)
         return replace(given, uses=list(uses)), shares
 
-    def note(self, scopes: Sequence[Scope], call: str, tokens: int, *, is_lacking: bool = False) -> Taken:
+    def note(self, scopes: Sequence[LimitScope], call: str, tokens: int, *, is_lacking: bool = False) -> Acquired:
         """As `take`, for what was allowed elsewhere: counted, however much it is. `is_lacking`: Redis lacks it."""
         now_ms = self._clock_ms()
         return self._add(scopes, self._now(scopes, now_ms), call, tokens, now_ms, is_lacking=is_lacking)
 
-    def observe(self, scopes: Sequence[Scope], answer: Taken | Exceeded) -> None:
+    def observe(self, scopes: Sequence[LimitScope], answer: Acquired | Exceeded) -> None:
         """What Redis answered, after it was noted: how much the other processes use."""
         now_ms = self._clock_ms()
         for scope, minute, use in zip(scopes, self._now(scopes, now_ms), answer.uses, strict=True):
-            charged = (1, charged_tokens(scope, answer.tokens)) if isinstance(answer, Taken) else (0, 0)
+            charged = (1, charged_tokens(scope, answer.tokens)) if isinstance(answer, Acquired) else (0, 0)
             minute.observe(use, answer.tick, now_ms // TICK_MS, charged)
 
-    def settle(self, taken: Taken, used: int | None, *, is_local: bool = False, is_lacking: bool = False) -> None:
+    def settle(self, taken: Acquired, used: int | None, *, is_local: bool = False, is_lacking: bool = False) -> None:
         """The call has ended: its place is free, and it counts for the tokens it used instead of those it took.
 
         None: it was none, and counts as no request either. `is_local`: `take_share` gave it. `is_lacking`: Redis lacks this.
@@ -94,7 +94,7 @@ class ProcessLimits:
                 minute.to_place.discard(taken.call)
                 minute.to_free.add(taken.call)
 
-    def report_call(self, taken: Taken) -> None:
+    def report_call(self, taken: Acquired) -> None:
         """Redis lacks this call, which was noted and runs."""
         for scope in taken.scopes:
             minute = self._minutes.get(scope.name)
@@ -103,7 +103,7 @@ class ProcessLimits:
                 if scope.parallel is not None:
                     minute.to_place.add(taken.call)
 
-    def report_end(self, taken: Taken, used: int | None) -> None:
+    def report_end(self, taken: Acquired, used: int | None) -> None:
         """Redis may lack that this call has ended, which was settled here. What would make it count less is not repeated."""
         for scope, tokens in zip(taken.scopes, taken.corrections(used or 0), strict=True):
             minute = self._minutes.get(scope.name)
@@ -156,7 +156,7 @@ class ProcessLimits:
         self._lacking[minute.name] = minute
         return minute.start_over(self.generation)
 
-    def _now(self, scopes: Sequence[Scope], now_ms: int) -> list[Minute]:
+    def _now(self, scopes: Sequence[LimitScope], now_ms: int) -> list[Minute]:
         tick = now_ms // TICK_MS
         while self._minutes:
             name, minute = next(iter(self._minutes.items()))
@@ -178,7 +178,7 @@ class ProcessLimits:
 
     def _add(
         self,
-        scopes: Sequence[Scope],
+        scopes: Sequence[LimitScope],
         minutes: Sequence[Minute],
         call: str,
         tokens: int,
@@ -186,7 +186,7 @@ class ProcessLimits:
         *,
         is_local: bool = False,
         is_lacking: bool = False,
-    ) -> Taken:
+    ) -> Acquired:
         tick = now_ms // TICK_MS
         for scope, minute in zip(scopes, minutes, strict=True):
             charged, has_place = charged_tokens(scope, tokens), scope.parallel is not None
@@ -196,11 +196,11 @@ class ProcessLimits:
                 if has_place:
                     minute.to_place.add(call)
             minute.add(tick, call, charged, has_place=has_place, is_local=is_local)
-        return Taken(scopes, call, tokens, tick, [minute.use(now_ms) for minute in minutes])
+        return Acquired(scopes, call, tokens, tick, [minute.use(now_ms) for minute in minutes])
 
 
 def _exceeded(
-    limits: Sequence[Scope], charging: Sequence[Scope], minutes: Sequence[Minute], tokens: int, now_ms: int
+    limits: Sequence[LimitScope], charging: Sequence[LimitScope], minutes: Sequence[Minute], tokens: int, now_ms: int
 ) -> Exceeded | None:
     """What takes longest to be free within these limits. `charging`: the scopes that say what so many tokens count as."""
     lacking = [
@@ -211,7 +211,7 @@ def _exceeded(
     return max(lacking, key=lambda exceeded: exceeded.retry_after_ms, default=None)  # of equals, the first
 
 
-def _lacks(limit: Scope, minute: Minute, tokens: int, now_ms: int) -> list[tuple[Kind, int]]:
+def _lacks(limit: LimitScope, minute: Minute, tokens: int, now_ms: int) -> list[tuple[Kind, int]]:
     """What a scope has too little of, and how long until there is enough."""
     found = []
     if limit.requests is not None and (excess := minute.used.requests + 1 - limit.requests) > 0:

@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 from control_plane.limits.process import ProcessLimits
 from control_plane.limits.reports import Ended, Reports
-from control_plane.limits.rules import Exceeded, Scope, Taken
+from control_plane.limits.rules import Acquired, Exceeded, LimitScope
 from control_plane.limits.shared import RENEW_S, MemoryLost, SharedLimits
 from control_plane.metrics import Metrics
 from control_plane.storage.redis import RedisUnavailable
@@ -41,16 +41,16 @@ class Mode(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class LimitLease:
     """What a call has taken: here, and in Redis unless it was away. `generation`: the memory of Redis that counted it."""
 
-    here: Taken
-    shared: Taken | None
+    here: Acquired
+    shared: Acquired | None
     generation: int
     is_local: bool
 
     @property
-    def taken(self) -> Taken:
+    def taken(self) -> Acquired:
         """As it was decided."""
         return self.here if self.is_local or self.shared is None else self.shared
 
@@ -69,7 +69,9 @@ class ReplicaLimits:
         self._is_away = asyncio.Event()
         metrics.limits_are_shared(shared is not None)
 
-    async def take(self, scopes: Sequence[Scope], call: str, tokens: int) -> tuple[Hold | Exceeded, Sequence[Scope]]:
+    async def take(
+        self, scopes: Sequence[LimitScope], call: str, tokens: int
+    ) -> tuple[LimitLease | Exceeded, Sequence[LimitScope]]:
         """Takes from every scope, or nothing from any; and the scopes as far as this process may give them away."""
         if self._shared is not None and self._mode is Mode.SHARED:
             generation = self._here.generation
@@ -84,9 +86,9 @@ class ReplicaLimits:
         )
         if isinstance(given, Exceeded):
             return given, shares
-        return Hold(given, None, self._here.generation, is_local=True), shares
+        return LimitLease(given, None, self._here.generation, is_local=True), shares
 
-    async def settle(self, hold: Hold, used: int | None) -> None:
+    async def settle(self, hold: LimitLease, used: int | None) -> None:
         """The call has ended and used so many tokens; None: it was none. Its place is free when this returns.
 
         Never raises.
@@ -129,17 +131,17 @@ class ReplicaLimits:
             await self._shared.aclose()
 
     async def _take_shared(
-        self, shared: SharedLimits, scopes: Sequence[Scope], call: str, tokens: int
-    ) -> Hold | Exceeded:
+        self, shared: SharedLimits, scopes: Sequence[LimitScope], call: str, tokens: int
+    ) -> LimitLease | Exceeded:
         generation = self._here.generation
         taken = await self._ask(shared, scopes, call, tokens)
         has_memory = generation == self._here.generation  # else what it counted may be lost by now
-        held: Hold | Exceeded
+        held: LimitLease | Exceeded
         if isinstance(taken, Exceeded):
             held = taken
         else:
             here = self._here.note(scopes, call, tokens, is_lacking=not has_memory)
-            held = Hold(here, taken, generation, is_local=False)
+            held = LimitLease(here, taken, generation, is_local=False)
         if not has_memory:
             self._want_report()
         elif self._mode is Mode.SHARED:
@@ -147,8 +149,8 @@ class ReplicaLimits:
         return held
 
     async def _take_rejoining(
-        self, shared: SharedLimits, scopes: Sequence[Scope], call: str, tokens: int
-    ) -> tuple[Hold | Exceeded, Sequence[Scope]]:
+        self, shared: SharedLimits, scopes: Sequence[LimitScope], call: str, tokens: int
+    ) -> tuple[LimitLease | Exceeded, Sequence[LimitScope]]:
         """Redis counts it, but some processes have yet to report: neither it nor the share of this process is exceeded."""
         given, shares = self._here.take_share(scopes, call, tokens, processes=self._processes(), is_lacking=False)
         if isinstance(given, Exceeded):
@@ -161,19 +163,21 @@ class ReplicaLimits:
                 self._here.report_call(given)
             self._fall_back(error, generation)
             self._want_report()
-            return Hold(given, None, self._here.generation, is_local=True), shares
+            return LimitLease(given, None, self._here.generation, is_local=True), shares
         except asyncio.CancelledError:
             self._drop(given, generation)
             raise
         if isinstance(taken, Exceeded):
             self._drop(given, generation)
             return taken, scopes
-        return Hold(given, taken, generation, is_local=True), shares
+        return LimitLease(given, taken, generation, is_local=True), shares
 
-    def _drop(self, given: Taken, generation: int) -> None:
+    def _drop(self, given: Acquired, generation: int) -> None:
         self._here.settle(given, None, is_local=True, is_lacking=generation != self._here.generation)
 
-    async def _ask(self, shared: SharedLimits, scopes: Sequence[Scope], call: str, tokens: int) -> Taken | Exceeded:
+    async def _ask(
+        self, shared: SharedLimits, scopes: Sequence[LimitScope], call: str, tokens: int
+    ) -> Acquired | Exceeded:
         """As `shared.take`. A caller that is cancelled meanwhile has taken nothing in the end."""
         generation = self._here.generation
         asking = asyncio.create_task(shared.take(scopes, call, tokens))
@@ -183,10 +187,10 @@ class ReplicaLimits:
             asking.add_done_callback(lambda asked: self._give_back(asked, generation))
             raise
 
-    def _give_back(self, asked: asyncio.Task[Taken | Exceeded], generation: int) -> None:
+    def _give_back(self, asked: asyncio.Task[Acquired | Exceeded], generation: int) -> None:
         if asked.cancelled() or asked.exception() is not None or self._reports is None:
             return
-        if isinstance(taken := asked.result(), Taken):
+        if isinstance(taken := asked.result(), Acquired):
             self._reports.add(Ended(taken, generation, None, None))
 
     async def _send_reports(self, reports: Reports) -> None:
@@ -239,7 +243,7 @@ class ReplicaLimits:
                 self._is_away.clear()
                 self._mode = Mode.SHARED
                 self._metrics.limits_are_shared(True)
-                log.info("limits_shared_again")
+                log.info("limits_recovered")
                 return
             await asyncio.sleep(REJOIN_CHECK_S)
 
@@ -255,5 +259,5 @@ class ReplicaLimits:
             self._is_away.set()
             self._metrics.limits_fell_back()
             self._metrics.limits_are_shared(False)
-            log.warning("limits_not_shared", extra={"reason": str(error), "processes": self._processes()})
+            log.warning("limits_degraded", extra={"reason": str(error), "processes": self._processes()})
         self._mode = Mode.LOCAL

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from control_plane.limits.minute import Report
 from control_plane.limits.process import ProcessLimits
-from control_plane.limits.rules import Taken
+from control_plane.limits.rules import Acquired
 from control_plane.limits.shared import SharedLimits
 from control_plane.storage.redis import RedisUnavailable
 
@@ -21,10 +21,10 @@ class Ended:
     `here`: as this process noted it, unless its caller had left by then.
     """
 
-    shared: Taken
+    shared: Acquired
     generation: int
     used: int | None
-    here: Taken | None
+    here: Acquired | None
 
 
 class Reports:

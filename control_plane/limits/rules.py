@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from control_plane.chat import Demand
+from control_plane.chat import UsageEstimate
 
 TICK_MS = 100
 TICKS = 600
@@ -31,7 +31,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class LimitScope:
     """Something limited. `name` is its own and no other's; `owner` is what a refusal calls it. None: without a limit."""
 
     name: str
@@ -42,7 +42,7 @@ class Scope:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class WindowUse:
     """How much of a scope is used at the moment, and in how many milliseconds all of its minute is free again."""
 
     requests: int = 0
@@ -52,14 +52,14 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Acquired:
     """What a call asked for was free, and is taken, in every scope. `tick`: when, by the clock of who gave it."""
 
-    scopes: Sequence[Scope]
+    scopes: Sequence[LimitScope]
     call: str
     tokens: int
     tick: int
-    uses: Sequence[Use]
+    uses: Sequence[WindowUse]
 
     def corrections(self, used: int) -> Sequence[int]:
         """What each scope has to add when the call turns out to have used so many tokens."""
@@ -73,12 +73,12 @@ class Exceeded:
     scope: int
     kind: Kind
     retry_after_ms: int
-    uses: Sequence[Use]
+    uses: Sequence[WindowUse]
     tick: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class LimitStatus:
     """What the client is told of its limits: the tightest of them, after its call."""
 
     limit_requests: int | None
@@ -89,18 +89,18 @@ class Standing:
     reset_tokens_ms: int
 
 
-def likely_tokens(demand: Demand, *, is_bounded: bool) -> int:
+def likely_tokens(demand: UsageEstimate, *, is_bounded: bool) -> int:
     """What a call counts as until its answer is there: its prompt and, if it `is_bounded`, the answers it asks for."""
     answer = demand.max_tokens if is_bounded else min(demand.max_tokens, LIKELY_ANSWER_TOKENS)
     return demand.likely_prompt_tokens + demand.answers * answer
 
 
-def charged_tokens(scope: Scope, tokens: int) -> int:
+def charged_tokens(scope: LimitScope, tokens: int) -> int:
     """What so many tokens take of a scope at first. A call larger than a minute's tokens waits for an empty minute."""
     return tokens if scope.tokens is None else min(tokens, scope.tokens)
 
 
-def share_of(scope: Scope, processes: int) -> Scope:
+def share_of(scope: LimitScope, processes: int) -> LimitScope:
     """What one of so many processes may give away of a scope when they cannot count together; at least one."""
 
     def part(limit: int | None) -> int | None:
@@ -120,7 +120,7 @@ def local_share(limit: int, *, base: int, others: int, processes: int) -> int:
     return share if base or others else max(share, 1)
 
 
-def local_limits(scope: Scope, base: Use, others: Use, processes: int) -> Scope:
+def local_limits(scope: LimitScope, base: WindowUse, others: WindowUse, processes: int) -> LimitScope:
     """What this process may use of a scope without Redis, its own use before the outage (`base`) included."""
 
     def part(limit: int | None, used: int, by_others: int) -> int | None:
@@ -134,7 +134,7 @@ def local_limits(scope: Scope, base: Use, others: Use, processes: int) -> Scope:
     )
 
 
-def use_of_share(use: Use, limits: Scope, share: Scope) -> Use:
+def use_of_share(use: WindowUse, limits: LimitScope, share: LimitScope) -> WindowUse:
     """The same use with the same remainder, counted against the process' share instead of its `local_limits`."""
 
     def used(amount: int, limit: int | None, part: int | None) -> int:
@@ -147,7 +147,7 @@ def use_of_share(use: Use, limits: Scope, share: Scope) -> Use:
     )
 
 
-def standing_of(scopes: Sequence[Scope], uses: Sequence[Use]) -> Standing:
+def standing_of(scopes: Sequence[LimitScope], uses: Sequence[WindowUse]) -> LimitStatus:
     """The tightest limit of requests and of tokens."""
     requests = [
         (max(0, scope.requests - use.requests), scope.requests, use.reset_ms)
@@ -161,4 +161,4 @@ def standing_of(scopes: Sequence[Scope], uses: Sequence[Use]) -> Standing:
     ]
     remaining_requests, limit_requests, reset_requests = min(requests, default=(0, None, 0))
     remaining_tokens, limit_tokens, reset_tokens = min(tokens, default=(0, None, 0))
-    return Standing(limit_requests, remaining_requests, reset_requests, limit_tokens, remaining_tokens, reset_tokens)
+    return LimitStatus(limit_requests, remaining_requests, reset_requests, limit_tokens, remaining_tokens, reset_tokens)

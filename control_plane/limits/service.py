@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-from control_plane.allowance import Allowance
 from control_plane.errors import InvalidConfig, RateLimited
 from control_plane.ids import new_id
-from control_plane.limits.replicas import Hold, ReplicaLimits
-from control_plane.limits.rules import Exceeded, Kind, Scope, Standing, standing_of
+from control_plane.limits.replicas import LimitLease, ReplicaLimits
+from control_plane.limits.rules import Exceeded, Kind, LimitScope, LimitStatus, standing_of
 from control_plane.limits.shared import SharedLimits
 from control_plane.metrics import Metrics
 from control_plane.model_groups.catalog import Target
+from control_plane.rate_limits import RateLimits
 from control_plane.tenants.principal import Principal
 
 MOST_TOKENS = 10**12
@@ -19,9 +19,9 @@ MOST_TOKENS = 10**12
 class Permit:
     """Leave for one call. Whoever has it settles it when the call has ended; `standing` is what the limits leave."""
 
-    def __init__(self, standing: Standing, hold: Hold, limits: ReplicaLimits) -> None:
+    def __init__(self, standing: LimitStatus, hold: LimitLease, limits: ReplicaLimits) -> None:
         self.standing = standing
-        self._hold: Hold | None = hold
+        self._hold: LimitLease | None = hold
         self._limits = limits
 
     async def give_back(self) -> None:
@@ -53,11 +53,11 @@ class LimitService:
         self.run = self._limits.run
         self.aclose = self._limits.aclose
 
-    async def admit_call(self, who: Principal, target: Target, tokens: int) -> Permit:
+    async def admit_call(self, principal: Principal, target: Target, tokens: int) -> Permit:
         """Leave for a call that may use so many tokens. Raises: RateLimited."""
-        scopes = [_calls_of(f"team:{who.team()}", "team", who.team_allowance)]
-        if who.key_allowance.limits_calls:
-            scopes.append(_calls_of(f"key:{who.key_id}", "key", who.key_allowance))
+        scopes = [_calls_of(f"team:{principal.team()}", "team", principal.team_allowance)]
+        if principal.key_allowance.limits_calls:
+            scopes.append(_calls_of(f"key:{principal.key_id}", "key", principal.key_allowance))
         if target.allowance.limits_calls:
             scopes.append(_calls_of(f"group:{target.group}", f"model group '{target.group}'", target.allowance))
         taken, scopes_here = await self._limits.take(scopes, str(new_id()), tokens)
@@ -65,19 +65,19 @@ class LimitService:
             raise self._refusal(scopes_here, taken, kind=taken.kind, standing=standing_of(scopes_here, taken.uses))
         return Permit(standing_of(scopes_here, taken.taken.uses), taken, self._limits)
 
-    async def admit_job(self, who: Principal) -> None:
+    async def admit_job(self, principal: Principal) -> None:
         """Leave for a new job. Raises: RateLimited."""
         limits = (
-            (f"jobs:team:{who.team()}", "team", who.team_allowance.jobs_per_minute),
-            (f"jobs:key:{who.key_id}", "key", who.key_allowance.jobs_per_minute),
+            (f"jobs:team:{principal.team()}", "team", principal.team_allowance.jobs_per_minute),
+            (f"jobs:key:{principal.key_id}", "key", principal.key_allowance.jobs_per_minute),
         )
-        scopes = [Scope(name, owner, requests=limit) for name, owner, limit in limits if limit is not None]
+        scopes = [LimitScope(name, owner, requests=limit) for name, owner, limit in limits if limit is not None]
         taken, scopes_here = await self._limits.take(scopes, str(new_id()), 0)
         if isinstance(taken, Exceeded):
             raise self._refusal(scopes_here, taken, kind=Kind.JOBS)
 
     def _refusal(
-        self, scopes: Sequence[Scope], exceeded: Exceeded, *, kind: Kind, standing: Standing | None = None
+        self, scopes: Sequence[LimitScope], exceeded: Exceeded, *, kind: Kind, standing: LimitStatus | None = None
     ) -> RateLimited:
         scope = scopes[exceeded.scope]
         self._metrics.limit_reached(owner=scope.owner.partition(" '")[0], kind=kind)
@@ -92,5 +92,5 @@ class LimitService:
         )
 
 
-def _calls_of(name: str, owner: str, allowance: Allowance) -> Scope:
-    return Scope(name, owner, allowance.rpm, allowance.tpm, allowance.max_parallel_calls)
+def _calls_of(name: str, owner: str, allowance: RateLimits) -> LimitScope:
+    return LimitScope(name, owner, allowance.rpm, allowance.tpm, allowance.max_parallel_calls)

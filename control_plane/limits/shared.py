@@ -13,11 +13,11 @@ from control_plane.limits.rules import (
     PARALLEL_RETRY_MS,
     TICK_MS,
     TICKS,
+    Acquired,
     Exceeded,
     Kind,
-    Scope,
-    Taken,
-    Use,
+    LimitScope,
+    WindowUse,
     charged_tokens,
 )
 from control_plane.storage.redis import RedisUnavailable, redis_at, within
@@ -71,7 +71,7 @@ class SharedLimits:
         _, most = self._ahead_ms or (0, 0)
         return -(-most // TICK_MS)
 
-    async def take(self, scopes: Sequence[Scope], call: str, tokens: int) -> Taken | Exceeded:
+    async def take(self, scopes: Sequence[LimitScope], call: str, tokens: int) -> Acquired | Exceeded:
         """Takes a request, these tokens and a place among the calls at once from every scope, or nothing from any."""
         now_ms, sent_ms = self._clock_ms() if self._clock_ms else 0, monotonic_ms()
         # What a frozen Redis executes afterwards must not count: those calls have gone on without it.
@@ -91,14 +91,14 @@ class SharedLimits:
         if self._seen_ms == _NEW:
             self._seen_ms = seen_ms
             self._see_clock(tick * TICK_MS, (tick + 1) * TICK_MS, sent_ms)
-        uses = [Use(*values[at : at + 4]) for at in range(0, len(values), 4)]
+        uses = [WindowUse(*values[at : at + 4]) for at in range(0, len(values), 4)]
         return (
             Exceeded(lacking - 1, _KINDS[kind - 1], wait_ms, uses, tick)
             if lacking
-            else Taken(scopes, call, tokens, tick, uses)
+            else Acquired(scopes, call, tokens, tick, uses)
         )
 
-    async def settle(self, ended: Sequence[tuple[Taken, int | None]]) -> None:
+    async def settle(self, ended: Sequence[tuple[Acquired, int | None]]) -> None:
         """These calls have ended: their places are free, and they count for the tokens they used; None: they were none.
 
         Raises: MemoryLost.
@@ -113,7 +113,7 @@ class SharedLimits:
             except NoScriptError as error:  # and again
                 raise RedisUnavailable(type(error).__name__) from error
 
-    async def _settle_all(self, ended: Sequence[tuple[Taken, int | None]]) -> None:
+    async def _settle_all(self, ended: Sequence[tuple[Acquired, int | None]]) -> None:
         async with within(self._answer_s), self._redis.pipeline(transaction=False) as pipeline:
             for taken, used in ended:
                 keys = [_REPORTED, *_keys(taken.scopes)]
@@ -220,7 +220,7 @@ def _limit(limit: int | None) -> int:
     return -1 if limit is None else limit
 
 
-def _keys(scopes: Sequence[Scope]) -> list[str]:
+def _keys(scopes: Sequence[LimitScope]) -> list[str]:
     return [key for scope in scopes for key in _scope_keys(scope.name)]
 
 

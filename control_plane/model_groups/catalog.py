@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from control_plane.allowance import UNLIMITED, Allowance
 from control_plane.gateway.deployments import RouterConfig
+from control_plane.rate_limits import UNLIMITED, RateLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class ModelGroup:
     teams: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     markup_bps: int | None = None
-    allowance: Allowance = UNLIMITED
+    allowance: RateLimits = UNLIMITED
     cache: bool | None = None
 
 
@@ -51,7 +51,7 @@ class Target:
     models: tuple[str, ...]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     markup_bps: int | None = None
-    allowance: Allowance = UNLIMITED
+    allowance: RateLimits = UNLIMITED
     cache: CachePolicy = CachePolicy()
 
 

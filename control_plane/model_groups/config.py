@@ -9,19 +9,19 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from control_plane.allowance import Allowance
 from control_plane.errors import InvalidConfig
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.model_groups import litellm_names as names
 from control_plane.model_groups.catalog import CachePolicy, Catalog, ModelGroup
 from control_plane.model_groups.deployments import make_deployments, model_names, report_typos
 from control_plane.model_groups.environment import resolve
-from control_plane.model_groups.explain import report_missing_groups, report_shape
-from control_plane.model_groups.lines import read_yaml
+from control_plane.model_groups.messages import report_missing_groups, report_shape
 from control_plane.model_groups.plain import report_no_json, report_unwritable
 from control_plane.model_groups.problems import Finding, Path, Problems, did_you_mean
-from control_plane.model_groups.shape import OURS, LitellmSettings, ModelGroupEntry, RouterSettings
+from control_plane.model_groups.schema import OURS, LitellmSettings, ModelGroupEntry, RouterSettings
 from control_plane.model_groups.unused import report_unused
+from control_plane.model_groups.yaml_source import read_yaml
+from control_plane.rate_limits import RateLimits
 
 CACHE_PARAMETERS = {"ttl": "ttl_s", "max_temperature": "max_temperature"}
 
@@ -220,7 +220,7 @@ def _groups(values: Mapping[str, Any], problems: Problems) -> dict[str, ModelGro
             teams=tuple(entry.teams),
             defaults=entry.defaults.model_dump(exclude_unset=True),
             markup_bps=entry.markup_bps,
-            allowance=Allowance(entry.rpm, entry.tpm, entry.max_parallel_calls),
+            allowance=RateLimits(entry.rpm, entry.tpm, entry.max_parallel_calls),
             cache=entry.cache,
         )
     return groups

@@ -13,7 +13,7 @@ from control_plane.model_groups import litellm_names as names
 from control_plane.model_groups.addresses import report_address
 from control_plane.model_groups.prices import move_prices, report_odd_prices, report_price
 from control_plane.model_groups.problems import Path, Problems, did_you_mean, nearest
-from control_plane.model_groups.shape import ModelListItem
+from control_plane.model_groups.schema import ModelListItem
 
 NEARLY = 0.84
 """How alike a key of an open section must be to a well-known one to be a typo: api_bse, temprature, max_token.

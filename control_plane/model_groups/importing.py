@@ -16,7 +16,7 @@ from control_plane.model_groups.config import inspect_text
 from control_plane.model_groups.import_groups import Groups
 from control_plane.model_groups.import_models import import_models
 from control_plane.model_groups.problems import Path, Problems
-from control_plane.model_groups.shape import LitellmSettings, RouterSettings
+from control_plane.model_groups.schema import LitellmSettings, RouterSettings
 
 Action = Literal["taken", "changed", "dropped"]
 ROUNDS = 200

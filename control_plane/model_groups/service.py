@@ -22,21 +22,25 @@ class ModelGroupService:
         self.catalog = catalog
         self._grants = Lookups(self._find_grants, ttl_s=GRANTS_TTL_S, kept=GRANTS_KEPT)
 
-    async def choose(self, who: Principal, asked: str | None, defaults: Sequence[str | None]) -> Target:
+    async def choose(self, principal: Principal, asked: str | None, defaults: Sequence[str | None]) -> Target:
         """What a call of this key runs on: see `access.choose`. Raises: Forbidden for the master key, TeamSuspended."""
-        team_id = who.active_team()
+        team_id = principal.active_team()
         grants = await self.grants(team_id)
         return access.choose(
-            self.catalog, team=team_id, grants=grants, asked=asked, defaults=defaults, only=who.key_groups
+            self.catalog, team=team_id, grants=grants, asked=asked, defaults=defaults, only=principal.key_groups
         )
 
-    async def usable(self, who: Principal) -> list[str]:
+    async def usable(self, principal: Principal) -> list[str]:
         """The groups the key may use, in the file's order. Raises: Forbidden for the master key."""
-        return access.usable_groups(self.catalog, who.team(), await self.grants(who.team()), who.key_groups)
+        return access.usable_groups(
+            self.catalog, principal.team(), await self.grants(principal.team()), principal.key_groups
+        )
 
-    async def names(self, who: Principal) -> list[str]:
+    async def names(self, principal: Principal) -> list[str]:
         """Everything the key may ask for: its groups, then the models in them, each once. Raises: as `usable`."""
-        return access.usable_names(self.catalog, who.team(), await self.grants(who.team()), who.key_groups)
+        return access.usable_names(
+            self.catalog, principal.team(), await self.grants(principal.team()), principal.key_groups
+        )
 
     async def grants(self, team_id: TeamId) -> frozenset[str]:
         """What was granted to the team through the API; remembered for a few seconds."""

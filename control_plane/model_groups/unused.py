@@ -1,6 +1,6 @@
 """What a file says that has no effect here, though LiteLLM's proxy would act on it: a warning for each, at its line.
 
-What would be dangerous to ignore is refused instead: see `REFUSED_…` in `litellm_names.py`, and `shape.py`.
+What would be dangerous to ignore is refused instead: see `REFUSED_…` in `litellm_names.py`, and `schema.py`.
 """
 
 from collections.abc import Mapping

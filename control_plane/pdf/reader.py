@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from control_plane.concurrency import TeamLimiter
 from control_plane.errors import FileRefused
-from control_plane.fairness import Places
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class PdfReader:
         self.max_pages = max_pages
         self._timeout_s = timeout_s
         self._memory_bytes = memory_bytes
-        self._places = Places(AT_ONCE, of_a_team=OF_A_TEAM)
+        self._places = TeamLimiter(AT_ONCE, of_a_team=OF_A_TEAM)
 
     async def text(self, content: bytes, name: str, *, max_chars: int, team: str) -> PdfText:
         """Its text, of at most `max_pages`. Raises: FileRefused, naming the file `name`."""

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from control_plane.names import NAME_RULE, is_name
+from control_plane.names import NAME_RULE, is_valid_slug
 from control_plane.schemas.base import Answer, Body, GivenMoment, GroupName, Json, Moment, Text, Usd
 from control_plane.schemas.credits import (
     BUDGET_MODE,
@@ -30,7 +30,7 @@ YEAR_S = 365 * 86_400
 
 
 def _name(text: str) -> str:
-    if not is_name(text):
+    if not is_valid_slug(text):
         raise ValueError(f"must be {NAME_RULE}")
     return text
 
@@ -39,7 +39,7 @@ Name = Annotated[str, AfterValidator(_name), Field(description=NAME_RULE)]
 Label = Annotated[Text, Field(min_length=1, max_length=200)]
 GroupNames = Annotated[Sequence[GroupName], Field(max_length=1000)]
 Limit = Annotated[int, Field(strict=True, gt=0, le=10**9, description="per minute")]
-Places = Annotated[int, Field(strict=True, gt=0, le=10**9, description="calls at once; null: as many as it likes")]
+TeamLimiter = Annotated[int, Field(strict=True, gt=0, le=10**9, description="calls at once; null: as many as it likes")]
 
 
 class CreateOrganization(Body):
@@ -111,7 +111,7 @@ class CreateTeam(Body):
     at_risk_limit_usd: Usd | None = Field(default=None, description="null: the default of the house")
     rpm: Limit | None = Field(default=None, description="requests a minute; default 60")
     tpm: Limit | None = Field(default=None, description="tokens a minute; default 60,000")
-    max_parallel_calls: Places | None = Field(default=None, description="calls at once; null: no limit")
+    max_parallel_calls: TeamLimiter | None = Field(default=None, description="calls at once; null: no limit")
     jobs_per_minute: Limit | None = Field(default=None, description="new jobs a minute; default 100")
     metadata: Metadata = Field(default_factory=dict)
     key_name: Label | None = Field(default=None, description="name of the team's first key, for people")
@@ -128,7 +128,7 @@ class ChangeTeam(Body):
     )
     rpm: Limit | None = Field(default=None, description="requests a minute; null: the default, 60")
     tpm: Limit | None = Field(default=None, description="tokens a minute; null: the default, 60,000")
-    max_parallel_calls: Places | None = Field(default=None, description="calls at once; null: no limit")
+    max_parallel_calls: TeamLimiter | None = Field(default=None, description="calls at once; null: no limit")
     jobs_per_minute: Limit | None = Field(default=None, description="new jobs a minute; null: the default, 100")
     budget_mode: BudgetModeName | None = Field(
         default=None,
@@ -267,7 +267,7 @@ class CreateKey(Body):
     tpm: Limit | None = Field(
         default=None, description="tokens a minute of this key; null: only the team's limit counts"
     )
-    max_parallel_calls: Places | None = Field(
+    max_parallel_calls: TeamLimiter | None = Field(
         default=None, description="calls at once of this key; null: only the team's limit counts"
     )
     jobs_per_minute: Limit | None = Field(

@@ -84,12 +84,12 @@ class Database:
         self._answer_timeout_s = answer_timeout_s
         self._full_at = -math.inf
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self._machine: SqliteThreads | PostgresThreads | PostgresPool
+        self._backend: SqliteThreads | PostgresThreads | PostgresPool
         if self.is_sqlite:
             _make_file(self.url)
-            self._machine = SqliteThreads(self.url, answer_timeout_s)
+            self._backend = SqliteThreads(self.url, answer_timeout_s)
         else:
-            self._machine = PostgresPool(self.url, pool_size, answer_timeout_s)
+            self._backend = PostgresPool(self.url, pool_size, answer_timeout_s)
 
     def beside(self, connections: int, *, is_urgent: bool = False, answer_timeout_s: float | None = None) -> "Database":
         """The same database with so many connections of its own, which do not wait for those who use this object.
@@ -99,10 +99,10 @@ class Database:
         """
         other = copy(self)
         other._answer_timeout_s = min(answer_timeout_s or self._answer_timeout_s, self._answer_timeout_s)  # noqa: SLF001 - of our own class
-        if isinstance(self._machine, SqliteThreads):
-            other._machine = self._machine.urgent() if is_urgent else self._machine  # noqa: SLF001 - as above
+        if isinstance(self._backend, SqliteThreads):
+            other._backend = self._backend.urgent() if is_urgent else self._backend  # noqa: SLF001 - as above
         else:
-            other._machine = PostgresThreads(self.url, connections, other._answer_timeout_s)  # noqa: SLF001 - as above
+            other._backend = PostgresThreads(self.url, connections, other._answer_timeout_s)  # noqa: SLF001 - as above
         return other
 
     @property
@@ -118,13 +118,13 @@ class Database:
         when it went away while committing.
         """
         with self._translated() as progress:
-            async with self._in_time(is_long=is_long), self._machine.transaction() as tx:
+            async with self._in_time(is_long=is_long), self._backend.transaction() as tx:
                 if is_long and not self.is_sqlite:
                     await lift_bounds(tx)
                 yield tx
                 progress.is_committing = True
 
-    async def at_once(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
+    async def run_in_thread(self, work: Callable[[Tx], Coroutine[Any, Any, T]]) -> T:
         """The result of `work`, a whole transaction, run in a thread without coming back in between: for the hot paths.
 
         `work` waits for nothing but its statements. A caller that is cancelled meanwhile leaves it to be finished.
@@ -138,18 +138,18 @@ class Database:
                 progress.is_committing = True
                 return result
 
-            return await self._machine.at_once(noted, self._answer_timeout_s)
+            return await self._backend.run_in_thread(noted, self._answer_timeout_s)
 
     async def look(self, work: Callable[[Reader], Coroutine[Any, Any, T]]) -> T:
         """What `work` reads, in a thread without coming back in between: for the hot paths. Raises: DatabaseUnavailable."""
         with self._translated():
-            return await self._machine.look(work, self._answer_timeout_s)
+            return await self._backend.look(work, self._answer_timeout_s)
 
     @asynccontextmanager
     async def reader(self, *, is_long: bool = False) -> AsyncIterator[Reader]:
         """A look that changes nothing. Raises: DatabaseUnavailable."""
         with self._translated():
-            async with self._in_time(is_long=is_long), self._machine.reader() as reader:
+            async with self._in_time(is_long=is_long), self._backend.reader() as reader:
                 if is_long and not self.is_sqlite:
                     await lift_bounds(reader)
                 yield reader
@@ -182,7 +182,7 @@ class Database:
 
     async def aclose(self) -> None:
         """Closes every connection."""
-        await self._machine.aclose()
+        await self._backend.aclose()
 
     @contextmanager
     def _translated(self) -> Iterator[_Progress]:

@@ -132,12 +132,12 @@ async def drop(db: Database, table: str, partition: Partition) -> int:
     return rows
 
 
-async def delete_before(db: Database, partition: Partition, before: UUID, *, at_once: int) -> int:
+async def delete_before(db: Database, partition: Partition, before: UUID, *, page: int) -> int:
     """Deletes the rows of a partition that have smaller ids, so many in a transaction; returns how many in all."""
     deleted = 0
     while True:
         async with db.transaction() as tx:
-            count = await store.delete_before(tx, partition.name, before, limit=at_once)
+            count = await store.delete_before(tx, partition.name, before, limit=page)
         if not count:
             return deleted
         deleted += count
@@ -224,7 +224,7 @@ async def _briefly(db: Database, work: Callable[[Tx], Coroutine[Any, Any, T]]) -
             return await work(tx)
 
         try:
-            return await db.at_once(bounded)
+            return await db.run_in_thread(bounded)
         except DatabaseBusy:
             if number == len(LOCK_TIMEOUTS_MS):
                 raise

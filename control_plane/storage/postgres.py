@@ -18,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool, QueuePool
 from control_plane import waiting
 from control_plane.storage.prepared import Prepared
 from control_plane.storage.sessions import bound_session, connect_arguments
-from control_plane.storage.threads import ConnectionThread, DirectTx, HoppingTx
+from control_plane.storage.threads import AsyncTx, ConnectionThread, ThreadTx
 from control_plane.storage.turns import NoTurn, turn_within
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class PostgresThreads:
             self._threads.put_nowait(ConnectionThread(self.engine, f"postgres-{count}", _hang_up))
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[HoppingTx]:
+    async def transaction(self) -> AsyncIterator[AsyncTx]:
         """A transaction, statement by statement. Raises: NoTurn when all threads are busy for too long."""
         async with self._thread() as thread:
             try:
@@ -53,14 +53,14 @@ class PostgresThreads:
 
     reader = transaction
 
-    async def look(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
+    async def look(self, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], within_s: float) -> T:
         """A look in one go. Raises: as `at_once`."""
-        return await self.at_once(work, within_s)
+        return await self.run_in_thread(work, within_s)
 
-    async def at_once(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
+    async def run_in_thread(self, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], within_s: float) -> T:
         """A transaction in one go. Raises: NoTurn when all threads are busy for too long; TimeoutError when it takes longer."""
         async with self._thread() as thread:
-            return await thread.at_once(work, within_s)
+            return await thread.run_in_thread(work, within_s)
 
     @asynccontextmanager
     async def _thread(self) -> AsyncIterator[ConnectionThread]:
@@ -121,7 +121,7 @@ class PostgresPool:
         event.listen(self._engine.sync_engine, "checkout", self._refuse_the_dead)
         self._threads = PostgresThreads(url, threads, answer_timeout_s)
         event.listen(self._threads.engine, "invalidate", self._note_gone)
-        self.at_once = self._threads.at_once
+        self.run_in_thread = self._threads.run_in_thread
         self.look = self._threads.look
 
     @asynccontextmanager

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
-from control_plane.storage.threads import ConnectionThread, DirectTx, HoppingTx
+from control_plane.storage.threads import AsyncTx, ConnectionThread, ThreadTx
 from control_plane.storage.turns import Turns, turn_within
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class SqliteThreads:
         return same
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[HoppingTx]:
+    async def transaction(self) -> AsyncIterator[AsyncTx]:
         """A transaction, statement by statement. Raises: NoTurn when others write for too long."""
         async with (
             self._writing.held(is_urgent=self._is_urgent, within_s=self._wait_s),
@@ -47,22 +47,22 @@ class SqliteThreads:
         ):
             yield tx
 
-    async def at_once(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
+    async def run_in_thread(self, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], within_s: float) -> T:
         """A transaction in one go. Raises: as `transaction`; TimeoutError when it takes longer than `within_s`."""
         async with self._writing.held(is_urgent=self._is_urgent, within_s=self._wait_s):
-            return await self._writer.at_once(work, within_s)
+            return await self._writer.run_in_thread(work, within_s)
 
-    async def look(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
+    async def look(self, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], within_s: float) -> T:
         """A look in one go. Raises: as `reader`; TimeoutError when it takes longer than `within_s`."""
         async with turn_within(self._wait_s):
             thread = await self._readers.get()
         try:
-            return await thread.at_once(work, within_s)
+            return await thread.run_in_thread(work, within_s)
         finally:
             self._readers.put_nowait(thread)
 
     @asynccontextmanager
-    async def reader(self) -> AsyncIterator[HoppingTx]:
+    async def reader(self) -> AsyncIterator[AsyncTx]:
         """A look at one moment. Raises: NoTurn when all readers are busy for too long."""
         async with turn_within(self._wait_s):
             thread = await self._readers.get()

@@ -22,7 +22,7 @@ from control_plane.storage.prepared import Prepared
 T = TypeVar("T")
 
 
-class DirectTx:
+class ThreadTx:
     """A connection inside its thread: awaiting it never waits."""
 
     def __init__(self, connection: Connection) -> None:
@@ -48,7 +48,7 @@ class DirectTx:
         return work(self._connection)
 
 
-class HoppingTx:
+class AsyncTx:
     """A connection seen from the event loop: each statement is a hop to its thread and back."""
 
     def __init__(self, thread: "ConnectionThread") -> None:
@@ -86,17 +86,17 @@ class ConnectionThread:
         self._connection: Connection | None = None
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[HoppingTx]:
+    async def transaction(self) -> AsyncIterator[AsyncTx]:
         """Commits on leaving, rolls back on any exception, a cancellation too."""
         try:
             await self.run(_begin)
-            yield HoppingTx(self)
+            yield AsyncTx(self)
             await self.run(_commit)
         except BaseException:
             self._submit(_rollback)  # behind whatever a cancelled caller has left running; nobody needs to wait
             raise
 
-    async def at_once(self, work: Callable[[DirectTx], Coroutine[Any, Any, T]], within_s: float) -> T:
+    async def run_in_thread(self, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], within_s: float) -> T:
         """One transaction in one hop. A caller cancelled meanwhile leaves it to be finished.
 
         Raises: TimeoutError after `within_s`; what it was waiting for is given up.
@@ -165,7 +165,7 @@ def _scalar(connection: Connection, statement: Executable | Prepared, parameters
     return connection.scalar(statement, parameters)
 
 
-def _run_at_once(connection: Connection, work: Callable[[DirectTx], Coroutine[Any, Any, T]], until: float) -> T:
+def _run_at_once(connection: Connection, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], until: float) -> T:
     """A connection that turns out to be dead is made anew, once: nothing of the transaction has happened then."""
     try:
         result = _begun(connection, work)
@@ -181,10 +181,10 @@ def _run_at_once(connection: Connection, work: Callable[[DirectTx], Coroutine[An
     return result
 
 
-def _begun(connection: Connection, work: Callable[[DirectTx], Coroutine[Any, Any, T]]) -> T:
+def _begun(connection: Connection, work: Callable[[ThreadTx], Coroutine[Any, Any, T]]) -> T:
     try:
         connection.begin()
-        return finished(work(DirectTx(connection)))
+        return finished(work(ThreadTx(connection)))
     except BaseException:
         connection.rollback()
         raise

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from control_plane.allowance import UNLIMITED, Allowance
 from control_plane.errors import AdminOnly, Forbidden, InvalidKey, OriginRefused, TeamNotOwned, TeamSuspended
 from control_plane.ids import JobId, KeyId, TeamId
+from control_plane.rate_limits import UNLIMITED, RateLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,8 @@ class Principal:
     expires_at: datetime | None = None
     is_publishable: bool = False
     origins: frozenset[str] = frozenset()
-    team_allowance: Allowance = UNLIMITED
-    key_allowance: Allowance = UNLIMITED
+    team_allowance: RateLimits = UNLIMITED
+    key_allowance: RateLimits = UNLIMITED
     key_groups: frozenset[str] | None = None
     job_type: str | None = None
     grant: JobGrant | None = None
@@ -65,17 +65,17 @@ class Principal:
             raise TeamSuspended
         return self.team()
 
-    def may_read(self, team_id: TeamId) -> None:
+    def require_team(self, team_id: TeamId) -> None:
         """Raises TeamNotOwned unless this is the team's own key or the master key."""
         if not self.is_admin and self.team_id != team_id:
             raise TeamNotOwned
 
-    def may_administer(self) -> None:
+    def require_admin(self) -> None:
         """Raises AdminOnly unless this is the master key."""
         if not self.is_admin:
             raise AdminOnly
 
-    def may_be_used_from(self, origin: str | None) -> None:
+    def require_origin(self, origin: str | None) -> None:
         """`origin`: what a browser says of the page that asks; None: no browser asks.
 
         Raises: OriginRefused for a page that is not registered, and for a key of pages that no page uses.
@@ -90,7 +90,7 @@ class Principal:
                 else f"This token of a job is not for pages of '{origin}'; `origins` says so when one is made."
             )
 
-    def is_valid(self, now: datetime) -> None:
+    def require_unexpired(self, now: datetime) -> None:
         """Raises InvalidKey once the key has expired."""
         if self.expires_at is not None and now >= self.expires_at:
             raise InvalidKey

@@ -27,7 +27,7 @@ class KeyService:
         self._by_id = Lookups(self._find_by_id, ttl_s=PRINCIPAL_TTL_S, kept=PRINCIPALS_KEPT)
         self._origins = Lookups(self._find_origin, ttl_s=PRINCIPAL_TTL_S, kept=ORIGINS_KEPT)
 
-    async def principal(self, secret: str) -> Principal:
+    async def authenticate(self, secret: str) -> Principal:
         """Who asks with this key. Raises: InvalidKey when it is unknown, expired or revoked."""
         secret_hash = hash_key(secret)
         if is_same(secret_hash, self._master_hash):
@@ -56,7 +56,7 @@ class KeyService:
     def _valid(self, principal: Principal | None) -> Principal:
         if principal is None:
             raise InvalidKey
-        principal.is_valid(self._clock())
+        principal.require_unexpired(self._clock())
         return principal
 
     async def _find(self, secret_hash: str) -> Principal | None:

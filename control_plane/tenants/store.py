@@ -20,10 +20,10 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel, col
 
-from control_plane.allowance import Allowance
 from control_plane.errors import AlreadyExists, TeamNotFound
 from control_plane.ids import KeyId, OrganizationId, TeamId
-from control_plane.names import is_name
+from control_plane.names import is_valid_slug
+from control_plane.rate_limits import RateLimits
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.prepared import prepared
 from control_plane.storage.rows import every, many, one, values_of
@@ -64,14 +64,14 @@ async def get_team(reader: Reader, team_id: TeamId) -> Team:
 
 async def find_team(reader: Reader, team_id: TeamId) -> Team | None:
     """One team, or None; text that no team can be called never reaches the database, which could not hold some of it."""
-    if not is_name(team_id):
+    if not is_valid_slug(team_id):
         return None
     return one(Team, await reader.execute(every(Team).where(col(Team.id) == team_id)))
 
 
 async def find_teams(reader: Reader, team_ids: Collection[TeamId]) -> Mapping[TeamId, Team]:
     """Those of the teams that there are."""
-    known = [team_id for team_id in team_ids if is_name(team_id)]
+    known = [team_id for team_id in team_ids if is_valid_slug(team_id)]
     if not known:
         return {}
     rows = many(Team, await reader.execute(_find_teams(), {"teams": known}))
@@ -186,8 +186,8 @@ def _principal(found: Iterable[Any]) -> Principal | None:
         is_publishable=row.kind == KeyKind.PUBLISHABLE,
         origins=frozenset(each.origin for each in rows if each.origin is not None),
         expires_at=min((moment for moment in (row.expires_at, row.revoked_at) if moment), default=None),
-        team_allowance=Allowance(row.team_rpm, row.team_tpm, row.team_max_parallel_calls, row.team_jobs_per_minute),
-        key_allowance=Allowance(row.key_rpm, row.key_tpm, row.key_max_parallel_calls, row.key_jobs_per_minute),
+        team_allowance=RateLimits(row.team_rpm, row.team_tpm, row.team_max_parallel_calls, row.team_jobs_per_minute),
+        key_allowance=RateLimits(row.key_rpm, row.key_tpm, row.key_max_parallel_calls, row.key_jobs_per_minute),
         key_groups=None if row.model_groups is None else frozenset(row.model_groups),
         job_type=row.job_type,
     )

@@ -3,9 +3,9 @@
 import pytest
 
 from control_plane.storage.database import Database
-from tests.rooms import Rooms
+from tests.support.services import DomainServices
 
 
 @pytest.fixture
-def rooms(db: Database) -> Rooms:
-    return Rooms.on(db)
+def services(db: Database) -> DomainServices:
+    return DomainServices.on(db)

@@ -21,10 +21,10 @@ from control_plane.storage.database import Database
 from tests.adversary import probe
 from tests.adversary.attacks import ATTACKS, Target
 from tests.chaos.__main__ import migrated, new_team, write_config
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.server import ChaosServer
-from tests.house import MASTER_KEY
+from tests.support.server import MASTER_KEY
 
 MOST_WAIT_S = 0.25
 MOST_GROWTH_MB = 400
@@ -45,7 +45,7 @@ async def main() -> None:
                 server = ChaosServer(folder, {"database_url": url, "config": config, "master_key": MASTER_KEY})
                 await server.start()
                 problems = await attacked(server, folder)
-                problems += await wrong(db)
+                problems += await find_inconsistencies(db)
                 if await server.stop():
                     problems.append("the server did not stop in order")
         finally:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from tests.pdfs import slow
+from tests.support.pdfs import slow
 
 Json = dict[str, Any]
 SAID = [{"role": "user", "content": "token-a"}]

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.house import Team
+from tests.support.server import Team
 
 ROUTES: list[tuple[str, str, Any]] = [
     ("POST", "/api/organizations/create", {"organization_id": "o", "name": "O"}),

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from control_plane.ids import new_id
-from tests.house import Server, Team, new_team
+from tests.support.server import Server, Team, new_team
 
 
 async def test_a_team_is_made_in_an_organization_with_everything_it_needs(

@@ -13,9 +13,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.books import Books
-from tests.house import COST_USD, Team, call_body, config_for, new_team, serving, settings_for, write_config
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.server import COST_USD, Team, call_body, config_for, new_team, serving, settings_for, write_config
 
 INVALID_JSON = (400, "invalid_json")
 INVALID = (422, "invalid_request")

@@ -17,8 +17,8 @@ from control_plane.api.body_budget import BodyBudget, HeldBody
 from control_plane.api.body_scan import BodyScan
 from control_plane.errors import BodiesTooLarge, TeamBodiesTooLarge
 from control_plane.gateway.json_schemas import SchemasTooLarge, check_size
-from tests.house import Server, Team, call_body, config_for, new_team, serving, settings_for, write_config
-from tests.provider import Provider
+from tests.support.provider import Provider
+from tests.support.server import Server, Team, call_body, config_for, new_team, serving, settings_for, write_config
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 Json = dict[str, Any]

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from control_plane.api.bodies import StrictRoute, model_of
 from control_plane.api.direct import DirectHandler, InvalidHeader, is_direct
+from control_plane.api.routing import AuthenticatedRoute, model_of
 from control_plane.app import ROUTERS
-from tests.house import Team
+from tests.support.server import Team
 
 HOT = {
     "/api/jobs/create",
@@ -38,8 +38,8 @@ BODIES: list[Any] = [
 ]
 
 
-def routes() -> list[StrictRoute]:
-    return [each for door in ROUTERS for each in door.router.routes if isinstance(each, StrictRoute)]
+def routes() -> list[AuthenticatedRoute]:
+    return [each for door in ROUTERS for each in door.router.routes if isinstance(each, AuthenticatedRoute)]
 
 
 def test_the_hot_routes_are_called_directly() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from control_plane.api.problems import readable
+from control_plane.api.validation_errors import readable
 from control_plane.schemas import admin, anthropic, credits, jobs, openai, openai_responses, respond  # noqa: A004
 from control_plane.schemas.base import Body
-from tests.house import Team
+from tests.support.server import Team
 
 INTERNALS = re.compile(
     r"function-|\[|\bunion\b|constrained|tagged|Input |instance|extract|dictionary|Value error|valid (string|integer|list)|"

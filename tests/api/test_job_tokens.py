@@ -16,8 +16,8 @@ from control_plane.jobs import tokens_store
 from control_plane.jobs.tokens import JobTokenService, TokenTerms
 from control_plane.jobs.values import NewJob
 from control_plane.storage.database import Database
-from tests.house import Server, Team, call_body
-from tests.rooms import Rooms
+from tests.support.server import Server, Team, call_body
+from tests.support.services import DomainServices
 
 Json = dict[str, Any]
 
@@ -152,25 +152,28 @@ async def test_a_token_ends_with_its_time_its_key_and_what_the_key_may(server: S
 
 
 async def test_a_token_ends_with_its_time_and_never_after_its_job(db: Database) -> None:
-    rooms = Rooms.on(db)
-    who = await rooms.who(await rooms.team())
-    job = await rooms.jobs.create(who, NewJob("test", ttl=timedelta(minutes=30)))
-    tokens = JobTokenService(rooms.db, rooms.keys, rooms.jobs, clock=rooms.clock, background=rooms.db)
+    services = DomainServices.on(db)
+    principal = await services.principal(await services.team())
+    job = await services.jobs.create(principal, NewJob("test", ttl=timedelta(minutes=30)))
+    tokens = JobTokenService(services.db, services.keys, services.jobs, clock=services.clock, background=services.db)
     short, long = [
-        await tokens.create(who, JobId(job.id), TokenTerms(timedelta(minutes=minutes), [SITE])) for minutes in (5, 60)
+        await tokens.create(principal, JobId(job.id), TokenTerms(timedelta(minutes=minutes), [SITE]))
+        for minutes in (5, 60)
     ]
     assert long.token.expires_at == job.expires_at
-    assert (await tokens.principal(short.secret)).team_id == who.team_id
-    rooms.clock.move(timedelta(minutes=5))
+    assert (await tokens.authenticate(short.secret)).team_id == principal.team_id
+    services.clock.move(timedelta(minutes=5))
     with pytest.raises(InvalidKey):
-        await tokens.principal(short.secret)
+        await tokens.authenticate(short.secret)
     assert await tokens.is_registered(JobId(job.id), SITE)
-    rooms.clock.move(timedelta(minutes=25))
+    services.clock.move(timedelta(minutes=25))
     with pytest.raises(InvalidKey):
-        await tokens.principal(long.secret)
-    other_server = JobTokenService(rooms.db, rooms.keys, rooms.jobs, clock=rooms.clock, background=rooms.db)
+        await tokens.authenticate(long.secret)
+    other_server = JobTokenService(
+        services.db, services.keys, services.jobs, clock=services.clock, background=services.db
+    )
     assert not await other_server.is_registered(JobId(job.id), SITE), "this one remembers it for a few seconds"
-    rooms.clock.move(timedelta(days=2))
+    services.clock.move(timedelta(days=2))
     await tokens.purge()
     async with db.reader() as reader:
         assert await tokens_store.count(reader, JobId(job.id), job.created_at) == (0, 0)
@@ -212,22 +215,22 @@ async def test_tokens_of_a_job_are_small_and_not_too_many(server: Server, team: 
     assert refusal(long) == (422, "invalid_request")
     late = {"at": datetime.now(UTC)}
     tokens = JobTokenService(
-        server.house.db,
-        server.house.keys,
-        server.house.jobs,
+        server.services.db,
+        server.services.keys,
+        server.services.jobs,
         clock=lambda: late["at"],
-        background=server.house.db,
+        background=server.services.db,
     )
-    who = await server.house.keys.principal(team.key)
+    principal = await server.services.keys.authenticate(team.key)
     terms = TokenTerms(timedelta(seconds=1), [SITE])
     for _ in range(tokens_module.MAX_KEPT):
         late["at"] += timedelta(seconds=2)
-        await tokens.create(who, JobId(UUID(job_id)), terms)
+        await tokens.create(principal, JobId(UUID(job_id)), terms)
     with pytest.raises(Conflict, match="within a day"):
-        await tokens.create(who, JobId(UUID(job_id)), terms)
+        await tokens.create(principal, JobId(UUID(job_id)), terms)
     late["at"] += timedelta(days=2)
     await tokens.purge()
-    await tokens.create(who, JobId(UUID(job_id)), terms)
+    await tokens.create(principal, JobId(UUID(job_id)), terms)
 
 
 async def test_a_preflight_is_remembered_and_a_new_token_holds_at_once(server: Server, team: Team) -> None:

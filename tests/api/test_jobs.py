@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from control_plane.settings import Settings
-from tests.books import Books
-from tests.house import COST_USD, Server, Team, call_body, new_team, serving, used
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import COST_USD, Server, Team, call_body, new_team, serving, used
 
 TOKENS = 21
 ANSWER = "one two three four five six seven eight nine ten"

@@ -11,7 +11,8 @@ from uuid import uuid4
 import httpx
 import pytest_asyncio
 
-from tests.house import (
+from tests.support.provider import Provider
+from tests.support.server import (
     MASTER_KEY,
     Server,
     Team,
@@ -21,7 +22,6 @@ from tests.house import (
     settings_for,
     write_config,
 )
-from tests.provider import Provider
 
 Json = dict[str, Any]
 

@@ -10,12 +10,12 @@ import httpx
 import pytest
 
 from control_plane.api.gate import turn_of
+from control_plane.calls.write_items import Turn
 from control_plane.ids import TeamId
 from control_plane.settings import Settings
-from control_plane.spend.items import Turn
-from tests.books import Books
-from tests.house import Server, Team, call_body
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.server import Server, Team, call_body
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 SOON = {"X-Max-Wait": "2"}
@@ -38,7 +38,7 @@ async def stuck(server: Server, settings: Settings, team: Team) -> AsyncIterator
     """The writer has a job of this team in its hands, and stands still."""
     with standing_still(settings):
         created = asyncio.create_task(team.create_job())
-        while server.house.writer.wait_s(Turn.JOB, TeamId(team.id)) < 2.5:  # noqa: ASYNC110 - the estimate grows with time alone
+        while server.services.writer.wait_s(Turn.JOB, TeamId(team.id)) < 2.5:  # noqa: ASYNC110 - the estimate grows with time alone
             await asyncio.sleep(0.01)
         yield created
 
@@ -130,7 +130,7 @@ async def test_a_job_that_was_never_made_is_not_closed(server: Server, settings:
             asyncio.create_task(team.http.post("/api/jobs/create-and-call", json=body, headers={"X-Max-Wait": "0.3"}))
             for _ in range(5)
         ]
-        while server.house.writer.waiting + sum(task.done() for task in asked) < len(asked):  # noqa: ASYNC110 - as above
+        while server.services.writer.waiting + sum(task.done() for task in asked) < len(asked):  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.4)  # time itself is what is tried here
     answers = await asyncio.gather(*asked)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.house import Server, Team
 from tests.respond.browser import chromium
-from tests.respond.house import NODE_MODULES
+from tests.respond.server import NODE_MODULES
 from tests.sdks.programs import ran
+from tests.support.server import Server, Team
 
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 

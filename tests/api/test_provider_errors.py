@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from control_plane.api.anthropic.errors import anthropic_error
-from control_plane.api.failures import ErrorWire, Failure, job_api_error
 from control_plane.api.openai.errors import openai_error
+from control_plane.api.problem import ErrorRenderer, Problem, job_api_error
 from control_plane.api.respond.errors import respond_error
 from control_plane.completion.events import ProviderFault
 from control_plane.errors import (
@@ -23,7 +23,7 @@ from control_plane.errors import (
     fault_of,
 )
 
-WIRES: Mapping[str, ErrorWire] = {
+WIRES: Mapping[str, ErrorRenderer] = {
     "jobs": job_api_error,
     "openai": openai_error,
     "anthropic": anthropic_error,
@@ -39,7 +39,7 @@ def failed(error: ProviderError, **said: Any) -> ProviderError:
 
 
 def shown(wire: str, error: ProviderError) -> tuple[int, dict[str, Any]]:
-    status, body = WIRES[wire](Failure.of(error))
+    status, body = WIRES[wire](Problem.of(error))
     return status, body["error"]
 
 
@@ -81,7 +81,7 @@ def test_the_operators_trouble_is_never_the_clients(wire: str, status: int) -> N
     assert "operator" in said["message"]
     assert error.level == logging.ERROR
     assert isinstance(error, LlmCallFailed)
-    assert "WWW-Authenticate" not in Failure.of(error).headers
+    assert "WWW-Authenticate" not in Problem.of(error).headers
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -90,8 +90,8 @@ def test_an_overloaded_provider_says_when_to_come_back(wire: str) -> None:
     status, said = shown(wire, error)
     assert status == (529 if wire == "anthropic" else 503)
     assert said["code"] == "provider_unavailable"
-    assert Failure.of(error).headers["Retry-After"] == "12"
-    assert "Retry-After" in Failure.of(ProviderOverloaded()).headers
+    assert Problem.of(error).headers["Retry-After"] == "12"
+    assert "Retry-After" in Problem.of(ProviderOverloaded()).headers
 
 
 def test_anthropics_clients_take_it_for_what_it_is() -> None:

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from tests.house import Server, Team
+from tests.support.server import Server, Team
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -11,7 +11,7 @@ async def test_a_server_whose_disk_is_full_is_not_ready(server: Server, team: Te
     """Its heartbeat updates a row in its place, and needs no room."""
     async with server.client() as balancer:
         assert (await balancer.get("/health/ready")).status_code == 200
-        async with server.house.db.transaction() as tx:
+        async with server.services.db.transaction() as tx:
             pages = await tx.scalar(text("PRAGMA page_count"))
             await tx.execute(text(f"PRAGMA max_page_count = {pages}"))
         body = {"job_type": "test", "metadata": {"filler": "x" * 4000}}

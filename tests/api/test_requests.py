@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.house import Team, call_body
+from tests.support.server import Team, call_body
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from tests.house import Team
+from tests.support.server import Team
 
 Json = dict[str, Any]
 Steps = tuple[str | int, ...]

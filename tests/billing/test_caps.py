@@ -8,10 +8,10 @@ import pytest
 from control_plane.credits import risk_store
 from control_plane.jobs.admission import RiskPolicy
 from control_plane.storage.database import Database
-from tests.books import Books
-from tests.house import COST_NANO_USD, COST_USD, Server, Team, call_body, new_team
-from tests.provider import Provider
-from tests.rooms import ACME, Rooms
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.server import COST_NANO_USD, COST_USD, Server, Team, call_body, new_team
+from tests.support.services import ACME, DomainServices
 
 
 async def test_a_call_that_could_exceed_max_cost_is_refused_and_hears_what_fits(team: Team, provider: Provider) -> None:
@@ -117,7 +117,7 @@ async def test_an_unbilled_job_is_at_risk_for_the_whole_window(db: Database, min
     """Its cost is kept by the hour: one closed at the end of an hour was out of sight a minute later."""
     closed = datetime(2026, 3, 1, 12, minute, 30, tzinfo=UTC)
     policy = RiskPolicy(window=timedelta(hours=1))
-    await Rooms.on(db).team()
+    await DomainServices.on(db).team()
     async with db.transaction() as tx:
         await risk_store.close_costs(tx, {ACME: -7}, {ACME: 7}, at=closed)
         await risk_store.add_open_costs(tx, {ACME: 7})  # closing took it out of what is open

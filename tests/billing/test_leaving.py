@@ -8,10 +8,10 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from tests.books import Books
-from tests.house import COST_USD, Server, Team, call_body
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import COST_USD, Server, Team, call_body
 
 LOCKS = {
     "the intent": "LOCK TABLE calls IN EXCLUSIVE MODE",

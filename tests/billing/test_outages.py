@@ -5,14 +5,14 @@ from collections import Counter
 from pathlib import Path
 
 from tests.chaos.__main__ import write_config
-from tests.chaos.checks import rows, wrong
+from tests.chaos.checks import find_inconsistencies, rows
 from tests.chaos.clients import Client
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.server import ChaosServer
-from tests.databases import Postgres
-from tests.house import Server, new_team, serving, settings_for
-from tests.outage import outage
-from tests.patience import PATIENCE_S
+from tests.support.databases import Postgres
+from tests.support.outage import outage
+from tests.support.patience import PATIENCE_S
+from tests.support.server import Server, new_team, serving, settings_for
 
 CLIENTS = 16
 GROUPS = ["Good", "Falling", "Bad"]
@@ -43,14 +43,14 @@ async def test_a_database_stopped_twice_under_load_keeps_exact_books(
         await asyncio.gather(*working)
         await until_no_call_is_open(server)
 
-        recorded = Counter(row[0] for row in await rows(server.house.db, "SELECT purpose FROM calls"))
+        recorded = Counter(row[0] for row in await rows(server.services.db, "SELECT purpose FROM calls"))
         assert provider.unrecorded(recorded) == 0, "a provider was asked for a call that nobody recorded"
         for team in (free, metered):
             jobs = (await team.http.get(f"/api/teams/{team.id}/jobs", params={"limit": 1000})).json()["jobs"]
             for job in jobs:
                 if job["completed_at"] is None:
                     assert (await team.complete(job["job_id"])).status_code == 200
-        assert await wrong(server.house.db) == []
+        assert await find_inconsistencies(server.services.db) == []
 
 
 async def until_answered(clients: list[Client], status: int, more: int) -> None:
@@ -63,5 +63,5 @@ async def until_answered(clients: list[Client], status: int, more: int) -> None:
 
 async def until_no_call_is_open(server: Server) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        while await rows(server.house.db, "SELECT id FROM open_calls"):  # noqa: ASYNC110 - retries
+        while await rows(server.services.db, "SELECT id FROM open_calls"):  # noqa: ASYNC110 - retries
             await asyncio.sleep(0.05)

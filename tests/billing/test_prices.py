@@ -5,9 +5,19 @@ from pathlib import Path
 import pytest
 
 from control_plane.settings import Settings
-from tests.books import Books
-from tests.house import COST_NANO_USD, COST_USD, Server, Team, config_for, new_team, serving, settings_for, write_config
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.server import (
+    COST_NANO_USD,
+    COST_USD,
+    Server,
+    Team,
+    config_for,
+    new_team,
+    serving,
+    settings_for,
+    write_config,
+)
 
 
 async def test_a_team_pays_its_markup_on_the_cost(server: Server) -> None:

@@ -7,10 +7,10 @@ import psycopg
 import pytest
 import pytest_asyncio
 
-from tests.books import Books
-from tests.house import Team
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import Team
 
 
 @pytest.fixture

@@ -13,23 +13,23 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from control_plane.administration.values import NewTeam
-from control_plane.chat import Demand, Rate
+from control_plane.calls.write_items import Withdrawal
+from control_plane.calls.writer import CallWriter
+from control_plane.chat import Rate, UsageEstimate
 from control_plane.completion.usage import Usage
 from control_plane.credits.reservations import Caps
 from control_plane.credits.rules import BudgetMode, Plan
-from control_plane.errors import Conflict, HouseError, InsufficientCredits, JobCapReached, JobClosed
+from control_plane.errors import Conflict, ControlPlaneError, InsufficientCredits, JobCapReached, JobClosed
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.admission import Admitted
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
 from control_plane.jobs.values import Closing, NewJob
-from control_plane.spend.items import Withdrawal
-from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.units import NanoUsd
-from tests.chaos.checks import wrong
-from tests.databases import make_migrated
-from tests.rooms import ADMIN, Rooms
+from tests.chaos.checks import find_inconsistencies
+from tests.support.databases import make_migrated
+from tests.support.services import ADMIN, DomainServices
 
 RATE = Rate(input=1_000_000_000, output=2_000_000_000)  # 1,000 and 2,000 nano-USD a token
 PLANS = {
@@ -65,20 +65,20 @@ class AnyHistory(RuleBasedStateMachine):
     calls = Bundle("calls")
 
     @initialize()
-    def open_the_house(self) -> None:
+    def open_everything(self) -> None:
         self.runner = asyncio.Runner()
         self.folder = Path(tempfile.mkdtemp(prefix="cp-history-"))
         if not TEMPLATE.exists():
             self.runner.run(make_migrated(f"sqlite:///{TEMPLATE}"))
         shutil.copy(TEMPLATE, self.folder / "history.db")
         self.db = Database(f"sqlite:///{self.folder}/history.db")
-        self.rooms = Rooms.on(self.db)
-        self.writer = SpendWriter(self.db, new_id(), clock=self.rooms.clock)
+        self.services = DomainServices.on(self.db)
+        self.writer = CallWriter(self.db, new_id(), clock=self.services.clock)
         self.model: dict[JobId, ModelJob] = {}
         self.refunded: dict[str, int] = dict.fromkeys(PLANS, 0)
         for team, plan in PLANS.items():
             new = NewTeam(TeamId(team), credits_allocated=60, plan=plan)
-            self.do(self.rooms.administration.create_team(ADMIN, new))
+            self.do(self.services.administration.create_team(ADMIN, new))
 
     def do(self, work: Any) -> Any:
         return self.runner.run(work)
@@ -90,7 +90,7 @@ class AnyHistory(RuleBasedStateMachine):
     def create(self, team: str, cap: int | None, *, clamps: bool) -> Any:
         new = NewJob("any", caps=Caps(max_credits=cap, is_clamped=clamps))
         try:
-            job = self.do(self.rooms.jobs.create(Principal(TeamId(team)), new))
+            job = self.do(self.services.jobs.create(Principal(TeamId(team)), new))
         except InsufficientCredits as refusal:
             self.expect(refusal.available < 1)
             return multiple()
@@ -101,13 +101,15 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(target=calls, job_id=jobs, prompt=st.integers(1, 40), answer=st.integers(1, 40))
     def open_call(self, job_id: JobId, prompt: int, answer: int) -> Any:
         team = TeamId(self.model[job_id].team)
-        demand = Demand(prompt, prompt // 2, answer, RATE)
-        intent = Intent(CallId(new_id()), job_id, team, "ChatAgent", True, None, {}, self.rooms.clock(), demand=demand)
+        demand = UsageEstimate(prompt, prompt // 2, answer, RATE)
+        intent = Intent(
+            CallId(new_id()), job_id, team, "ChatAgent", True, None, {}, self.services.clock(), demand=demand
+        )
         (written,) = self.do(self.writer._write([intent]))
-        if isinstance(written, HouseError):
+        if isinstance(written, ControlPlaneError):
             expected = (JobClosed, JobCapReached, InsufficientCredits)
             assert isinstance(written, expected), written
-            is_due = self.do(self.rooms.jobs.get(ADMIN, job_id)).expires_at <= self.rooms.clock()
+            is_due = self.do(self.services.jobs.get(ADMIN, job_id)).expires_at <= self.services.clock()
             assert isinstance(written, JobClosed) == (is_due or self.model[job_id].charged is not None)
             return multiple()
         assert isinstance(written.opened, Admitted)
@@ -125,7 +127,7 @@ class AnyHistory(RuleBasedStateMachine):
         usage = Usage(intent.demand.prompt_tokens, intent.demand.max_tokens * share // 4)
         cost = NanoUsd(usage.prompt_tokens * 1000 + usage.completion_tokens * 2000)
         first_chunk = 1 if begun or status is CallStatus.SUCCEEDED else None
-        record = Record(intent, status, usage, cost, 5, self.rooms.clock(), first_chunk_ms=first_chunk)
+        record = Record(intent, status, usage, cost, 5, self.services.clock(), first_chunk_ms=first_chunk)
         (written,) = self.do(self.writer._write([record, record]))[:1]
         if not written.is_first:
             return
@@ -143,11 +145,11 @@ class AnyHistory(RuleBasedStateMachine):
     @rule(job_id=jobs, status=st.sampled_from([JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED]))
     def close(self, job_id: JobId, status: JobStatus) -> None:
         job = self.model[job_id]
-        open_calls = self.do(self.rooms.jobs.get(ADMIN, job_id)).calls_open
+        open_calls = self.do(self.services.jobs.get(ADMIN, job_id)).calls_open
         if open_calls:
             return  # completing waits for them
         try:
-            done = self.do(self.rooms.jobs.complete(Principal(TeamId(job.team)), job_id, Closing(status)))
+            done = self.do(self.services.jobs.complete(Principal(TeamId(job.team)), job_id, Closing(status)))
         except JobClosed:
             assert job.charged is not None
             return
@@ -157,16 +159,16 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule()
     def let_a_day_pass(self) -> None:
-        self.rooms.clock.move(timedelta(hours=25))
-        self.do(self.rooms.jobs.expire_due())
+        self.services.clock.move(timedelta(hours=25))
+        self.do(self.services.jobs.expire_due())
         for job_id, job in self.model.items():
-            if self.do(self.rooms.jobs.get(ADMIN, job_id)).status == JobStatus.EXPIRED:
+            if self.do(self.services.jobs.get(ADMIN, job_id)).status == JobStatus.EXPIRED:
                 job.charged = 0
 
     @rule(team=st.sampled_from(list(PLANS)), amount=st.integers(-30, 30).filter(bool))
     def give_or_take(self, team: str, amount: int) -> None:
         try:
-            self.do(self.rooms.credits.adjust(ADMIN, TeamId(team), amount, reason="any"))
+            self.do(self.services.credits.adjust(ADMIN, TeamId(team), amount, reason="any"))
         except InsufficientCredits as refusal:
             self.expect(refusal.available < -amount)
 
@@ -175,7 +177,9 @@ class AnyHistory(RuleBasedStateMachine):
         job = self.model[job_id]
         try:
             self.do(
-                self.rooms.administration.refund_job(ADMIN, TeamId(job.team), job_id, amount, reason="any", force=True)
+                self.services.administration.refund_job(
+                    ADMIN, TeamId(job.team), job_id, amount, reason="any", force=True
+                )
             )
         except Conflict:
             return
@@ -185,9 +189,9 @@ class AnyHistory(RuleBasedStateMachine):
     def the_books_are_exact(self) -> None:
         if not hasattr(self, "db"):
             return
-        assert self.do(wrong(self.db)) == []
+        assert self.do(find_inconsistencies(self.db)) == []
         for team in PLANS:
-            balance = self.do(self.rooms.credits.balance(ADMIN, TeamId(team)))
+            balance = self.do(self.services.credits.balance(ADMIN, TeamId(team)))
             charged = sum(job.charged or 0 for job in self.model.values() if job.team == team)
             assert balance.used == charged - self.refunded[team]
             assert balance.available >= 0, "a team spent what it did not have"

@@ -12,14 +12,14 @@ from pydantic import SecretStr
 from redis.asyncio import Redis as Client
 
 from control_plane.cache.stores import PREFIX
-from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.reconciling import LATE
-from tests.books import Books
+from control_plane.reconciliation.rules import LATE
+from control_plane.reconciliation.service import ReconciliationService
 from tests.calls.sse import streaming
-from tests.house import Server, Team, call_body, config_for, new_team, serving, settings_for, write_config
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
-from tests.redis_server import Redis
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.redis_server import Redis
+from tests.support.server import Server, Team, call_body, config_for, new_team, serving, settings_for, write_config
 
 Json = dict[str, Any]
 
@@ -97,7 +97,7 @@ async def test_an_answer_is_given_again_free_marked_and_as_a_successful_call(
         third = await team.create_job()
         assert 10**6 - int((await team.call(third)).headers["X-RateLimit-Remaining-Tokens"]) < 2 * 21 + 20
         # and the reconciliation misses no report of a call that no provider heard of
-        made = ReconcileService(server.house.db, clock=lambda: datetime.now(UTC) + LATE)
+        made = ReconciliationService(server.services.db, clock=lambda: datetime.now(UTC) + LATE)
         found = await made.reconcile("embedded", datetime.now(UTC) - timedelta(hours=1))
         assert found.unexplained == 0
 
@@ -238,7 +238,7 @@ async def test_another_version_of_the_yaml_begins_with_none(replicas: Replicas, 
         assert await is_cached(team, job)
         config = config_for(provider, litellm_settings={"cache": True})
         config["model_groups"]["ok"]["models"] = ["json"]
-        write_config(server.house.settings.config.parent, config)
+        write_config(server.services.settings.config.parent, config)
         assert (await team.admin.post("/api/model-groups/reload")).status_code == 200
         assert not await is_cached(team, job), "the group has another model now"
         assert provider.count("json") == 1

@@ -6,7 +6,7 @@ import pytest
 
 from control_plane.cache.forms import CHAT, PLAIN, RecordedAnswer
 from control_plane.cache.replay import ReplayedStream
-from control_plane.chat import Ending, PlainAnswer, Served
+from control_plane.chat import Ending, EndpointResponse, ServedBy
 from control_plane.completion.events import (
     Audio,
     Citation,
@@ -23,7 +23,7 @@ from control_plane.completion.finish import finish_of
 from control_plane.completion.usage import Usage
 from control_plane.units import NanoUsd
 
-SERVED = Served("gpt-1", "gpt-4-turbo", "openai", "gpt-4", "relay")
+SERVED = ServedBy("gpt-1", "gpt-4-turbo", "openai", "gpt-4", "relay")
 USAGE = Usage(11, 10, is_estimated=True, cached_tokens=3, reasoning_tokens=2, service_tier="flex")
 RECORDED = RecordedAnswer(
     [
@@ -60,7 +60,7 @@ def test_a_whole_answer_is_the_same_again_marked_and_free() -> None:
 
 
 def test_a_plain_answer_is_the_same_again_marked_and_free() -> None:
-    answer = PlainAnswer({"data": [{"embedding": [0.1, -1e-7], "index": 0}]}, USAGE, NanoUsd(5), SERVED)
+    answer = EndpointResponse({"data": [{"embedding": [0.1, -1e-7], "index": 0}]}, USAGE, NanoUsd(5), SERVED)
     assert PLAIN.read(PLAIN.write(answer)) == replace(answer, cost=NanoUsd(0), is_cached=True)
 
 

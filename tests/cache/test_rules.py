@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.cache.rules import is_repeatable, name_of
-from control_plane.chat import ChatRequest, PlainRequest, ProviderCall
+from control_plane.cache.rules import cache_key, is_repeatable
+from control_plane.chat import ChatRequest, EndpointRequest, ProviderCall
 from control_plane.ids import CallId, JobId, TeamId, new_id
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -35,15 +35,15 @@ def test_answers_with_tools_or_of_too_high_a_temperature_are_not_given_again(
 
 
 def test_an_endpoint_that_answers_at_once_answers_the_same_each_time() -> None:
-    assert is_repeatable(PlainRequest("embeddings", {"input": "Hello"}), 0.0)
+    assert is_repeatable(EndpointRequest("embeddings", {"input": "Hello"}), 0.0)
 
 
-def call(request: ChatRequest | PlainRequest, *, team: str = "a", models: tuple[str, ...] = ("m",)) -> ProviderCall:
+def call(request: ChatRequest | EndpointRequest, *, team: str = "a", models: tuple[str, ...] = ("m",)) -> ProviderCall:
     return ProviderCall(CallId(new_id()), JobId(new_id()), TeamId(team), models, request)
 
 
 def name(said: ProviderCall, group: str = "G", generation: str = "1", form: str = "whole") -> str | None:
-    return name_of(said, group, generation, form)
+    return cache_key(said, group, generation, form)
 
 
 USUAL = name(call(ChatRequest(HELLO, {"temperature": 0, "seed": 1})))
@@ -75,7 +75,7 @@ def test_whatever_else_is_asked_or_asks_has_another_answer(other: str | None) ->
 
 def test_endpoints_do_not_share_answers() -> None:
     said = {"input": "Hello"}
-    assert name(call(PlainRequest("embeddings", said))) != name(call(PlainRequest("moderations", said)))
+    assert name(call(EndpointRequest("embeddings", said))) != name(call(EndpointRequest("moderations", said)))
 
 
 TEXTS = st.text(alphabet=st.characters(codec="utf-8"), max_size=8)

@@ -10,18 +10,18 @@ import pytest_asyncio
 import redis.asyncio
 
 from control_plane.cache.forms import PLAIN
-from control_plane.cache.service import AnswerCache, Slot
+from control_plane.cache.service import AnswerCache, CacheEntry
 from control_plane.cache.stores import PREFIX, ProcessStore, SharedStore, Store
-from control_plane.chat import PlainAnswer, PlainRequest, ProviderCall, Served
+from control_plane.chat import EndpointRequest, EndpointResponse, ProviderCall, ServedBy
 from control_plane.completion.usage import Usage
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.metrics import Metrics
 from control_plane.model_groups.catalog import CachePolicy
 from control_plane.units import NanoUsd
-from tests.patience import PATIENCE_S
-from tests.redis_server import Redis, running_redis
+from tests.support.patience import PATIENCE_S
+from tests.support.redis_server import Redis, running_redis
 
-ANSWER = PlainAnswer({"data": []}, Usage(3), NanoUsd(7), Served("e-1", "e"))
+ANSWER = EndpointResponse({"data": []}, Usage(3), NanoUsd(7), ServedBy("e-1", "e"))
 
 
 @pytest_asyncio.fixture(params=["redis", "process"])
@@ -75,16 +75,20 @@ class Cache:
         self.metrics = Metrics()
         self.cache = AnswerCache(redis_url=url, metrics=self.metrics)
         call = ProviderCall(
-            CallId(new_id()), JobId(new_id()), TeamId(str(new_id())), ["e"], PlainRequest("embeddings", {"input": "Hi"})
+            CallId(new_id()),
+            JobId(new_id()),
+            TeamId(str(new_id())),
+            ["e"],
+            EndpointRequest("embeddings", {"input": "Hi"}),
         )
-        self.slot: Slot[PlainAnswer] = self.cache.slot(PLAIN, call, group="G", policy=CachePolicy(ttl_s=60))
+        self.slot: CacheEntry[EndpointResponse] = self.cache.slot(PLAIN, call, group="G", policy=CachePolicy(ttl_s=60))
 
     def counted(self, outcome: str) -> float:
         wanted = f'control_plane_cache_lookups_total{{outcome="{outcome}"}} '
         lines = self.metrics.exposed().decode().splitlines()
         return sum(float(line.removeprefix(wanted)) for line in lines if line.startswith(wanted))
 
-    async def until_kept(self) -> PlainAnswer:
+    async def until_kept(self) -> EndpointResponse:
         """Asks, and keeps the answer, until it is there."""
         async with asyncio.timeout(PATIENCE_S):
             while (found := await self.slot.recall()) is None:
@@ -106,10 +110,10 @@ async def test_redis_that_dies_is_a_miss_counted_and_logged_once_and_used_again_
             assert await cache.slot.recall() is None
             cache.slot.keep(ANSWER)
         assert cache.counted("unavailable") == 50
-        assert [record.message for record in caplog.records] == ["cache_away"]
+        assert [record.message for record in caplog.records] == ["cache_unavailable"]
         await redis.start()
         assert (await cache.until_kept()).is_cached
-        assert [record.message for record in caplog.records] == ["cache_away", "cache_back"]
+        assert [record.message for record in caplog.records] == ["cache_unavailable", "cache_recovered"]
         await cache.cache.aclose()
 
 

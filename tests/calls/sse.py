@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from tests.house import Team, call_body
+from tests.support.server import Team, call_body
 
 Json = dict[str, Any]
 

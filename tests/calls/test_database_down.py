@@ -5,13 +5,13 @@ import asyncio
 import httpx
 import pytest
 
-from tests.books import Books
 from tests.calls.sse import only_call, streaming
-from tests.databases import Postgres
-from tests.house import COST_USD, Team, call_body
-from tests.outage import outage
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
+from tests.support.databases import Postgres
+from tests.support.ledger import Books
+from tests.support.outage import outage
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import COST_USD, Team, call_body
 
 
 @pytest.fixture

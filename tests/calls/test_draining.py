@@ -8,12 +8,12 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from control_plane.calls.live import InFlight
+from control_plane.calls.in_flight import InFlight
 from control_plane.settings import Settings
-from tests.books import Books
 from tests.calls.sse import streaming
-from tests.house import INPUT_PRICE, OUTPUT_PRICE, Team, call_body, new_team, serving
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.server import INPUT_PRICE, OUTPUT_PRICE, Team, call_body, new_team, serving
 
 
 @asynccontextmanager
@@ -95,7 +95,7 @@ async def test_work_that_must_not_be_left_half_done_is_not(how: str) -> None:
 
     async def asking() -> None:
         with scope:
-            done.append(await in_flight.to_its_end(work()))
+            done.append(await in_flight.run_to_completion(work()))
             await anyio.lowlevel.checkpoint()
             done.append("never")
 
@@ -110,4 +110,4 @@ async def test_work_that_must_not_be_left_half_done_is_not(how: str) -> None:
     whole.set()
     await asyncio.wait([task])
     assert done == ["work", "done"]
-    await in_flight.wait_until_landed(1)
+    await in_flight.wait_until_idle(1)

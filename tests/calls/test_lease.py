@@ -8,14 +8,14 @@ from sqlalchemy import text
 
 from control_plane.calls.heartbeat import Heartbeat, least_skew
 from control_plane.calls.lease import Lease
+from control_plane.calls.writer import CallWriter
 from control_plane.clock import now
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.rules import Intent
 from control_plane.jobs.values import NewJob
 from control_plane.metrics import Metrics
-from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
-from tests.rooms import ACME, Rooms
+from tests.support.services import ACME, DomainServices
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -26,14 +26,14 @@ def shifted(by: timedelta) -> Callable[[], datetime]:
 
 async def with_open_call(db: Database, *, seconds_ago: int) -> None:
     """A worker that opened a call just now, and whose last heartbeat was so long ago."""
-    rooms = Rooms.on(db)
-    rooms.clock.now = now()
-    who = await rooms.who(await rooms.team())
-    job_id = JobId((await rooms.jobs.create(who, NewJob("any"))).id)
+    services = DomainServices.on(db)
+    services.clock.now = now()
+    principal = await services.principal(await services.team())
+    job_id = JobId((await services.jobs.create(principal, NewJob("any"))).id)
     worker_id = new_id()
     await Lease(db, worker_id, clock=shifted(-timedelta(seconds=seconds_ago))).check()
     intent = Intent(CallId(new_id()), job_id, ACME, "ChatAgent", True, None, {}, now())
-    await SpendWriter(db, worker_id, clock=now)._write([intent])
+    await CallWriter(db, worker_id, clock=now)._write([intent])
     if not db.is_sqlite:  # there a lease is written by its own clock, whatever the worker's
         await execute(db, f"UPDATE workers SET seen_at = seen_at - interval '{seconds_ago} s'")
 

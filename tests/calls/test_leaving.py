@@ -8,18 +8,28 @@ import httpx
 import pytest
 
 from control_plane.settings import Settings
-from tests.books import Books
 from tests.calls.sse import only_call, streaming
-from tests.house import COST_NANO_USD, COST_USD, INPUT_PRICE, OUTPUT_PRICE, Server, Team, call_body, new_team, serving
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
-from tests.provider_plans import WORDS
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.provider_plans import WORDS
+from tests.support.server import (
+    COST_NANO_USD,
+    COST_USD,
+    INPUT_PRICE,
+    OUTPUT_PRICE,
+    Server,
+    Team,
+    call_body,
+    new_team,
+    serving,
+)
 
 
 async def until_nothing_runs(server: Server) -> None:
     """Until the server has no call in flight and no request at work."""
     async with asyncio.timeout(PATIENCE_S):
-        while server.house.calls.in_flight.calls or server.uvicorn.server_state.tasks:  # noqa: ASYNC110 - as it says
+        while server.services.calls.in_flight.calls or server.uvicorn.server_state.tasks:  # noqa: ASYNC110 - as it says
             await asyncio.sleep(0.01)
 
 
@@ -150,7 +160,7 @@ async def test_thirty_open_streams_leave_no_task_and_hold_no_connection(settings
             async with AsyncExitStack() as stack:
                 streams = [await stack.enter_async_context(streaming(crowd, job_id, "hold")) for _ in range(30)]
                 await asyncio.gather(*(stream.pieces(3) for stream in streams))
-                assert len(server.house.calls.in_flight.calls) == 30
+                assert len(server.services.calls.in_flight.calls) == 30
                 async with asyncio.timeout(PATIENCE_S):
                     other = await team.create_job()
                     answers = await asyncio.gather(*(team.call(other) for _ in range(10)))

@@ -5,42 +5,42 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
-from control_plane.calls.placed import Place, PlacedCalls
-from control_plane.calls.service import CallOrder
-from control_plane.chat import ChatRequest, PlainRequest
+from control_plane.calls.runner import CallRunner, JobRef
+from control_plane.calls.service import CallRequest
+from control_plane.chat import ChatRequest, EndpointRequest
 from control_plane.errors import JobClosed, LlmCallFailed
 from control_plane.ids import JobId
 from control_plane.jobs.values import NewJob
 from control_plane.tenants.principal import Principal
-from tests.books import Books
-from tests.house import Server, Team
+from tests.support.ledger import Books
+from tests.support.server import Server, Team
 
-EMBEDDING = CallOrder(PlainRequest("embeddings", {"input": ["hello"]}, ["hello"]), model_group="ok")
+EMBEDDING = CallRequest(EndpointRequest("embeddings", {"input": ["hello"]}, ["hello"]), model_group="ok")
 
 
-def chat(group: str = "ok") -> CallOrder:
-    return CallOrder(ChatRequest([{"role": "user", "content": "hi"}]), model_group=group)
+def chat(group: str = "ok") -> CallRequest:
+    return CallRequest(ChatRequest([{"role": "user", "content": "hi"}]), model_group=group)
 
 
 @pytest.fixture
-def placed(server: Server) -> PlacedCalls:
-    return server.house.placed_calls
+def placed(server: Server) -> CallRunner:
+    return server.services.call_runner
 
 
 @pytest_asyncio.fixture
-async def who(server: Server, team: Team) -> Principal:
-    return await server.house.keys.principal(team.key)
+async def principal(server: Server, team: Team) -> Principal:
+    return await server.services.keys.authenticate(team.key)
 
 
-async def job_of(team: Team, *, completes: bool = False) -> Place:
-    return Place(NewJob("test"), job_id=JobId(UUID(await team.create_job())), completes=completes)
+async def job_of(team: Team, *, completes: bool = False) -> JobRef:
+    return JobRef(NewJob("test"), job_id=JobId(UUID(await team.create_job())), completes=completes)
 
 
-async def test_calls_join_the_job_they_name(placed: PlacedCalls, who: Principal, team: Team) -> None:
+async def test_calls_join_the_job_they_name(placed: CallRunner, principal: Principal, team: Team) -> None:
     place = await job_of(team)
-    assert (await placed.call(who, place, chat())).bill is None
-    assert (await placed.ask(who, place, EMBEDDING)).bill is None
-    stream = await placed.stream(who, place, chat())
+    assert (await placed.call(principal, place, chat())).bill is None
+    assert (await placed.ask(principal, place, EMBEDDING)).bill is None
+    stream = await placed.stream(principal, place, chat())
     assert [event async for events in stream for event in events]
     await stream.end(lambda _: b"")
     bill = (await team.complete(str(place.job_id))).json()
@@ -48,38 +48,38 @@ async def test_calls_join_the_job_they_name(placed: PlacedCalls, who: Principal,
     (await Books.of(team)).check()
 
 
-async def test_the_last_call_completes_the_job(placed: PlacedCalls, who: Principal, team: Team) -> None:
+async def test_the_last_call_completes_the_job(placed: CallRunner, principal: Principal, team: Team) -> None:
     place = await job_of(team, completes=True)
-    done = await placed.call(who, place, chat())
+    done = await placed.call(principal, place, chat())
     assert done.bill is not None
     assert (done.bill.status, done.bill.credits_charged) == ("completed", 1)
     with pytest.raises(JobClosed):
-        await placed.call(who, place, chat())
+        await placed.call(principal, place, chat())
     assert (await team.credits())["credits_used"] == 1
 
 
-async def test_the_last_stream_completes_the_job(placed: PlacedCalls, who: Principal, team: Team) -> None:
+async def test_the_last_stream_completes_the_job(placed: CallRunner, principal: Principal, team: Team) -> None:
     place = await job_of(team, completes=True)
-    stream = await placed.stream(who, place, chat())
+    stream = await placed.stream(principal, place, chat())
     assert [event async for events in stream for event in events]
     await stream.end(lambda _: b"")
     assert (await team.http.get(f"/api/jobs/{place.job_id}")).json()["status"] == "completed"
     assert (await team.credits())["credits_used"] == 1
 
 
-async def test_a_call_that_fails_leaves_its_job_open(placed: PlacedCalls, who: Principal, team: Team) -> None:
+async def test_a_call_that_fails_leaves_its_job_open(placed: CallRunner, principal: Principal, team: Team) -> None:
     place = await job_of(team, completes=True)
     with pytest.raises(LlmCallFailed):
-        await placed.call(who, place, chat("e500"))
-    assert (await placed.call(who, place, chat())).bill is not None
+        await placed.call(principal, place, chat("e500"))
+    assert (await placed.call(principal, place, chat())).bill is not None
 
 
-async def test_without_a_job_a_call_has_its_own(placed: PlacedCalls, who: Principal, team: Team) -> None:
-    alone = Place(NewJob("test"))
-    for done in (await placed.call(who, alone, chat()), await placed.ask(who, alone, EMBEDDING)):
+async def test_without_a_job_a_call_has_its_own(placed: CallRunner, principal: Principal, team: Team) -> None:
+    alone = JobRef(NewJob("test"))
+    for done in (await placed.call(principal, alone, chat()), await placed.ask(principal, alone, EMBEDDING)):
         assert done.bill is not None
         assert done.bill.credits_charged == 1
-    stream = await placed.stream(who, alone, chat())
+    stream = await placed.stream(principal, alone, chat())
     assert [event async for events in stream for event in events]
     await stream.end(lambda _: b"")
     assert (await team.credits())["credits_used"] == 3

@@ -14,11 +14,11 @@ from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.router import Gateway
 from control_plane.ids import new_id
 from control_plane.settings import Settings
-from tests.books import Books
 from tests.calls.sse import only_call, streaming
-from tests.house import COST_USD, Server, Team, config_for, new_team, write_config
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import COST_USD, Server, Team, config_for, new_team, write_config
 
 Json = dict[str, Any]
 
@@ -177,14 +177,14 @@ async def test_a_damaged_file_ends_no_process_and_the_next_good_one_is_in_force(
 async def test_a_fault_of_ours_while_reloading_is_logged_and_the_old_version_stays(
     server: Server, settings: Settings, provider: Provider, caplog: pytest.LogCaptureFixture
 ) -> None:
-    house = server.house
+    services = server.services
 
     async def fail(config: RouterConfig, before: Gateway) -> Gateway:
         raise RecursionError(config, before)
 
-    before = house.calls.gateway
-    lease = Lease(house.db, new_id(), clock=house.clock)
-    configuration = Configuration(settings.config, house.groups, house.calls, lease, fail, {})
+    before = services.calls.gateway
+    lease = Lease(services.db, new_id(), clock=services.clock)
+    configuration = Configuration(settings.config, services.groups, services.calls, lease, fail, {})
     edited(settings, provider)
     task = asyncio.create_task(configuration.run())
     try:
@@ -197,6 +197,6 @@ async def test_a_fault_of_ours_while_reloading_is_logged_and_the_old_version_sta
                         break
                     await asyncio.sleep(0.02)
         assert "could not be put in force: RecursionError" in configuration.problems[0]
-        assert house.calls.gateway is before
+        assert services.calls.gateway is before
     finally:
         task.cancel()

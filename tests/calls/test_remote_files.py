@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from control_plane.calls.remote_files import RemoteFiles
-from control_plane.chat import ChatRequest, PlainRequest
+from control_plane.chat import ChatRequest, EndpointRequest
 from control_plane.errors import FileRefused
 from control_plane.fetching.addresses import PrivateHosts
 from control_plane.fetching.data_urls import data_url
@@ -20,10 +20,10 @@ from control_plane.ids import TeamId
 from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.storage.database import Database
-from tests.files import Files
-from tests.house import Team, call_body, config_for, new_team, serving, settings_for, write_config
-from tests.pdfs import PNG, pdf
-from tests.provider import Provider
+from tests.support.files import Files
+from tests.support.pdfs import PNG, pdf
+from tests.support.provider import Provider
+from tests.support.server import Team, call_body, config_for, new_team, serving, settings_for, write_config
 
 Json = dict[str, Any]
 
@@ -171,7 +171,7 @@ async def test_a_link_stays_one_only_where_it_is_a_vendors_to_fetch(db: Database
     made = await remote.inlined(both, ["gpt"], team=TeamId("acme"))
     assert isinstance(made, ChatRequest)
     assert made.messages[0]["content"] == [image(public), file(file_data=data_url("application/pdf", pdf("Hello")))]
-    plain = PlainRequest("embeddings", {"input": [public]}, [public])
+    plain = EndpointRequest("embeddings", {"input": [public]}, [public])
     assert await remote.inlined(plain, ["gpt"], team=TeamId("acme")) is plain
     await fetcher.aclose()
 

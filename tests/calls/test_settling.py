@@ -6,9 +6,9 @@ import pytest
 
 from control_plane import failpoints
 from control_plane.failpoints import Name
-from tests.books import Books
 from tests.calls.sse import only_call, streaming
-from tests.house import Server, Team
+from tests.support.ledger import Books
+from tests.support.server import Server, Team
 
 ALWAYS: tuple[Name, ...] = (
     "rendering",
@@ -35,7 +35,7 @@ async def assert_all_is_given_back(server: Server, team: Team, job_id: str, *, i
     assert bill.status_code == 200, "no call is left open"
     assert bill.json()["costs"]["credits_charged"] == is_charged
     assert (await team.credits())["credits_held"] == 0
-    assert not server.house.calls.in_flight.calls
+    assert not server.services.calls.in_flight.calls
     (await Books.of(team)).check()
 
 
@@ -73,7 +73,7 @@ async def test_a_stream_that_its_client_leaves_ends_whatever_fails(
     async with streaming(team, job_id, "hold") as stream:
         await stream.pieces(2)
         failpoints.arm_failure(step)
-    await server.house.calls.in_flight.wait_until_landed(20)
+    await server.services.calls.in_flight.wait_until_idle(20)
     is_lost = step == "building_record"
     call = await only_call(team, job_id)
     assert call["status"] == ("failed" if is_lost else "cancelled")

@@ -12,11 +12,11 @@ from control_plane.chat import ChatRequest
 from control_plane.completion.usage import Usage
 from control_plane.gateway.prices import MOST_COUNTED, PriceTag, estimate
 from control_plane.settings import Settings
-from tests.books import Books
 from tests.gateway.raw_provider import RawProvider
-from tests.house import Server, Team, call_body, config_for, new_team, serving, write_config
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import Server, Team, call_body, config_for, new_team, serving, write_config
 
 MEGABYTE = "x" * 1_000_000
 

@@ -7,12 +7,12 @@ import psycopg
 import pytest
 
 from control_plane.settings import Settings
-from tests.books import Books
 from tests.calls.sse import only_call, streaming
-from tests.house import COST_USD, Team, new_team, serving
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
-from tests.provider_plans import COMPLETION_TOKENS, PROMPT_TOKENS, WEATHER_ARGUMENTS, WORDS
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.provider_plans import COMPLETION_TOKENS, PROMPT_TOKENS, WEATHER_ARGUMENTS, WORDS
+from tests.support.server import COST_USD, Team, new_team, serving
 
 USAGE = {
     "prompt_tokens": PROMPT_TOKENS,

@@ -6,10 +6,10 @@ import httpx
 import pytest
 
 from control_plane.settings import Settings
-from tests.books import Books
 from tests.calls.sse import Sse, streaming
-from tests.house import INPUT_PRICE, OUTPUT_PRICE, Team, call_body, new_team, serving
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.server import INPUT_PRICE, OUTPUT_PRICE, Team, call_body, new_team, serving
 
 
 async def test_a_call_without_end_is_cut_off_and_what_was_delivered_is_billed(

@@ -7,7 +7,7 @@ import pytest
 
 from control_plane.client import ClientError, ConnectionFailed, SaaSLLMClient, ServerFailed, StreamFailed, client
 from control_plane.client.events import LineReader, LineTooLong
-from tests.awkward_server import DEEP, always, answer, dripping, never, serving
+from tests.support.awkward_server import DEEP, always, answer, dripping, never, serving
 
 HELLO = [{"role": "user", "content": "Hello"}]
 

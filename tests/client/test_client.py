@@ -21,11 +21,11 @@ from control_plane.client import (
     StreamFailed,
     Unauthorized,
 )
-from tests.books import Books
-from tests.house import Server, Team, new_team
-from tests.provider import Provider
-from tests.provider_plans import WORDS
 from tests.sdks.dropping import dropping
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.provider_plans import WORDS
+from tests.support.server import Server, Team, new_team
 
 HELLO = [{"role": "user", "content": "Hello"}]
 TEXT = "".join(WORDS)

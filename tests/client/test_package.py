@@ -14,9 +14,9 @@ from pydantic import BaseModel
 
 from control_plane.client import InvalidResponse, SaaSLLMClient, values
 from control_plane.schemas import jobs
-from tests.books import Books
 from tests.client.wheel import CLIENT, install_wheel, output_of
-from tests.house import Server, Team
+from tests.support.ledger import Books
+from tests.support.server import Server, Team
 
 PROGRAM = """
 import asyncio, importlib.util, json, sys

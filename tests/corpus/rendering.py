@@ -13,8 +13,8 @@ from control_plane.api.openai.responses_answers import ResponseEvents, whole
 from control_plane.api.respond.answers import from_completion
 from control_plane.api.respond.events import RespondEvents
 from control_plane.api.sse import Wire
-from control_plane.calls.live import LiveCall
-from control_plane.chat import Completion, Ending, Served
+from control_plane.calls.in_flight import InFlightCall
+from control_plane.chat import Completion, Ending, ServedBy
 from control_plane.completion.events import Broken, Content, Event
 from control_plane.completion.usage import Usage
 from control_plane.errors import ProviderError
@@ -27,10 +27,10 @@ from tests.corpus.apis import APIS, Api, Response
 from tests.corpus.cases import Form
 from tests.corpus.reading import CODES, contents_of
 
-SERVED = Served("deployment-1", "model", "provider", "name")
+SERVED = ServedBy("deployment-1", "model", "provider", "name")
 BODY = ResponsesBody(input="Go on.")
 
-CALL = cast("LiveCall", SimpleNamespace(intent=SimpleNamespace(call_id=new_id(), created_at=datetime.now(UTC))))
+CALL = cast("InFlightCall", SimpleNamespace(intent=SimpleNamespace(call_id=new_id(), created_at=datetime.now(UTC))))
 """What the renderers see of a call: its id and its time."""
 
 WHOLE: Mapping[str, Callable[[Completion], bytes]] = {

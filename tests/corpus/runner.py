@@ -13,13 +13,13 @@ from zlib import crc32
 
 import aiohttp
 
-from control_plane.gateway.lanes import PROVIDERS
+from control_plane.gateway.relay_eligibility import PROVIDERS
 from tests.corpus.apis import APIS, Api, Request, Response
 from tests.corpus.cases import Case, Expected, Form
 from tests.corpus.provider import CorpusProvider, prompt_for
 from tests.corpus.shapes import Shape, differences
-from tests.house import INPUT_PRICE, OUTPUT_PRICE, Server, new_team
-from tests.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S
+from tests.support.server import INPUT_PRICE, OUTPUT_PRICE, Server, new_team
 
 Json = dict[str, Any]
 Lane = Literal["relay", "litellm"]

@@ -16,7 +16,7 @@ import pytest_asyncio
 from tests.corpus.cases import Case, all_cases
 from tests.corpus.provider import CorpusProvider
 from tests.corpus.runner import Found, config_of, requests_of, run_corpus
-from tests.house import serving, settings_for, write_config
+from tests.support.server import serving, settings_for, write_config
 
 pytestmark = pytest.mark.timeout(600)
 

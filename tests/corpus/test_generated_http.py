@@ -10,14 +10,14 @@ from typing import Any
 
 import aiohttp
 
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 from tests.corpus.apis import APIS, Response
 from tests.corpus.cases import Case, Form, all_cases
 from tests.corpus.mutations import mutated
 from tests.corpus.provider import CorpusProvider
 from tests.corpus.reading import forms
 from tests.corpus.runner import CREDITS, Asked, Runner, config_of
-from tests.house import new_team, serving, settings_for, write_config
+from tests.support.server import new_team, serving, settings_for, write_config
 
 Json = dict[str, Any]
 
@@ -76,7 +76,7 @@ def problems_of(response: Response, rows: Sequence[Json]) -> list[str]:
         return [f"{len(rows)} calls recorded"]
     (row,) = rows
     problems = []
-    if row["error_code"] == HouseError.code:
+    if row["error_code"] == ControlPlaneError.code:
         problems.append(f"our own fault: {response.body[-300:]!r}")
     if row["status"] not in ("succeeded", "failed") or row["calls_open"] or row["credits_held"]:
         problems.append(f"the call is {row['status']}, {row['credits_held']} held")

@@ -4,22 +4,22 @@ from control_plane.administration.audit import Findings, LedgerAudit
 from control_plane.credits import posting
 from control_plane.credits.rules import Movement
 from control_plane.credits.values import Balance
-from tests.rooms import ACME, Rooms
+from tests.support.services import ACME, DomainServices
 
 JOBS_OF_TESTS = "jobs."
 """Movements made by hand belong to no job, which is all an audit may find."""
 
 
-async def post(rooms: Rooms, movement: Movement, ref: str) -> Balance:
-    async with rooms.db.transaction() as tx:
-        return await posting.post(tx, ACME, movement, ref=ref, now=rooms.clock(), actor="test")
+async def post(services: DomainServices, movement: Movement, ref: str) -> Balance:
+    async with services.db.transaction() as tx:
+        return await posting.post(tx, ACME, movement, ref=ref, now=services.clock(), actor="test")
 
 
-async def audit(rooms: Rooms) -> Findings:
-    return await LedgerAudit(rooms.db).run()
+async def audit(services: DomainServices) -> Findings:
+    return await LedgerAudit(services.db).run()
 
 
-async def check_ledger(rooms: Rooms) -> None:
+async def check_ledger(services: DomainServices) -> None:
     """Chain, balance and grants fit together."""
-    misfits = (await audit(rooms)).misfits
-    assert all(misfit.what.startswith(JOBS_OF_TESTS) for misfit in misfits), misfits
+    discrepancies = (await audit(services)).discrepancies
+    assert all(misfit.what.startswith(JOBS_OF_TESTS) for misfit in discrepancies), discrepancies

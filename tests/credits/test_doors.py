@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.books import Books
-from tests.house import Team
+from tests.support.ledger import Books
+from tests.support.server import Team
 
 
 def later(**by: float) -> str:

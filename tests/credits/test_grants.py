@@ -19,7 +19,7 @@ from control_plane.errors import Conflict, Unprocessable
 from control_plane.ids import TeamId
 from control_plane.units import Credits
 from tests.credits.ledgers import check_ledger, post
-from tests.rooms import ACME, ADMIN, Rooms
+from tests.support.services import ACME, ADMIN, DomainServices
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -89,158 +89,158 @@ def test_many_small_charges_take_from_the_same_grants_as_one_large_one(grants: l
     for amount in amounts:
         for id_, remaining in burn(left.values(), amount).items():
             left[id_] = Grant(id_, remaining, left[id_].priority, left[id_].expires_at, left[id_].created_at)
-    at_once = {each.id: each.remaining for each in grants} | dict(burn(grants, sum(amounts)))
-    assert {id_: each.remaining for id_, each in left.items()} == at_once
+    run_in_thread = {each.id: each.remaining for each in grants} | dict(burn(grants, sum(amounts)))
+    assert {id_: each.remaining for id_, each in left.items()} == run_in_thread
 
 
-async def left_of(rooms: Rooms) -> list[int]:
-    return [row.remaining for row in await rooms.credits.grants(ADMIN, ACME, limit=1000)]
+async def left_of(services: DomainServices) -> list[int]:
+    return [row.remaining for row in await services.credits.grants(ADMIN, ACME, limit=1000)]
 
 
-async def charge(rooms: Rooms, credits_: int, ref: str = "a job") -> None:
+async def charge(services: DomainServices, credits_: int, ref: str = "a job") -> None:
     """A job without calls in between, as far as the ledger knows it."""
-    await post(rooms, hold(credits_), ref)
-    await close(rooms, credits_, credits_, ref)
+    await post(services, hold(credits_), ref)
+    await close(services, credits_, credits_, ref)
 
 
-async def close(rooms: Rooms, charged: int, held: int, ref: str = "a job") -> Balance:
-    async with rooms.db.transaction() as tx:
+async def close(services: DomainServices, charged: int, held: int, ref: str = "a job") -> Balance:
+    async with services.db.transaction() as tx:
         return await posting.post_all(
-            tx, ACME, settle(Credits(charged), held), ref=ref, now=rooms.clock(), actor="test"
+            tx, ACME, settle(Credits(charged), held), ref=ref, now=services.clock(), actor="test"
         )
 
 
-async def test_a_charge_takes_from_the_grants_in_their_turn(rooms: Rooms) -> None:
-    await rooms.team(credits_allocated=10)
-    soon, later = (Terms(expires_at=rooms.clock() + days * DAY) for days in (1, 9))
-    await rooms.credits.add(ADMIN, ACME, 20, reason="promotion", terms=later)
-    await rooms.credits.add(ADMIN, ACME, 30, reason="trial", terms=soon)
-    await rooms.credits.add(ADMIN, ACME, 40, reason="first of all", terms=Terms(priority=1))
-    assert await left_of(rooms) == [40, 30, 20, 10]
-    await charge(rooms, 45)
-    assert await left_of(rooms) == [25, 20, 10]
-    await rooms.credits.adjust(ADMIN, ACME, -46, reason="too much")
-    assert await left_of(rooms) == [9]
-    await check_ledger(rooms)
+async def test_a_charge_takes_from_the_grants_in_their_turn(services: DomainServices) -> None:
+    await services.team(credits_allocated=10)
+    soon, later = (Terms(expires_at=services.clock() + days * DAY) for days in (1, 9))
+    await services.credits.add(ADMIN, ACME, 20, reason="promotion", terms=later)
+    await services.credits.add(ADMIN, ACME, 30, reason="trial", terms=soon)
+    await services.credits.add(ADMIN, ACME, 40, reason="first of all", terms=Terms(priority=1))
+    assert await left_of(services) == [40, 30, 20, 10]
+    await charge(services, 45)
+    assert await left_of(services) == [25, 20, 10]
+    await services.credits.adjust(ADMIN, ACME, -46, reason="too much")
+    assert await left_of(services) == [9]
+    await check_ledger(services)
 
 
-async def test_holding_and_releasing_touch_no_grant(rooms: Rooms) -> None:
-    await rooms.team(credits_allocated=10)
-    await post(rooms, hold(10), "a job")
-    assert await left_of(rooms) == [10]
-    await close(rooms, 0, 10)
-    assert await left_of(rooms) == [10]
-    await check_ledger(rooms)
+async def test_holding_and_releasing_touch_no_grant(services: DomainServices) -> None:
+    await services.team(credits_allocated=10)
+    await post(services, hold(10), "a job")
+    assert await left_of(services) == [10]
+    await close(services, 0, 10)
+    assert await left_of(services) == [10]
+    await check_ledger(services)
 
 
-async def test_what_pays_an_overdraft_is_not_left_of_a_new_grant(rooms: Rooms) -> None:
-    await rooms.team(credits_allocated=10)
-    await post(rooms, hold(10), "a job")
-    assert (await close(rooms, 25, 10)).available == -15
-    assert await left_of(rooms) == []
-    assert (await rooms.credits.add(ADMIN, ACME, 10, reason="half of it")).available == -5
-    assert await left_of(rooms) == []
-    assert (await rooms.credits.add(ADMIN, ACME, 10, reason="the rest")).available == 5
-    assert await left_of(rooms) == [5]
-    await check_ledger(rooms)
+async def test_what_pays_an_overdraft_is_not_left_of_a_new_grant(services: DomainServices) -> None:
+    await services.team(credits_allocated=10)
+    await post(services, hold(10), "a job")
+    assert (await close(services, 25, 10)).available == -15
+    assert await left_of(services) == []
+    assert (await services.credits.add(ADMIN, ACME, 10, reason="half of it")).available == -5
+    assert await left_of(services) == []
+    assert (await services.credits.add(ADMIN, ACME, 10, reason="the rest")).available == 5
+    assert await left_of(services) == [5]
+    await check_ledger(services)
 
 
-async def test_a_refund_comes_back_as_credits_that_never_expire(rooms: Rooms) -> None:
-    await rooms.team(credits_allocated=0)
-    await rooms.credits.add(ADMIN, ACME, 10, reason="trial", terms=Terms(expires_at=rooms.clock() + DAY))
-    await charge(rooms, 10)
-    await rooms.credits.refund(ADMIN, ACME, 4, reason="sorry")
-    rooms.clock.move(2 * DAY)
-    assert await rooms.credits.expire_grants() == 0
-    [row] = await rooms.credits.grants(ADMIN, ACME, limit=10)
+async def test_a_refund_comes_back_as_credits_that_never_expire(services: DomainServices) -> None:
+    await services.team(credits_allocated=0)
+    await services.credits.add(ADMIN, ACME, 10, reason="trial", terms=Terms(expires_at=services.clock() + DAY))
+    await charge(services, 10)
+    await services.credits.refund(ADMIN, ACME, 4, reason="sorry")
+    services.clock.move(2 * DAY)
+    assert await services.credits.expire_grants() == 0
+    [row] = await services.credits.grants(ADMIN, ACME, limit=10)
     assert (row.amount, row.remaining, row.expires_at) == (4, 4, None)
-    await check_ledger(rooms)
+    await check_ledger(services)
 
 
-async def test_a_hundred_small_grants_pay_a_large_charge(rooms: Rooms) -> None:
-    await rooms.team(credits_allocated=0)
+async def test_a_hundred_small_grants_pay_a_large_charge(services: DomainServices) -> None:
+    await services.team(credits_allocated=0)
     for _ in range(100):
-        await rooms.credits.add(ADMIN, ACME, 2, reason="drop by drop")
-    await charge(rooms, 171)
-    assert await left_of(rooms) == [1, *[2] * 14]
-    await check_ledger(rooms)
+        await services.credits.add(ADMIN, ACME, 2, reason="drop by drop")
+    await charge(services, 171)
+    assert await left_of(services) == [1, *[2] * 14]
+    await check_ledger(services)
 
 
-async def test_charges_and_grants_at_once_add_up(rooms: Rooms) -> None:
-    await rooms.team(credits_allocated=40)
+async def test_charges_and_grants_at_once_add_up(services: DomainServices) -> None:
+    await services.team(credits_allocated=40)
     await asyncio.gather(
-        *(charge(rooms, 3, f"job {number}") for number in range(10)),
-        *(rooms.credits.add(ADMIN, ACME, 5, reason="more") for _ in range(10)),
-        *(rooms.credits.adjust(ADMIN, ACME, -1, reason="less") for _ in range(5)),
+        *(charge(services, 3, f"job {number}") for number in range(10)),
+        *(services.credits.add(ADMIN, ACME, 5, reason="more") for _ in range(10)),
+        *(services.credits.adjust(ADMIN, ACME, -1, reason="less") for _ in range(5)),
     )
-    assert (await rooms.credits.balance(ADMIN, ACME)).available == 40 - 30 + 50 - 5
-    await check_ledger(rooms)
+    assert (await services.credits.balance(ADMIN, ACME)).available == 40 - 30 + 50 - 5
+    await check_ledger(services)
 
 
-async def test_credits_expire_once_however_many_servers_sweep(rooms: Rooms) -> None:
-    await rooms.team(credits_allocated=10)
-    await rooms.credits.add(ADMIN, ACME, 20, reason="trial", terms=Terms(expires_at=rooms.clock() + DAY))
-    await charge(rooms, 5)
-    rooms.clock.move(DAY - timedelta(microseconds=1))
-    assert await rooms.credits.expire_grants() == 0
-    rooms.clock.move(timedelta(microseconds=1))
-    await asyncio.gather(*(rooms.credits.expire_grants() for _ in range(4)))
-    assert await rooms.credits.balance(ADMIN, ACME) == Balance(allocated=15, used=5, available=10, held=0)
-    newest = (await rooms.credits.transactions(ADMIN, ACME, limit=10, before=None))[0]
+async def test_credits_expire_once_however_many_servers_sweep(services: DomainServices) -> None:
+    await services.team(credits_allocated=10)
+    await services.credits.add(ADMIN, ACME, 20, reason="trial", terms=Terms(expires_at=services.clock() + DAY))
+    await charge(services, 5)
+    services.clock.move(DAY - timedelta(microseconds=1))
+    assert await services.credits.expire_grants() == 0
+    services.clock.move(timedelta(microseconds=1))
+    await asyncio.gather(*(services.credits.expire_grants() for _ in range(4)))
+    assert await services.credits.balance(ADMIN, ACME) == Balance(allocated=15, used=5, available=10, held=0)
+    newest = (await services.credits.transactions(ADMIN, ACME, limit=10, before=None))[0]
     assert (newest.kind, newest.available_delta, newest.actor) == ("expiry", -15, "expiry")
-    assert await left_of(rooms) == [10]
-    await check_ledger(rooms)
+    assert await left_of(services) == [10]
+    await check_ledger(services)
 
 
 async def test_credits_of_a_team_that_cannot_expire_keep_no_others_from_it(
-    rooms: Rooms, caplog: pytest.LogCaptureFixture
+    services: DomainServices, caplog: pytest.LogCaptureFixture
 ) -> None:
     teams = [ACME, TeamId("other")]
     for team_id in teams:
-        await rooms.team(team_id, credits_allocated=0)
-        await rooms.credits.add(ADMIN, team_id, 9, reason="trial", terms=Terms(expires_at=rooms.clock() + DAY))
-    [row] = await rooms.credits.grants(ADMIN, ACME, limit=1)
-    await post(rooms, Movement(EntryKind.EXPIRY, available=-1), f"{row.id}:8")  # as if it had expired before
-    rooms.clock.move(DAY)
-    assert await rooms.credits.expire_grants() == 1
+        await services.team(team_id, credits_allocated=0)
+        await services.credits.add(ADMIN, team_id, 9, reason="trial", terms=Terms(expires_at=services.clock() + DAY))
+    [row] = await services.credits.grants(ADMIN, ACME, limit=1)
+    await post(services, Movement(EntryKind.EXPIRY, available=-1), f"{row.id}:8")  # as if it had expired before
+    services.clock.move(DAY)
+    assert await services.credits.expire_grants() == 1
     assert "credits_not_expired" in caplog.text
-    assert [(await rooms.credits.balance(ADMIN, team_id)).available for team_id in teams] == [8, 0]
+    assert [(await services.credits.balance(ADMIN, team_id)).available for team_id in teams] == [8, 0]
 
 
-async def test_credits_that_a_job_holds_stay_until_it_is_closed(rooms: Rooms) -> None:
-    await rooms.team(credits_allocated=0)
-    await rooms.credits.add(ADMIN, ACME, 10, reason="trial", terms=Terms(expires_at=rooms.clock() + DAY))
-    await post(rooms, hold(6), "a job")
-    rooms.clock.move(DAY)
-    await rooms.credits.expire_grants()
-    assert await rooms.credits.balance(ADMIN, ACME) == Balance(allocated=6, used=0, available=0, held=6)
-    assert await rooms.credits.expire_grants() == 0, "there is nothing to take while the job runs"
-    await close(rooms, 4, 6)
-    assert (await rooms.credits.balance(ADMIN, ACME)).available == 2
-    await rooms.credits.expire_grants()
-    assert await rooms.credits.balance(ADMIN, ACME) == Balance(allocated=4, used=4, available=0, held=0)
-    await check_ledger(rooms)
+async def test_credits_that_a_job_holds_stay_until_it_is_closed(services: DomainServices) -> None:
+    await services.team(credits_allocated=0)
+    await services.credits.add(ADMIN, ACME, 10, reason="trial", terms=Terms(expires_at=services.clock() + DAY))
+    await post(services, hold(6), "a job")
+    services.clock.move(DAY)
+    await services.credits.expire_grants()
+    assert await services.credits.balance(ADMIN, ACME) == Balance(allocated=6, used=0, available=0, held=6)
+    assert await services.credits.expire_grants() == 0, "there is nothing to take while the job runs"
+    await close(services, 4, 6)
+    assert (await services.credits.balance(ADMIN, ACME)).available == 2
+    await services.credits.expire_grants()
+    assert await services.credits.balance(ADMIN, ACME) == Balance(allocated=4, used=4, available=0, held=0)
+    await check_ledger(services)
 
 
-async def test_jobs_that_begin_while_credits_expire_hold_what_there_is(rooms: Rooms) -> None:
-    await rooms.team(credits_allocated=0)
-    await rooms.credits.add(ADMIN, ACME, 10, reason="trial", terms=Terms(expires_at=rooms.clock() + DAY))
-    rooms.clock.move(DAY)
+async def test_jobs_that_begin_while_credits_expire_hold_what_there_is(services: DomainServices) -> None:
+    await services.team(credits_allocated=0)
+    await services.credits.add(ADMIN, ACME, 10, reason="trial", terms=Terms(expires_at=services.clock() + DAY))
+    services.clock.move(DAY)
     results = await asyncio.gather(
-        *(post(rooms, hold(2), f"job {number}") for number in range(6)),
-        *(rooms.credits.expire_grants() for _ in range(2)),
+        *(post(services, hold(2), f"job {number}") for number in range(6)),
+        *(services.credits.expire_grants() for _ in range(2)),
         return_exceptions=True,
     )
     held = 2 * sum(isinstance(result, Balance) for result in results)
-    balance = await rooms.credits.balance(ADMIN, ACME)
+    balance = await services.credits.balance(ADMIN, ACME)
     assert (balance.held, balance.available) == (held, 0 if held < 10 else balance.available)
-    await check_ledger(rooms)
+    await check_ledger(services)
 
 
-async def test_credits_are_not_given_for_the_past_nor_beyond_what_can_be_counted(rooms: Rooms) -> None:
-    await rooms.team(credits_allocated=1)
+async def test_credits_are_not_given_for_the_past_nor_beyond_what_can_be_counted(services: DomainServices) -> None:
+    await services.team(credits_allocated=1)
     with pytest.raises(Unprocessable):
-        await rooms.credits.add(ADMIN, ACME, 1, reason="late", terms=Terms(expires_at=rooms.clock()))
+        await services.credits.add(ADMIN, ACME, 1, reason="late", terms=Terms(expires_at=services.clock()))
     with pytest.raises(Conflict):
-        await post(rooms, Movement(EntryKind.REFILL, available=MAX_CREDITS), "too much")
-    assert await left_of(rooms) == [1]
+        await post(services, Movement(EntryKind.REFILL, available=MAX_CREDITS), "too much")
+    assert await left_of(services) == [1]

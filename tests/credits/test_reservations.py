@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.chat import Demand, Rate
-from control_plane.credits.reservations import Caps, Standing, affordable_max_tokens
+from control_plane.chat import Rate, UsageEstimate
+from control_plane.credits.reservations import Caps, JobReservation, affordable_max_tokens
 from control_plane.credits.rules import BudgetMode, JobUsage, Plan, bill
 from control_plane.units import marked_up
 
@@ -20,20 +20,20 @@ RATE = Rate(input=1_000_000_000, output=2_000_000_000)  # 1000 and 2000 nano-USD
 NO_CAPS = Caps()
 
 
-def demand(prompt: int, answer: int) -> Demand:
-    return Demand(prompt_tokens=prompt, likely_prompt_tokens=prompt // 2, max_tokens=answer, rate=RATE)
+def demand(prompt: int, answer: int) -> UsageEstimate:
+    return UsageEstimate(prompt_tokens=prompt, likely_prompt_tokens=prompt // 2, max_tokens=answer, rate=RATE)
 
 
 def standing(
     plan: Plan, caps: Caps = NO_CAPS, *, tokens: int = 0, price: int = 0, cost: int = 0, held: int = 1
-) -> Standing:
-    return Standing(plan, caps, JobUsage(tokens=tokens, price=price), cost, held)
+) -> JobReservation:
+    return JobReservation(plan, caps, JobUsage(tokens=tokens, price=price), cost, held)
 
 
 def test_a_demand_costs_its_prompt_and_its_longest_answer() -> None:
     assert demand(10, 5).cost == 10 * 1000 + 5 * 2000
     assert demand(10, 5).likely_prompt_cost == 5 * 1000
-    assert Demand(1, 1, 1, Rate(input=1, output=1)).cost == 1, "rounded up once, not each way"
+    assert UsageEstimate(1, 1, 1, Rate(input=1, output=1)).cost == 1, "rounded up once, not each way"
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_a_demand_costs_its_prompt_and_its_longest_answer() -> None:
         (standing(replace(DOLLARS, fixed_credits=7)).plus(demand(10**6, 10**6), 0), 7),
     ],
 )
-def test_a_job_needs_the_price_of_what_its_open_calls_may_use(job: Standing, needed: int) -> None:
+def test_a_job_needs_the_price_of_what_its_open_calls_may_use(job: JobReservation, needed: int) -> None:
     assert job.needed == needed
 
 
@@ -93,10 +93,10 @@ CALLS = st.builds(demand, st.integers(0, 10_000), st.integers(0, 10_000))
 
 
 @given(call=CALLS, cap=st.integers(1, 3000), tokens=st.integers(0, 10_000))
-def test_the_affordable_answer_fits_and_a_longer_one_does_not(call: Demand, cap: int, tokens: int) -> None:
+def test_the_affordable_answer_fits_and_a_longer_one_does_not(call: UsageEstimate, cap: int, tokens: int) -> None:
     job = standing(TOKENS, Caps(max_credits=cap), tokens=tokens)
 
-    def fits(tried: Demand) -> bool:
+    def fits(tried: UsageEstimate) -> bool:
         return job.plus(tried, 0).is_within_caps
 
     affordable = affordable_max_tokens(call, fits)
@@ -113,7 +113,7 @@ def test_the_affordable_answer_fits_and_a_longer_one_does_not(call: Demand, cap:
     data=st.data(),
 )
 def test_a_call_within_its_worst_case_never_costs_more_than_was_held(
-    call: Demand, plan: Plan, data: st.DataObject
+    call: UsageEstimate, plan: Plan, data: st.DataObject
 ) -> None:
     held = standing(plan).plus(call, plan.markup_bps).needed
     prompt = data.draw(st.integers(0, call.prompt_tokens))
@@ -126,7 +126,7 @@ def test_a_call_within_its_worst_case_never_costs_more_than_was_held(
 
 
 @given(calls=st.lists(CALLS, max_size=5), markup_bps=st.integers(0, 20_000))
-def test_ending_calls_frees_exactly_what_opening_them_reserved(calls: list[Demand], markup_bps: int) -> None:
+def test_ending_calls_frees_exactly_what_opening_them_reserved(calls: list[UsageEstimate], markup_bps: int) -> None:
     job = standing(DOLLARS)
     for call in calls:
         job = job.plus(call, markup_bps)

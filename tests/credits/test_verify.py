@@ -18,7 +18,7 @@ from control_plane.credits import posting
 from control_plane.credits.chain import entry_hash
 from control_plane.credits.grants import Terms
 from control_plane.credits.rules import EntryKind, settle
-from control_plane.credits.verify import Entry, Kept, Misfit, Standing, job_misfit
+from control_plane.credits.verify import Discrepancy, Entry, RunningTotals, StoredTotals, job_misfit
 from control_plane.errors import TeamNotFound
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs.rules import JobStatus
@@ -26,11 +26,11 @@ from control_plane.jobs.values import Closing, NewJob
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.units import Credits
-from tests.books import Books
 from tests.credits.ledgers import audit
-from tests.house import Team
 from tests.processes.process import environment
-from tests.rooms import ACME, ADMIN, Rooms
+from tests.support.ledger import Books
+from tests.support.server import Team
+from tests.support.services import ACME, ADMIN, DomainServices
 
 OTHER = TeamId("other")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -60,31 +60,33 @@ LEDGER = chain(
     (EntryKind.EXPIRY, -2, 0),
     (EntryKind.REFUND, 1, 0),
 )
-LEADS_TO = Kept(allocated=8, used=2, available=6, held=0, entries=6, granted_left=6, jobs_held=0, jobs_charged=3)
+LEADS_TO = StoredTotals(
+    allocated=8, used=2, available=6, held=0, entries=6, granted_left=6, jobs_held=0, jobs_charged=3
+)
 
 
-def read(entries: list[Entry]) -> Standing | Misfit:
-    standing: Standing | Misfit = Standing(ACME)
+def read(entries: list[Entry]) -> RunningTotals | Discrepancy:
+    standing: RunningTotals | Discrepancy = RunningTotals(ACME)
     for entry in entries:
-        assert isinstance(standing, Standing)
+        assert isinstance(standing, RunningTotals)
         standing = standing.followed_by(entry)
-        if isinstance(standing, Misfit):
+        if isinstance(standing, Discrepancy):
             break
     return standing
 
 
 def test_a_ledger_that_fits_leads_to_what_is_kept_beside_it() -> None:
     standing = read(LEDGER)
-    assert isinstance(standing, Standing)
-    assert list(standing.misfits(LEADS_TO)) == []
+    assert isinstance(standing, RunningTotals)
+    assert list(standing.discrepancies(LEADS_TO)) == []
 
 
-@pytest.mark.parametrize("column", Kept.__slots__)
+@pytest.mark.parametrize("column", StoredTotals.__slots__)
 def test_anything_else_beside_it_does_not_follow(column: str) -> None:
     standing = read(LEDGER)
-    assert isinstance(standing, Standing)
+    assert isinstance(standing, RunningTotals)
     wrong = replace(LEADS_TO, **{column: getattr(LEADS_TO, column) + 1})
-    [misfit] = standing.misfits(wrong)
+    [misfit] = standing.discrepancies(wrong)
     assert int(misfit.found) == int(misfit.expected) + 1
     assert column.removeprefix("jobs_").removeprefix("granted_") in misfit.what.replace("remaining", "left")
 
@@ -111,38 +113,40 @@ def test_anything_else_beside_it_does_not_follow(column: str) -> None:
 )
 def test_an_entry_that_was_changed_is_named(change: dict[str, Any], column: str) -> None:
     misfit = read([replace(LEDGER[0], **change), *LEDGER[1:]])
-    assert isinstance(misfit, Misfit)
+    assert isinstance(misfit, Discrepancy)
     assert misfit.what == f"ledger_entries.{column}"
 
 
 @pytest.mark.parametrize("position", range(len(LEDGER) - 1))
 def test_an_entry_that_was_removed_leaves_a_gap(position: int) -> None:
     misfit = read([*LEDGER[:position], *LEDGER[position + 1 :]])
-    assert isinstance(misfit, Misfit)
+    assert isinstance(misfit, Discrepancy)
     assert (misfit.what, misfit.number, misfit.expected) == ("ledger_entries.number", position + 2, str(position + 1))
 
 
 def test_a_job_and_its_deduction_say_the_same() -> None:
     assert job_misfit(ACME, UUID(int=1), None, 0) is None
     assert job_misfit(ACME, UUID(int=1), 3, 3) is None
-    assert job_misfit(ACME, UUID(int=1), 3, 0) == Misfit(ACME, "jobs.credits_charged", "0", "3", id=str(UUID(int=1)))
+    assert job_misfit(ACME, UUID(int=1), 3, 0) == Discrepancy(
+        ACME, "jobs.credits_charged", "0", "3", id=str(UUID(int=1))
+    )
 
 
-async def history(rooms: Rooms, team_id: TeamId) -> list[JobId]:
+async def history(services: DomainServices, team_id: TeamId) -> list[JobId]:
     """A team with grants, jobs of three fates, a refund and an expiry; one job is still open."""
-    who = Principal(team_id=team_id)
-    await rooms.team(team_id, credits_allocated=10)
-    soon = Terms(priority=5, expires_at=rooms.clock().replace(hour=23))
-    await rooms.credits.add(ADMIN, team_id, 7, reason="trial", terms=soon)
-    jobs = [JobId((await rooms.jobs.create(who, NewJob("test"))).id) for _ in range(4)]
-    async with rooms.db.transaction() as tx:  # a call that was delivered
+    principal = Principal(team_id=team_id)
+    await services.team(team_id, credits_allocated=10)
+    soon = Terms(priority=5, expires_at=services.clock().replace(hour=23))
+    await services.credits.add(ADMIN, team_id, 7, reason="trial", terms=soon)
+    jobs = [JobId((await services.jobs.create(principal, NewJob("test"))).id) for _ in range(4)]
+    async with services.db.transaction() as tx:  # a call that was delivered
         await tx.execute(text("UPDATE jobs SET calls_delivered = 1, calls_succeeded = 1, calls_total = 1"))
     for job_id, status in zip(jobs, (JobStatus.COMPLETED, JobStatus.COMPLETED, JobStatus.FAILED), strict=False):
-        await rooms.jobs.complete(who, job_id, Closing(status))
-    await rooms.administration.refund_job(ADMIN, team_id, jobs[0], 1, reason="sorry")
-    rooms.clock.now = rooms.clock().replace(hour=23)
-    await rooms.credits.expire_grants()
-    rooms.clock.now = rooms.clock().replace(hour=12)
+        await services.jobs.complete(principal, job_id, Closing(status))
+    await services.administration.refund_job(ADMIN, team_id, jobs[0], 1, reason="sorry")
+    services.clock.now = services.clock().replace(hour=23)
+    await services.credits.expire_grants()
+    services.clock.now = services.clock().replace(hour=12)
     return jobs
 
 
@@ -173,39 +177,39 @@ REPLACING = [
 """SQLite deletes what a new row collides with, by its id, its place or what it is about, if it is told to."""
 
 
-async def test_the_database_refuses_to_change_what_was_written(rooms: Rooms) -> None:
-    await history(rooms, ACME)
+async def test_the_database_refuses_to_change_what_was_written(services: DomainServices) -> None:
+    await history(services, ACME)
     statements = [
         "UPDATE ledger_entries SET available_delta = 1000 WHERE number = 1",
         "UPDATE ledger_entries SET reason = NULL",
         "DELETE FROM ledger_entries WHERE number = 3",
     ]
-    if rooms.db.is_sqlite:
+    if services.db.is_sqlite:
         statements += [
             f"REPLACE INTO ledger_entries ({columns}) SELECT {values} FROM ledger_entries WHERE number = 1"
             for columns, values in REPLACING
         ]
     else:
         statements += ["TRUNCATE ledger_entries", "DELETE FROM ledger_entries WHERE number = 1000000"]
-    before = await rooms.credits.transactions(ADMIN, ACME, limit=1000, before=None)
+    before = await services.credits.transactions(ADMIN, ACME, limit=1000, before=None)
     for statement in statements:
         with pytest.raises(DatabaseError, match="append-only"):
-            async with rooms.db.transaction() as tx:
+            async with services.db.transaction() as tx:
                 await tx.execute(text(statement))
-    assert await rooms.credits.transactions(ADMIN, ACME, limit=1000, before=None) == before
+    assert await services.credits.transactions(ADMIN, ACME, limit=1000, before=None) == before
 
 
-async def test_books_that_nobody_touched_are_in_order(rooms: Rooms) -> None:
-    await history(rooms, ACME)
-    await history(rooms, OTHER)
-    await rooms.team("new", credits_allocated=0)
-    found = await audit(rooms)
-    assert found.misfits == []
+async def test_books_that_nobody_touched_are_in_order(services: DomainServices) -> None:
+    await history(services, ACME)
+    await history(services, OTHER)
+    await services.team("new", credits_allocated=0)
+    found = await audit(services)
+    assert found.discrepancies == []
     assert (found.teams, found.jobs) == (3, 8)
-    assert found.rows == await LedgerAudit(rooms.db).count()
-    assert (await LedgerAudit(rooms.db).run(ACME)).teams == 1
+    assert found.rows == await LedgerAudit(services.db).count()
+    assert (await LedgerAudit(services.db).run(ACME)).teams == 1
     with pytest.raises(TeamNotFound):
-        await LedgerAudit(rooms.db).run(TeamId("nobody"))
+        await LedgerAudit(services.db).run(TeamId("nobody"))
 
 
 @pytest.mark.parametrize(
@@ -218,15 +222,15 @@ async def test_books_that_nobody_touched_are_in_order(rooms: Rooms) -> None:
     ],
 )
 async def test_an_entry_changed_behind_our_back_is_named_and_the_other_teams_are_not(
-    rooms: Rooms, tampering: str, what: str, number: int
+    services: DomainServices, tampering: str, what: str, number: int
 ) -> None:
-    await history(rooms, ACME)
-    await history(rooms, OTHER)
-    await unlock(rooms.db)
-    await change(rooms.db, tampering)
-    [misfit] = (await audit(rooms)).misfits
+    await history(services, ACME)
+    await history(services, OTHER)
+    await unlock(services.db)
+    await change(services.db, tampering)
+    [misfit] = (await audit(services)).discrepancies
     assert (misfit.team_id, misfit.what, misfit.number) == (ACME, f"ledger_entries.{what}", number)
-    entries = await rooms.credits.transactions(ADMIN, ACME, limit=1000, before=None)
+    entries = await services.credits.transactions(ADMIN, ACME, limit=1000, before=None)
     assert misfit.id == str(next(entry.id for entry in entries if entry.number == number))
 
 
@@ -247,39 +251,41 @@ async def test_an_entry_changed_behind_our_back_is_named_and_the_other_teams_are
         ("DELETE FROM jobs WHERE status = 'completed'", "jobs.credits_charged, in all"),
     ],
 )
-async def test_what_is_kept_beside_the_ledger_is_checked_against_it(rooms: Rooms, tampering: str, what: str) -> None:
-    await history(rooms, ACME)
-    await change(rooms.db, tampering)
-    [misfit] = (await audit(rooms)).misfits
+async def test_what_is_kept_beside_the_ledger_is_checked_against_it(
+    services: DomainServices, tampering: str, what: str
+) -> None:
+    await history(services, ACME)
+    await change(services.db, tampering)
+    [misfit] = (await audit(services)).discrepancies
     assert misfit.what == what
     assert misfit.expected != misfit.found
 
 
-async def test_an_audit_beside_work_finds_nothing_wrong(rooms: Rooms) -> None:
+async def test_an_audit_beside_work_finds_nothing_wrong(services: DomainServices) -> None:
     """Each team is read as it was at one moment, or an entry of a moment later would not be in the balance yet."""
-    await history(rooms, ACME)
-    who = Principal(team_id=ACME)
+    await history(services, ACME)
+    principal = Principal(team_id=ACME)
 
     async def work() -> None:
         for _ in range(15):
-            job = await rooms.jobs.create(who, NewJob("test"))
-            await rooms.credits.add(ADMIN, ACME, 3, reason="more")
-            await rooms.jobs.complete(who, JobId(job.id), Closing(JobStatus.CANCELLED))
+            job = await services.jobs.create(principal, NewJob("test"))
+            await services.credits.add(ADMIN, ACME, 3, reason="more")
+            await services.jobs.complete(principal, JobId(job.id), Closing(JobStatus.CANCELLED))
 
     async def look() -> None:
         while not working.done():
-            assert (await audit(rooms)).misfits == []
+            assert (await audit(services)).discrepancies == []
 
     working = asyncio.gather(work(), work())
     await asyncio.gather(look(), working)
 
 
-async def test_deduction_and_release_of_a_job_are_two_entries_of_one_chain(rooms: Rooms) -> None:
-    await rooms.team(credits_allocated=10)
-    async with rooms.db.transaction() as tx:
+async def test_deduction_and_release_of_a_job_are_two_entries_of_one_chain(services: DomainServices) -> None:
+    await services.team(credits_allocated=10)
+    async with services.db.transaction() as tx:
         movements = settle(Credits(2), 0)
-        await posting.post_all(tx, ACME, movements, ref="first", now=rooms.clock(), actor="test")
-    [misfit] = (await audit(rooms)).misfits
+        await posting.post_all(tx, ACME, movements, ref="first", now=services.clock(), actor="test")
+    [misfit] = (await audit(services)).discrepancies
     assert misfit.what == "jobs.credits_charged, in all", "the deduction belongs to no job"
 
 
@@ -303,7 +309,7 @@ async def test_the_command_reads_beside_a_running_server(team: Team, server: Any
     await team.complete(job_id)
     await team.create_job()
     (await Books.of(team)).check()
-    db: Database = server.house.db
+    db: Database = server.services.db
     code, said, shown = await verify(db, tmp_path)
     assert (code, said) == (0, "OK: 4 entries and 2 jobs of 1 team(s) fit together.\n"), shown
     assert shown == ""  # the progress is for terminals
@@ -315,6 +321,6 @@ async def test_the_command_reads_beside_a_running_server(team: Team, server: Any
     assert ": expected 99, found 42\n" in said
     code, said, _ = await verify(db, tmp_path, "--json")
     found = json.loads(said)
-    assert (code, found["is_in_order"], found["misfits"][0]["number"]) == (1, False, 2)
+    assert (code, found["is_in_order"], found["discrepancies"][0]["number"]) == (1, False, 2)
     code, _, shown = await verify(db, tmp_path, "--team", "nobody")
     assert (code, "no ledger of a team 'nobody'" in shown) == (1, True)

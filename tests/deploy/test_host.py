@@ -14,13 +14,13 @@ import httpx
 import psycopg
 import pytest
 
-from tests.books import Books
 from tests.calls.sse import streaming
-from tests.house import TLS, UNLIMITED, Team, config_for, write_config
-from tests.patience import PATIENCE_S
 from tests.processes.process import Run
-from tests.provider import Provider
-from tests.redis_server import free_port, running_redis
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.redis_server import free_port, running_redis
+from tests.support.server import TLS, UNLIMITED, Team, config_for, write_config
 
 ROOT = Path(__file__).parents[2]
 STEP_S = 300

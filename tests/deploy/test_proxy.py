@@ -13,12 +13,12 @@ import pytest
 
 from control_plane.storage.database import Database
 from tests.calls.sse import streaming
-from tests.chaos.checks import wrong
-from tests.house import Team, call_body, config_for, new_team, serving, settings_for, write_config
-from tests.patience import PATIENCE_S
+from tests.chaos.checks import find_inconsistencies
 from tests.processes.process import server
-from tests.provider import Provider
-from tests.redis_server import free_port
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.redis_server import free_port
+from tests.support.server import Team, call_body, config_for, new_team, serving, settings_for, write_config
 
 CADDYFILE = Path(__file__).parents[2] / "deploy/compose/caddy/Caddyfile"
 
@@ -120,5 +120,5 @@ async def test_a_replica_that_is_replaced_refuses_nobody(provider: Provider, tmp
         statuses = [status for task in asking for status in task.result()]
         assert set(statuses) == {200}
     db = Database(postgres_url)
-    assert await wrong(db) == []
+    assert await find_inconsistencies(db) == []
     await db.aclose()

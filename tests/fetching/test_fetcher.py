@@ -9,8 +9,8 @@ import pytest_asyncio
 from control_plane.errors import FileRefused, TooLarge
 from control_plane.fetching.addresses import PrivateHosts
 from control_plane.fetching.fetcher import Fetcher, look_up
-from tests.files import Files, Names
-from tests.pdfs import pdf
+from tests.support.files import Files, Names
+from tests.support.pdfs import pdf
 
 PDF = pdf("Hello")
 

@@ -10,11 +10,11 @@ import pytest_asyncio
 from control_plane.chat import ChatRequest, Lane, ProviderCall, SpendReport
 from control_plane.gateway.bounds import AnswerBounds
 from control_plane.gateway.deployments import Deployment, RouterConfig
-from control_plane.gateway.lanes import LanePolicy
-from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.factory import open_gateway
+from control_plane.gateway.relay_eligibility import LanePolicy
 from control_plane.gateway.router import Gateway
 from control_plane.ids import CallId, JobId, TeamId, new_id
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 INPUT_USD, OUTPUT_USD = 1e-6, 2e-6
 """Prices per token of every deployment made here, unless a test says otherwise."""

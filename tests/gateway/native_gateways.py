@@ -5,15 +5,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from control_plane.chat import Served, SpendReport
+from control_plane.chat import ServedBy, SpendReport
 from control_plane.completion.events import Content
 from control_plane.completion.finish import Finish
 from control_plane.completion.fold import Message, fold
 from control_plane.completion.usage import Usage
 from control_plane.errors import ProviderError
 from control_plane.gateway.deployments import Deployment, RouterConfig
-from control_plane.gateway.lanes import LanePolicy
-from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.factory import open_gateway
+from control_plane.gateway.relay_eligibility import LanePolicy
 from control_plane.gateway.router import Gateway
 from control_plane.units import NanoUsd
 from tests.gateway.conftest import make_call
@@ -31,7 +31,7 @@ class Outcome:
     finish: Finish
     usage: Usage
     cost: NanoUsd | None
-    served: Served
+    served: ServedBy
     failure: ProviderError | None = None
     input_usage: Usage | None = None
 

@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from control_plane.chat import ChatRequest, Lane, ProviderCall, Served
+from control_plane.chat import ChatRequest, Lane, ProviderCall, ServedBy
 from control_plane.completion.finish import Finish
 from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed, ModelTimeout
 from control_plane.gateway import prices
 from control_plane.gateway.deployments import Deployment
 from tests.gateway.conftest import Deploy, Opener, make_call
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
 
 TEXT = "one two three four five six seven eight nine ten"
 TOOL = {
@@ -31,7 +31,7 @@ async def test_an_answer_names_who_served_it_and_what_it_cost(gateway_for: Opene
     assert answer.ending.finish == Finish("stop", "stop")
     assert answer.usage == Usage(prompt_tokens=11, completion_tokens=10)
     assert answer.cost == 11 * 1_000 + 10 * 2_000
-    assert answer.served == Served("ok#1", "gpt-4o", provider="openai", model_name="ok", lane=lane)
+    assert answer.served == ServedBy("ok#1", "gpt-4o", provider="openai", model_name="ok", lane=lane)
     assert not answer.is_cached
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from control_plane.chat import ChatRequest, PlainRequest, Rate
-from control_plane.gateway.demands import TOKENS_FOR_TOOLS, TOKENS_PER_MESSAGE, dearest, demand
+from control_plane.chat import ChatRequest, EndpointRequest, Rate
+from control_plane.gateway.estimates import TOKENS_FOR_TOOLS, TOKENS_PER_MESSAGE, dearest, demand
 from control_plane.gateway.file_tokens import TOKENS_PER_FILE, TOKENS_PER_IMAGE
 from control_plane.gateway.rates import at_tier
 
@@ -194,4 +194,4 @@ def test_a_lost_call_is_billed_as_plain_text_not_as_the_dearest_token() -> None:
 
 
 def test_endpoints_that_answer_at_once_count_the_bytes_of_their_texts() -> None:
-    assert demand(PlainRequest("embeddings", {}, texts=("漢" * 100,)), RATE).prompt_tokens >= 300
+    assert demand(EndpointRequest("embeddings", {}, texts=("漢" * 100,)), RATE).prompt_tokens >= 300

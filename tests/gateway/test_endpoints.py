@@ -4,20 +4,20 @@ from typing import Any
 
 import pytest
 
-from control_plane.chat import ChatRequest, PlainRequest, ProviderCall, SpendReport
+from control_plane.chat import ChatRequest, EndpointRequest, ProviderCall, SpendReport
 from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed
 from control_plane.gateway.deployments import Deployment
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from tests.gateway.conftest import Deploy, Opener
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 PRICES = {"input_cost_per_token": 1e-6, "output_cost_per_token": 0, "mode": "embedding"}
 
 
 def embed(*models: str, **arguments: Any) -> ProviderCall:
     texts = ["first", "second"]
-    request = PlainRequest("embeddings", {"input": texts, **arguments}, texts)
+    request = EndpointRequest("embeddings", {"input": texts, **arguments}, texts)
     return ProviderCall(CallId(new_id()), JobId(new_id()), TeamId("acme"), models, request)
 
 
@@ -65,8 +65,8 @@ async def test_what_one_deployment_says_of_its_model_is_not_true_of_another(
         await gateway_for(deploy("ok", info={**priced, "mode": mode, "max_output_tokens": 5}, model=model))
     chats = await gateway_for(deploy("ok", info=priced, model="openai/gpt-4o"))
     unknown = await gateway_for(deploy("ok", info=priced, model="openai/not-listed"))
-    assert not chats.takes(["ok"], PlainRequest("embeddings", {}, []))
-    assert unknown.takes(["ok"], PlainRequest("embeddings", {}, []))
+    assert not chats.takes(["ok"], EndpointRequest("embeddings", {}, []))
+    assert unknown.takes(["ok"], EndpointRequest("embeddings", {}, []))
     free = ChatRequest([{"role": "user", "content": "hi"}])
     assert chats.demand(["ok"], free).max_tokens == 16_384
     assert unknown.demand(["ok"], free).max_tokens > 5

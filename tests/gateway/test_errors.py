@@ -17,8 +17,8 @@ from control_plane.errors import (
 )
 from control_plane.gateway.errors import RETRY_AFTER_S
 from tests.gateway.conftest import Deploy, Opener, make_call
-from tests.provider import Provider
-from tests.provider_plans import RETRY_AFTER_S as PROVIDERS_RETRY_AFTER_S
+from tests.support.provider import Provider
+from tests.support.provider_plans import RETRY_AFTER_S as PROVIDERS_RETRY_AFTER_S
 
 CASES = [
     ("e400", ProviderRefused),

@@ -4,7 +4,7 @@ import pytest
 
 from control_plane.errors import ContextLengthExceeded, LlmCallFailed, ProviderRefused
 from tests.gateway.conftest import Deploy, Opener, make_call
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 
 @pytest.mark.parametrize("is_stream", [False, True])

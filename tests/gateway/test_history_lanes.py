@@ -12,7 +12,7 @@ from control_plane.chat import Lane, ProviderCall
 from control_plane.gateway.router import Gateway
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.gateway.test_history import DETAIL, PICTURE, SIGNED, USER, calling, result
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 Json = dict[str, Any]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from control_plane.chat import ChatRequest, Demand, Rate
+from control_plane.chat import ChatRequest, Rate, UsageEstimate
 from control_plane.gateway import prices
-from control_plane.gateway.demands import demand
 from control_plane.gateway.deployments import Deployment
+from control_plane.gateway.estimates import demand
 from control_plane.gateway.price_list import PRICE_LIST
 from control_plane.gateway.price_names import is_price, use_of
 from control_plane.gateway.rates import SEARCHES, at_tier, money
@@ -152,7 +152,7 @@ def test_no_usage_costs_more_than_what_is_held(litellm: Any, provider: str) -> N
         tag, rate = rate_of(model, provider)
         for prompt in lengths_of(entry):
             for tier in tiers_of(entry):
-                held = Demand(prompt, prompt, 700, at_tier(rate, tier), answers=2).cost
+                held = UsageEstimate(prompt, prompt, 700, at_tier(rate, tier), answers=2).cost
                 for usage in usages(litellm, prompt, 1400):
                     tried += 1
                     cost = litellms_cost(litellm, tag, usage, tier)
@@ -190,7 +190,7 @@ def test_a_searched_answer_of_perplexity_is_held(litellm: Any) -> None:
     tag, rate = rate_of("sonar", "perplexity")
     details = litellm.types.utils.PromptTokensDetailsWrapper(web_search_requests=SEARCHES)
     usage = litellm.Usage(prompt_tokens=10, completion_tokens=10, total_tokens=20, prompt_tokens_details=details)
-    assert litellms_cost(litellm, tag, usage, None) <= Demand(10, 10, 10, rate).cost
+    assert litellms_cost(litellm, tag, usage, None) <= UsageEstimate(10, 10, 10, rate).cost
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_prices_of_the_yaml_are_held(litellm: Any, info: dict[str, Any], params:
     tag = prices.price_tag(deployment)
     assert tag.rate.is_known
     for prompt in (500, 1001, 9001):
-        held = Demand(prompt, prompt, 100, at_tier(tag.rate, None)).cost
+        held = UsageEstimate(prompt, prompt, 100, at_tier(tag.rate, None)).cost
         for usage in usages(litellm, prompt, 100):
             assert 0 < litellms_cost(litellm, tag, usage, params.get("service_tier")) <= held
 

@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from control_plane.chat import Completion, Lane, ProviderCall, Served, SpendReport
+from control_plane.chat import Completion, Lane, ProviderCall, ServedBy, SpendReport
 from control_plane.completion.events import Content
 from control_plane.completion.finish import Finish
 from control_plane.completion.usage import Usage
 from control_plane.errors import ProviderError
 from control_plane.gateway.deployments import Deployment, RouterConfig
-from control_plane.gateway.lanes import LanePolicy
-from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.factory import open_gateway
+from control_plane.gateway.relay_eligibility import LanePolicy
 from control_plane.gateway.router import Gateway
 from control_plane.units import NanoUsd
 from tests.gateway.conftest import Deploy, make_call
 from tests.gateway.test_complete import TOOL
-from tests.provider import Provider
-from tests.provider_plans import PLANS
+from tests.support.provider import Provider
+from tests.support.provider_plans import PLANS
 
 Json = dict[str, Any]
 
@@ -50,7 +50,7 @@ class Streamed:
     usage: Usage
     cost: NanoUsd | None
     finishes: Mapping[int, Finish]
-    served: Served
+    served: ServedBy
 
 
 class Lanes:

@@ -25,7 +25,7 @@ from tests.gateway.conftest import make_call
 from tests.gateway.native_answers import WIRES, Call, Said, Wire, deployment
 from tests.gateway.native_gateways import TOOL, Native
 from tests.gateway.native_provider import EVENT_STREAM, JSON, NDJSON, NativeProvider, Reply, frame, frames, ndjson, sse
-from tests.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 ALL = pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
 EITHER = pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])

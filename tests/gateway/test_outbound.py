@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from control_plane.chat import PlainRequest
+from control_plane.chat import EndpointRequest
 from control_plane.completion.faults import log_fields
 from control_plane.errors import ProviderError
 from control_plane.gateway.deployments import Deployment
-from tests.files import Files
 from tests.gateway.conftest import Opener, make_call
 from tests.gateway.native_answers import WIRES, Said, deployment
 from tests.gateway.native_gateways import Native
 from tests.gateway.native_provider import NativeProvider, Reply
-from tests.pdfs import PNG
+from tests.support.files import Files
+from tests.support.pdfs import PNG
 
 Json = dict[str, Any]
 
@@ -137,5 +137,5 @@ async def test_a_prompt_never_follows_a_providers_redirect(
         assert log_fields(caught.value.fault)["provider_code"] == "redirected"
     call = make_call("gpt")
     with pytest.raises(ProviderError):
-        await gateway.ask(replace(call, request=PlainRequest("embeddings", {"input": ["secret"]}, ["secret"])))
+        await gateway.ask(replace(call, request=EndpointRequest("embeddings", {"input": ["secret"]}, ["secret"])))
     assert {seen.path.split("/")[1] for seen in provider.requests} == {"leading"}

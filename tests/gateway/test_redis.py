@@ -6,8 +6,8 @@ import pytest
 
 from control_plane.errors import LlmCallFailed, ProviderUnavailable
 from tests.gateway.conftest import Opener, make_call
-from tests.provider import Provider
-from tests.redis_server import running_redis
+from tests.support.provider import Provider
+from tests.support.redis_server import running_redis
 
 
 async def test_a_deployment_that_one_replica_finds_broken_rests_on_the_others(

@@ -10,9 +10,9 @@ import pytest
 from control_plane.chat import SpendReport
 from control_plane.errors import InvalidConfig, LlmCallFailed, ProviderUnavailable
 from control_plane.gateway.deployments import Deployment, RouterConfig
-from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.factory import open_gateway
 from tests.gateway.conftest import INPUT_USD, OUTPUT_USD, Deploy, Opener, make_call
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 STILL_HELD = 9
 """LiteLLM lets go of the last ones a little later; something that every reload left would be there 99 times."""

@@ -12,7 +12,7 @@ from control_plane.chat import SpendReport
 from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed
 from control_plane.gateway.deployments import Deployment, RouterConfig
-from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.factory import open_gateway
 from control_plane.gateway.reports import spend_report
 from control_plane.gateway.shutdown import close_clients
 from tests.gateway.conftest import Deploy, Opener, make_call

@@ -7,11 +7,11 @@ import pytest
 
 from control_plane.errors import InvalidConfig
 from control_plane.gateway.deployments import Deployment, RouterConfig
-from control_plane.gateway.library import WithoutValues
-from control_plane.gateway.opening import open_gateway
+from control_plane.gateway.factory import open_gateway
+from control_plane.gateway.litellm_setup import WithoutValues
 from control_plane.gateway.settings import setting_problems
 from tests.gateway.conftest import Deploy, Opener, make_call
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 
 @pytest.mark.parametrize(

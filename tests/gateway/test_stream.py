@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from control_plane.chat import Lane, Served
+from control_plane.chat import Lane, ServedBy
 from control_plane.completion.events import Content, Text, ToolCallArguments, ToolCallBegun, ToolCallEnded
 from control_plane.completion.finish import Finish
 from control_plane.completion.usage import Usage
@@ -14,7 +14,7 @@ from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.gateway.test_complete import TEXT, TOOL, demo
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 
 async def read(stream: AnswerStream) -> list[Content]:
@@ -104,7 +104,7 @@ async def test_a_failure_before_content_is_answered_by_the_next_model(
     events = await read(stream)
     # then one model answered, whole, at its own price
     assert text(events) == TEXT
-    assert stream.served == Served("ok#1", "gpt-4o", provider="openai", model_name="ok", lane=lane)
+    assert stream.served == ServedBy("ok#1", "gpt-4o", provider="openai", model_name="ok", lane=lane)
     assert await stream.settle() == (Usage(11, 10), 310_000)
     assert [request.behaviour for request in provider.requests] == [*broken, "ok"]
 

@@ -14,7 +14,7 @@ from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.gateway.raw_provider import RawProvider
-from tests.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S
 
 STALLING = AnswerBounds(call_s=60, stall_s=0.3)
 ENDLESS = AnswerBounds(call_s=0.5, stall_s=60)

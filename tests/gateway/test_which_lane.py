@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from control_plane.gateway import library
+from control_plane.gateway import litellm_setup
 from control_plane.gateway.attempts import ROUTED_AS
 from control_plane.gateway.deployments import Deployment
-from control_plane.gateway.lanes import LanePolicy, why_not_relayed
+from control_plane.gateway.relay_eligibility import LanePolicy, why_not_relayed
 from tests.gateway.conftest import make_call
 from tests.gateway.test_lanes import Lanes, completed
-from tests.provider import Provider
+from tests.support.provider import Provider
 
 
 def why_not(
@@ -112,7 +112,7 @@ async def test_a_deployment_of_litellms_lane_cools_down_beside_relayed_ones(prov
 
 def test_litellm_still_has_what_the_relay_reaches_into() -> None:
     """A new LiteLLM that moved one of these must fail here, before it fails a call."""
-    litellm = library.load({})
+    litellm = litellm_setup.load({})
     from litellm.litellm_core_utils.litellm_logging import Logging  # noqa: PLC0415
     from litellm.utils import get_optional_params  # noqa: PLC0415
 

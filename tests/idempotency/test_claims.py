@@ -8,16 +8,16 @@ import pytest
 from sqlalchemy import text
 
 from control_plane.calls.lease import LEASE, Lease
+from control_plane.calls.writer import CallWriter
 from control_plane.errors import IdempotencyInFlight
 from control_plane.idempotency import store
 from control_plane.idempotency.service import Claim, IdempotencyService, KeptAnswer, Undone
 from control_plane.ids import new_id
-from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
-from tests.house import MASTER_KEY, Server, Team, call_body
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
-from tests.rooms import Rooms, Watch
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import MASTER_KEY, Server, Team, call_body
+from tests.support.services import DomainServices, Watch
 
 
 @dataclass
@@ -49,9 +49,9 @@ async def two_processes(db: Database) -> tuple[IdempotencyService, IdempotencySe
 
 async def test_a_key_that_a_frozen_process_holds_keeps_nobodys_batch_waiting(postgres_url: str) -> None:
     db, elsewhere = Database(postgres_url, answer_timeout_s=10 * PATIENCE_S), Database(postgres_url)
-    rooms = Rooms.on(db)
-    writer = SpendWriter(db, new_id(), clock=rooms.clock)
-    keys = IdempotencyService(db, new_id(), clock=rooms.clock, writer=writer)
+    services = DomainServices.on(db)
+    writer = CallWriter(db, new_id(), clock=services.clock)
+    keys = IdempotencyService(db, new_id(), clock=services.clock, writer=writer)
     writing = asyncio.create_task(writer.run())
     made = await keys.claim("team:a", "made", "f")
     assert isinstance(made, Claim)

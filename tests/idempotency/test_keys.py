@@ -10,22 +10,22 @@ import pytest
 from sqlmodel import col
 
 from control_plane.calls.lease import Lease
-from control_plane.chat import Demand, Rate
+from control_plane.calls.writer import CallWriter
+from control_plane.chat import Rate, UsageEstimate
 from control_plane.idempotency import store
 from control_plane.idempotency.models import IdempotencyKey
 from control_plane.idempotency.service import KEPT_FOR, Claim, IdempotencyService
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.rules import Intent
 from control_plane.settings import Settings
-from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database
 from control_plane.storage.rows import every, one
-from tests.books import Books
-from tests.chaos.checks import wrong
-from tests.house import COST_USD, Server, Team, call_body, new_team, serving
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
-from tests.rooms import Watch
+from tests.chaos.checks import find_inconsistencies
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import COST_USD, Server, Team, call_body, new_team, serving
+from tests.support.services import Watch
 
 ONE_CALL = {"job_type": "test", **call_body()}
 
@@ -184,7 +184,7 @@ async def test_a_secret_is_shown_once(team: Team) -> None:
     made = await team.admin.post(path, json={"name": "second"}, headers=with_key())
     assert made.json()["virtual_key"].startswith("sk-")
     again = await team.admin.post(path, json={"name": "second"}, headers=with_key())
-    assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotency_answer_secret")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotency_response_not_stored")
     names = [key["name"] for key in (await team.admin.get(path)).json()["keys"]]
     assert names.count("second") == 1
 
@@ -202,7 +202,7 @@ async def test_answers_outlive_the_server_that_gave_them(settings: Settings) -> 
 
 async def left_by_a_dead_server(server: Server, scope: str, change: Callable[[IdempotencyKey], None]) -> None:
     """Puts the key back to how a server leaves it that dies before the answer is kept."""
-    async with server.house.db.transaction() as tx:
+    async with server.services.db.transaction() as tx:
         found = every(IdempotencyKey).where(
             col(IdempotencyKey.scope).startswith(scope), col(IdempotencyKey.key) == "key-1"
         )
@@ -275,7 +275,7 @@ async def test_a_call_whose_answer_was_lost_is_made_again_and_counted_once(
         bill = (await team.complete(job_id)).json()["costs"]
         assert (bill["total_tokens"], bill["credits_charged"], bill["failed_calls"]) == (21, 21, 2)
         (await Books.of(team)).check()
-        assert await wrong(server.house.db) == []
+        assert await find_inconsistencies(server.services.db) == []
 
 
 @pytest.mark.parametrize("is_found", [False, True])
@@ -302,17 +302,17 @@ async def test_a_call_that_was_lost_with_its_server_counts_nothing_beside_its_re
         ]
         assert (await team.complete(job_id)).json()["costs"]["credits_charged"] == 42
         (await Books.of(team)).check()
-        assert await wrong(server.house.db) == []
+        assert await find_inconsistencies(server.services.db) == []
 
 
 async def lost_call(server: Server, team: Team, job_id: str, *, is_found: bool) -> UUID:
     """A call that a server had opened when it died."""
-    db, clock, dead = server.house.db, server.house.clock, new_id()
-    demand = Demand(prompt_tokens=30, likely_prompt_tokens=12, max_tokens=9, rate=Rate(10**9, 10**9))
+    db, clock, dead = server.services.db, server.services.clock, new_id()
+    demand = UsageEstimate(prompt_tokens=30, likely_prompt_tokens=12, max_tokens=9, rate=Rate(10**9, 10**9))
     intent = Intent(
         CallId(new_id()), JobId(UUID(job_id)), TeamId(team.id), "ok", False, None, {}, clock(), demand=demand
     )
-    await SpendWriter(db, dead, clock=clock)._write([intent])
+    await CallWriter(db, dead, clock=clock)._write([intent])
     if is_found:
         judge = Lease(db, new_id(), clock=clock)
         await judge.check()

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from control_plane.administration.values import NewTeam
 from control_plane.calls.lease import Lease
+from control_plane.calls.write_items import GroupedWrite, Item, Opening, Turn, Written
+from control_plane.calls.writer import CallWriter
 from control_plane.credits.reservations import Caps
 from control_plane.errors import (
     AlreadyExists,
@@ -31,13 +33,11 @@ from control_plane.jobs.creating import Creation
 from control_plane.jobs.models import Job
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus
 from control_plane.jobs.values import Closing, NewJob
-from control_plane.spend.items import GroupedWrite, Item, Opening, Turn, Written
-from control_plane.spend.writer import SpendWriter
 from control_plane.storage.database import Database, Tx
+from tests.calls.test_writer import NOW, record
 from tests.credits.ledgers import audit
-from tests.databases import make_migrated
-from tests.rooms import ACME, ADMIN, Rooms
-from tests.spend.test_writer import NOW, record
+from tests.support.databases import make_migrated
+from tests.support.services import ACME, ADMIN, DomainServices
 
 PRICES = {"free": 0, "one": 1, "three": 3, "seven": 7}
 TEAMS = (ACME, TeamId("globex"))
@@ -47,25 +47,25 @@ TEAMS = (ACME, TeamId("globex"))
 class Bench:
     """Two teams of ten credits, and a writer whose batches the test makes."""
 
-    rooms: Rooms
-    writer: SpendWriter
+    services: DomainServices
+    writer: CallWriter
 
     @classmethod
     async def on(cls, db: Database) -> "Bench":
-        rooms = Rooms.on(db)
+        services = DomainServices.on(db)
         for team in TEAMS:
             new = NewTeam(team, credits_allocated=10, job_type_prices=PRICES)
-            await rooms.administration.create_team(ADMIN, new)
-        return cls(rooms, SpendWriter(db, new_id(), clock=rooms.clock))
+            await services.administration.create_team(ADMIN, new)
+        return cls(services, CallWriter(db, new_id(), clock=services.clock))
 
     async def write(self, *items: Item) -> Sequence[Written | Exception]:
         return await self.writer._write(items)
 
     async def available(self, team: TeamId = ACME) -> int:
-        return (await self.rooms.credits.balance(ADMIN, team)).available
+        return (await self.services.credits.balance(ADMIN, team)).available
 
     async def check(self) -> None:
-        assert (await audit(self.rooms)).misfits == []
+        assert (await audit(self.services)).discrepancies == []
 
 
 def creation(
@@ -131,8 +131,8 @@ async def test_jobs_of_all_teams_are_billed_together_and_each_once(db: Database)
     assert [[call.id for call in each.calls or ()] for each in first] == [[each.call_id] for each in intents]
     assert kinds(results[8:]) == [type(None)] * 4
     assert (await bench.available(), await bench.available(TEAMS[1])) == (6, 3)
-    assert [(await bench.rooms.jobs.get(ADMIN, job.job_id)).credits_charged for job in jobs] == [3, 1, 0, 7]
-    usage = await bench.rooms.jobs.usage(ADMIN, TEAMS, NOW.replace(hour=0), NOW.replace(day=2, hour=0))
+    assert [(await bench.services.jobs.get(ADMIN, job.job_id)).credits_charged for job in jobs] == [3, 1, 0, 7]
+    usage = await bench.services.jobs.usage(ADMIN, TEAMS, NOW.replace(hour=0), NOW.replace(day=2, hour=0))
     assert {each.job_type: (each.jobs, each.completed, each.credits) for each in usage} == {
         job_type: (1, 1, price) for job_type, price in PRICES.items()
     }
@@ -146,7 +146,7 @@ async def test_a_job_with_a_running_call_or_of_another_team_is_not_closed(db: Da
     await bench.write(intent(running.job_id))
     results = await bench.write(closing(running.job_id), closing(idle.job_id, team=TEAMS[1]), closing(JobId(new_id())))
     assert kinds(results) == [type(None)] * 3
-    assert (await bench.rooms.jobs.get(ADMIN, idle.job_id)).completed_at is None
+    assert (await bench.services.jobs.get(ADMIN, idle.job_id)).completed_at is None
 
 
 async def test_the_calls_of_a_long_job_are_read_when_nothing_waits_for_its_bill(db: Database) -> None:
@@ -159,7 +159,7 @@ async def test_the_calls_of_a_long_job_are_read_when_nothing_waits_for_its_bill(
     results = await bench.write(closing(long.job_id), closing(short.job_id))
     closed = [each.closed for each in results if isinstance(each, Written) and each.closed is not None]
     assert [each.calls is None for each in closed] == [True, False]
-    assert len((await bench.rooms.jobs.bill_of(closed[0])).calls) == FEW_CALLS + 1
+    assert len((await bench.services.jobs.bill_of(closed[0])).calls) == FEW_CALLS + 1
 
 
 async def test_the_calls_of_many_short_jobs_are_read_up_to_so_many(
@@ -175,7 +175,7 @@ async def test_the_calls_of_many_short_jobs_are_read_up_to_so_many(
     results = await bench.write(*(closing(job.job_id) for job in jobs))
     closed = [each.closed for each in results if isinstance(each, Written) and each.closed is not None]
     assert [each.calls is None for each in closed] == [False, True, False, False]
-    assert [len((await bench.rooms.jobs.bill_of(each)).calls) for each in closed] == [2, 2, 1, 0]
+    assert [len((await bench.services.jobs.bill_of(each)).calls) for each in closed] == [2, 2, 1, 0]
 
 
 async def test_what_a_closed_job_gives_back_is_there_for_a_new_one_of_the_same_batch(db: Database) -> None:
@@ -196,10 +196,10 @@ async def test_a_job_of_one_call_is_made_with_its_call(db: Database) -> None:
     assert first.opened is not None
     assert last.opened is not None
     assert isinstance(refused, InsufficientCredits)
-    assert await bench.rooms.jobs.find(openings[1].creation.job_id) is None
+    assert await bench.services.jobs.find(openings[1].creation.job_id) is None
     made = [openings[0], openings[2]]
     await bench.write(*(closing(each.creation.job_id) for each in made), *(record(each.intent) for each in made))
-    bills = [await bench.rooms.jobs.get(ADMIN, each.creation.job_id) for each in made]
+    bills = [await bench.services.jobs.get(ADMIN, each.creation.job_id) for each in made]
     assert [(job.status, job.credits_charged, job.calls_succeeded) for job in bills] == [
         ("completed", 7, 1),
         ("completed", 3, 1),
@@ -210,8 +210,8 @@ async def test_a_job_of_one_call_is_made_with_its_call(db: Database) -> None:
 async def test_keys_of_requests_ride_along_and_each_is_had_once(db: Database) -> None:
     bench = await Bench.on(db)
     worker = new_id()
-    await Lease(db, worker, clock=bench.rooms.clock).start()
-    keys = IdempotencyService(db, worker, clock=bench.rooms.clock, writer=bench.writer)
+    await Lease(db, worker, clock=bench.services.clock).start()
+    keys = IdempotencyService(db, worker, clock=bench.services.clock, writer=bench.writer)
     writing = asyncio.create_task(bench.writer.run())
     asked = [keys.claim("team:acme:1", key, "f", ACME) for key in ("a", "b", "a")]
     news = [creation(), creation("seven"), creation("seven")]
@@ -259,7 +259,7 @@ async def test_a_job_is_not_closed_with_a_call_that_had_ended_otherwise(db: Data
 
 async def test_a_job_whose_call_is_refused_is_there_to_be_closed(db: Database) -> None:
     bench = await Bench.on(db)
-    await bench.rooms.administration.change_team(ADMIN, ACME, {"at_risk_limit_nano_usd": 0})
+    await bench.services.administration.change_team(ADMIN, ACME, {"at_risk_limit_nano_usd": 0})
     new = creation()
     (refused,) = await bench.write(Opening(new, intent(new.job_id)))
     assert isinstance(refused, AtRiskLimit)

@@ -6,16 +6,16 @@ from typing import Any
 from sqlalchemy import insert, text
 
 from control_plane.calls.lease import Lease
+from control_plane.calls.write_items import Withdrawal, Written
 from control_plane.clock import now
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs import calls_store
 from control_plane.jobs.models import Call
 from control_plane.jobs.rules import CallStatus, Intent
-from control_plane.spend.items import Withdrawal, Written
 from control_plane.storage.database import Database
+from tests.calls.test_writer import record
 from tests.jobs.test_batches import Bench, closing, creation, intent
-from tests.rooms import ACME
-from tests.spend.test_writer import record
+from tests.support.services import ACME
 
 WORKER = new_id()
 
@@ -26,7 +26,7 @@ async def opened_before(bench: Bench) -> Intent:
     opened = intent(made.job_id)
     await bench.write(made)
     await bench.write(opened)
-    async with bench.rooms.db.transaction() as tx:
+    async with bench.services.db.transaction() as tx:
         (running,) = await calls_store.list_calls(tx, ACME, made.job_id)
         columns = ("id", "job_id", "team_id", "model_group", "is_stream", "prompt_tokens", "created_at")
         row: dict[str, Any] = {name: getattr(running, name) for name in columns}
@@ -38,7 +38,7 @@ async def opened_before(bench: Bench) -> Intent:
 
 
 async def calls_of(bench: Bench, job_id: JobId) -> list[tuple[CallId, str]]:
-    async with bench.rooms.db.reader() as reader:
+    async with bench.services.db.reader() as reader:
         return [(CallId(call.id), call.status) for call in await calls_store.list_calls(reader, ACME, job_id)]
 
 

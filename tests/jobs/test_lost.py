@@ -6,20 +6,20 @@ import pytest
 
 from control_plane.administration.values import NewTeam
 from control_plane.calls.lease import Lease
-from control_plane.chat import Demand, Rate
+from control_plane.calls.writer import CallWriter
+from control_plane.chat import Rate, UsageEstimate
 from control_plane.clock import now
 from control_plane.credits.rules import BudgetMode, Plan
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.rules import Intent, JobStatus
 from control_plane.jobs.values import Closing, NewJob
-from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.writer import SpendWriter
+from control_plane.reconciliation.service import ReconciliationService
 from control_plane.storage.database import Database
-from tests.rooms import ACME, ADMIN, Rooms
+from tests.support.services import ACME, ADMIN, DomainServices
 
 RATE = Rate(input=1_000_000_000, output=2_000_000_000)
-DEMAND = Demand(prompt_tokens=40, likely_prompt_tokens=20, max_tokens=30, rate=RATE)
+DEMAND = UsageEstimate(prompt_tokens=40, likely_prompt_tokens=20, max_tokens=30, rate=RATE)
 TOKENS = Plan(BudgetMode.CONSUMPTION_TOKENS, tokens_per_credit=1)
 
 
@@ -29,29 +29,29 @@ TOKENS = Plan(BudgetMode.CONSUMPTION_TOKENS, tokens_per_credit=1)
 async def test_a_lost_call_counts_as_the_policy_says_and_frees_its_hold(
     db: Database, policy: LostCallPolicy, tokens: int, cost: int
 ) -> None:
-    rooms = Rooms.on(db)
-    rooms.clock.now = now()  # as at the database, or the clocks would differ
-    who = await rooms.who(
-        await rooms.administration.create_team(ADMIN, NewTeam(ACME, credits_allocated=100, plan=TOKENS))
+    services = DomainServices.on(db)
+    services.clock.now = now()  # as at the database, or the clocks would differ
+    principal = await services.principal(
+        await services.administration.create_team(ADMIN, NewTeam(ACME, credits_allocated=100, plan=TOKENS))
     )
-    job_id = JobId((await rooms.jobs.create(who, NewJob("any"))).id)
-    dead = SpendWriter(db, new_id(), clock=rooms.clock)
+    job_id = JobId((await services.jobs.create(principal, NewJob("any"))).id)
+    dead = CallWriter(db, new_id(), clock=services.clock)
     call_id = CallId(new_id())
-    intent = Intent(call_id, job_id, ACME, "ChatAgent", True, None, {}, rooms.clock(), demand=DEMAND)
+    intent = Intent(call_id, job_id, ACME, "ChatAgent", True, None, {}, services.clock(), demand=DEMAND)
     await dead._write([intent])
-    assert (await rooms.credits.balance(ADMIN, ACME)).held == 70
+    assert (await services.credits.balance(ADMIN, ACME)).held == 70
 
-    living = Lease(db, new_id(), clock=rooms.clock, policy=policy)
+    living = Lease(db, new_id(), clock=services.clock, policy=policy)
     await living.check()
     await living.give_up_dead()
 
-    job = await rooms.jobs.get(ADMIN, job_id)
+    job = await services.jobs.get(ADMIN, job_id)
     assert (job.calls_open, job.calls_failed, job.calls_delivered) == (0, 1, 0)
     assert (job.prompt_tokens, job.cost_nano_usd, job.reserved_tokens) == (tokens, cost, 0)
-    assert (await rooms.credits.balance(ADMIN, ACME)).held == max(1, tokens)
-    service = ReconcileService(db, clock=rooms.clock)
-    listed = await service.lost(ADMIN, rooms.clock() - timedelta(days=1), before=None, limit=10)
+    assert (await services.credits.balance(ADMIN, ACME)).held == max(1, tokens)
+    service = ReconciliationService(db, clock=services.clock)
+    listed = await service.lost(ADMIN, services.clock() - timedelta(days=1), before=None, limit=10)
     assert [(call.id, call.cost_nano_usd, call.is_estimated) for call in listed] == [(call_id, cost, tokens > 0)]
-    done = await rooms.jobs.complete(who, job_id, Closing(JobStatus.COMPLETED))
+    done = await services.jobs.complete(principal, job_id, Closing(JobStatus.COMPLETED))
     assert done.job.credits_charged == 0, "nothing was delivered"
     await living.end()

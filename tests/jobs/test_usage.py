@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from tests.house import COST_USD, Server, Team
+from tests.support.server import COST_USD, Server, Team
 
 
 async def test_usage_needs_no_job_and_no_call(server: Server, team: Team) -> None:
@@ -16,7 +16,7 @@ async def test_usage_needs_no_job_and_no_call(server: Server, team: Team) -> Non
     assert usage["model_groups"].keys() == {"ok", "cached"}
     assert usage["model_groups"]["ok"]["calls"] == 2
     assert [day["calls"] for day in usage["days"].values()] == [3]
-    async with server.house.db.transaction() as tx:
+    async with server.services.db.transaction() as tx:
         for table in ("spend_logs", "calls", "jobs"):
             await tx.execute(text(f"DELETE FROM {table}"))
     assert (await team.http.get(path)).json() == usage

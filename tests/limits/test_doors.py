@@ -7,11 +7,11 @@ import httpx
 import pytest
 
 from control_plane.settings import Settings
-from tests.books import Books
 from tests.calls.sse import streaming
-from tests.house import Server, Team, call_body, config_for, new_team, settings_for, write_config
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import Server, Team, call_body, config_for, new_team, settings_for, write_config
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import pytest
 import redis.asyncio
 
 from control_plane.limits.process import ProcessLimits, monotonic_ms
-from control_plane.limits.replicas import Hold
-from control_plane.limits.rules import Exceeded, Kind, Scope, Taken
+from control_plane.limits.replicas import LimitLease
+from control_plane.limits.rules import Acquired, Exceeded, Kind, LimitScope
 from control_plane.limits.shared import MemoryLost, SharedLimits
 from tests.limits.test_replicas import Replica, replica, team
-from tests.patience import PATIENCE_S
-from tests.redis_server import Redis, running_redis
+from tests.support.patience import PATIENCE_S
+from tests.support.redis_server import Redis, running_redis
 
 Outage = Callable[[Redis], AbstractAsyncContextManager[None]]
 
@@ -62,7 +62,7 @@ async def until_rejoined(one: Replica, two: Replica) -> None:
     await asyncio.gather(one.until_shared(), two.until_shared())
 
 
-async def use_22_of_60(one: Replica, two: Replica, scope: Scope) -> None:
+async def use_22_of_60(one: Replica, two: Replica, scope: LimitScope) -> None:
     """Both take last in turn, so that Redis' last answer to each counts (nearly) all of it: 21 to one, 22 to the other."""
     assert [await one.count(scope, 10), await two.count(scope, 10)] == [10, 10]
     assert [await one.count(scope, 1), await two.count(scope, 1)] == [1, 1]
@@ -100,24 +100,24 @@ async def test_calls_that_span_an_outage_correct_their_tokens_and_free_their_pla
         scope = team(tokens=2000, parallel=8)
         # given two calls that began with Redis, one of which ends without it, and a call that begins without it
         early, ending = await one.take(scope, 100), await one.take(scope, 300)
-        assert isinstance(early, Hold)
-        assert isinstance(ending, Hold)
+        assert isinstance(early, LimitLease)
+        assert isinstance(ending, LimitLease)
         async with outage(server):
             during = await one.take(scope, 200)
-            assert isinstance(during, Hold)
+            assert isinstance(during, LimitLease)
             assert during.shared is None
             await one.limits.settle(ending, 10)
         await until_rejoined(one, two)
         # then the other process counts what each of them took: 310 tokens and two places are used
         assert isinstance(await two.take(scope, 1691), Exceeded)
         others = [await two.take(scope, 281) for _ in range(6)]
-        assert all(isinstance(each, Hold) for each in others)
+        assert all(isinstance(each, LimitLease) for each in others)
         refused = await two.take(scope)
         assert isinstance(refused, Exceeded)
         assert refused.kind == Kind.PARALLEL_CALLS
         # and as each ends, its place is free at once for the other process, and its tokens are corrected
         await one.limits.settle(during, 50)
-        assert isinstance(await two.take(scope, 150), Hold)
+        assert isinstance(await two.take(scope, 150), LimitLease)
         await one.limits.settle(early, 400)
         refused = await two.take(scope)
         assert isinstance(refused, Exceeded)
@@ -131,9 +131,9 @@ async def test_a_call_that_runs_keeps_its_place_when_redis_loses_its_memory(tmp_
         await flush(server)
         await until_rejoined(one, two)
         assert isinstance(await two.take(scope), Exceeded)
-        assert isinstance(holds[0], Hold)
+        assert isinstance(holds[0], LimitLease)
         await one.limits.settle(holds[0], 1)
-        assert isinstance(await two.take(scope), Hold)
+        assert isinstance(await two.take(scope), LimitLease)
         assert isinstance(await two.take(scope), Exceeded)
 
 
@@ -160,7 +160,7 @@ async def test_a_process_that_is_cut_off_does_not_hold_up_the_others(tmp_path: P
 async def test_what_is_reported_late_is_free_again_as_early_as_if_redis_had_given_it(redis: Redis) -> None:
     scope = team(requests=4)
     shared = SharedLimits(redis.url)
-    assert isinstance(await shared.take([scope], "now", 0), Taken)
+    assert isinstance(await shared.take([scope], "now", 0), Acquired)
     for seconds_ago in (10, 50, 30):  # three processes, none of which has Redis' order
         process, ago_ms = SharedLimits(redis.url), seconds_ago * 1000
         here = ProcessLimits(clock_ms=lambda: monotonic_ms() - ago_ms)  # noqa: B023 - called in this round only
@@ -172,7 +172,7 @@ async def test_what_is_reported_late_is_free_again_as_early_as_if_redis_had_give
     assert isinstance(await shared.take([scope], "refused", 0), Exceeded)
     later_ms = int((await shared.clock()).timestamp() * 1000) + 15_000
     later = SharedLimits(redis.url, clock_ms=lambda: later_ms)
-    assert isinstance(await later.take([scope], "the one of 50 s ago is free", 0), Taken)
+    assert isinstance(await later.take([scope], "the one of 50 s ago is free", 0), Acquired)
     assert isinstance(await later.take([scope], "and no other", 0), Exceeded)
     await asyncio.gather(shared.aclose(), later.aclose())
 
@@ -184,7 +184,7 @@ async def test_a_call_that_ends_after_redis_lost_its_memory_gives_back_no_tokens
         scope = team(tokens=1000)
         one, two = SharedLimits(server.url), SharedLimits(server.url)
         taken = await one.take([scope], "one's", 500)
-        assert isinstance(taken, Taken)
+        assert isinstance(taken, Acquired)
         await flush(server)
         # given another process that has already reported what it used in the same tick
         here = ProcessLimits()

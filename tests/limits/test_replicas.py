@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from control_plane.limits.replicas import Hold, ReplicaLimits
-from control_plane.limits.rules import Exceeded, Kind, Scope, Taken
+from control_plane.limits.replicas import LimitLease, ReplicaLimits
+from control_plane.limits.rules import Acquired, Exceeded, Kind, LimitScope
 from control_plane.limits.shared import ANSWER_S, SharedLimits
 from control_plane.metrics import Metrics
-from tests.patience import PATIENCE_S
-from tests.redis_server import Redis, running_redis
+from tests.support.patience import PATIENCE_S
+from tests.support.redis_server import Redis, running_redis
 
 FOREVER_S = 100 * PATIENCE_S
 """How long a test waits for an answer of Redis for which nobody should wait."""
@@ -24,7 +24,7 @@ class Asked(SharedLimits):
 
     times = 0
 
-    async def take(self, scopes: Sequence[Scope], call: str, tokens: int) -> Taken | Exceeded:
+    async def take(self, scopes: Sequence[LimitScope], call: str, tokens: int) -> Acquired | Exceeded:
         self.times += 1
         return await super().take(scopes, call, tokens)
 
@@ -37,14 +37,14 @@ class Replica:
         self.shared = None if url is None else Asked(url, answer_s=answer_s)
         self.limits = ReplicaLimits(self.shared, processes=lambda: processes, metrics=self.metrics)
 
-    async def take(self, scope: Scope, tokens: int = 0) -> Hold | Exceeded:
+    async def take(self, scope: LimitScope, tokens: int = 0) -> LimitLease | Exceeded:
         taken, _ = await self.limits.take([scope], str(uuid4()), tokens)
         return taken
 
-    async def count(self, scope: Scope, tries: int) -> int:
+    async def count(self, scope: LimitScope, tries: int) -> int:
         """How many of so many tries are let in."""
         taken = await asyncio.gather(*(self.take(scope) for _ in range(tries)))
-        return sum(isinstance(each, Hold) for each in taken)
+        return sum(isinstance(each, LimitLease) for each in taken)
 
     def said(self, metric: str) -> float:
         lines = self.metrics.exposed().decode().splitlines()
@@ -73,8 +73,8 @@ def patient(redis: Redis) -> AbstractAsyncContextManager[Replica]:
     return replica(redis.url, answer_s=PATIENCE_S)
 
 
-def team(**limits: int) -> Scope:
-    return Scope(f"team:{uuid4()}", "team", **limits)
+def team(**limits: int) -> LimitScope:
+    return LimitScope(f"team:{uuid4()}", "team", **limits)
 
 
 async def test_two_processes_let_in_exactly_the_limit_together(redis: Redis) -> None:
@@ -89,7 +89,7 @@ async def test_a_place_is_free_for_the_next_call_of_who_was_answered_whichever_p
         scope = team(requests=1000, parallel=1)
         for asked, other in [(one, two), (two, one)] * 10:
             hold = await asked.take(scope)
-            assert isinstance(hold, Hold)
+            assert isinstance(hold, LimitLease)
             refused = await other.take(scope)
             assert isinstance(refused, Exceeded)
             assert refused.kind == Kind.PARALLEL_CALLS
@@ -117,7 +117,7 @@ async def test_tokens_a_call_did_not_use_are_soon_free_for_every_process(redis: 
     async with patient(redis) as one, patient(redis) as two:
         scope = team(tokens=1000)
         hold = await one.take(scope, 1000)
-        assert isinstance(hold, Hold)
+        assert isinstance(hold, LimitLease)
         assert isinstance(await two.take(scope, 500), Exceeded)
         await one.limits.settle(hold, 10)
         async with asyncio.timeout(PATIENCE_S):
@@ -154,7 +154,7 @@ async def test_when_redis_dies_calls_go_on_within_the_limit_and_without_waiting(
         again = team(requests=10)
         assert sum(await asyncio.gather(one.count(again, 20), two.count(again, 20))) == 10
         hold = await one.take(team(tokens=10), 10)
-        assert isinstance(hold, Hold)
+        assert isinstance(hold, LimitLease)
         await one.limits.settle(hold, 5)
         assert one.said("control_plane_limits_fallbacks_total") == 1
 
@@ -193,11 +193,11 @@ async def test_what_was_running_when_redis_died_is_settled_without_it(tmp_path: 
     async with running_redis(tmp_path) as redis, replica(redis.url, processes=1) as one:
         scope = team(requests=10, tokens=100, parallel=1)
         hold = await one.take(scope, 100)
-        assert isinstance(hold, Hold)
+        assert isinstance(hold, LimitLease)
         await redis.stop()
         await one.limits.settle(hold, 40)
         taken = await one.take(scope, 60)
-        assert isinstance(taken, Hold)
+        assert isinstance(taken, LimitLease)
         assert taken.shared is None
         await one.limits.settle(taken, 10)
 

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.chat import Demand
+from control_plane.chat import UsageEstimate
 from control_plane.limits.rules import (
-    Scope,
-    Standing,
-    Use,
+    LimitScope,
+    LimitStatus,
+    WindowUse,
     charged_tokens,
     likely_tokens,
     local_limits,
@@ -18,7 +18,7 @@ from control_plane.limits.rules import (
     use_of_share,
 )
 
-TEAM = Scope("team:a", "team", requests=60, tokens=60_000, parallel=4)
+TEAM = LimitScope("team:a", "team", requests=60, tokens=60_000, parallel=4)
 
 
 @pytest.mark.parametrize(
@@ -34,14 +34,14 @@ TEAM = Scope("team:a", "team", requests=60, tokens=60_000, parallel=4)
 def test_a_call_counts_as_its_prompt_and_the_answer_it_asks_for_or_a_likely_one(
     max_tokens: int, is_bounded: bool, expected: int
 ) -> None:
-    demand = Demand(prompt_tokens=300, likely_prompt_tokens=100, max_tokens=max_tokens)
+    demand = UsageEstimate(prompt_tokens=300, likely_prompt_tokens=100, max_tokens=max_tokens)
     assert likely_tokens(demand, is_bounded=is_bounded) == expected
 
 
 def test_a_call_larger_than_the_limit_takes_a_whole_minute_and_is_not_refused_for_ever() -> None:
     assert charged_tokens(TEAM, 75_000) == 60_000
     assert charged_tokens(TEAM, 100) == 100
-    assert charged_tokens(Scope("key:k", "key"), 75_000) == 75_000
+    assert charged_tokens(LimitScope("key:k", "key"), 75_000) == 75_000
 
 
 @pytest.mark.parametrize(("processes", "expected"), [(1, (60, 60_000, 4)), (3, (20, 20_000, 1)), (8, (7, 7500, 1))])
@@ -50,7 +50,7 @@ def test_processes_that_cannot_count_together_share_a_limit_and_each_lets_someth
 ) -> None:
     share = share_of(TEAM, processes)
     assert (share.requests, share.tokens, share.parallel) == expected
-    assert share_of(Scope("key:k", "key", requests=5), 2) == Scope("key:k", "key", requests=2)
+    assert share_of(LimitScope("key:k", "key", requests=5), 2) == LimitScope("key:k", "key", requests=2)
 
 
 @pytest.mark.parametrize(
@@ -92,20 +92,20 @@ def test_processes_without_redis_never_give_more_than_the_limit_together(
 
 
 def test_clients_are_told_what_is_left_of_the_share() -> None:
-    limits, share = local_limits(TEAM, Use(10, 5_000, 1), Use(30, 0, 0), 2), share_of(TEAM, 2)
+    limits, share = local_limits(TEAM, WindowUse(10, 5_000, 1), WindowUse(30, 0, 0), 2), share_of(TEAM, 2)
     assert (limits.requests, limits.tokens, limits.parallel) == (20, 30_000, 2)
-    shown = use_of_share(Use(requests=15, tokens=6_000), limits, share)
+    shown = use_of_share(WindowUse(requests=15, tokens=6_000), limits, share)
     assert (share.requests, share.tokens) == (30, 30_000)
-    assert standing_of([share], [shown]) == Standing(30, 5, 0, 30_000, 24_000, 0)
+    assert standing_of([share], [shown]) == LimitStatus(30, 5, 0, 30_000, 24_000, 0)
 
 
 def test_clients_hear_of_the_tightest_limit() -> None:
-    key = Scope("key:k", "key", requests=10)
-    group = Scope("group:g", "model group 'g'", tokens=1000)
+    key = LimitScope("key:k", "key", requests=10)
+    group = LimitScope("group:g", "model group 'g'", tokens=1000)
     uses = [
-        Use(requests=3, tokens=500, reset_ms=59_000),
-        Use(requests=3, reset_ms=58_000),
-        Use(tokens=1200, reset_ms=9),
+        WindowUse(requests=3, tokens=500, reset_ms=59_000),
+        WindowUse(requests=3, reset_ms=58_000),
+        WindowUse(tokens=1200, reset_ms=9),
     ]
-    assert standing_of([TEAM, key, group], uses) == Standing(10, 7, 58_000, 1000, 0, 9)
-    assert standing_of([key], [Use()]) == Standing(10, 10, 0, None, 0, 0)
+    assert standing_of([TEAM, key, group], uses) == LimitStatus(10, 7, 58_000, 1000, 0, 9)
+    assert standing_of([key], [WindowUse()]) == LimitStatus(10, 10, 0, None, 0, 0)

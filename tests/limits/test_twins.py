@@ -9,9 +9,9 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from control_plane.limits.rules import Exceeded, Kind, Scope, Taken
+from control_plane.limits.rules import Acquired, Exceeded, Kind, LimitScope
 from tests.limits.twins import Process, Twin, shared
-from tests.redis_server import Redis
+from tests.support.redis_server import Redis
 
 MINUTE_MS = 60_000
 
@@ -25,14 +25,14 @@ async def twin(request: pytest.FixtureRequest, redis: Redis) -> AsyncIterator[Tw
             yield made
 
 
-def fresh(*scopes: Scope) -> list[Scope]:
+def fresh(*scopes: LimitScope) -> list[LimitScope]:
     """These limits, of nobody who was limited before."""
     return [replace(scope, name=f"{scope.name}:{uuid4()}") for scope in scopes]
 
 
-TEAM = Scope("team", "team", requests=3, tokens=1000)
-KEY = Scope("key", "key", requests=2)
-GROUP = Scope("group", "model group", tokens=500)
+TEAM = LimitScope("team", "team", requests=3, tokens=1000)
+KEY = LimitScope("key", "key", requests=2)
+GROUP = LimitScope("group", "model group", tokens=500)
 
 OK = "taken"
 
@@ -50,7 +50,7 @@ class Step:
     used: int | None = None
 
 
-CASES: dict[str, tuple[Sequence[Scope], Sequence[Step]]] = {
+CASES: dict[str, tuple[Sequence[LimitScope], Sequence[Step]]] = {
     "as many requests as the limit, and one more when the first is a minute old": (
         [TEAM],
         [
@@ -127,48 +127,48 @@ async def test_cases(twin: Twin, name: str) -> None:
 async def test_a_late_settlement_finds_its_minute_gone(twin: Twin) -> None:
     scopes = fresh(TEAM)
     first = await twin.take(scopes, 100)
-    assert isinstance(first, Taken)
+    assert isinstance(first, Acquired)
     twin.now_ms += MINUTE_MS + 100
     second = await twin.take(scopes, 100)
     await twin.settle(first, 5000)
-    assert isinstance(second, Taken)
+    assert isinstance(second, Acquired)
     assert second.uses[0].tokens == 100
-    assert isinstance(await twin.take(scopes, 900), Taken)
+    assert isinstance(await twin.take(scopes, 900), Acquired)
 
 
 async def test_a_call_that_was_none_leaves_nothing(twin: Twin) -> None:
-    scopes = fresh(Scope("team", "team", requests=1, tokens=10, parallel=1))
+    scopes = fresh(LimitScope("team", "team", requests=1, tokens=10, parallel=1))
     for _ in range(3):
         taken = await twin.take(scopes, 10)
-        assert isinstance(taken, Taken)
+        assert isinstance(taken, Acquired)
         await twin.settle(taken, None)
-    assert isinstance(await twin.take(scopes, 10), Taken)
+    assert isinstance(await twin.take(scopes, 10), Acquired)
     assert isinstance(await twin.take(scopes, 10), Exceeded)
 
 
 async def test_calls_at_once(twin: Twin) -> None:
-    scopes = fresh(Scope("team", "team", requests=100, parallel=2))
+    scopes = fresh(LimitScope("team", "team", requests=100, parallel=2))
     first, second = [await twin.take(scopes) for _ in range(2)]
     refused = await twin.take(scopes)
     assert isinstance(refused, Exceeded)
     assert (refused.kind, refused.retry_after_ms) == (Kind.PARALLEL_CALLS, 1000)
-    assert isinstance(first, Taken)
+    assert isinstance(first, Acquired)
     await twin.settle(first, 0)
     await twin.settle(first, 0)
-    assert isinstance(await twin.take(scopes), Taken)
+    assert isinstance(await twin.take(scopes), Acquired)
     assert isinstance(await twin.take(scopes), Exceeded)
-    assert isinstance(second, Taken)
+    assert isinstance(second, Acquired)
     assert second.uses[0].parallel == 2
 
 
 async def test_what_is_left_is_told(twin: Twin) -> None:
     scopes = fresh(TEAM)
     taken = await twin.take(scopes, 10)
-    assert isinstance(taken, Taken)
+    assert isinstance(taken, Acquired)
     assert (taken.uses[0].requests, taken.uses[0].tokens, taken.uses[0].reset_ms) == (1, 10, 60_063)
     twin.now_ms += 30_000
     taken = await twin.take(scopes, 10)
-    assert isinstance(taken, Taken)
+    assert isinstance(taken, Acquired)
     assert (taken.uses[0].requests, taken.uses[0].tokens) == (2, 20)
     assert taken.uses[0].reset_ms == 60_063, "all of it is free again when the last call is a minute old"
 
@@ -178,11 +178,11 @@ async def test_a_clock_that_is_set_back_neither_opens_nor_closes_the_limits(redi
         scopes = fresh(TEAM)
         await twin.take(scopes)
         twin.now_ms -= 5_000
-        assert isinstance(await twin.take(scopes), Taken)
-        assert isinstance(await twin.take(scopes), Taken)
+        assert isinstance(await twin.take(scopes), Acquired)
+        assert isinstance(await twin.take(scopes), Acquired)
         assert isinstance(await twin.take(scopes), Exceeded)
         twin.now_ms += MINUTE_MS + 5_100
-        assert isinstance(await twin.take(scopes), Taken)
+        assert isinstance(await twin.take(scopes), Acquired)
 
 
 Move = tuple[int, int, int]
@@ -202,7 +202,7 @@ MOVES = st.lists(
 async def test_no_minute_holds_more_than_the_limit_no_refusal_is_without_need_and_both_twins_agree(
     redis: Redis, moves: Sequence[Move]
 ) -> None:
-    scopes = fresh(Scope("team", "team", requests=5, tokens=1000))
+    scopes = fresh(LimitScope("team", "team", requests=5, tokens=1000))
     here = Process()
     let_in: list[tuple[int, int]] = []  # when, and the tokens it counts for
     async with shared(redis.url) as there:
@@ -215,7 +215,7 @@ async def test_no_minute_holds_more_than_the_limit_no_refusal_is_without_need_an
                 lately = [tokens for at, tokens in let_in if at > now_ms - MINUTE_MS - 100]
                 assert len(lately) >= 5 or sum(lately) + asked > 1000, "it was refused for nothing"
                 continue
-            assert isinstance(twin, Taken)
+            assert isinstance(twin, Acquired)
             assert taken.uses == twin.uses
             within = [tokens for at, tokens in let_in if at > now_ms - MINUTE_MS]
             assert len(within) + 1 <= 5

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 from control_plane.limits.process import ProcessLimits
-from control_plane.limits.rules import Exceeded, Scope, Taken
+from control_plane.limits.rules import Acquired, Exceeded, LimitScope
 from control_plane.limits.shared import SharedLimits
 
 START_MS = 1_800_000_000_037
@@ -20,14 +20,14 @@ class Twin(ABC):
         self.now_ms = START_MS
         self._calls = count()
 
-    async def take(self, scopes: Sequence[Scope], tokens: int = 0) -> Taken | Exceeded:
+    async def take(self, scopes: Sequence[LimitScope], tokens: int = 0) -> Acquired | Exceeded:
         return await self._take(scopes, f"call-{next(self._calls)}", tokens)
 
     @abstractmethod
-    async def _take(self, scopes: Sequence[Scope], call: str, tokens: int) -> Taken | Exceeded: ...
+    async def _take(self, scopes: Sequence[LimitScope], call: str, tokens: int) -> Acquired | Exceeded: ...
 
     @abstractmethod
-    async def settle(self, taken: Taken, used: int | None) -> None: ...
+    async def settle(self, taken: Acquired, used: int | None) -> None: ...
 
 
 class Process(Twin):
@@ -35,10 +35,10 @@ class Process(Twin):
         super().__init__()
         self._limits = ProcessLimits(clock_ms=lambda: self.now_ms)
 
-    async def _take(self, scopes: Sequence[Scope], call: str, tokens: int) -> Taken | Exceeded:
+    async def _take(self, scopes: Sequence[LimitScope], call: str, tokens: int) -> Acquired | Exceeded:
         return self._limits.take(scopes, call, tokens)
 
-    async def settle(self, taken: Taken, used: int | None) -> None:
+    async def settle(self, taken: Acquired, used: int | None) -> None:
         self._limits.settle(taken, used)
 
 
@@ -47,10 +47,10 @@ class Shared(Twin):
         super().__init__()
         self._limits = SharedLimits(url, clock_ms=lambda: self.now_ms, answer_s=30)
 
-    async def _take(self, scopes: Sequence[Scope], call: str, tokens: int) -> Taken | Exceeded:
+    async def _take(self, scopes: Sequence[LimitScope], call: str, tokens: int) -> Acquired | Exceeded:
         return await self._limits.take(scopes, call, tokens)
 
-    async def settle(self, taken: Taken, used: int | None) -> None:
+    async def settle(self, taken: Acquired, used: int | None) -> None:
         await self._limits.settle([(taken, used)])
 
     async def aclose(self) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from control_plane.errors import HouseError, ModelGroupMissing, ModelGroupNotAllowed, ModelGroupNotFound
+from control_plane.errors import ControlPlaneError, ModelGroupMissing, ModelGroupNotAllowed, ModelGroupNotFound
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.ids import TeamId
 from control_plane.model_groups.access import Origins, access_origins, choose, may_use, usable_groups, usable_names
@@ -112,7 +112,7 @@ def test_the_only_group_of_a_team_needs_no_name() -> None:
     ],
 )
 def test_what_cannot_be_chosen_is_refused(
-    team: TeamId, asked: str | None, defaults: tuple[str | None, ...], error: type[HouseError]
+    team: TeamId, asked: str | None, defaults: tuple[str | None, ...], error: type[ControlPlaneError]
 ) -> None:
     with pytest.raises(error):
         choose(CATALOG, team=team, grants=NONE, asked=asked, defaults=defaults)

@@ -6,8 +6,8 @@ from typing import Any
 import yaml
 
 from control_plane.model_groups.catalog import Catalog
-from control_plane.model_groups.changes import changes
 from control_plane.model_groups.config import load_catalog
+from control_plane.model_groups.diff import changes
 
 ADDRESS = "https://user:secret-1@example.com/v1"
 

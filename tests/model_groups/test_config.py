@@ -18,7 +18,7 @@ from control_plane.model_groups.litellm_names import (
     REFUSED_ROUTER_ARGUMENTS,
     ROUTER_ARGUMENTS,
 )
-from control_plane.model_groups.shape import OURS, Defaults, LitellmSettings, RouterSettings, json_schema
+from control_plane.model_groups.schema import OURS, Defaults, LitellmSettings, RouterSettings, json_schema
 
 GOOD = """\
 model_list:

@@ -18,7 +18,7 @@ from control_plane.model_groups.access import usable_groups
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.deployments import NEARLY
 from control_plane.model_groups.problems import nearest
-from control_plane.model_groups.shape import AllowedFailsPolicy, RetryPolicy, json_schema
+from control_plane.model_groups.schema import AllowedFailsPolicy, RetryPolicy, json_schema
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = ROOT / "litellm_config.yaml"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from control_plane.model_groups.lines import _fast_tree
+from control_plane.model_groups.yaml_source import _fast_tree
 
 FILES = [Path("litellm_config.yaml"), *sorted((Path(__file__).parent / "litellm_files").glob("*.yaml"))]
 

@@ -9,8 +9,8 @@ from pypdf import PdfWriter
 
 from control_plane.errors import FileRefused
 from control_plane.pdf.reader import PdfReader, PdfText
-from tests.patience import PATIENCE_S
-from tests.pdfs import bomb, pdf, pdf_of, scan, slow
+from tests.support.patience import PATIENCE_S
+from tests.support.pdfs import bomb, pdf, pdf_of, scan, slow
 
 
 def reader(*, max_pages: int = 10, timeout_s: float = PATIENCE_S) -> PdfReader:

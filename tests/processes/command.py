@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import pytest
 
 from control_plane.cli import main
-from tests.house import MASTER_KEY
+from tests.support.server import MASTER_KEY
 
 
 @dataclass(frozen=True)

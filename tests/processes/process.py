@@ -12,8 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.house import MASTER_KEY, PATIENT, UNLIMITED, Team
-from tests.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S
+from tests.support.server import MASTER_KEY, PATIENT, UNLIMITED, Team
 
 START_S = COMMAND_S = 240
 """A command that loads LiteLLM in a process of its own, on a machine that does much else."""

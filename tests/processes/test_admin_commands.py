@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.house import MASTER_KEY, config_for, serving, settings_for, write_config
 from tests.processes.process import run_arguments
-from tests.provider import Provider
+from tests.support.provider import Provider
+from tests.support.server import MASTER_KEY, config_for, serving, settings_for, write_config
 
 
 async def test_what_the_server_refuses_is_a_sentence(provider: Provider, tmp_path: Path, sqlite_url: str) -> None:

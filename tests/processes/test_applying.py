@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.house import MASTER_KEY, Server, config_for, new_team, serving, settings_for, write_config
 from tests.processes.process import Run, run_arguments
-from tests.provider import Provider
+from tests.support.provider import Provider
+from tests.support.server import MASTER_KEY, Server, config_for, new_team, serving, settings_for, write_config
 
 
 async def apply(server: Server, config: Path, new: Path, *more: str, url: str | None = None) -> Run:
@@ -52,7 +52,7 @@ async def test_a_version_is_in_force_or_the_one_before_is_in_its_place(
         assert "ONLY_THE_SHELL_HAS_IT is not set" in refused.output
         assert "is in its place again. In force at 1 server." in refused.output
         assert config.read_text() == before
-        assert not server.house.configuration.is_refused
+        assert not server.services.configuration.is_refused
 
         # given consent and a version that the server takes, then it is in force, with the one before beside it
         content["model_list"][0]["litellm_params"]["api_key"] = "sk-y"

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from control_plane.cli import applying
-from control_plane.cli.applying import Busy, Change, ChangedMeanwhile, locked, put_in_force
+from control_plane.cli import rollout
+from control_plane.cli.rollout import Busy, Change, ChangedMeanwhile, locked, put_in_force
 from control_plane.cli.servers import Rollout, Servers
 from control_plane.model_groups.config import generation_of
-from tests.awkward_server import answer, serving
+from tests.support.awkward_server import answer, serving
 
 OLD, GOOD, BAD, THEIRS = b"old: 1", b"good: 1", b"bad: 1", b"theirs: 1"
 
@@ -26,12 +26,12 @@ class Replica:
     url: str = ""
     generation: str = generation_of(OLD)
     is_asked: asyncio.Event = field(default_factory=asyncio.Event)
-    may_read: asyncio.Event = field(default_factory=asyncio.Event)
+    require_team: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def answer(self, path: str, writer: asyncio.StreamWriter) -> None:
         if path.endswith("/reload"):
             self.is_asked.set()
-            await self.may_read.wait()
+            await self.require_team.wait()
             content = self.file.read_bytes()
             if content == BAD:
                 writer.write(answer(b'{"detail": "It is bad."}', 422))
@@ -77,7 +77,7 @@ async def test_who_loses_does_not_undo_who_wins(tmp_path: Path) -> None:
         await server.is_asked.wait()
         winning = asyncio.create_task(server.put(GOOD, second))
         third = Change(server.file)  # it was compared with a version that never came in force
-        server.may_read.set()
+        server.require_team.set()
         lost, won = await losing, await winning
         assert (lost.is_good, "It is bad." in lost.sentence) == (False, True)
         assert (won.is_good, server.file.read_bytes(), previous(server.file)) == (True, GOOD, OLD), won
@@ -91,7 +91,7 @@ async def test_what_somebody_else_wrote_meanwhile_is_left_as_it_is(tmp_path: Pat
         losing = asyncio.create_task(server.put(GOOD))
         await server.is_asked.wait()
         server.file.write_bytes(THEIRS)
-        server.may_read.set()
+        server.require_team.set()
         lost = await losing
         assert (lost.is_good, "left as it is" in lost.sentence) == (False, True)
         assert (server.file.read_bytes(), previous(server.file)) == (THEIRS, OLD)
@@ -99,7 +99,7 @@ async def test_what_somebody_else_wrote_meanwhile_is_left_as_it_is(tmp_path: Pat
 
 async def test_only_a_version_that_was_in_force_is_kept_as_the_one_before(tmp_path: Path) -> None:
     async with replica(tmp_path) as server:
-        server.may_read.set()
+        server.require_team.set()
         assert (await server.put(GOOD)).is_good
         assert previous(server.file) == OLD
         # given one that is refused / then the one before stays the one before
@@ -115,7 +115,7 @@ async def test_only_a_version_that_was_in_force_is_kept_as_the_one_before(tmp_pa
 
 
 def test_another_that_does_not_end_is_not_waited_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(applying, "LOCK_S", 0.0)
+    monkeypatch.setattr(rollout, "LOCK_S", 0.0)
     file = tmp_path / "config.yaml"
     with locked(file), pytest.raises(Busy, match="Another command"), locked(file):
         pass

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from control_plane.cli import requests, servers
-from control_plane.cli.answers import Chunk, GuestFailed
-from control_plane.cli.guest import stream
+from control_plane.cli.answers import ApiCallFailed, Chunk
+from control_plane.cli.api_client import stream
 from control_plane.cli.spend import _show
 from control_plane.clock import now
-from control_plane.spend.reconciling import Reconciled, Sum
-from tests.awkward_server import DEEP, always, answer, dripping, serving
-from tests.house import config_for, write_config
+from control_plane.reconciliation.rules import Reconciled, Sum
 from tests.processes.command import COMMANDS, Shell, command_in
-from tests.provider import Provider
+from tests.support.awkward_server import DEEP, always, answer, dripping, serving
+from tests.support.provider import Provider
+from tests.support.server import config_for, write_config
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202efake\ud800\n[/bold] [red]:bug:"
 OBEYED = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\ud800]")
@@ -138,7 +138,7 @@ async def test_a_list_without_an_end_is_ended(monkeypatch: pytest.MonkeyPatch, t
                 ran = await shell.run(*words)
                 assert (ran.code, ran.out, len(asked)) == (1, "", most_asked), (words, ran)
                 assert "without an end" in ran.err
-            with pytest.raises(GuestFailed, match="without an end"):
+            with pytest.raises(ApiCallFailed, match="without an end"):
                 await asyncio.to_thread(servers.Servers(url, "sk-x").list_teams)
 
 
@@ -195,7 +195,7 @@ async def test_a_stream_of_smoke_and_demo_is_read_by_its_bytes_and_ends() -> Non
     broken += [answer(b'data: {"error": {"message": 5}}\n\n'), answer(b"data: {\n\n")]
     for body in broken:
         async with serving(always(body)) as (url, _), requests.client(url, "sk-x") as http:
-            with pytest.raises(GuestFailed, match=r"^A stream "):
+            with pytest.raises(ApiCallFailed, match=r"^A stream "):
                 await stream(http, "/stream", {}, pieces.append)
 
 
@@ -203,5 +203,5 @@ async def test_a_stream_of_smoke_and_demo_that_only_pings_is_given_up(monkeypatc
     monkeypatch.setattr(requests, "REQUEST_S", 0.2)
     pings = dripping(answer(b"", length=10**9), b": ping\n\n")
     async with serving(pings) as (url, _), requests.client(url, "sk-x") as http:
-        with pytest.raises(GuestFailed, match=r"within 0\.2 s"):
+        with pytest.raises(ApiCallFailed, match=r"within 0\.2 s"):
             await stream(http, "/stream", {}, print)

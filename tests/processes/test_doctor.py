@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import make_url
 
 from control_plane.cli.doctor import examine
-from tests.house import MASTER_KEY, config_for, serving, settings_for, write_config
 from tests.processes.process import run, run_arguments
-from tests.provider import Provider
+from tests.support.provider import Provider
+from tests.support.server import MASTER_KEY, config_for, serving, settings_for, write_config
 
 
 async def test_a_machine_in_order_is_called_so_before_and_while_it_serves(

@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from control_plane.schemas.admin import ChangeTeam
 from control_plane.storage.months import Month
-from tests.house import COST_USD, Server, config_for, write_config
 from tests.processes.command import COMMANDS, Shell, command_in
-from tests.provider import Provider
+from tests.support.provider import Provider
+from tests.support.server import COST_USD, Server, config_for, write_config
 
 ELSEWHERE = {
     "serve",  # test_starting.py, test_stopping.py
@@ -34,7 +34,7 @@ ONE_DATABASE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True
 
 @pytest.fixture
 def shell(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shell:
-    settings = server.house.settings
+    settings = server.services.settings
     known = {"database_url": settings.database_url, "config": settings.config, "port": 1}
     return Shell.at(monkeypatch, tmp_path, server.url, **known)
 
@@ -193,7 +193,7 @@ async def books(shell: Shell) -> None:
 async def archive(server: Server, shell: Shell, folder: Path) -> None:
     past = Month.of(datetime.now(UTC)).plus(-2)
     milliseconds = (past.first_id.int >> 80) + 1
-    async with server.house.db.transaction() as tx:
+    async with server.services.db.transaction() as tx:
         for table in ("calls", "spend_logs"):
             await tx.execute(text(f"UPDATE {table} SET id = '{milliseconds:012x}' || substr(id, 13)"))
     words = ("spend", "archive", "--month", str(past), "--to", str(folder / "archive"))

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.house import Team, call_body, config_for, write_config
-from tests.patience import PATIENCE_S
 from tests.processes.process import Process, server
-from tests.provider import Provider
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import Team, call_body, config_for, write_config
 
 H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA\r\n"
 """What Java's HttpClient sends with its first request."""

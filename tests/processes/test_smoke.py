@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from tests.house import MASTER_KEY, config_for, serving, settings_for, write_config
 from tests.processes.process import run_arguments
-from tests.provider import Provider
+from tests.support.provider import Provider
+from tests.support.server import MASTER_KEY, config_for, serving, settings_for, write_config
 
 
 async def test_a_service_that_works_passes_twice_asks_its_provider_each_time_and_keeps_no_key(

@@ -16,10 +16,10 @@ import pytest
 
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import newer_schema
-from tests.house import MASTER_KEY, config_for, serving, settings_for, write_config
-from tests.patience import PATIENCE_S
 from tests.processes.process import Run, run, started
-from tests.provider import Provider
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import MASTER_KEY, config_for, serving, settings_for, write_config
 
 ROOT = Path(__file__).parent.parent.parent
 

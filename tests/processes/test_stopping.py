@@ -9,9 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.books import Books
 from tests.calls.sse import streaming
-from tests.house import (
+from tests.processes.process import server
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.provider_plans import PERSON, WORDS
+from tests.support.server import (
     COST_USD,
     MASTER_KEY,
     OUTPUT_PRICE,
@@ -22,10 +26,6 @@ from tests.house import (
     settings_for,
     write_config,
 )
-from tests.patience import PATIENCE_S
-from tests.processes.process import server
-from tests.provider import Provider
-from tests.provider_plans import PERSON, WORDS
 
 PROMPT = "Xyzzy42"
 

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from tests.calls.sse import streaming
-from tests.house import MASTER_KEY, Team, call_body, config_for, write_config
-from tests.patience import PATIENCE_S
 from tests.processes.process import Process, run_arguments, server
-from tests.provider import Provider
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import MASTER_KEY, Team, call_body, config_for, write_config
 
 
 async def soon(claim: Callable[[], Awaitable[bool]]) -> None:

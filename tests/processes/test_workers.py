@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 
 from tests.calls.sse import streaming
-from tests.house import MASTER_KEY, TLS, config_for, write_config
 from tests.processes.process import run_arguments, started
-from tests.provider import Provider
-from tests.redis_server import free_port
+from tests.support.provider import Provider
+from tests.support.redis_server import free_port
+from tests.support.server import MASTER_KEY, TLS, config_for, write_config
 
 
 async def test_workers_share_an_address_and_one_that_dies_is_replaced(

@@ -15,12 +15,12 @@ from sqlalchemy import text
 
 from control_plane.storage.database import Database
 from tests.calls.sse import streaming
-from tests.chaos.checks import wrong
-from tests.house import Server, Team, config_for, new_team, serving, settings_for, write_config
-from tests.patience import PATIENCE_S
+from tests.chaos.checks import find_inconsistencies
 from tests.processes.process import Process, server
-from tests.provider import Provider
 from tests.replicas.silent_proxy import SilentProxy
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import Server, Team, config_for, new_team, serving, settings_for, write_config
 
 pytestmark = pytest.mark.replicas
 
@@ -79,14 +79,14 @@ async def test_a_starved_replica_loses_none_of_its_streams(pair: Pairing, provid
         await asyncio.gather(*(stream.pieces(1) for stream in streams))
         customers = [asyncio.create_task(create_for_ever(team)) for _ in range(CLIENTS)]
         try:
-            await until_renewed_for_two_leases(both.other.house.db)
+            await until_renewed_for_two_leases(both.other.services.db)
         finally:
             for customer in customers:
                 customer.cancel()
             await asyncio.gather(*customers, return_exceptions=True)
         provider.release("hold")
         await asyncio.gather(*(stream.rest() for stream in streams))
-        assert await statuses(both.other.house.db) == {"succeeded": len(streams)}
+        assert await statuses(both.other.services.db) == {"succeeded": len(streams)}
 
 
 async def create_for_ever(team: Team) -> None:
@@ -138,8 +138,8 @@ async def test_a_replica_that_freezes_in_a_transaction_keeps_its_locks_for_secon
         await until(lambda: is_ready(both.victim))
         assert (await frozen).status_code in {200, 503}
         assert (await both.at_victim.call(job_id)).status_code == 200
-        assert "lost" not in await statuses(both.other.house.db)
-        assert await wrong(both.other.house.db) == []
+        assert "lost" not in await statuses(both.other.services.db)
+        assert await find_inconsistencies(both.other.services.db) == []
 
 
 async def until_stopped(process: Process) -> None:
@@ -187,7 +187,7 @@ async def test_a_replica_that_is_cut_off_in_a_transaction_admits_nothing_until_i
         network.forward_again()
         await until(lambda: is_ready(both.victim))
         assert (await cut_off.call(job_id)).status_code == 200
-        assert await wrong(both.other.house.db) == []
+        assert await find_inconsistencies(both.other.services.db) == []
 
 
 async def refuses_at_once(team: Team) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from tests.respond.house import NODE_MODULES
+from tests.respond.server import NODE_MODULES
 
 SHIPPED = NODE_MODULES / ".chromium" / "chromium"
 INSTALLED = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")

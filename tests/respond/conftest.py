@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from tests.provider import Provider
-from tests.respond.house import App, StartApp, starting
+from tests.respond.server import App, StartApp, starting
+from tests.support.provider import Provider
 
 
 @pytest_asyncio.fixture

@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.databases import Postgres
-from tests.house import MASTER_KEY, new_team
-from tests.outage import outage
-from tests.provider import Provider
-from tests.respond.house import GPT_4O, RESPOND, App, StartApp, config_of_s4, hello
+from tests.respond.server import GPT_4O, RESPOND, App, StartApp, config_of_s4, hello
+from tests.support.databases import Postgres
+from tests.support.outage import outage
+from tests.support.provider import Provider
+from tests.support.server import MASTER_KEY, new_team
 
 SITE, OTHER_SITE, STRANGER = "https://app.example.com", "https://shop.example.com", "https://evil.example.com"
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from control_plane.api.respond.conversation import Conversation, conversation
-from control_plane.calls.recent_tools import ToolCallSaid
+from control_plane.calls.tool_call_cache import RememberedToolCall
 from control_plane.schemas.respond import GivenMessage
 
 Json = dict[str, Any]
@@ -40,7 +40,7 @@ def calling(*calls: Json, content: str | None = None) -> Json:
 
 
 def normalized(
-    *messages: Json, tools: tuple[str, ...] = (), recall: dict[str, ToolCallSaid] | None = None
+    *messages: Json, tools: tuple[str, ...] = (), recall: dict[str, RememberedToolCall] | None = None
 ) -> Conversation:
     return conversation(GIVEN.validate_python(list(messages)), recall=(recall or {}).get, tools=tools)
 
@@ -148,8 +148,8 @@ REPAIRED: dict[str, tuple[list[Json], list[Json]]] = {
 def test_a_call_that_was_left_out_is_put_back_and_said(case: str) -> None:
     given, expected = REPAIRED[case]
     remembered = {
-        "call_1": ToolCallSaid("get_weather", '{"location":"Paris"}'),
-        "call_2": ToolCallSaid("get_time", "{}"),
+        "call_1": RememberedToolCall("get_weather", '{"location":"Paris"}'),
+        "call_2": RememberedToolCall("get_time", "{}"),
     }
     made = normalized(*given, recall=remembered)
     assert made.messages == expected

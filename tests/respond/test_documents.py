@@ -11,15 +11,9 @@ import pytest
 import pytest_asyncio
 
 from control_plane.fetching.data_urls import data_url
-from control_plane.spend.reconciling import Finding
-from tests.books import Books
+from control_plane.reconciliation.rules import Finding
 from tests.calls.test_leaving import until_nothing_runs
-from tests.files import Files, Names
-from tests.house import COST_USD, new_team
-from tests.patience import PATIENCE_S
-from tests.pdfs import JPEG, PNG, bomb, pdf, pdf_of, scan, slow
-from tests.provider import Provider
-from tests.respond.house import (
+from tests.respond.server import (
     GPT_4O,
     GPT_5,
     LLAMA,
@@ -32,7 +26,13 @@ from tests.respond.house import (
     hello,
     with_ocr,
 )
-from tests.seed_runner import TEXT
+from tests.support.files import Files, Names
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.pdfs import JPEG, PNG, bomb, pdf, pdf_of, scan, slow
+from tests.support.provider import Provider
+from tests.support.seed_runner import TEXT
+from tests.support.server import COST_USD, new_team
 
 Json = dict[str, Any]
 
@@ -204,7 +204,7 @@ async def test_a_scan_is_read_by_a_call_of_its_own_in_the_same_job(app: App, fil
         while sum(len(call["spend_logs"]) for call in costs["breakdown"]) < 2:
             await asyncio.sleep(0.05)
             costs = await app.team.costs(answer.headers["x-job-id"])
-    found = await app.server.house.reconciliation.reconcile("embedded", datetime.now(UTC) - timedelta(hours=1))
+    found = await app.server.services.reconciliation.reconcile("embedded", datetime.now(UTC) - timedelta(hours=1))
     assert (found.by_finding[Finding.MATCHED].calls, found.unexplained) == (2, 0)
 
 

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from tests.respond.house import LLAMA, App, StartApp
-from tests.seed_runner import TEXT, needs
+from tests.respond.server import LLAMA, App, StartApp
+from tests.support.seed_runner import TEXT, needs
 
 pytestmark = [needs("node"), pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)]
 

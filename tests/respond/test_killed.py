@@ -6,13 +6,13 @@ import httpx
 import pytest
 
 from control_plane.fetching.data_urls import data_url
-from tests.books import Books
-from tests.house import Team, serving, settings_for, write_config
-from tests.pdfs import scan
 from tests.processes.process import server
-from tests.provider import Provider
-from tests.respond.house import RESPOND, config_of_s4, hello, with_ocr
-from tests.seed_runner import TEXT
+from tests.respond.server import RESPOND, config_of_s4, hello, with_ocr
+from tests.support.ledger import Books
+from tests.support.pdfs import scan
+from tests.support.provider import Provider
+from tests.support.seed_runner import TEXT
+from tests.support.server import Team, serving, settings_for, write_config
 
 PARTS = [{"type": "file", "file": {"filename": "scan.pdf", "file_data": data_url("application/pdf", scan(2))}}]
 BODY = hello(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.provider_plans import WORDS
-from tests.respond.house import LLAMA, App, StartApp
-from tests.seed_runner import TEXT
+from tests.respond.server import LLAMA, App, StartApp
+from tests.support.provider_plans import WORDS
+from tests.support.seed_runner import TEXT
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.respond.browser import Site, browsing, site
-from tests.respond.house import LLAMA, App, StartApp, addressed
-from tests.seed_runner import SEEDS, TEXT
+from tests.respond.server import LLAMA, App, StartApp, addressed
+from tests.support.seed_runner import SEEDS, TEXT
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

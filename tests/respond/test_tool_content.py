@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from control_plane.api.respond.tool_content import tool_content
-from tests.pdfs import PNG
-from tests.respond.house import GPT_4O, App
+from tests.respond.server import GPT_4O, App
+from tests.support.pdfs import PNG
 
 Json = dict[str, Any]
 

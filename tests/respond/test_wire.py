@@ -6,12 +6,12 @@ from uuid import uuid4
 
 import pytest
 
-from tests.books import Books
-from tests.house import COST_USD, MASTER_KEY, new_team
-from tests.provider import Provider
-from tests.provider_plans import RETRY_AFTER_S
-from tests.respond.house import GPT_4O, LLAMA, RESPOND, App, StartApp, config_of_s4, documented, hello
-from tests.seed_runner import TEXT
+from tests.respond.server import GPT_4O, LLAMA, RESPOND, App, StartApp, config_of_s4, documented, hello
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.provider_plans import RETRY_AFTER_S
+from tests.support.seed_runner import TEXT
+from tests.support.server import COST_USD, MASTER_KEY, new_team
 
 JSON = {"Content-Type": "application/json"}
 USAGE = {"prompt_tokens": 11, "completion_tokens": 10, "total_tokens": 21}

@@ -16,9 +16,9 @@ from rich.console import Console
 from tests.bench.postgres import postgres
 from tests.chaos.__main__ import migrated, write_config
 from tests.chaos.provider import ChaosProvider
-from tests.redis_server import running_redis
 from tests.scale.fleet import Fleet, prove
 from tests.scale.growth import measure
+from tests.support.redis_server import running_redis
 
 
 async def main() -> None:

@@ -16,10 +16,10 @@ from rich.table import Table
 
 from control_plane.storage.database import Database
 from tests.bench.process import rss_kb
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.chaos.server import ChaosServer
-from tests.house import MASTER_KEY, TLS, UNLIMITED
-from tests.redis_server import free_port
+from tests.support.redis_server import free_port
+from tests.support.server import MASTER_KEY, TLS, UNLIMITED
 
 SERVERS = 3
 LIMIT = 100
@@ -130,7 +130,7 @@ def body(token: str = "token-0") -> dict[str, Any]:
     return {"job_type": "scale", "model_group": "Good", "messages": [{"role": "user", "content": f"About {token}"}]}
 
 
-async def at_once(count: int, ask: Callable[[], Awaitable[int]], *, together: int = 60) -> list[int]:
+async def run_in_thread(count: int, ask: Callable[[], Awaitable[int]], *, together: int = 60) -> list[int]:
     """The statuses of so many requests, so many of them at a time."""
     gate = asyncio.Semaphore(together)
 
@@ -156,7 +156,7 @@ async def prove(fleet: Fleet, console: Console, *, reloads: int) -> list[str]:
         table.add_row(name, seen)
         faults += [] if is_right else [f"{name}: {seen}"]
     db = Database(str(fleet.settings["database_url"]))
-    found = await wrong(db)
+    found = await find_inconsistencies(db)
     await db.aclose()
     table.add_row("calls, bills, balances and ledgers", "fit together" if not found else "; ".join(found))
     console.print(table)
@@ -170,7 +170,7 @@ async def limits_are_exact(fleet: Fleet) -> tuple[str, bool]:
         async def ask() -> int:
             return (await http.post("/api/jobs/create-and-call", json=body())).status_code
 
-        statuses = await at_once(3 * LIMIT, ask, together=3 * LIMIT)
+        statuses = await run_in_thread(3 * LIMIT, ask, together=3 * LIMIT)
     let_in = statuses.count(200)
     return f"{let_in} let in, {statuses.count(429)} told to wait", abs(let_in - LIMIT) <= 1
 
@@ -182,7 +182,7 @@ async def nobody_overspends(fleet: Fleet) -> tuple[str, bool]:
         async def ask() -> int:
             return (await http.post("/api/jobs/create-and-call", json=body())).status_code
 
-        statuses = await at_once(CREDITS * 3 // 2, ask)
+        statuses = await run_in_thread(CREDITS * 3 // 2, ask)
     stands = await fleet.credits("poor")
     seen = f"{statuses.count(200)} done, {stands['credits_used']} credits used, {stands['credits_available']} left"
     return seen, statuses.count(200) == stands["credits_used"] == CREDITS

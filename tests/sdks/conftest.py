@@ -6,8 +6,8 @@ import anthropic
 import openai
 import pytest_asyncio
 
-from tests.house import Team
-from tests.patience import PATIENCE_S
+from tests.support.patience import PATIENCE_S
+from tests.support.server import Team
 
 
 @pytest_asyncio.fixture

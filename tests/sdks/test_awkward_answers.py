@@ -17,12 +17,12 @@ from tests.corpus.apis import Response
 from tests.corpus.cases import Call, all_cases
 from tests.corpus.runner import config_of
 from tests.corpus.shapes import Shape
-from tests.house import Server, Team, new_team, serving, settings_for, write_config
-from tests.patience import PATIENCE_S
 from tests.sdks.awkward import CHAT, MESSAGES, RESPONSES, Json, Question, RememberingProvider, Sdk, problems, questions
 from tests.sdks.awkward_python import ask_all
 from tests.sdks.programs import CLIENTS_PYTHON, NODE_MODULES, ran
-from tests.seed_runner import needs
+from tests.support.patience import PATIENCE_S
+from tests.support.seed_runner import needs
+from tests.support.server import Server, Team, new_team, serving, settings_for, write_config
 
 CASES = all_cases()
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import Server, Team
 from tests.sdks.programs import CLIENTS_PYTHON, NODE_MODULES, ran
+from tests.support.server import Server, Team
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

@@ -6,10 +6,10 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 
-from tests.books import Books
-from tests.house import COST_USD, Team
-from tests.provider import Provider
-from tests.provider_plans import WORDS
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.provider_plans import WORDS
+from tests.support.server import COST_USD, Team
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 TEXT = "".join(WORDS)

@@ -7,9 +7,9 @@ from typing import Any
 import openai
 import pytest_asyncio
 
-from tests.books import Books
-from tests.house import Server, Team, config_for, new_team, serving, settings_for, write_config
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.server import Server, Team, config_for, new_team, serving, settings_for, write_config
 
 SEARCH_USD = 0.002
 

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from tests.client.wheel import install_wheel
-from tests.house import new_team, serving, settings_for
 from tests.sdks.programs import CLIENTS_PYTHON, in_node_folder, ran
+from tests.support.server import new_team, serving, settings_for
 
 ROOT = Path(__file__).parent.parent.parent
 SECTION = re.compile(r"^## With an SDK you have\n(.*?)^## ", re.MULTILINE | re.DOTALL)

@@ -12,14 +12,14 @@ import pytest
 
 from control_plane.credits import risk_store
 from control_plane.ids import TeamId
-from tests.books import Books
-from tests.house import Server, Team, config_for, serving, settings_for, write_config
-from tests.patience import PATIENCE_S
 from tests.processes import process
-from tests.provider import Provider
 from tests.sdks.dropping import dropping
 from tests.sdks.programs import in_node_folder, ran
-from tests.seed_runner import needs
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.seed_runner import needs
+from tests.support.server import Server, Team, config_for, serving, settings_for, write_config
 
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
@@ -69,9 +69,9 @@ async def test_the_cost_of_what_was_refunded_is_at_risk(server: Server, team: Te
     ):
         await client.embeddings.create(model="ok", input="a")
         await client.chat.completions.create(model="ok", messages=HELLO)
-    async with server.house.db.reader() as reader:
+    async with server.services.db.reader() as reader:
         [risk] = (
-            await risk_store.find_risks(reader, [TeamId(team.id)], since=server.house.clock().replace(year=2000))
+            await risk_store.find_risks(reader, [TeamId(team.id)], since=server.services.clock().replace(year=2000))
         ).values()
     assert risk.total == 11_000, "the first embedding, which was refunded"
 

@@ -4,8 +4,8 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.house import COST_NANO_USD, Server, Team, new_team
-from tests.provider import Provider
+from tests.support.provider import Provider
+from tests.support.server import COST_NANO_USD, Server, Team, new_team
 
 MANY = 10**9
 

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from tests.chaos.checks import wrong
-from tests.house import COST_USD, Server, Team, call_body, new_team
-from tests.provider import Provider
+from tests.chaos.checks import find_inconsistencies
+from tests.support.provider import Provider
+from tests.support.server import COST_USD, Server, Team, call_body, new_team
 
 
 async def test_calls_that_run_at_once_do_not_pass_the_limit_together(server: Server, provider: Provider) -> None:
@@ -13,13 +13,15 @@ async def test_calls_that_run_at_once_do_not_pass_the_limit_together(server: Ser
         job_id = await team.create_job()
         first = asyncio.create_task(team.call(job_id, "hold"))
         await provider.wait_requests("hold")
-        at_once = await asyncio.gather(*(team.call(job_id) for _ in range(5)), team.call(await team.create_job()))
-        assert [answer.json()["error"]["code"] for answer in at_once] == ["at_risk_limit"] * 6
-        assert at_once[0].json()["error"]["running_usd"] >= COST_USD
+        run_in_thread = await asyncio.gather(*(team.call(job_id) for _ in range(5)), team.call(await team.create_job()))
+        assert [answer.json()["error"]["code"] for answer in run_in_thread] == ["at_risk_limit"] * 6
+        assert run_in_thread[0].json()["error"]["running_usd"] >= COST_USD
         assert provider.count("ok") == 0
         provider.release("hold")
         assert (await first).status_code == 200
-        assert await wrong(server.house.db) == [], "what ran is not at risk any more, but for what it has cost"
+        assert await find_inconsistencies(server.services.db) == [], (
+            "what ran is not at risk any more, but for what it has cost"
+        )
         await team.complete(job_id)
         assert (await team.call(await team.create_job())).status_code == 200
 
@@ -45,4 +47,4 @@ async def test_what_failed_calls_of_a_charged_job_have_cost_is_at_risk(server: S
         unbilled = [call["cost_usd"] for call in (await team.costs(job_id))["breakdown"] if call["status"] == "failed"]
         assert (await team.complete(job_id)).json()["costs"]["credits_charged"] == 1
         assert (await team.http.get(f"/api/teams/{team.id}")).json()["at_risk_usd"] == sum(unbilled) > 0
-        assert await wrong(server.house.db) == []
+        assert await find_inconsistencies(server.services.db) == []

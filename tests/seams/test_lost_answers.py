@@ -11,18 +11,18 @@ import pytest
 import pytest_asyncio
 
 from control_plane import failpoints
+from control_plane.calls.writer import CallWriter
 from control_plane.ids import CallId, new_id
 from control_plane.jobs import calls_store
 from control_plane.jobs.rules import CallStatus
-from control_plane.jobs.unheard import record_of
-from control_plane.spend.writer import SpendWriter
-from tests.books import Books
-from tests.chaos.checks import rows, wrong
-from tests.house import COST_USD, Server, Team, call_body, config_for, serving, settings_for, write_config
-from tests.patience import PATIENCE_S
-from tests.provider import Provider
+from control_plane.jobs.undelivered import record_of
+from tests.chaos.checks import find_inconsistencies, rows
 from tests.seams.accounts import Accounts, metered
 from tests.seams.lossy import Lossy, lossy
+from tests.support.ledger import Books
+from tests.support.patience import PATIENCE_S
+from tests.support.provider import Provider
+from tests.support.server import COST_USD, Server, Team, call_body, config_for, serving, settings_for, write_config
 
 RECORD = b"error_code = excluded.error_code"
 JOB = b"INSERT INTO jobs"
@@ -98,8 +98,8 @@ async def test_whatever_is_lost_happens_once_and_is_answered(
             failpoints.arm_failure(None)
         assert network.lost == 9
         assert await Accounts.of(team, provider) == Accounts(given=8, charged=6, at_risk=2)
-        assert await wrong(behind.house.db) == []
-    assert await rows(behind.house.db, "SELECT call_id FROM spend_logs GROUP BY call_id HAVING count(*) > 1") == []
+        assert await find_inconsistencies(behind.services.db) == []
+    assert await rows(behind.services.db, "SELECT call_id FROM spend_logs GROUP BY call_id HAVING count(*) > 1") == []
 
 
 async def test_who_is_told_that_nothing_was_billed_is_not_billed(
@@ -130,7 +130,7 @@ async def test_who_is_told_that_nothing_was_billed_is_not_billed(
                 await team.http.post("/api/jobs/create", json=body, headers=headers)
             ).status_code != 200:
                 await asyncio.sleep(0.05)
-        assert await wrong(behind.house.db) == []
+        assert await find_inconsistencies(behind.services.db) == []
 
 
 async def until_no_call_stands(team: Team, job_id: str) -> None:
@@ -151,11 +151,11 @@ async def test_a_job_billed_before_its_call_is_put_right_is_refunded_that_call(
         for text in ("one", "two"):
             answer = await team.call(job_id, text=text)
         await team.complete(job_id)
-        async with server.house.db.reader() as reader:
+        async with server.services.db.reader() as reader:
             call = await calls_store.find(reader, CallId(UUID(answer.json()["call_id"])))
         assert call is not None
         told = replace(record_of(call), status=CallStatus.FAILED, may_be_written=True)
-        writer = SpendWriter(server.house.db, new_id(), clock=server.house.clock)
+        writer = CallWriter(server.services.db, new_id(), clock=server.services.clock)
         for _ in range(2):
             await writer._write([told])
         assert await Accounts.of(team, provider) == Accounts(given=2, charged=1, at_risk=1)

@@ -14,13 +14,16 @@ import httpx
 import pytest
 
 from control_plane import failpoints
-from control_plane.chat import Demand, Rate
+from control_plane.calls.writer import CallWriter
+from control_plane.chat import Rate, UsageEstimate
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.rules import Intent
-from control_plane.spend.writer import SpendWriter
-from tests.books import Books, Json
-from tests.chaos.checks import wrong
-from tests.house import (
+from tests.chaos.checks import find_inconsistencies
+from tests.idempotency.test_keys import left_by_a_dead_server, nothing
+from tests.seams.accounts import Accounts, metered
+from tests.support.ledger import Books, Json
+from tests.support.provider import Provider
+from tests.support.server import (
     COST_NANO_USD,
     COST_USD,
     Server,
@@ -31,9 +34,6 @@ from tests.house import (
     settings_for,
     write_config,
 )
-from tests.idempotency.test_keys import left_by_a_dead_server, nothing
-from tests.provider import Provider
-from tests.seams.accounts import Accounts, metered
 
 RETRY, KEY, CACHE, CLAMP, CAP, FAILED, LOST, KILL = THINGS = (
     "SDK retry",
@@ -82,13 +82,13 @@ class Case:
 
     async def lost_call(self, job_id: str) -> None:
         """A call that a server had opened when it was killed, found by another."""
-        db, clock, dead = self.server.house.db, self.server.house.clock, new_id()
-        demand = Demand(prompt_tokens=20, likely_prompt_tokens=11, max_tokens=10, rate=Rate(10**9, 2 * 10**9))
+        db, clock, dead = self.server.services.db, self.server.services.clock, new_id()
+        demand = UsageEstimate(prompt_tokens=20, likely_prompt_tokens=11, max_tokens=10, rate=Rate(10**9, 2 * 10**9))
         intent = Intent(
             CallId(new_id()), JobId(UUID(job_id)), TeamId(self.team.id), "ok", False, None, {}, clock(), demand=demand
         )
-        await SpendWriter(db, dead, clock=clock)._write([intent])
-        await self.server.house.lease.give_up_dead()
+        await CallWriter(db, dead, clock=clock)._write([intent])
+        await self.server.services.lease.give_up_dead()
 
     async def call(self, job_id: str, key: str | None = None, **more: Any) -> httpx.Response:
         headers = {} if key is None else {"Idempotency-Key": key}
@@ -319,4 +319,4 @@ async def test_every_pair_is_charged_or_at_risk_once(provider: Provider, databas
                 except AssertionError as error:
                     unpaid[pair] = str(error)
         assert unpaid == {}
-        assert await wrong(server.house.db) == []
+        assert await find_inconsistencies(server.services.db) == []

@@ -26,12 +26,12 @@ from rich.table import Table
 from control_plane.storage.database import Database
 from tests.bench.process import rss_kb
 from tests.chaos.__main__ import MODES, migrated, new_team, write_config
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.chaos.clients import Client
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.server import ChaosServer
-from tests.house import MASTER_KEY
 from tests.soak.heavy import ACTS, GROUPS, WRITE_TIMEOUT_S, Heavy
+from tests.support.server import MASTER_KEY
 
 CLIENTS = 16
 CREDITS = 10**9  # nobody is refused: the load stays mixed
@@ -76,7 +76,7 @@ async def main() -> None:
             after = await sample(server)
             exit_code = await server.stop()
         db = Database(url)
-        faults = [*await wrong(db), *leftovers(before, after, samples)]
+        faults = [*await find_inconsistencies(db), *leftovers(before, after, samples)]
         await db.aclose()
         faults += [f"it ended with {exit_code}"] if exit_code else []
     show(samples, before, after, clients, faults)

@@ -15,7 +15,7 @@ from uuid import uuid4
 import httpx
 
 from tests.chaos.server import ChaosServer
-from tests.pdfs import PNG, pdf
+from tests.support.pdfs import PNG, pdf
 
 GROUPS = {"GoodThrough": "good", "Long": "long", "LongThrough": "long"}
 """Further model groups, and the behaviour of their provider."""

@@ -26,7 +26,7 @@ async def test_a_row_that_stays_locked_is_busy_and_not_an_outage(postgres_url: s
         await other.execute(LOCK)
         for each in (db, background):
             with pytest.raises(DatabaseBusy) as in_one_go:
-                await each.at_once(locked)
+                await each.run_in_thread(locked)
             assert in_one_go.value.retry_after_s
             with pytest.raises(DatabaseBusy):
                 async with each.transaction() as tx:
@@ -34,7 +34,7 @@ async def test_a_row_that_stays_locked_is_busy_and_not_an_outage(postgres_url: s
         with pytest.raises(DatabaseBusy):  # long work waits for no lock either
             async with db.transaction(is_long=True) as tx:
                 await locked(tx)
-    await db.at_once(locked)
+    await db.run_in_thread(locked)
     await background.aclose()
     await db.aclose()
 
@@ -43,9 +43,9 @@ async def test_a_transaction_whose_client_is_silent_is_ended_by_the_server(postg
     frozen, other = Database(postgres_url, answer_timeout_s=0.5), Database(postgres_url)
 
     async def lock_and_be_silent() -> None:
-        async with frozen._machine.transaction() as tx:  # past our own timeout, as a frozen process is
+        async with frozen._backend.transaction() as tx:  # past our own timeout, as a frozen process is
             await tx.execute(text(LOCK))
-            await other.at_once(locked)
+            await other.run_in_thread(locked)
             await tx.execute(text("SELECT 1"))
 
     with pytest.raises(InternalError, match="idle-in-transaction timeout") as ended:

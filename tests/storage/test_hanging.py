@@ -31,14 +31,14 @@ async def test_a_database_that_says_nothing_is_unavailable_and_comes_back(postgr
 async def test_a_hot_transaction_does_not_wait_for_a_silent_database_either(postgres_url: str) -> None:
     """It waits in a thread: each of these would have kept one for ever."""
     db = Database(postgres_url, answer_timeout_s=0.2)
-    backend = await db.at_once(_backend)
+    backend = await db.run_in_thread(_backend)
     os.kill(backend, signal.SIGSTOP)
     try:
         with pytest.raises(DatabaseUnavailable):
-            await db.at_once(_work)
+            await db.run_in_thread(_work)
     finally:
         os.kill(backend, signal.SIGCONT)
-    backends = {await db.at_once(_backend) for _ in range(10)}
+    backends = {await db.run_in_thread(_backend) for _ in range(10)}
     assert backends
     assert backend not in backends
     async with db.reader() as reader:

@@ -18,7 +18,6 @@ from sqlmodel import SQLModel
 
 from control_plane.administration.audit import LedgerAudit
 from control_plane.administration.values import KeyTerms
-from control_plane.allowance import UNLIMITED
 from control_plane.completion.usage import Usage
 from control_plane.credits import models as credit_tables
 from control_plane.credits.models import UnbilledCost
@@ -29,8 +28,9 @@ from control_plane.jobs import models as job_tables
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.values import Closing, NewJob
 from control_plane.model_groups import models as grant_tables
+from control_plane.rate_limits import UNLIMITED
+from control_plane.reconciliation import models as spend_tables
 from control_plane.schemas.credits import DEFAULT_PRIORITY
-from control_plane.spend import models as spend_tables
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate, pending
 from control_plane.storage.partitions import TABLES as PARTITIONED
@@ -39,9 +39,9 @@ from control_plane.storage.usage_columns import usage_from
 from control_plane.tenants import models as tenant_tables
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.principal import Principal
-from tests.databases import Postgres
-from tests.rooms import ACME, ADMIN, Rooms
 from tests.storage.old_schema import BILLED, LEDGER, OPEN, add_call, make_first_schema
+from tests.support.databases import Postgres
+from tests.support.services import ACME, ADMIN, DomainServices
 
 TABLES = (
     tenant_tables,
@@ -114,7 +114,7 @@ async def test_the_books_of_the_first_schema_are_in_order_after_the_migration(ol
     columns = "team_id, allocated, used, available, held, entries"
     assert await rows_of(old_db, f"SELECT {columns} FROM credit_balances ORDER BY team_id") == before
     found = await LedgerAudit(old_db).run()
-    assert found.misfits == []
+    assert found.discrepancies == []
     assert (found.teams, found.entries, found.jobs) == (4, sum(len(moves) for moves in LEDGER.values()), 6)
     with pytest.raises(DatabaseError, match="append-only"):
         await rows_of(old_db, "DELETE FROM ledger_entries")
@@ -132,16 +132,16 @@ async def test_what_was_left_before_the_migration_is_a_grant_that_never_expires(
 
 async def test_a_migrated_team_goes_on_where_it_stood(old_db: Database) -> None:
     await migrate(old_db)
-    rooms = Rooms.on(old_db)
-    who = Principal(team_id=ACME)
-    closed = await rooms.jobs.complete(
-        who, JobId((await rooms.jobs.create(who, NewJob("report"))).id), Closing(JobStatus.CANCELLED)
+    services = DomainServices.on(old_db)
+    principal = Principal(team_id=ACME)
+    closed = await services.jobs.complete(
+        principal, JobId((await services.jobs.create(principal, NewJob("report"))).id), Closing(JobStatus.CANCELLED)
     )
     assert (closed.job.credits_charged, closed.job.credits_remaining) == (0, 90)
-    await rooms.credits.adjust(ADMIN, ACME, -20, reason="less")
-    await rooms.credits.add(ADMIN, TeamId("broke"), 10, reason="paid")
-    await rooms.administration.refund_job(ADMIN, ACME, JobId(BILLED), 2, reason="the rest", force=True)
-    assert (await LedgerAudit(old_db).run()).misfits == []
+    await services.credits.adjust(ADMIN, ACME, -20, reason="less")
+    await services.credits.add(ADMIN, TeamId("broke"), 10, reason="paid")
+    await services.administration.refund_job(ADMIN, ACME, JobId(BILLED), 2, reason="the rest", force=True)
+    assert (await LedgerAudit(old_db).run()).discrepancies == []
 
 
 async def test_code_from_before_goes_on_writing_calls_that_used_nothing_by_kind(old_db: Database) -> None:
@@ -161,9 +161,9 @@ async def test_teams_and_keys_of_before_have_the_usual_limits(old_db: Database) 
     await migrate(old_db)
     limits = "rpm, tpm, max_parallel_calls, jobs_per_minute"
     assert await rows_of(old_db, f"SELECT DISTINCT {limits} FROM teams") == [(60, 60_000, None, 100)]
-    made = await Rooms.on(old_db).administration.keys.create(ADMIN, ACME, KeyTerms())
-    who = await Rooms.on(old_db).keys.principal(made.secret)
-    assert (who.key_allowance, who.key_groups) == (UNLIMITED, None)
+    made = await DomainServices.on(old_db).administration.keys.create(ADMIN, ACME, KeyTerms())
+    principal = await DomainServices.on(old_db).keys.authenticate(made.secret)
+    assert (principal.key_allowance, principal.key_groups) == (UNLIMITED, None)
 
 
 async def test_usage_before_the_migration_is_summed_up_by_day(old_db: Database) -> None:
@@ -216,9 +216,9 @@ async def test_keys_before_the_migration_are_secret_and_work_from_no_page(old_db
         await tx.execute(text(insert))
     await migrate(old_db)
     async with old_db.reader() as reader:
-        who = await tenants_store.find_principal(reader, "hash-of-it")
-    assert who is not None
-    assert (who.team_id, who.is_publishable, who.origins) == ("acme", False, frozenset())
+        principal = await tenants_store.find_principal(reader, "hash-of-it")
+    assert principal is not None
+    assert (principal.team_id, principal.is_publishable, principal.origins) == ("acme", False, frozenset())
     # a server of the version before goes on inserting keys without a kind
     async with old_db.transaction() as tx:
         await tx.execute(text(insert.replace("0" * 32, "1" * 32).replace("hash-of-it", "hash-of-next")))

@@ -13,23 +13,23 @@ from psycopg import sql
 from sqlalchemy import text
 
 from control_plane import failpoints
+from control_plane.calls.write_items import Written
+from control_plane.calls.writer import CallWriter
 from control_plane.errors import DatabaseBusy, Unprocessable
 from control_plane.ids import CallId, JobId, first_id_at, new_id
 from control_plane.jobs import calls_store
-from control_plane.spend.items import Written
-from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.writer import SpendWriter
+from control_plane.reconciliation.service import ReconciliationService
 from control_plane.storage import partition_store
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate
 from control_plane.storage.months import Month, Partition, first_month, is_late, missing, months_from, partition_of
 from control_plane.storage.partitions import TABLES, ensure, list_partitions, list_warnings
-from tests.databases import Postgres
+from tests.calls.test_writer import record, report
 from tests.jobs.test_batches import Bench, creation, intent
-from tests.rooms import ACME, Rooms, Watch
-from tests.spend.test_writer import record, report
 from tests.storage.old_schema import make_first_schema
 from tests.storage.test_migrations import differences
+from tests.support.databases import Postgres
+from tests.support.services import ACME, DomainServices, Watch
 
 OLD_CALLS = 9
 """That `make_first_schema` leaves."""
@@ -118,8 +118,8 @@ async def write_as_before(db: Database, until: asyncio.Event) -> list[UUID]:
 
 async def test_nothing_is_lost_or_doubled_while_tables_become_partitioned(old: Database) -> None:
     # given writers of both versions, and a reader whose lock keeps the tables from being exchanged at once
-    rooms = Rooms.on(old)
-    bench = Bench(rooms, SpendWriter(old, new_id(), clock=rooms.clock))
+    services = DomainServices.on(old)
+    bench = Bench(services, CallWriter(old, new_id(), clock=services.clock))
     done = asyncio.Event()
 
     async def convert() -> None:
@@ -225,7 +225,7 @@ async def test_retention_drops_the_months_that_are_over_and_no_row_of_another(ne
         for moment in moments:
             await tx.execute(text(LOG), {"id": first_id_at(moment), "at": moment})
     clock = Watch(first.plus(3).start + timedelta(days=10))
-    service = ReconcileService(new, clock=clock, kept_for=timedelta(days=30))
+    service = ReconciliationService(new, clock=clock, kept_for=timedelta(days=30))
     assert await service.drop_old_logs() == 2 + 2 * 2  # the month before the first, and two that are over
     assert await service.drop_old_logs() == 0
     left = await scalar(new, "SELECT count(*) FROM spend_logs")

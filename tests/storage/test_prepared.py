@@ -61,7 +61,7 @@ async def test_lists_of_every_length_find_what_they_name(db: Database) -> None:
             assert found == set(ids)
         assert await both_ways(tx, one_column, {"ids": []}) == ([], [])
 
-    await db.at_once(look)
+    await db.run_in_thread(look)
 
 
 async def test_values_of_every_type_come_back_as_they_went(db: Database) -> None:
@@ -74,7 +74,7 @@ async def test_values_of_every_type_come_back_as_they_went(db: Database) -> None
         at_noon = every(OpenCall).where(col(OpenCall.created_at) == bindparam("at", type_=UtcDateTime))
         assert len(many(OpenCall, await tx.execute(Prepared(at_noon), {"at": NOON}))) == 1
 
-    await db.at_once(look)
+    await db.run_in_thread(look)
 
 
 async def test_several_sets_of_values_change_and_return_each_of_their_rows(db: Database) -> None:
@@ -95,7 +95,7 @@ async def test_several_sets_of_values_change_and_return_each_of_their_rows(db: D
         assert [each.prompt_tokens for each in await tx.execute(taken, calls)] == [1, 2, 3, 1]
         assert await tx.scalar(Prepared(select(col(OpenCall.id)))) is None
 
-    await db.at_once(look)
+    await db.run_in_thread(look)
 
 
 async def test_a_rule_of_the_database_that_is_broken_is_the_same_error(db: Database) -> None:
@@ -104,7 +104,7 @@ async def test_a_rule_of_the_database_that_is_broken_is_the_same_error(db: Datab
         await written(tx, ROWS[:1])
 
     with pytest.raises(IntegrityError) as caught:
-        await db.at_once(look)
+        await db.run_in_thread(look)
     assert "acme" not in str(caught.value), "values are customers'"
     assert "team 0" not in str(caught.value)
 
@@ -115,13 +115,13 @@ async def test_a_connection_that_died_is_made_anew_and_the_pool_is_told(postgres
     async def count(tx: Tx) -> list[Any]:
         return [tuple(each) for each in await tx.execute(Prepared(select(col(OpenCall.id))))]
 
-    assert await db.at_once(count) == []
+    assert await db.run_in_thread(count) == []
     async with db.transaction() as tx:
         others = "pid <> pg_backend_pid() AND datname = current_database()"
         await tx.execute(text(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}"))
-    assert await db.at_once(count) == []
-    assert isinstance(db._machine, PostgresPool)
-    assert db._machine._gone_at > 0
+    assert await db.run_in_thread(count) == []
+    assert isinstance(db._backend, PostgresPool)
+    assert db._backend._gone_at > 0
     await db.aclose()
 
 

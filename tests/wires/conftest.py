@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.house import Server, config_for, serving, settings_for, write_config
-from tests.provider import Provider
 from tests.sdks.conftest import claude, client  # noqa: F401 - fixtures
+from tests.support.provider import Provider
+from tests.support.server import Server, config_for, serving, settings_for, write_config
 
 
 @pytest_asyncio.fixture(scope="module")

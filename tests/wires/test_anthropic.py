@@ -7,10 +7,10 @@ import openai
 import pytest
 from anthropic.types import MessageParam, ToolParam
 
-from tests.books import Books
-from tests.house import COST_USD, Server, Team, new_team
-from tests.provider import Provider
-from tests.provider_plans import WORDS
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.provider_plans import WORDS
+from tests.support.server import COST_USD, Server, Team, new_team
 
 HELLO: list[MessageParam] = [{"role": "user", "content": "Hello"}]
 TEXT = "".join(WORDS)

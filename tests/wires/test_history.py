@@ -17,8 +17,8 @@ from control_plane.schemas.anthropic import MessagesBody
 from control_plane.schemas.jobs import CallBody
 from control_plane.schemas.openai import ChatCompletionBody
 from control_plane.schemas.openai_responses import ResponsesBody
-from tests.house import Team
-from tests.provider import Provider
+from tests.support.provider import Provider
+from tests.support.server import Team
 
 Json = dict[str, Any]
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.books import Books
-from tests.house import Team
-from tests.provider import Provider
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.server import Team
 
 HELLO = [{"role": "user", "content": "Hello"}]
 DEEP: Any = {}

@@ -9,10 +9,10 @@ import pytest
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 from pydantic import BaseModel
 
-from tests.books import Books
-from tests.house import COST_USD, Server, Team, new_team
-from tests.provider import Provider
-from tests.provider_plans import WORDS
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.provider_plans import WORDS
+from tests.support.server import COST_USD, Server, Team, new_team
 
 HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Hello"}]
 TEXT = "".join(WORDS)

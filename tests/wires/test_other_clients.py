@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.books import Books
-from tests.house import Server, Team
-from tests.provider import Provider
-from tests.provider_plans import WORDS
 from tests.sdks.programs import CLIENTS_PYTHON, in_node_folder, ran
-from tests.seed_runner import needs
+from tests.support.ledger import Books
+from tests.support.provider import Provider
+from tests.support.provider_plans import WORDS
+from tests.support.seed_runner import needs
+from tests.support.server import Server, Team
 
 HERE = Path(__file__).parent
 TEXT = "".join(WORDS)

@@ -8,9 +8,9 @@ import orjson
 from control_plane.api.anthropic.arguments import ObjectArguments, input_of
 from control_plane.api.anthropic.errors import anthropic_error
 from control_plane.api.calls_in_order import CallsInOrder
-from control_plane.api.failures import Failure
 from control_plane.api.openai.messages import thinking_block
-from control_plane.calls.live import LiveCall
+from control_plane.api.problem import Problem
+from control_plane.calls.in_flight import InFlightCall
 from control_plane.chat import Completion, Ending
 from control_plane.completion.events import (
     Audio,
@@ -28,7 +28,7 @@ from control_plane.completion.events import (
 from control_plane.completion.finish import Finish, FinishReason
 from control_plane.completion.fold import Message, Part, ToolCall
 from control_plane.completion.usage import Usage
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 from control_plane.units import NanoUsd, usd
 
 Json = dict[str, Any]
@@ -46,7 +46,7 @@ OWN_REASONS = frozenset({*STOP_REASONS.values(), "stop_sequence", "pause_turn", 
 TIERS: Mapping[str, str] = {"default": "standard", "standard": "standard", "priority": "priority", "batch": "batch"}
 
 
-def message(call: LiveCall, answer: Completion) -> bytes:
+def message(call: InFlightCall, answer: Completion) -> bytes:
     """A whole answer."""
     body = {
         **_head(str(call.intent.call_id), answer.served.model),
@@ -180,9 +180,9 @@ class MessageEvents:
         written += _event("message_delta", delta=_stop(ending.finish), usage=usage(ending.usage, ending.cost))
         return written + _event("message_stop")
 
-    def error(self, error: HouseError) -> bytes:
+    def error(self, error: ControlPlaneError) -> bytes:
         """The failure."""
-        _, body = anthropic_error(Failure.of(error))
+        _, body = anthropic_error(Problem.of(error))
         written = self._contents(self._order.end())
         return written + b"event: error\ndata: " + orjson.dumps(body) + b"\n\n"
 

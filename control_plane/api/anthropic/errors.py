@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from control_plane.api.failures import Failure, precise_message
+from control_plane.api.problem import Problem, precise_message
 from control_plane.errors import InsufficientCredits, ProviderOverloaded
 from control_plane.logs import request_id
 
@@ -24,17 +24,17 @@ TYPES: Mapping[int, str] = {
 }
 
 
-def anthropic_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
+def anthropic_error(problem: Problem) -> tuple[int, Mapping[str, Any]]:
     """Status and body. A body that does not fit the schema is 400, and an overloaded provider 529, as at Anthropic."""
-    status: int = HTTPStatus.BAD_REQUEST if failure.status == HTTPStatus.UNPROCESSABLE_ENTITY else failure.status
-    if failure.code == ProviderOverloaded.code and failure.provider_status == OVERLOADED:
+    status: int = HTTPStatus.BAD_REQUEST if problem.status == HTTPStatus.UNPROCESSABLE_ENTITY else problem.status
+    if problem.code == ProviderOverloaded.code and problem.provider_status == OVERLOADED:
         status = OVERLOADED
-    kind = "billing_error" if failure.code == InsufficientCredits.code else TYPES.get(failure.status)
+    kind = "billing_error" if problem.code == InsufficientCredits.code else TYPES.get(problem.status)
     error = {
         "type": kind or "invalid_request_error",
-        "message": precise_message(failure),
-        "code": failure.code,
-        **failure.facts,
-        **failure.provider_facts,
+        "message": precise_message(problem),
+        "code": problem.code,
+        **problem.facts,
+        **problem.provider_facts,
     }
     return status, {"type": "error", "error": error, "request_id": request_id.get()}

@@ -5,19 +5,19 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from control_plane.api.answers import billed_headers, call_headers, json_bytes, json_response
 from control_plane.api.anthropic.answers import MessageEvents, message
 from control_plane.api.anthropic.requests import chat_request, text_length
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
-from control_plane.api.freshness import Fresh
-from control_plane.api.leaving import unless_client_leaves
-from control_plane.api.openai.described import DESCRIPTIONS, STREAM
+from control_plane.api.cache_control import Fresh
+from control_plane.api.call_responses import billed_headers, call_headers, json_bytes, json_response
+from control_plane.api.deps import Caller, Services
+from control_plane.api.disconnect import cancel_on_disconnect
+from control_plane.api.job_headers import JobHeadersDep, job_in
+from control_plane.api.openai.openapi import DESCRIPTIONS, STREAM
 from control_plane.api.openai.route import bound
-from control_plane.api.places import Placing, job_in
-from control_plane.api.responses import ProviderFacts
+from control_plane.api.openapi_errors import ProviderFacts
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.api.sse import SseResponse
-from control_plane.calls.service import CallOrder
+from control_plane.calls.service import CallRequest
 from control_plane.logs import request_id
 from control_plane.schemas import anthropic as wire
 from control_plane.schemas.base import Answer
@@ -52,19 +52,24 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     )
 }
 
-router = APIRouter(prefix="/v1/messages", tags=["openai"], responses=ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/v1/messages", tags=["openai"], responses=ERRORS, route_class=AuthenticatedRoute)
 
 
 @router.post("", responses=STREAM, summary="Messages")
 async def messages(
-    body: wire.MessagesBody, who: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+    body: wire.MessagesBody,
+    principal: Caller,
+    services: Services,
+    request: Request,
+    placing: JobHeadersDep,
+    fresh: Fresh,
 ) -> Response:
     """As Anthropic's. Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`."""
-    bound(text_length(body), house)
+    bound(text_length(body), services)
     job_id, metadata = job_in(body.metadata)
     user_id = metadata.pop("user_id", None)
     place = placing.place(job_type="chat", job_id=job_id, user_id=user_id if isinstance(user_id, str) else None)
-    order = CallOrder(
+    order = CallRequest(
         chat_request(body),
         model_group=body.model,
         metadata=metadata,
@@ -74,17 +79,17 @@ async def messages(
     )
     identity = {"request-id": request_id.get() or ""}
     if body.stream:
-        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
+        stream = await cancel_on_disconnect(request, services.call_runner.stream(principal, place, order))
         events = MessageEvents(str(stream.call.intent.call_id), stream.served.model, stream.input_usage)
         headers = {**call_headers(stream.call), **identity}
-        return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
-    done = await house.placed_calls.call(who, place, order)
+        return SseResponse(stream, events, headers=headers, keep_alive_s=services.settings.keep_alive_s)
+    done = await services.call_runner.call(principal, place, order)
     return json_bytes(done.call.rendered, headers={**billed_headers(done), **identity})
 
 
 @router.post("/count_tokens", summary="Count tokens")
-async def count_tokens(body: wire.CountBody, who: Caller, house: House) -> Response:
+async def count_tokens(body: wire.CountBody, principal: Caller, services: Services) -> Response:
     """Tokens of the messages, counted here for the group's first model; nothing is asked, nothing is billed."""
-    bound(text_length(body), house)
-    tokens = await house.calls.count(who, CallOrder(chat_request(body), model_group=body.model))
+    bound(text_length(body), services)
+    tokens = await services.calls.count(principal, CallRequest(chat_request(body), model_group=body.model))
     return json_response({"input_tokens": tokens})

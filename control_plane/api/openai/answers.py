@@ -7,22 +7,22 @@ from typing import Any
 import orjson
 
 from control_plane.api.calls_in_order import CallsInOrder
-from control_plane.api.failures import Failure
 from control_plane.api.openai.errors import error_of
 from control_plane.api.openai.messages import Deltas, finish_of, message_of, usage_of
+from control_plane.api.problem import Problem
 from control_plane.api.sse import DONE, Frame, event
-from control_plane.calls.live import LiveCall
+from control_plane.calls.in_flight import InFlightCall
 from control_plane.chat import Completion, Ending
 from control_plane.completion.events import Content, Text
 from control_plane.completion.finish import Finish
 from control_plane.completion.fold import Message
 from control_plane.completion.usage import Usage
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 
 Json = dict[str, Any]
 
 
-def completion(call: LiveCall, answer: Completion, *, is_legacy: bool = False) -> bytes:
+def completion(call: InFlightCall, answer: Completion, *, is_legacy: bool = False) -> bytes:
     """A whole answer. `is_legacy`: the request offers `functions`, so the answer has a `function_call`."""
     finishes = answer.ending.finishes
     body = {
@@ -106,9 +106,9 @@ class CompletionChunks:
             ends.append(event({**self._head, "choices": [], "usage": usage_of(ending.usage, ending.cost), **tier}))
         return b"".join(ends) + DONE
 
-    def error(self, error: HouseError) -> bytes:
+    def error(self, error: ControlPlaneError) -> bytes:
         """The failure, as the SDKs expect it in a stream, then `[DONE]`."""
-        return self._rest() + event({"error": error_of(Failure.of(error))}) + DONE
+        return self._rest() + event({"error": error_of(Problem.of(error))}) + DONE
 
     def _body(self, choice: Json) -> Json:
         return {**self._head, "choices": [choice], **self._tail}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from control_plane.api.failures import Failure, place_of, precise_message
+from control_plane.api.problem import Problem, place_of, precise_message
 from control_plane.errors import (
     ContentPolicyViolated,
     InsufficientCredits,
@@ -33,27 +33,27 @@ TYPES: Mapping[int, str] = {
 }
 
 
-def openai_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
+def openai_error(problem: Problem) -> tuple[int, Mapping[str, Any]]:
     """Status and body. A body that does not fit the schema is 400, as at OpenAI."""
-    status = HTTPStatus.BAD_REQUEST if failure.status == HTTPStatus.UNPROCESSABLE_ENTITY else failure.status
-    return status, {"error": error_of(failure)}
+    status = HTTPStatus.BAD_REQUEST if problem.status == HTTPStatus.UNPROCESSABLE_ENTITY else problem.status
+    return status, {"error": error_of(problem)}
 
 
-def error_of(failure: Failure) -> dict[str, Any]:
+def error_of(problem: Problem) -> dict[str, Any]:
     """The error itself, as it also ends a stream."""
     return {
-        "message": precise_message(failure),
-        "type": _type_of(failure),
-        "param": place_of(failure),
-        "code": CODES.get(failure.code, failure.code),
-        **failure.facts,
-        **failure.provider_facts,
+        "message": precise_message(problem),
+        "type": _type_of(problem),
+        "param": place_of(problem),
+        "code": CODES.get(problem.code, problem.code),
+        **problem.facts,
+        **problem.provider_facts,
     }
 
 
-def _type_of(failure: Failure) -> str:
-    if failure.code == InsufficientCredits.code:
+def _type_of(problem: Problem) -> str:
+    if problem.code == InsufficientCredits.code:
         return "insufficient_quota"
-    if failure.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return "server_error"
-    return TYPES.get(failure.status, "invalid_request_error")
+    return TYPES.get(problem.status, "invalid_request_error")

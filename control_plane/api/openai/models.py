@@ -4,13 +4,13 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 
-from control_plane.api.answers import json_response
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
-from control_plane.api.openai.described import ERRORS
+from control_plane.api.call_responses import json_response
+from control_plane.api.deps import Caller, Services
+from control_plane.api.openai.openapi import ERRORS
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.errors import ModelGroupNotFound
 
-router = APIRouter(prefix="/v1/models", tags=["openai"], responses=ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/v1/models", tags=["openai"], responses=ERRORS, route_class=AuthenticatedRoute)
 
 Json = dict[str, Any]
 
@@ -20,12 +20,12 @@ CREATED_AT = "1970-01-01T00:00:00Z"
 
 
 @router.get("", summary="List models")
-async def list_models(who: Caller, house: House, request: Request) -> Response:
+async def list_models(principal: Caller, services: Services, request: Request) -> Response:
     """The model groups the key may use, and the models in them, in the file's order.
 
     With an `anthropic-version` header in Anthropic's shape.
     """
-    names = await house.groups.names(who)
+    names = await services.groups.names(principal)
     if _is_anthropic(request):
         models = [_anthropic(name) for name in names]
         first, last = (names[0], names[-1]) if names else (None, None)
@@ -36,12 +36,12 @@ async def list_models(who: Caller, house: House, request: Request) -> Response:
 @router.get("/{name:path}", summary="Get a model")
 async def get_model(
     name: Annotated[str, Path(description="name of the model group or model")],
-    who: Caller,
-    house: House,
+    principal: Caller,
+    services: Services,
     request: Request,
 ) -> Response:
     """A model group or model the key may use; 404 for any other, whether or not it exists."""
-    names = await house.groups.names(who)
+    names = await services.groups.names(principal)
     if name not in names:
         raise ModelGroupNotFound(group=name, known=names)
     return json_response(_anthropic(name) if _is_anthropic(request) else _openai(name))

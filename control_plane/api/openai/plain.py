@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from control_plane.calls.live import LiveCall
-from control_plane.chat import Endpoint, PlainAnswer, PlainRequest
+from control_plane.calls.in_flight import InFlightCall
+from control_plane.chat import Endpoint, EndpointRequest, EndpointResponse
 from control_plane.errors import LlmCallFailed
 from control_plane.schemas import openai as wire
 from control_plane.units import usd
@@ -20,21 +20,21 @@ DOCUMENTS_PER_SEARCH = 100
 """What providers of rerank count as one search."""
 
 
-def embeddings(body: wire.EmbeddingsBody) -> PlainRequest:
+def embeddings(body: wire.EmbeddingsBody) -> EndpointRequest:
     """The request. Vectors are always asked for as numbers: what the client wants them as is made of those."""
     arguments: Json = {"input": body.input, "encoding_format": "float"}
     if body.dimensions is not None:
         # else LiteLLM would leave it out, silently, for models it does not know to take it
         arguments |= {"dimensions": body.dimensions, "allowed_openai_params": ["dimensions"]}
-    return PlainRequest("embeddings", arguments, _texts(body.input))
+    return EndpointRequest("embeddings", arguments, _texts(body.input))
 
 
-def moderations(body: wire.ModerationsBody) -> PlainRequest:
+def moderations(body: wire.ModerationsBody) -> EndpointRequest:
     """The request."""
-    return PlainRequest("moderations", {"input": body.input}, _texts(body.input))
+    return EndpointRequest("moderations", {"input": body.input}, _texts(body.input))
 
 
-def rerank(body: wire.RerankBody) -> PlainRequest:
+def rerank(body: wire.RerankBody) -> EndpointRequest:
     """The request. A search is a query over up to 100 documents."""
     arguments: Json = {"query": body.query, "documents": body.documents}
     for name in ("top_n", "return_documents", "max_chunks_per_doc"):
@@ -42,14 +42,14 @@ def rerank(body: wire.RerankBody) -> PlainRequest:
         if value is not None:
             arguments[name] = value
     texts = [body.query, *(text if isinstance(text, str) else str(text) for text in body.documents)]
-    return PlainRequest("rerank", arguments, texts, units=-(-len(body.documents) // DOCUMENTS_PER_SEARCH))
+    return EndpointRequest("rerank", arguments, texts, units=-(-len(body.documents) // DOCUMENTS_PER_SEARCH))
 
 
 def rendered(
     endpoint: Endpoint,
     body: wire.EmbeddingsBody | wire.ModerationsBody | wire.RerankBody,
-    _call: LiveCall,
-    answer: PlainAnswer,
+    _call: InFlightCall,
+    answer: EndpointResponse,
 ) -> bytes:
     """The provider's answer, with the model's public name and what it costs. Raises: LlmCallFailed for one that is none."""
     whole: Json = {name: value for name, value in answer.body.items() if value is not None}

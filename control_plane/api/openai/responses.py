@@ -4,35 +4,35 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.answers import billed_headers, call_headers, json_bytes
-from control_plane.api.bodies import StrictRoute
-from control_plane.api.deps import Caller, House
-from control_plane.api.freshness import Fresh
-from control_plane.api.leaving import unless_client_leaves
-from control_plane.api.openai.described import ERRORS, STREAM
+from control_plane.api.cache_control import Fresh
+from control_plane.api.call_responses import billed_headers, call_headers, json_bytes
+from control_plane.api.deps import Caller, Services
+from control_plane.api.disconnect import cancel_on_disconnect
+from control_plane.api.job_headers import JobHeadersDep, job_in
+from control_plane.api.openai.openapi import ERRORS, STREAM
 from control_plane.api.openai.responses_answers import ResponseEvents, whole
 from control_plane.api.openai.responses_requests import chat_request, text_length
 from control_plane.api.openai.route import bound
-from control_plane.api.places import Placing, job_in
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.api.sse import SseResponse
-from control_plane.calls.service import CallOrder
+from control_plane.calls.service import CallRequest
 from control_plane.schemas.openai_responses import ResponsesBody
 
-router = APIRouter(prefix="/v1/responses", tags=["openai"], responses=ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/v1/responses", tags=["openai"], responses=ERRORS, route_class=AuthenticatedRoute)
 
 
 @router.post("", responses=STREAM, summary="Responses")
 async def responses(
-    body: ResponsesBody, who: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+    body: ResponsesBody, principal: Caller, services: Services, request: Request, placing: JobHeadersDep, fresh: Fresh
 ) -> Response:
     """As OpenAI's, without what is stored there: the whole conversation comes with each request.
 
     Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`.
     """
-    bound(text_length(body), house)
+    bound(text_length(body), services)
     job_id, metadata = job_in(body.metadata)
     place = placing.place(job_type="chat", job_id=job_id, user_id=body.user)
-    order = CallOrder(
+    order = CallRequest(
         chat_request(body),
         model_group=body.model,
         metadata=metadata,
@@ -41,9 +41,9 @@ async def responses(
         render=partial(whole, body),
     )
     if body.stream:
-        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
+        stream = await cancel_on_disconnect(request, services.call_runner.stream(principal, place, order))
         events = ResponseEvents(body, stream.call, stream.served.model)
         headers = call_headers(stream.call)
-        return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
-    done = await house.placed_calls.call(who, place, order)
+        return SseResponse(stream, events, headers=headers, keep_alive_s=services.settings.keep_alive_s)
+    done = await services.call_runner.call(principal, place, order)
     return json_bytes(done.call.rendered, headers=billed_headers(done))

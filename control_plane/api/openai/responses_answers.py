@@ -6,10 +6,10 @@ from typing import Any, Literal, assert_never
 import orjson
 
 from control_plane.api.calls_in_order import CallsInOrder
-from control_plane.api.failures import Failure
 from control_plane.api.openai.errors import error_of
 from control_plane.api.openai.messages import thinking_block
-from control_plane.calls.live import LiveCall
+from control_plane.api.problem import Problem
+from control_plane.calls.in_flight import InFlightCall
 from control_plane.chat import Completion, Ending
 from control_plane.completion.events import (
     Audio,
@@ -26,7 +26,7 @@ from control_plane.completion.events import (
 )
 from control_plane.completion.finish import FinishReason
 from control_plane.completion.usage import Usage
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 from control_plane.schemas.openai_responses import ResponsesBody
 from control_plane.units import NanoUsd, usd
 
@@ -35,7 +35,7 @@ Json = dict[str, Any]
 INCOMPLETE: Mapping[FinishReason, str] = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
-def whole(body: ResponsesBody, call: LiveCall, answer: Completion) -> bytes:
+def whole(body: ResponsesBody, call: InFlightCall, answer: Completion) -> bytes:
     """A whole answer: the items that its stream would have had."""
     events = ResponseEvents(body, call, answer.served.model, is_streamed=False)
     for content in answer.events:
@@ -56,7 +56,7 @@ def usage(used: Usage, cost: NanoUsd | None) -> Json:
     return said if cost is None else {**said, "cost_usd": usd(cost)}
 
 
-def _head(body: ResponsesBody, call: LiveCall, model: str) -> Json:
+def _head(body: ResponsesBody, call: InFlightCall, model: str) -> Json:
     given = body.model_dump(by_alias=True, include={"text", "tool_choice", "tools"}, exclude_none=True)
     return {
         "id": f"resp_{call.intent.call_id}",
@@ -156,7 +156,7 @@ class _Item:
 class ResponseEvents:
     """Writes one stream, an item behind the other: text and reasoning end where the other, or a call, begins."""
 
-    def __init__(self, body: ResponsesBody, call: LiveCall, model: str, *, is_streamed: bool = True) -> None:
+    def __init__(self, body: ResponsesBody, call: InFlightCall, model: str, *, is_streamed: bool = True) -> None:
         """`is_streamed`: false, where only the whole response is wanted."""
         self._is_streamed = is_streamed
         self._head = _head(body, call, model)
@@ -187,9 +187,9 @@ class ResponseEvents:
         """The whole response."""
         return _ended(self._head, [item.body(is_done=True) for item in self._items], ending)
 
-    def error(self, error: HouseError) -> bytes:
+    def error(self, error: ControlPlaneError) -> bytes:
         """The failure, in the form that the SDKs raise."""
-        said = error_of(Failure.of(error))
+        said = error_of(Problem.of(error))
         return self.rest() + self._event(
             "error", code=said["code"], message=said["message"], param=said["param"], error=said
         )

@@ -4,41 +4,46 @@ from functools import partial
 
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.answers import billed_headers, call_headers, json_bytes
-from control_plane.api.bodies import StrictRoute
+from control_plane.api.cache_control import Fresh
+from control_plane.api.call_responses import billed_headers, call_headers, json_bytes
 from control_plane.api.chat_messages import chat_messages
-from control_plane.api.deps import Caller, House
-from control_plane.api.freshness import Fresh
-from control_plane.api.leaving import unless_client_leaves
+from control_plane.api.deps import Caller, Services
+from control_plane.api.disconnect import cancel_on_disconnect
+from control_plane.api.job_headers import JobHeadersDep, job_in
 from control_plane.api.openai import plain
 from control_plane.api.openai.answers import CompletionChunks, completion
-from control_plane.api.openai.described import ERRORS, STREAM
-from control_plane.api.places import Placing, job_in
+from control_plane.api.openai.openapi import ERRORS, STREAM
+from control_plane.api.routing import AuthenticatedRoute
 from control_plane.api.sse import SseResponse
-from control_plane.cache.rules import Freshness
-from control_plane.calls.service import CallOrder
-from control_plane.chat import ChatRequest, PlainRequest
+from control_plane.cache.rules import CacheControl
+from control_plane.calls.service import CallRequest
+from control_plane.chat import ChatRequest, EndpointRequest
 from control_plane.errors import TooLarge
-from control_plane.house import House as HouseType
 from control_plane.schemas import openai as wire
+from control_plane.services import Services as ServicesType
 from control_plane.tenants.principal import Principal
 
-router = APIRouter(prefix="/v1", tags=["openai"], responses=ERRORS, route_class=StrictRoute)
+router = APIRouter(prefix="/v1", tags=["openai"], responses=ERRORS, route_class=AuthenticatedRoute)
 
 
 @router.post("/chat/completions", responses=STREAM, summary="Chat completion")
 async def chat_completions(
-    body: wire.ChatCompletionBody, who: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+    body: wire.ChatCompletionBody,
+    principal: Caller,
+    services: Services,
+    request: Request,
+    placing: JobHeadersDep,
+    fresh: Fresh,
 ) -> Response:
     """As OpenAI's. Each call is a job of its own, or joins the job named by `X-Job-Id` or `metadata.job_id`.
 
     With `stream_options.include_usage` the last chunk also says `usage.cost_usd`.
     """
-    bound(sum(message.text_length() for message in body.messages), house)
+    bound(sum(message.text_length() for message in body.messages), services)
     job_id, metadata = job_in(body.metadata)
     place = placing.place(job_type="chat", job_id=job_id, user_id=body.user)
     is_legacy = bool(body.functions) and not body.tools
-    order = CallOrder(
+    order = CallRequest(
         ChatRequest(chat_messages(body.messages), body.given_parameters()),
         model_group=body.model,
         metadata=metadata,
@@ -47,53 +52,57 @@ async def chat_completions(
         render=partial(completion, is_legacy=is_legacy),
     )
     if body.stream:
-        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order))
+        stream = await cancel_on_disconnect(request, services.call_runner.stream(principal, place, order))
         call_id = str(stream.call.intent.call_id)
         chunks = CompletionChunks(call_id, stream.served.model, wants_usage=body.wants_usage, is_legacy=is_legacy)
         headers = call_headers(stream.call)
-        return SseResponse(stream, chunks, headers=headers, keep_alive_s=house.settings.keep_alive_s)
-    done = await house.placed_calls.call(who, place, order)
+        return SseResponse(stream, chunks, headers=headers, keep_alive_s=services.settings.keep_alive_s)
+    done = await services.call_runner.call(principal, place, order)
     return json_bytes(done.call.rendered, headers=billed_headers(done))
 
 
 @router.post("/embeddings", summary="Embeddings")
-async def embeddings(body: wire.EmbeddingsBody, who: Caller, house: House, placing: Placing, fresh: Fresh) -> Response:
+async def embeddings(
+    body: wire.EmbeddingsBody, principal: Caller, services: Services, placing: JobHeadersDep, fresh: Fresh
+) -> Response:
     """As OpenAI's, with `encoding_format` and `dimensions`. Billed as a call."""
-    return await _ask(plain.embeddings(body), body, who, house, placing, fresh)
+    return await _ask(plain.embeddings(body), body, principal, services, placing, fresh)
 
 
 @router.post("/moderations", summary="Moderation")
 async def moderations(
-    body: wire.ModerationsBody, who: Caller, house: House, placing: Placing, fresh: Fresh
+    body: wire.ModerationsBody, principal: Caller, services: Services, placing: JobHeadersDep, fresh: Fresh
 ) -> Response:
     """As OpenAI's. Billed as a call."""
-    return await _ask(plain.moderations(body), body, who, house, placing, fresh)
+    return await _ask(plain.moderations(body), body, principal, services, placing, fresh)
 
 
 @router.post("/rerank", summary="Rerank")
-async def rerank(body: wire.RerankBody, who: Caller, house: House, placing: Placing, fresh: Fresh) -> Response:
+async def rerank(
+    body: wire.RerankBody, principal: Caller, services: Services, placing: JobHeadersDep, fresh: Fresh
+) -> Response:
     """Documents by how well they answer a query, as Cohere's. Billed as a call."""
-    return await _ask(plain.rerank(body), body, who, house, placing, fresh)
+    return await _ask(plain.rerank(body), body, principal, services, placing, fresh)
 
 
 async def _ask(
-    request: PlainRequest,
+    request: EndpointRequest,
     body: wire.EmbeddingsBody | wire.ModerationsBody | wire.RerankBody,
-    who: Principal,
-    house: HouseType,
-    placing: Placing,
-    fresh: Freshness,
+    principal: Principal,
+    services: ServicesType,
+    placing: JobHeadersDep,
+    fresh: CacheControl,
 ) -> Response:
-    bound(sum(map(len, request.texts)), house)
+    bound(sum(map(len, request.texts)), services)
     job_id, metadata = job_in(body.metadata)
     place = placing.place(job_type=request.endpoint, job_id=job_id, user_id=body.user)
     render = partial(plain.rendered, request.endpoint, body)
-    order = CallOrder(request, model_group=body.model, metadata=metadata, freshness=fresh, render=render)
-    done = await house.placed_calls.ask(who, place, order)
+    order = CallRequest(request, model_group=body.model, metadata=metadata, freshness=fresh, render=render)
+    done = await services.call_runner.ask(principal, place, order)
     return json_bytes(done.call.rendered, headers=billed_headers(done))
 
 
-def bound(chars: int, house: HouseType) -> None:
+def bound(chars: int, services: ServicesType) -> None:
     """Raises: TooLarge for more text than the server takes."""
-    if chars > house.settings.max_prompt_chars:
-        raise TooLarge(f"The request has {chars} characters of text; {house.settings.max_prompt_chars} are allowed.")
+    if chars > services.settings.max_prompt_chars:
+        raise TooLarge(f"The request has {chars} characters of text; {services.settings.max_prompt_chars} are allowed.")

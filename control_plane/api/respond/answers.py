@@ -6,7 +6,7 @@ from typing import Any
 from pydantic_core import from_json
 
 from control_plane.api.openai.messages import thinking_block
-from control_plane.chat import Completion, Ending, Served
+from control_plane.chat import Completion, Ending, ServedBy
 from control_plane.completion.events import Refusal, Text
 from control_plane.completion.fold import Message, ToolCall
 from control_plane.schemas import respond as wire
@@ -18,7 +18,7 @@ def from_completion(answer: Completion, warnings: Sequence[str]) -> wire.Respond
     return respond_answer(answer.message, answer.served, answer.ending, warnings)
 
 
-def respond_answer(message: Message, served: Served, ending: Ending, warnings: Sequence[str]) -> wire.RespondAnswer:
+def respond_answer(message: Message, served: ServedBy, ending: Ending, warnings: Sequence[str]) -> wire.RespondAnswer:
     """What a model said, however it came."""
     all_warnings = list(warnings)
     usage = ending.usage

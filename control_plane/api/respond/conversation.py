@@ -12,7 +12,7 @@ from typing import Any
 from pydantic_core import to_json
 
 from control_plane.api.respond.tool_content import tool_content
-from control_plane.calls.recent_tools import ToolCallSaid
+from control_plane.calls.tool_call_cache import RememberedToolCall
 from control_plane.schemas.chat import plain
 from control_plane.schemas.history import SentBack
 from control_plane.schemas.respond import AssistantSaid, GivenMessage, GivenToolCall, Said, ToolSaid
@@ -27,7 +27,7 @@ MAX_ID_CHARS = 200
 """Of a client's id in a warning."""
 
 
-Recall = Callable[[str], ToolCallSaid | None]
+Recall = Callable[[str], RememberedToolCall | None]
 """What a tool call of that id was, where somebody knows."""
 
 
@@ -155,7 +155,7 @@ class _Building:
         """The tool call that the client left out."""
         remembered = self._recall(said.tool_call_id)
         guess = said.name or (self._tools[0] if len(self._tools) == 1 else UNKNOWN_TOOL)
-        call = remembered or ToolCallSaid(guess, "{}")
+        call = remembered or RememberedToolCall(guess, "{}")
         how = "from what was answered before" if remembered else f"as a call of {guess} with its arguments unknown"
         self._guessed += 1
         if self._guessed <= MAX_WARNINGS:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
-from control_plane.api.failures import Failure, precise_message
+from control_plane.api.problem import Problem, precise_message
 from control_plane.errors import CallTimedOut, InsufficientCredits, ModelTimeout, OriginRefused, ProviderError
 
 TYPES_BY_CODE: Mapping[str, str] = {
@@ -23,28 +23,28 @@ TYPES_BY_STATUS: Mapping[int, str] = {
 PROVIDER_CODES = frozenset({ProviderError.code, *(kind.code for kind in ProviderError.__subclasses__())})
 
 
-def respond_error(failure: Failure) -> tuple[int, Mapping[str, Any]]:
+def respond_error(problem: Problem) -> tuple[int, Mapping[str, Any]]:
     """Status and body. `provider_code`, `_type` and `_param` are there as far as the provider
     reported them.
     """
-    retry_after_s = failure.retry_after_s
+    retry_after_s = problem.retry_after_s
     error: dict[str, Any] = {
-        "type": _type_of(failure),
-        "message": precise_message(failure),
-        "provider_status": failure.provider_status,
+        "type": _type_of(problem),
+        "message": precise_message(problem),
+        "provider_status": problem.provider_status,
         "retry_after_ms": None if retry_after_s is None else round(retry_after_s * 1000),
-        "code": failure.code,
+        "code": problem.code,
     }
-    if failure.provider is not None:
-        words = {f"provider_{name}": failure.provider[name] for name in ("code", "type", "param")}
+    if problem.provider is not None:
+        words = {f"provider_{name}": problem.provider[name] for name in ("code", "type", "param")}
         error |= {name: word for name, word in words.items() if word is not None}
-    return failure.status, {"error": error}
+    return problem.status, {"error": error}
 
 
-def _type_of(failure: Failure) -> str:
-    known = TYPES_BY_CODE.get(failure.code) or TYPES_BY_STATUS.get(failure.status)
+def _type_of(problem: Problem) -> str:
+    known = TYPES_BY_CODE.get(problem.code) or TYPES_BY_STATUS.get(problem.status)
     if known is not None:
         return known
-    if failure.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+    if problem.status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return "invalid_request"
-    return "provider_error" if failure.code in PROVIDER_CODES else "internal"
+    return "provider_error" if problem.code in PROVIDER_CODES else "internal"

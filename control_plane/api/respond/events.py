@@ -4,14 +4,14 @@ from collections.abc import Callable, Sequence
 
 from pydantic import BaseModel
 
-from control_plane.api.failures import Failure
+from control_plane.api.problem import Problem
 from control_plane.api.respond.answers import respond_answer
 from control_plane.api.respond.errors import respond_error
 from control_plane.api.sse import DONE
-from control_plane.chat import Ending, Served
+from control_plane.chat import Ending, ServedBy
 from control_plane.completion.events import Content, Refusal, Text
 from control_plane.completion.fold import ToolCall, fold
-from control_plane.errors import HouseError
+from control_plane.errors import ControlPlaneError
 from control_plane.schemas.base import Answer
 from control_plane.schemas.respond import RespondError
 
@@ -26,7 +26,7 @@ class RespondEvents:
     """Writes one stream. Tool calls come whole, when all their pieces are there; `done` is the whole answer."""
 
     def __init__(
-        self, served: Served, warnings: Sequence[str], on_tool_calls: Callable[[Sequence[ToolCall]], None]
+        self, served: ServedBy, warnings: Sequence[str], on_tool_calls: Callable[[Sequence[ToolCall]], None]
     ) -> None:
         """`on_tool_calls`: called with the tool calls of a stream that came to its end."""
         self._on_tool_calls = on_tool_calls
@@ -51,9 +51,9 @@ class RespondEvents:
         calls = b"".join(_event("tool_call", call) for call in answer.tool_calls)
         return calls + _event("done", answer) + DONE
 
-    def error(self, error: HouseError) -> bytes:
+    def error(self, error: ControlPlaneError) -> bytes:
         """The failure, as the response to a buffered request would report it, then `[DONE]`."""
-        _, body = respond_error(Failure.of(error))
+        _, body = respond_error(Problem.of(error))
         return _event("error", RespondError.model_validate(body)) + DONE
 
 

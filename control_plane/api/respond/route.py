@@ -6,27 +6,27 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.answers import billed_headers, call_headers, rendered
-from control_plane.api.deps import Caller, House
-from control_plane.api.freshness import Fresh
-from control_plane.api.leaving import unless_client_leaves
-from control_plane.api.places import Placing
+from control_plane.api.cache_control import Fresh
+from control_plane.api.call_responses import billed_headers, call_headers, rendered
+from control_plane.api.deps import Caller, Services
+from control_plane.api.disconnect import cancel_on_disconnect
+from control_plane.api.job_headers import JobHeadersDep
 from control_plane.api.respond.answers import from_completion
-from control_plane.api.respond.browsers import PATH, BrowserRoute, headers_for, preflight
 from control_plane.api.respond.conversation import Conversation, conversation, tool_names
+from control_plane.api.respond.cors import PATH, BrowserRoute, headers_for, preflight
 from control_plane.api.respond.events import RespondEvents
 from control_plane.api.sse import SseResponse
-from control_plane.calls.live import LiveCall
-from control_plane.calls.recent_tools import CallOwner, ToolCallSaid
-from control_plane.calls.service import CallOrder
+from control_plane.calls.in_flight import InFlightCall
+from control_plane.calls.service import CallRequest
+from control_plane.calls.tool_call_cache import CallOwner, RememberedToolCall
 from control_plane.chat import ChatRequest, Completion
 from control_plane.completion.fold import ToolCall
 from control_plane.documents.parts import text_length
 from control_plane.documents.service import Engine
 from control_plane.errors import TooLarge
-from control_plane.house import House as HouseType
 from control_plane.schemas import respond as wire
 from control_plane.schemas.respond import RespondBody
+from control_plane.services import Services as ServicesType
 
 JOB_TYPE = "respond"
 """What the job of a request is called that names none."""
@@ -64,54 +64,54 @@ preflights.add_api_route(PATH, preflight, methods=["OPTIONS"], include_in_schema
 
 @router.post(PATH, responses={**OK, **ERRORS}, summary="Respond")
 async def respond(
-    body: RespondBody, who: Caller, house: House, request: Request, placing: Placing, fresh: Fresh
+    body: RespondBody, principal: Caller, services: Services, request: Request, placing: JobHeadersDep, fresh: Fresh
 ) -> Response:
     """Goes on with a conversation, the same for every provider: text, files, tools, streams.
 
     Each request is a job of its own, or a call of the job named by `X-Job-Id`. A failed call costs nothing.
     """
-    place = placing.place(job_type=who.job_type or JOB_TYPE)
-    owner = CallOwner(who.team(), who.key_id, placing.user_id, is_anonymous=who.is_publishable)
+    place = placing.place(job_type=principal.job_type or JOB_TYPE)
+    owner = CallOwner(principal.team(), principal.key_id, placing.user_id, is_anonymous=principal.is_publishable)
     parameters = body.given_parameters()
     talk = conversation(
-        body.messages, recall=partial(house.recent_tools.recall, owner), tools=tool_names(parameters.get("tools"))
+        body.messages, recall=partial(services.recent_tools.recall, owner), tools=tool_names(parameters.get("tools"))
     )
-    _bound(talk, house.settings.max_prompt_chars)
-    order = CallOrder(
+    _bound(talk, services.settings.max_prompt_chars)
+    order = CallRequest(
         ChatRequest(talk.messages, parameters),
         model_group=body.model,
         freshness=fresh,
         render=_rendered,
     )
     engine, warnings = _engine(body.plugins or ())
-    reading = house.documents.reading(who, place, order, engine, warnings)
+    reading = services.documents.reading(principal, place, order, engine, warnings)
     if body.stream:
-        stream = await unless_client_leaves(request, house.placed_calls.stream(who, place, order, reading))
-        remember = partial(_remember, house, owner)
+        stream = await cancel_on_disconnect(request, services.call_runner.stream(principal, place, order, reading))
+        remember = partial(_remember, services, owner)
         events = RespondEvents(stream.served, [*talk.warnings, *warnings], remember)
-        headers = headers_for(who, call_headers(stream.call))
-        return SseResponse(stream, events, headers=headers, keep_alive_s=house.settings.keep_alive_s)
-    done = await house.placed_calls.call(who, place, order, reading)
-    _remember(house, owner, done.call.answer.message.tool_calls)
+        headers = headers_for(principal, call_headers(stream.call))
+        return SseResponse(stream, events, headers=headers, keep_alive_s=services.settings.keep_alive_s)
+    done = await services.call_runner.call(principal, place, order, reading)
+    _remember(services, owner, done.call.answer.message.tool_calls)
     answer: wire.RespondAnswer = done.call.rendered
     all_warnings = [*talk.warnings, *warnings, *answer.warnings]
     return rendered(
-        answer.model_copy(update={"warnings": all_warnings}), headers=headers_for(who, billed_headers(done))
+        answer.model_copy(update={"warnings": all_warnings}), headers=headers_for(principal, billed_headers(done))
     )
 
 
-def _rendered(_call: LiveCall, answer: Completion) -> wire.RespondAnswer:
+def _rendered(_call: InFlightCall, answer: Completion) -> wire.RespondAnswer:
     """The answer, before its call is recorded as succeeded. Raises: ValueError for what cannot be written as JSON."""
     made = from_completion(answer, ())
     made.model_dump_json()
     return made
 
 
-def _remember(house: HouseType, owner: CallOwner, calls: Sequence[ToolCall]) -> None:
+def _remember(services: ServicesType, owner: CallOwner, calls: Sequence[ToolCall]) -> None:
     """Tool calls that a client may answer without repeating them."""
     for call in calls:
-        said = ToolCallSaid(call.name, call.arguments or "{}")
-        house.recent_tools.remember(owner, call.id, said)
+        said = RememberedToolCall(call.name, call.arguments or "{}")
+        services.recent_tools.remember(owner, call.id, said)
 
 
 def _engine(plugins: Sequence[wire.Plugin]) -> tuple[Engine | None, list[str]]:

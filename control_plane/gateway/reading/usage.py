@@ -44,8 +44,8 @@ PLACES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 """Where providers report each count; the first place that holds one counts."""
 
-Places = dict[str, "tuple[str, int] | Places"]
-"""Places by their keys, a level for each: at the end the count's name, and how many places of it come first."""
+TeamLimiter = dict[str, "tuple[str, int] | TeamLimiter"]
+"""TeamLimiter by their keys, a level for each: at the end the count's name, and how many places of it come first."""
 
 MOST_TIER = 40
 """Characters of a service tier's name."""
@@ -133,8 +133,8 @@ class ReportedUsage:
             self.counts["completion_tokens"] = max(completion + reasoning, self.counts.get("completion_tokens", 0))
 
 
-def _by_key() -> Places:
-    root: Places = {}
+def _by_key() -> TeamLimiter:
+    root: TeamLimiter = {}
     for name, places in PLACES.items():
         for rank, (*above, key) in enumerate(places):
             level = root
@@ -149,7 +149,7 @@ def _by_key() -> Places:
 _BY_KEY = _by_key()
 
 
-def _find_counts(reported: Json, places: Places, found: dict[str, tuple[int, int]]) -> None:
+def _find_counts(reported: Json, places: TeamLimiter, found: dict[str, tuple[int, int]]) -> None:
     """Adds each count that stands at one of the places, with the place's rank: the first of its places counts."""
     for key, value in reported.items():
         place = places.get(key)

@@ -1,0 +1,24 @@
+"""`Cache-Control` of a request: whether an answer that was given before will do."""
+
+from typing import Annotated
+
+from fastapi import Depends, Header
+
+from control_plane.cache.rules import ANY, CacheControl
+
+
+async def freshness(
+    cache_control: Annotated[
+        str | None,
+        Header(description="`no-cache`: not an answer that was given before; `no-store`: nor is this one kept"),
+    ] = None,
+) -> CacheControl:
+    """What the client wants."""
+    if cache_control is None:
+        return ANY
+    said = {directive.strip() for directive in cache_control.lower().split(",")}
+    is_kept = "no-store" not in said
+    return CacheControl(takes_kept=is_kept and not said & {"no-cache", "max-age=0"}, may_be_kept=is_kept)
+
+
+Fresh = Annotated[CacheControl, Depends(freshness)]

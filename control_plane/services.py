@@ -1,0 +1,62 @@
+"""The rooms as the doors see them: everything a door may call. `runtime.py` builds it."""
+
+from dataclasses import dataclass
+
+from control_plane.administration.service import AdministrationService
+from control_plane.calls.configuration import Configuration
+from control_plane.calls.implicit_jobs import ImplicitJobs
+from control_plane.calls.lease import Lease
+from control_plane.calls.runner import CallRunner
+from control_plane.calls.service import CallService
+from control_plane.calls.tool_call_cache import ToolCallCache
+from control_plane.calls.writer import CallWriter
+from control_plane.clock import Clock
+from control_plane.credits.service import CreditService
+from control_plane.documents.service import DocumentService
+from control_plane.garbage import GarbageByBytes
+from control_plane.idempotency.service import IdempotencyService
+from control_plane.jobs.service import JobService
+from control_plane.jobs.tokens import JobTokenService
+from control_plane.limits.service import LimitService
+from control_plane.metrics import Metrics
+from control_plane.model_groups.service import ModelGroupService
+from control_plane.reconciliation.metrics_refresh import MetricsRefresh
+from control_plane.reconciliation.service import ReconciliationService
+from control_plane.reconciliation.spend_logs import SpendService
+from control_plane.settings import Settings
+from control_plane.storage.connections import Connections
+from control_plane.storage.database import Database
+from control_plane.tenants.service import KeyService
+from control_plane.traces import Traces
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """One running product."""
+
+    settings: Settings
+    metrics: Metrics
+    traces: Traces
+    clock: Clock
+    garbage: GarbageByBytes
+    db: Database
+    connections: Connections
+    lease: Lease
+    keys: KeyService
+    groups: ModelGroupService
+    credits: CreditService
+    jobs: JobService
+    job_tokens: JobTokenService
+    limits: LimitService
+    administration: AdministrationService
+    spend: SpendService
+    standing: MetricsRefresh
+    reconciliation: ReconciliationService
+    writer: CallWriter
+    calls: CallService
+    configuration: Configuration
+    idempotency: IdempotencyService
+    implicit_jobs: ImplicitJobs
+    call_runner: CallRunner
+    documents: DocumentService
+    recent_tools: ToolCallCache
