@@ -97,8 +97,9 @@ def _key(request: Request) -> str:
 def _fingerprint(request: Request, body: bytes) -> str:
     asked = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
     placed = [f"{name}: {value}\n".encode() for name in PLACING if (value := request.headers.get(name)) is not None]
-    asked += b"".join(placed)
-    return hashlib.sha256(asked + body).hexdigest()
+    fingerprint = hashlib.sha256(asked + b"".join(placed))
+    fingerprint.update(body)  # a large one is not copied
+    return fingerprint.hexdigest()
 
 
 def _again(kept: KeptAnswer) -> Response:

@@ -103,9 +103,10 @@ class StrictRequest(Request):
                 return model.model_validate(orjson.loads(self._body))
             except ValueError:
                 return None
-        work = partial(copy_context().run, _validated, model, self._body)
-        self._json = body = await asyncio.get_running_loop().run_in_executor(_threads, work)
-        self._body = b"{}"  # whoever asks for it has its JSON; the call may last for minutes
+        body = await asyncio.get_running_loop().run_in_executor(
+            _threads, partial(copy_context().run, _validated, model, self._body)
+        )
+        self._json, self._body = body, b"{}"  # whoever asks for it has its JSON; the call may last for minutes
         async with self.app.state.large_bodies:  # what follows takes long, too: meanwhile the event loop does all else
             await asyncio.sleep(0)
         return body
@@ -124,7 +125,7 @@ class AuthenticatedRoute(APIRoute):
         """Who asks. Raises: InvalidKey, Forbidden."""
         return await principal(request)
 
-    def allowed(self, scope: Scope, _who: Principal) -> Scope:
+    def allowed(self, scope: Scope, _principal: Principal) -> Scope:
         """The request as far as this caller may say it."""
         return scope
 

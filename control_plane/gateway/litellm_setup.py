@@ -58,6 +58,9 @@ CHATTY = ("openai", "anthropic", "httpx", "httpcore", "botocore")
 """Libraries below litellm that log requests, prompts included, from DEBUG or INFO on."""
 
 
+KEPT_CHARS = 100
+"""Of the text of a stream, beside the pieces that it keeps."""
+
 LOGGED_AT_MOST, LOGGED_FOR_S = 5, 10.0
 """How often a line of litellm's may be logged, in how many seconds."""
 
@@ -118,6 +121,8 @@ def load(settings: Mapping[str, Any]) -> Any:
         setattr(litellm, name, value)
     _quieten()
     _leave_out_mcp()
+    _keep_no_texts()
+    _load_tokenizer_when_used()
     tapped_transport.install()
     outbound.install()
     return litellm
@@ -130,6 +135,46 @@ def _leave_out_mcp() -> None:
     from litellm.responses import main  # noqa: PLC0415  # as in load
 
     main._responses_try_dispatch_mcp_gateway = lambda **_: None  # noqa: SLF001  # there is no switch for it
+
+
+class _Ending:
+    """The end of a text that is added to and added to. `+=` on an attribute copies all of it each time."""
+
+    NAME = "_ending_of_text"
+
+    def __get__(self, stream: Any, _: type | None = None) -> str:
+        return str(stream.__dict__.get(self.NAME, ""))
+
+    def __set__(self, stream: Any, text: str) -> None:
+        stream.__dict__[self.NAME] = text[-KEPT_CHARS:]
+
+
+def _keep_no_texts() -> None:
+    """LiteLLM's streams keep their text for rules, which there are none of here, and to say of one that broke off that it had
+    one. An answer of 8 MB in 2,000 pieces took seven seconds of CPU for that, and twice its size.
+    """
+    from litellm.litellm_core_utils.streaming_handler import CustomStreamWrapper  # noqa: PLC0415  # as in load
+
+    CustomStreamWrapper.response_uptil_now = _Ending()
+
+
+class _Tokenizer:
+    """LiteLLM's default tokenizer, from its first use on."""
+
+    def __getattr__(self, name: str) -> Any:
+        from litellm._lazy_imports import get_default_encoding  # noqa: PLC0415  # as in load
+
+        return getattr(get_default_encoding(), name)
+
+
+def _load_tokenizer_when_used() -> None:
+    """LiteLLM hands its tokenizer to every provider's code, of which Petals' and a few others use it. Loading it takes 38 MB
+    and up to a second of the event loop.
+    """
+    from litellm import main  # noqa: PLC0415  # as in load
+
+    if main._encoding_cache is None:  # noqa: SLF001  # there is no switch for it
+        main._encoding_cache = _Tokenizer()  # noqa: SLF001
 
 
 def _quieten() -> None:

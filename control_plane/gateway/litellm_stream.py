@@ -21,6 +21,9 @@ from control_plane.gateway.streams import EventStream, PricedDeployment
 from control_plane.gateway.tap import Tap
 from control_plane.units import NanoUsd
 
+TOGETHER = 64
+"""Pieces that LiteLLM keeps one by one."""
+
 
 class LiteLlmStream(EventStream):
     """Async iterator of events. It is read and closed by one task at a time, as a generator is."""
@@ -40,6 +43,7 @@ class LiteLlmStream(EventStream):
         self._chunks = chunk_reader(request)
         self._read_of = tap.responses
         self._counted: Any = None
+        self._folded = 1
 
     async def prime(self) -> None:
         """As every stream; a fallback may have changed who answers meanwhile."""
@@ -88,6 +92,7 @@ class LiteLlmStream(EventStream):
         if self._tap.chunks is not None:
             self._ready += self._tap.events
             self._tap.events.clear()
+            self._fold()
             return
         if raw is None:
             return
@@ -98,6 +103,17 @@ class LiteLlmStream(EventStream):
             self._counted = usage
         self._take(self._chunks.take(chunk_document(raw)))
         self._tap.complete(self._chunks)
+
+    def _fold(self) -> None:
+        """LiteLLM keeps every piece, 3 KB for a word, to put the answer together for its report. Of what was read here they are
+        plain text (`plain_answers.py`): many are as good as one.
+        """
+        latest = self._source.chunks[self._folded :]
+        if len(latest) < TOGETHER or not all(map(_is_text, latest)):
+            return
+        latest[0].choices[0].delta.content = "".join(chunk.choices[0].delta.content for chunk in latest)
+        del self._source.chunks[self._folded + 1 :]
+        self._folded += 1
 
     def _finish(self) -> None:
         if self._tap.chunks is None:
@@ -131,3 +147,11 @@ class LiteLlmStream(EventStream):
             return any(getattr(kept, "usage", None) is not None for kept in reversed(self._source.chunks))
         ours = await prices.estimate(self._serving.tag, self._request, list(map(text_of, self._events())))
         return (usage.prompt_tokens, usage.completion_tokens) != (ours.prompt_tokens, ours.completion_tokens)
+
+
+def _is_text(chunk: Any) -> bool:
+    """Whether it says nothing of the answer's end."""
+    if getattr(chunk, "usage", None) is not None or len(chunk.choices) != 1:
+        return False
+    [choice] = chunk.choices
+    return choice.finish_reason is None and isinstance(choice.delta.content, str)

@@ -6,9 +6,11 @@ under the id of a deployment without prices LiteLLM would find one of zero and s
 
 import asyncio
 import logging
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import orjson
@@ -182,11 +184,10 @@ async def estimate(tag: PriceTag, request: ModelRequest, texts: Sequence[str]) -
     """Tokens of the request and of the texts answered so far, counted by us. The first time in a thread: a tokenizer takes
     up to a second to load, and 70 MB, which a process has only from then on.
     """
-    answered = "".join(texts)
-    length = len(answered) + _length_of(request)
+    length = sum(map(len, texts)) + _length_of(request)
     if length <= LONG_TEXT and tag.tokenizer_model in _loaded:
-        return _estimate(tag, request, answered)
-    counted = await asyncio.to_thread(_estimate, tag, request, answered)
+        return _estimate(tag, request, texts)
+    counted = await asyncio.to_thread(_estimate, tag, request, texts)
     _loaded.add(tag.tokenizer_model)
     return counted
 
@@ -205,12 +206,12 @@ def _unsampled_length(request: ChatRequest) -> int:
     return sum(len(orjson.dumps(each)) for each in (*calls, tools) if each)
 
 
-def _estimate(tag: PriceTag, request: ModelRequest, answered: str) -> Usage:
+def _estimate(tag: PriceTag, request: ModelRequest, answered: Sequence[str]) -> Usage:
     return Usage(
         prompt_tokens=(
             _texts_tokens(tag, request.texts) if isinstance(request, EndpointRequest) else _prompt_tokens(tag, request)
         ),
-        completion_tokens=_text_tokens(tag, answered),
+        completion_tokens=_whole_tokens(tag, answered),
         is_estimated=True,
     )
 
@@ -234,7 +235,7 @@ def _prompt_tokens(tag: PriceTag, request: ChatRequest) -> int:
                 use_default_image_token_count=True,  # else it fetches the picture to measure it
             )
         )
-        return counted + _text_tokens(tag, "".join(texts)) if is_long else counted
+        return counted + _whole_tokens(tag, texts) if is_long else counted
     except Exception:  # noqa: BLE001  # a count may be rough but must not fail a call that was answered
         log.warning("tokens_estimated", extra={"model": tag.tokenizer_model})
         return _length_of(request) // CHARACTERS_PER_TOKEN
@@ -258,30 +259,46 @@ def _texts_of(message: Mapping[str, Any]) -> Iterable[str]:
     return [part["text"] for part in parts if isinstance(part, dict) and isinstance(part.get("text"), str)]
 
 
-def sample(text: str, length: int) -> str:
-    """So many characters of a text, from all over it."""
-    if length >= len(text):
-        return text
+def sample(texts: Sequence[str], length: int) -> str:
+    """So many characters of one text in these pieces, from all over it. A long one is not put together for that."""
+    total = sum(map(len, texts))
+    if length >= total:
+        return "".join(texts)
     size = max(1, length // SAMPLES)
     count = max(1, length // size)
-    return "".join(text[start : start + size] for start in (len(text) * n // count for n in range(count)))
+    ends = list(accumulate(map(len, texts)))
+    return "".join(_cut(texts, ends, total * number // count, size) for number in range(count))
+
+
+def _cut(texts: Sequence[str], ends: Sequence[int], start: int, size: int) -> str:
+    """So many characters from there on, in pieces that end there."""
+    first, last = bisect_right(ends, start), bisect_left(ends, start + size)
+    skipped = start - (ends[first] - len(texts[first]))
+    return "".join(texts[first : last + 1])[skipped : skipped + size]
 
 
 def _texts_tokens(tag: PriceTag, texts: Sequence[str]) -> int:
     """Of very many, as of one text."""
     is_long = sum(map(len, texts)) > MOST_COUNTED
-    return _text_tokens(tag, "".join(texts)) if is_long else sum(_text_tokens(tag, text) for text in texts)
+    return _whole_tokens(tag, texts) if is_long else sum(_text_tokens(tag, text) for text in texts)
+
+
+def _whole_tokens(tag: PriceTag, texts: Sequence[str]) -> int:
+    """Of one text in pieces. Of a very long one, those of samples of it, times as many as it is longer."""
+    total = sum(map(len, texts))
+    if total <= MOST_COUNTED:
+        return _text_tokens(tag, "".join(texts))
+    sampled = sample(texts, MOST_COUNTED)
+    return -(-_text_tokens(tag, sampled) * total // len(sampled))
 
 
 def _text_tokens(tag: PriceTag, text: str) -> int:
-    """Of a very long text, those of samples of it, times as many as it is longer."""
     import litellm  # noqa: PLC0415  # see litellm_setup.py
 
     if not text:
         return 0
     if len(text) > MOST_COUNTED:
-        sampled = sample(text, MOST_COUNTED)
-        return -(-_text_tokens(tag, sampled) * len(text) // len(sampled))
+        return _whole_tokens(tag, [text])
     if len(text) > PIECE:
         return sum(_text_tokens(tag, text[begin : begin + PIECE]) for begin in range(0, len(text), PIECE))
     try:

@@ -20,6 +20,7 @@ from control_plane.gateway.asked import answer_reader
 from control_plane.gateway.bounds import Overdue, Timing
 from control_plane.gateway.errors import failed_with
 from control_plane.gateway.history import prepare_messages, prepare_parameters
+from control_plane.gateway.outgoing import Outgoing, outgoing
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.reading.faults import MAX_ERROR_BYTES, REDIRECTED, fault_of_text, is_redirect
 from control_plane.gateway.relay_targets import Target
@@ -46,11 +47,11 @@ class Relay:
 
     async def complete(self, target: Target, request: ChatRequest, timing: Timing) -> tuple[list[Content], ChunkReader]:
         """A whole answer, and what read it. Raises: LiteLLM's exceptions."""
-        body = await _body_of(target, request, is_stream=False)
+        sent = outgoing(await _body_of(target, request, is_stream=False), target.headers)
         reader = answer_reader(request, max_bytes=timing.bounds.answer_bytes)
         events: list[Event] = []
         try:
-            response = await self._answer(target, body, target.timeout_s, timing)
+            response = await self._answer(target, sent, target.timeout_s, timing)
             async with response:
                 with timing.limit():
                     async for received in response.content.iter_any():
@@ -67,17 +68,17 @@ class Relay:
 
     async def open(self, target: Target, request: ChatRequest, timing: Timing) -> aiohttp.ClientResponse:
         """A stream whose status is good; whoever gets it closes it. Raises: LiteLLM's exceptions."""
-        body = await _body_of(target, request, is_stream=True)
+        sent = outgoing(await _body_of(target, request, is_stream=True), target.headers)
         try:
-            return await self._answer(target, body, target.stream_timeout_s, timing)
+            return await self._answer(target, sent, target.stream_timeout_s, timing)
         except (aiohttp.ClientError, OSError, Overdue) as exc:
             raise failure(target, exc) from exc
 
-    async def _answer(self, target: Target, body: bytes, timeout_s: float, timing: Timing) -> aiohttp.ClientResponse:
+    async def _answer(self, target: Target, sent: Outgoing, timeout_s: float, timing: Timing) -> aiohttp.ClientResponse:
         """An answer that has begun, whose status is good. Raises: LiteLLM's exceptions for another, aiohttp's, Overdue."""
         timing.attempt(timeout_s)
         with timing.limit():
-            response: aiohttp.ClientResponse = await self._post(target, body, timeout_s)
+            response: aiohttp.ClientResponse = await self._post(target, sent, timeout_s)
         timing.piece()
         if response.status in OK:
             return response
@@ -104,13 +105,13 @@ class Relay:
         if self._session is not None:
             await self._session.close()
 
-    def _post(self, target: Target, body: bytes, timeout_s: float) -> Any:
+    def _post(self, target: Target, sent: Outgoing, timeout_s: float) -> Any:
         """One request; the time is that until the answer begins, and for each pause in it."""
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=timeout_s, sock_read=timeout_s)
         return self._http().post(
             target.url,
-            data=body,
-            headers=target.headers,
+            data=sent.data,
+            headers=sent.headers,
             timeout=timeout,
             proxy=target.proxy,
             allow_redirects=False,  # the prompt and the key are for the provider only

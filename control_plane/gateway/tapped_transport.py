@@ -15,6 +15,7 @@ import orjson
 from control_plane.completion.events import Broken, ProviderFault
 from control_plane.gateway.bounds import Overdue, Timing, current_timing
 from control_plane.gateway.errors import FAULT, failed_with
+from control_plane.gateway.outgoing import forget_body
 from control_plane.gateway.plain_answers import PlainAnswer
 from control_plane.gateway.reading.answer import TOO_LARGE
 from control_plane.gateway.reading.faults import MAX_ERROR_BYTES, REDIRECTED, fault_of_text, is_redirect
@@ -79,6 +80,8 @@ async def _handle(ask: Callable[[httpx.Request], Awaitable[httpx.Response]], req
             raise
     except Overdue as overdue:
         raise given_up(overdue, request) from None
+    finally:
+        forget_body(request)
 
 
 async def _not_followed(tap: Tap | None, response: httpx.Response) -> httpx.Response:

@@ -24,7 +24,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.provider import Provider
 from tests.support.server import COST_USD, Server, Team, call_body, config_for, serving, settings_for, write_config
 
-RECORD = b"error_code = excluded.error_code"
+RECORD = b"INSERT INTO calls"
 JOB = b"INSERT INTO jobs"
 REPORT = b"INSERT INTO spend_logs"
 KEY = b"INSERT INTO idempotency_keys"
