@@ -59,6 +59,7 @@ from control_plane.settings import Settings
 from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import newer_schema, pending
+from control_plane.storage.partitions import PartitionService
 from control_plane.storage.sqlite_lock import only_process
 from control_plane.sweeper import SWEEP_S, PeriodicWork, Sweeper
 from control_plane.tenants.service import KeyService
@@ -274,6 +275,7 @@ def _sweepers(services: Services, jobs: JobService) -> Mapping[str, Sweeper]:
         "reconciliation": services.reconciliation.reconcile_hourly,
         "proxy_reconciliation": services.reconciliation.reconcile_proxy_hourly,
         "old_spend_logs": services.reconciliation.drop_old_logs,
+        "partitions": PartitionService(services.connections.background).ensure_hourly,
     }
     every_s = min(SWEEP_S, services.settings.lease_s / HEARTBEATS)
     chores = {"due": due, "slow": slow}

@@ -1,6 +1,6 @@
 """Tables of the spend: what LiteLLM reported, here and in a fleet of proxies, and how it was found to fit our calls."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -69,3 +69,19 @@ class Reconciliation(SQLModel, table=True):
     drift_nano_usd: int = Field(sa_type=BigInteger)
     unexplained: int
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ArchivedMonth(SQLModel, table=True):
+    """A month whose calls and spend logs were written to files and removed: how many, and what they cost together.
+
+    All that is older was archived before, or never was. `month`: its first day.
+    """
+
+    __tablename__ = "archived_months"
+
+    month: date = Field(primary_key=True)
+    calls: int = Field(sa_type=BigInteger)
+    calls_cost_nano_usd: int = Field(sa_type=BigInteger)
+    spend_logs: int = Field(sa_type=BigInteger)
+    spend_logs_cost_nano_usd: int = Field(sa_type=BigInteger)
+    archived_at: datetime = Field(sa_type=UtcDateTime)

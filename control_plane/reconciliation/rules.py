@@ -191,13 +191,15 @@ MOST_EXAMPLES = 100
 class Reconciled:
     """A whole comparison: by finding; by team, model and day; the first examples of what needs an explanation.
 
-    `has_jobs`: whether it keeps sums by job, of which there may be very many.
+    `has_jobs`: whether it keeps sums by job, of which there may be very many. `archived_until`: calls before that were
+    archived, so that there is nothing to compare.
     """
 
     source: str
     since: datetime
     until: datetime
     has_jobs: bool = True
+    archived_until: datetime | None = None
     by_finding: dict[Finding, Sum] = field(default_factory=lambda: {finding: Sum() for finding in Finding})
     by_team: dict[str, Sum] = field(default_factory=dict)
     by_model: dict[str, Sum] = field(default_factory=dict)

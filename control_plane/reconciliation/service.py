@@ -11,7 +11,7 @@ from control_plane.clock import Clock
 from control_plane.completion.usage import Usage
 from control_plane.ids import first_id_at, new_id
 from control_plane.jobs.models import Call
-from control_plane.reconciliation import store
+from control_plane.reconciliation import archive_store, retention, store
 from control_plane.reconciliation.models import ProxySpendLog, Reconciliation, SpendLog
 from control_plane.reconciliation.proxies import Proxy
 from control_plane.reconciliation.proxy_store import ProxyUnreachable
@@ -56,7 +56,7 @@ class ReconciliationService:
         proxy: Callable[[], Proxy | None] = lambda: None,
     ) -> None:
         self._proxy = proxy
-        self._proxy_due = clock()
+        self._proxy_due = self._drop_due = clock()
         self._price = price
         self._db = db
         self._clock = clock
@@ -99,8 +99,10 @@ class ReconciliationService:
             done += len(calls)
             progress(done, max(done, total))
         async with self._db.reader(is_long=True) as reader:
-            for attempt in await store.list_strays(reader, table, since=since, limit=MOST_STRAYS):
-                found.add_stray(attempt)
+            archived = found.archived_until = await archive_store.archived_until(reader)
+            strays = await store.list_strays(reader, table, since=since, limit=MOST_STRAYS, archived_until=archived)
+        for attempt in strays:
+            found.add_stray(attempt)
         await self._keep(found)
         return found
 
@@ -160,20 +162,19 @@ class ReconciliationService:
             return await store.list_lost(reader, since=since, before=before, limit=limit)
 
     async def drop_old_logs(self) -> int:
-        """Drops spend logs past their time, which changes no bill; returns how many. A chore of the sweeper."""
-        if self._kept_for is None:
+        """Drops spend logs past their time, once an hour, which changes no bill; returns how many. A chore of the sweeper.
+
+        A month that has a partition goes as a whole, when all of it is past its time. Raises: as `retention.drop_logs`.
+        """
+        now = self._clock()
+        if self._kept_for is None or now < self._drop_due:
             return 0
-        return await self.drop_logs(self._clock() - self._kept_for)
+        self._drop_due = now + EVERY
+        return await retention.drop_logs(self._db, now - self._kept_for, only_whole_months=True)
 
     async def drop_logs(self, before: datetime) -> int:
-        """Drops spend logs from before that time, imported ones too; returns how many."""
-        dropped = 0
-        while True:
-            async with self._db.transaction() as tx:
-                count = await store.drop_logs(tx, before=before, limit=PAGE)
-            if not count:
-                return dropped
-            dropped += count
+        """Drops spend logs from before that time, imported ones too; returns how many. Raises: as `retention.drop_logs`."""
+        return await retention.drop_logs(self._db, before, only_whole_months=False)
 
     def _priced(self, call: RecordedCall) -> int | None:
         if self._price is None or call.deployment_id is None:

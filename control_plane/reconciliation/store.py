@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, and_, delete, func, insert, select
+from sqlalchemy import Select, and_, delete, func, insert, or_, select
 from sqlmodel import col
 
 from control_plane.ids import first_id_at
@@ -92,9 +92,17 @@ async def list_attempts(
 
 
 async def list_strays(
-    reader: Reader, table: type[SpendLog] | type[ProxySpendLog], *, since: datetime, limit: int
+    reader: Reader,
+    table: type[SpendLog] | type[ProxySpendLog],
+    *,
+    since: datetime,
+    limit: int,
+    archived_until: datetime | None = None,
 ) -> Sequence[ReportedAttempt]:
-    """Reports of calls that do not exist. Our own logs are found by their ids, which are of the time they were written."""
+    """Reports of calls that do not exist. Our own logs are found by their ids, which are of the time they were written.
+
+    `archived_until`: of calls before that month it is not known any more whether they existed.
+    """
     statement = (
         _attempts(table)
         .outerjoin(OpenCall, col(OpenCall.id) == col(table.call_id))
@@ -104,6 +112,9 @@ async def list_strays(
     )
     if table is SpendLog:
         statement = statement.where(col(SpendLog.id) >= first_id_at(since - CLOCKS_APART))
+    if archived_until is not None:
+        kept = col(table.call_id) >= first_id_at(archived_until)
+        statement = statement.where(or_(kept, col(table.call_id).is_(None)))
     return [_attempt(row) for row in await reader.execute(statement)]
 
 
@@ -120,12 +131,18 @@ async def import_logs(tx: Tx, logs: Sequence[ProxySpendLog]) -> None:
 
 
 async def drop_logs(tx: Tx, *, before: datetime, limit: int) -> int:
-    """Drops spend logs written before that time, at most so many of each kind; returns how many in all."""
-    ours, proxies = col(SpendLog.id), col(ProxySpendLog.request_id)
+    """Drops spend logs written before that time, at most so many; returns how many."""
+    ours = col(SpendLog.id)
     oldest = select(ours).where(ours < first_id_at(before)).order_by(ours).limit(limit)
     dropped: int = (await tx.execute(delete(SpendLog).where(ours.in_(oldest)))).rowcount
+    return dropped
+
+
+async def drop_imported(tx: Tx, *, before: datetime, limit: int) -> int:
+    """Drops proxies' logs of calls from before that time, at most so many; returns how many."""
+    proxies = col(ProxySpendLog.request_id)
     imported = select(proxies).where(col(ProxySpendLog.started_at) < before).limit(limit)
-    dropped += (await tx.execute(delete(ProxySpendLog).where(proxies.in_(imported)))).rowcount
+    dropped: int = (await tx.execute(delete(ProxySpendLog).where(proxies.in_(imported)))).rowcount
     return dropped
 
 
