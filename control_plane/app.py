@@ -24,6 +24,7 @@ from control_plane.api.anthropic import route as anthropic
 from control_plane.api.body_budget import BodyBudget
 from control_plane.api.errors import add_error_handlers
 from control_plane.api.gate import Gate
+from control_plane.api.guide_pages import route as guide_pages
 from control_plane.api.middleware import RequestMiddleware
 from control_plane.api.openai import models as openai_models
 from control_plane.api.openai import responses as openai_responses
@@ -48,6 +49,7 @@ ROUTERS = (
         metrics,
         health,
         pages,
+        guide_pages,
         openapi,
     ),
 )

@@ -312,7 +312,7 @@ class IdempotencyInFlight(Conflict):
 class IdempotencyAnswerSecret(Conflict):
     """The first request with this Idempotency-Key succeeded; its response held a secret that is shown once. Rotate that key, or create another token."""
 
-    code = "idempotency_answer_secret"
+    code = "idempotency_response_not_stored"
 
 
 class RequestTimeout(Refused):

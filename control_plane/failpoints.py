@@ -25,6 +25,11 @@ Name = Literal[
     "settling_permit",
     "logging_call",
     "caching_answer",
+    "partitions_checked",
+    "partitions_validated",
+    "partitions_exchanged",
+    "partition_added",
+    "partition_dropped",
 ]
 
 VARIABLE = "CONTROL_PLANE_FAILPOINT"

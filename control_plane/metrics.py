@@ -60,14 +60,18 @@ class Metrics:
             "overloaded", "Requests refused since their turn would have come too late.", "turn", "team"
         )
         self._teams: set[Hashable] = set()
-        self._flush = self._histogram("flush_seconds", "One group commit.", OURS_S)
-        self._open = self._histogram("open_seconds", "Ours before a call: group, limits, hold, durable intent.", OURS_S)
-        self._record = self._histogram("record_seconds", "Ours after a call: until its record is durable.", OURS_S)
+        self._flush = self._histogram("group_commit_seconds", "One group commit.", OURS_S)
+        self._open = self._histogram(
+            "call_admission_seconds", "Ours before a call: group, limits, hold, durable intent.", OURS_S
+        )
+        self._record = self._histogram(
+            "call_settlement_seconds", "Ours after a call: until its record is durable.", OURS_S
+        )
         self._provider = self._histogram(
             "provider_seconds", "From a call's durable intent to the end of its answer.", PROVIDERS_S, "model_group"
         )
         self._first_chunk = self._histogram(
-            "first_chunk_seconds", "The same to a stream's first piece.", PROVIDERS_S, "model_group"
+            "time_to_first_token_seconds", "The same to a stream's first piece.", PROVIDERS_S, "model_group"
         )
         self._held = self._gauge("credits_held", "Credits that open jobs of all teams hold.")
         self._unexplained = self._gauge(

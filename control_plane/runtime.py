@@ -24,6 +24,7 @@ from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.runner import CallRunner
 from control_plane.calls.service import CallService
 from control_plane.calls.tool_call_cache import ToolCallCache
+from control_plane.calls.writer import CallWriter
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
@@ -50,18 +51,18 @@ from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.pdf.reader import PdfReader
+from control_plane.reconciliation.metrics_refresh import MetricsRefresh
+from control_plane.reconciliation.proxies import Proxy
+from control_plane.reconciliation.service import ReconciliationService
+from control_plane.reconciliation.spend_logs import SpendService
 from control_plane.services import Services
 from control_plane.settings import Settings
-from control_plane.spend.metrics_refresh import MetricsRefresh
-from control_plane.spend.proxies import Proxy
-from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.service import SpendService
-from control_plane.spend.writer import CallWriter
 from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import newer_schema, pending
+from control_plane.storage.partitions import PartitionService
 from control_plane.storage.sqlite_lock import only_process
-from control_plane.sweeper import SWEEP_S, Chore, Sweeper
+from control_plane.sweeper import SWEEP_S, PeriodicWork, Sweeper
 from control_plane.tenants.service import KeyService
 from control_plane.traces import traces_to
 from control_plane.units import nano_usd
@@ -186,7 +187,7 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                 administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
                 spend=SpendService(db),
                 standing=MetricsRefresh(db, metrics),
-                reconciliation=ReconcileService(
+                reconciliation=ReconciliationService(
                     background,
                     clock=clock,
                     kept_for=settings.spend_logs_kept_for,
@@ -263,7 +264,7 @@ def _connections(settings: Settings) -> Connections:
 def _sweepers(services: Services, jobs: JobService) -> Mapping[str, Sweeper]:
     """The tasks due every few seconds, and the slow ones. `jobs`: over background connections."""
     credits_ = CreditService(services.connections.background, clock=services.clock)
-    due: dict[str, Chore] = {
+    due: dict[str, PeriodicWork] = {
         "lost_calls": services.lease.give_up_dead,
         "expired_jobs": jobs.expire_due,
         "refills": credits_.refills.refill_due,
@@ -271,10 +272,11 @@ def _sweepers(services: Services, jobs: JobService) -> Mapping[str, Sweeper]:
         "expired_idempotency_keys": services.idempotency.purge,
         "expired_job_tokens": services.job_tokens.purge,
     }
-    slow: dict[str, Chore] = {
+    slow: dict[str, PeriodicWork] = {
         "reconciliation": services.reconciliation.reconcile_hourly,
         "proxy_reconciliation": services.reconciliation.reconcile_proxy_hourly,
         "old_spend_logs": services.reconciliation.drop_old_logs,
+        "partitions": PartitionService(services.connections.background).ensure_hourly,
     }
     every_s = min(SWEEP_S, services.settings.lease_s / HEARTBEATS)
     chores = {"due": due, "slow": slow}

@@ -9,6 +9,7 @@ from control_plane.calls.lease import Lease
 from control_plane.calls.runner import CallRunner
 from control_plane.calls.service import CallService
 from control_plane.calls.tool_call_cache import ToolCallCache
+from control_plane.calls.writer import CallWriter
 from control_plane.clock import Clock
 from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
@@ -19,11 +20,10 @@ from control_plane.jobs.tokens import JobTokenService
 from control_plane.limits.service import LimitService
 from control_plane.metrics import Metrics
 from control_plane.model_groups.service import ModelGroupService
+from control_plane.reconciliation.metrics_refresh import MetricsRefresh
+from control_plane.reconciliation.service import ReconciliationService
+from control_plane.reconciliation.spend_logs import SpendService
 from control_plane.settings import Settings
-from control_plane.spend.metrics_refresh import MetricsRefresh
-from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.service import SpendService
-from control_plane.spend.writer import CallWriter
 from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
 from control_plane.tenants.service import KeyService
@@ -51,7 +51,7 @@ class Services:
     administration: AdministrationService
     spend: SpendService
     standing: MetricsRefresh
-    reconciliation: ReconcileService
+    reconciliation: ReconciliationService
     writer: CallWriter
     calls: CallService
     configuration: Configuration

@@ -190,7 +190,10 @@ class Settings(BaseSettings):
     )
     at_risk_window_h: int = Field(default=24, gt=0, description="How long an unbilled job counts as at risk, in hours.")
     spend_log_retention_days: int = Field(
-        default=0, ge=0, description="Spend logs older than this are deleted, which changes no bill; 0 keeps them."
+        default=0,
+        ge=0,
+        description="Spend logs older than this are dropped, which changes no bill; on Postgres by whole months, when all of a "
+        "month is older. 0 keeps them.",
     )
     keep_provider_error_text: bool = Field(
         default=False,

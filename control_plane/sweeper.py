@@ -10,8 +10,8 @@ log = logging.getLogger(__name__)
 
 SWEEP_S = 5.0
 
-Chore = Callable[[], Awaitable[object]]
-"""Does what is due now, in its own transactions, and may be repeated at any time."""
+PeriodicWork = Callable[[], Awaitable[object]]
+"""Does what is due now, in transactions of its own, and may be repeated at any time."""
 
 Claim = Callable[[str], Awaitable[bool]]
 """Whether this process may do the periodic tasks of a name now, and for a while (`Lease.claim`)."""
@@ -23,7 +23,9 @@ class Sweeper:
     `name` separates sweepers: a task of minutes must not delay what is due every few seconds.
     """
 
-    def __init__(self, name: str, chores: Mapping[str, Chore], claim: Claim, *, every_s: float = SWEEP_S) -> None:
+    def __init__(
+        self, name: str, chores: Mapping[str, PeriodicWork], claim: Claim, *, every_s: float = SWEEP_S
+    ) -> None:
         """`every_s`: between two sweeps, and between two renewals of the claim; far below what a claim holds for."""
         self._name = name
         self._chores = chores
@@ -63,12 +65,14 @@ class Sweeper:
             except DatabaseUnavailable:
                 log.warning("claim_not_renewed", extra={"tasks": self._name})
 
-    async def _do(self, name: str, chore: Chore) -> None:
+    async def _do(self, name: str, chore: PeriodicWork) -> None:
         try:
             await chore()
         except DatabaseBusy:
-            log.warning("chore_waits", extra={"chore": name})  # a lock that is held elsewhere: the next sweep does it
+            log.warning(
+                "periodic_task_postponed", extra={"task": name}
+            )  # a lock that is held elsewhere: the next sweep does it
         except DatabaseUnavailable:
             raise
         except Exception:
-            log.exception("chore_failed", extra={"chore": name})
+            log.exception("periodic_task_failed", extra={"task": name})

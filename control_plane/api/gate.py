@@ -9,9 +9,9 @@ from starlette.datastructures import Headers
 
 from control_plane import waiting
 from control_plane.api.deps import key_in
+from control_plane.calls.write_items import Turn
+from control_plane.calls.writer import CallWriter
 from control_plane.errors import Unprocessable
-from control_plane.spend.items import Turn
-from control_plane.spend.writer import CallWriter
 from control_plane.tenants.service import KeyService
 
 MAX_WAIT = "x-max-wait"

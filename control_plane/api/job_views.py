@@ -1,18 +1,19 @@
 """Jobs, calls and bills as response models of the Job API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from control_plane.api.openai.messages import message_of
 from control_plane.api.usage_views import usage_totals, usage_view
 from control_plane.calls.in_flight import InFlightCall
 from control_plane.calls.service import AnsweredCall
 from control_plane.chat import Completion
+from control_plane.completion.usage import Usage
 from control_plane.ids import CallId
 from control_plane.jobs.models import Call, Job
 from control_plane.jobs.rules import CallStatus, is_billable
 from control_plane.jobs.values import JobWithCalls
+from control_plane.reconciliation.models import SpendLog
 from control_plane.schemas import jobs as wire
-from control_plane.spend.models import SpendLog
 from control_plane.storage.usage_columns import usage_from
 from control_plane.units import usd
 
@@ -44,20 +45,28 @@ def job_view(job: Job, model_groups: Sequence[str]) -> wire.JobView:
 
 
 def costs(bill: JobWithCalls) -> wire.JobCosts:
-    """The bill of a closed job. Its calls do not change any more, so neither does their usage by kind."""
+    """The bill of a closed job. Its calls do not change any more, so neither does their usage by kind; where some of them were
+    archived, only its totals are known.
+    """
     job = bill.job
     return wire.JobCosts(
         total_calls=job.calls_total,
         successful_calls=job.calls_succeeded,
         failed_calls=job.calls_failed,
         total_tokens=job.prompt_tokens + job.completion_tokens,
-        usage=usage_totals(usage_from(call) for call in bill.calls if _is_billed(call)),
+        usage=usage_totals(_usages(bill)),
         total_cost_usd=usd(job.cost_nano_usd),
         avg_latency_ms=round(job.latency_ms / job.calls_total) if job.calls_total else 0,
         credit_applied=bool(job.credits_charged),
         credits_charged=job.credits_charged or 0,
         credits_remaining=job.credits_remaining or 0,
     )
+
+
+def _usages(bill: JobWithCalls) -> Iterable[Usage]:
+    if len(bill.calls) < bill.job.calls_total:
+        return [Usage(bill.job.prompt_tokens, bill.job.completion_tokens)]
+    return (usage_from(call) for call in bill.calls if _is_billed(call))
 
 
 def completed(bill: JobWithCalls) -> wire.JobCompleted:

@@ -10,9 +10,9 @@ from control_plane.api.call_responses import rendered
 from control_plane.api.deps import Caller, Services
 from control_plane.api.routing import AuthenticatedRoute
 from control_plane.jobs.models import Call
+from control_plane.reconciliation.models import Reconciliation
 from control_plane.schemas import spend as wire
 from control_plane.schemas.base import GivenMoment
-from control_plane.spend.models import Reconciliation
 from control_plane.units import usd
 
 router = APIRouter(prefix="/api/spend", tags=["operations"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute)

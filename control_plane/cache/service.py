@@ -104,12 +104,12 @@ class AnswerCache:
         self._ask_again_at = time.monotonic() + AWAY_S
         if not self._is_away:
             self._is_away = True
-            log.warning("cache_away", extra={"reason": str(error)})
+            log.warning("cache_unavailable", extra={"reason": str(error)})
 
     def _is_there(self) -> None:
         if self._is_away:
             self._is_away = False
-            log.info("cache_back")
+            log.info("cache_recovered")
 
 
 class CacheEntry(Generic[A]):

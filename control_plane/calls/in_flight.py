@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import anyio
 
 from control_plane import failpoints
+from control_plane.calls.write_items import Written
+from control_plane.calls.writer import CallWriter
 from control_plane.chat import Completion, EndpointResponse, ProviderCall, ServedBy
 from control_plane.clock import Clock
 from control_plane.completion.events import ProviderFault
@@ -22,8 +24,6 @@ from control_plane.jobs.closing import JobClosing
 from control_plane.jobs.rules import CallStatus, Intent, Record
 from control_plane.jobs.values import ClosedJob
 from control_plane.limits.service import Permit
-from control_plane.spend.items import Written
-from control_plane.spend.writer import CallWriter
 from control_plane.traces import CallSpan, Traces
 from control_plane.units import NanoUsd
 

@@ -14,7 +14,7 @@ from control_plane.chat import ChatRequest, Message, ModelRequest
 from control_plane.errors import FileRefused
 from control_plane.fetching.data_urls import as_written_by_us, data_url, is_data_url
 from control_plane.fetching.fetcher import Fetcher, is_address
-from control_plane.fetching.media_types import kind_of
+from control_plane.fetching.media_types import media_type_of
 from control_plane.gateway.documents import fetches_itself
 from control_plane.ids import TeamId
 from control_plane.model_groups.service import ModelGroupService
@@ -90,7 +90,7 @@ def _data_urls(messages: Sequence[Message]) -> Iterator[str]:
 
 
 def _as_data(content: bytes) -> str:
-    kind = kind_of(content)
+    kind = media_type_of(content)
     if kind is None:
         raise FileRefused("A linked file is neither an image (PNG, JPEG, GIF, WebP) nor a PDF.")
     return data_url(kind, content)

@@ -19,6 +19,7 @@ from control_plane.calls.in_flight import InFlight, InFlightCall, Outcome
 from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.rules import CLIENT_CLOSED, DEFAULT_TEMPERATURE, DRAINED, cut_to, fill_in
 from control_plane.calls.stream import InFlightStream
+from control_plane.calls.writer import CallWriter
 from control_plane.chat import (
     ChatRequest,
     Completion,
@@ -52,7 +53,6 @@ from control_plane.limits.rules import likely_tokens
 from control_plane.limits.service import LimitService, Permit
 from control_plane.model_groups.catalog import CachePolicy, Target
 from control_plane.model_groups.service import ModelGroupService
-from control_plane.spend.writer import CallWriter
 from control_plane.tenants.principal import Principal
 from control_plane.traces import Traces
 from control_plane.units import NanoUsd

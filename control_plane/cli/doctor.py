@@ -22,6 +22,7 @@ from control_plane.model_groups.problems import did_you_mean
 from control_plane.settings import PREFIX, Settings
 from control_plane.storage.database import Database, parse_database_url
 from control_plane.storage.migrate import newer_schema, pending
+from control_plane.storage.partitions import list_warnings
 from control_plane.storage.redis import RedisUnavailable
 
 Level = Literal["ok", "warning", "wrong"]
@@ -130,6 +131,7 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
     try:
         skew = await _skew(db.clock)
         missing, newer = await pending(db), await newer_schema(db)
+        partitions = [] if missing else await list_warnings(db)
     except DatabaseUnavailable as unavailable:
         yield Finding("wrong", "database", f"{shown} cannot be reached: {unavailable.__cause__}".splitlines()[0])
         return
@@ -141,6 +143,8 @@ async def _database(settings: Settings) -> AsyncIterator[Finding]:
         yield Finding("warning", "database", f"{shown} lacks {len(missing)} migrations: control-plane migrate")
     else:
         yield Finding("ok", "database", shown)
+    for each in partitions:
+        yield Finding("warning", "database", f"{each}; deploy/README.md, Months")
     yield _clock("database", skew)
     if db.is_sqlite:
         yield _disk(Path(db.url.database or "."))

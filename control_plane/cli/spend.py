@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from control_plane.cli.archive import archive
 from control_plane.cli.databases import existing_database
 from control_plane.cli.output import echo, print_json, visible
 from control_plane.cli.progress import counting, waiting
@@ -23,11 +24,11 @@ from control_plane.gateway.factory import open_gateway
 from control_plane.jobs.models import Call
 from control_plane.logs import configure_logging
 from control_plane.model_groups.config import load_catalog
+from control_plane.reconciliation.proxies import Proxy
+from control_plane.reconciliation.rules import Reconciled, Sum
+from control_plane.reconciliation.service import Price, ReconciliationService, Source
 from control_plane.runtime import proxy_of
 from control_plane.settings import Settings
-from control_plane.spend.proxies import Proxy
-from control_plane.spend.reconcile import Price, ReconcileService, Source
-from control_plane.spend.reconciling import Reconciled, Sum
 from control_plane.tenants.principal import Principal
 from control_plane.units import usd
 
@@ -59,7 +60,7 @@ def reconcile(
         bool,
         typer.Option(
             "--json",
-            help="Print JSON: source, since, until, unexplained, drift_nano_usd, by_finding|team|model|day|job, examples.",
+            help="Print JSON: source, since, until, archived_until, unexplained, drift_nano_usd, by_finding|team|model|day|job, examples.",
         ),
     ] = False,
 ) -> None:
@@ -112,6 +113,9 @@ def prune(
         print_json({"dropped": dropped})
     else:
         echo(f"{dropped} spend logs dropped.")
+
+
+spend_app.command()(archive)
 
 
 LOST_COLUMNS = ("created_at", "call_id", "job_id", "team_id", "model_group", "tokens", "cost_usd")
@@ -178,9 +182,11 @@ async def _prune(settings: Settings, before: datetime) -> int:
 @asynccontextmanager
 async def _service(
     settings: Settings, price: Price | None = None, proxy: Proxy | None = None
-) -> AsyncIterator[ReconcileService]:
+) -> AsyncIterator[ReconciliationService]:
     async with existing_database(settings.database_url) as db:
-        yield ReconcileService(db, clock=now, kept_for=settings.spend_logs_kept_for, price=price, proxy=lambda: proxy)
+        yield ReconciliationService(
+            db, clock=now, kept_for=settings.spend_logs_kept_for, price=price, proxy=lambda: proxy
+        )
 
 
 def _lost_call(call: Call) -> dict[str, object]:
@@ -201,6 +207,7 @@ def _as_json(found: Reconciled) -> dict[str, object]:
         "source": found.source,
         "since": found.since.isoformat(),
         "until": found.until.isoformat(),
+        "archived_until": found.archived_until.isoformat() if found.archived_until else None,
         "unexplained": found.unexplained,
         "drift_nano_usd": found.drift,
         "by_finding": {finding.value: asdict(each) for finding, each in found.by_finding.items()},
@@ -233,6 +240,8 @@ def _show(found: Reconciled) -> None:
     console.print(f"{len(found.by_job)} jobs, of which {len(unfit)} do not fit; --json lists them all")
     for example in found.examples:
         console.print(" ".join(visible(f"{name}={value}") for name, value in example.items()), soft_wrap=True)
+    if found.archived_until is not None and found.since < found.archived_until:
+        console.print(f"calls of before {found.archived_until:%Y-%m} were archived and are not compared")
     console.print(f"{found.unexplained} unexplained")
 
 

@@ -24,7 +24,7 @@ from control_plane.documents.parts import (
 from control_plane.errors import FileRefused, ModelGroupNotFound, TooLarge
 from control_plane.fetching.data_urls import content_of, data_url, is_data_url
 from control_plane.fetching.fetcher import MAX_FILES, Fetcher
-from control_plane.fetching.media_types import PDF, kind_of
+from control_plane.fetching.media_types import PDF, media_type_of
 from control_plane.gateway.documents import reads_pdf
 from control_plane.ids import JobId, Subject, TeamId
 from control_plane.model_groups.service import ModelGroupService
@@ -227,7 +227,7 @@ def _images(found: Sequence[Document], contents: Sequence[bytes]) -> dict[Spot, 
     """The images among the files, as parts. Raises: FileRefused for what is neither an image nor a PDF."""
     parts: dict[Spot, Sequence[Part]] = {}
     for document, content in zip(found, contents, strict=True):
-        kind = kind_of(content)
+        kind = media_type_of(content)
         if kind is None:
             raise FileRefused(f"'{document.name}' is neither a PDF nor an image (PNG, JPEG, GIF, WebP).")
         if kind != PDF:

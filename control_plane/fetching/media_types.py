@@ -13,7 +13,7 @@ IMAGES = {
 }
 
 
-def kind_of(content: bytes) -> str | None:
+def media_type_of(content: bytes) -> str | None:
     """The media type of a PDF or an image that models read; None for anything else."""
     for beginning, kind in IMAGES.items():
         if content.startswith(beginning):

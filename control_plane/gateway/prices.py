@@ -238,7 +238,7 @@ def _prompt_tokens(tag: PriceTag, request: ChatRequest) -> int:
         )
         return counted + _whole_tokens(tag, texts) if is_long else counted
     except Exception:  # noqa: BLE001  # a count may be rough but must not fail a call that was answered
-        log.warning("tokens_guessed", extra={"model": tag.tokenizer_model})
+        log.warning("tokens_estimated", extra={"model": tag.tokenizer_model})
         return _length_of(request) // CHARACTERS_PER_TOKEN
 
 
@@ -305,5 +305,5 @@ def _text_tokens(tag: PriceTag, text: str) -> int:
     try:
         return int(litellm.token_counter(model=tag.tokenizer_model, text=text, count_response_tokens=True))
     except Exception:  # noqa: BLE001  # as above
-        log.warning("tokens_guessed", extra={"model": tag.tokenizer_model})
+        log.warning("tokens_estimated", extra={"model": tag.tokenizer_model})
         return -(-len(text) // CHARACTERS_PER_TOKEN)

@@ -245,7 +245,7 @@ class ReplicaLimits:
                 self._is_away.clear()
                 self._mode = Mode.SHARED
                 self._metrics.limits_are_shared(True)
-                log.info("limits_shared_again")
+                log.info("limits_recovered")
                 return
             await asyncio.sleep(REJOIN_CHECK_S)
 
@@ -261,5 +261,5 @@ class ReplicaLimits:
             self._is_away.set()
             self._metrics.limits_fell_back()
             self._metrics.limits_are_shared(False)
-            log.warning("limits_not_shared", extra={"reason": str(error), "processes": self._processes()})
+            log.warning("limits_degraded", extra={"reason": str(error), "processes": self._processes()})
         self._mode = Mode.LOCAL

@@ -165,7 +165,7 @@ class Batcher(Generic[Item, Result]):
             done = each.done
             if isinstance(result, Exception):
                 if done.cancelled():
-                    log.error("write_failed_unheard", exc_info=result)
+                    log.error("write_failed_caller_gone", exc_info=result)
                 else:
                     done.set_exception(result)
             elif not done.cancelled():

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -11,8 +12,9 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from control_plane.errors import InvalidConfig, SchemaTooNew
+from control_plane.errors import DatabaseBusy, InvalidConfig, SchemaTooNew
 from control_plane.storage.database import Database
+from control_plane.storage.partitions import ensure
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -20,13 +22,16 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 async def migrate(db: Database, applied: Callable[[int], object] = lambda _number: None) -> None:
     """Migrates the database to the newest schema; does nothing when it is up to date.
 
-    `applied` is called, in a thread, with the number of migrations that have run. Raises: DatabaseUnavailable,
-    SchemaTooNew.
+    On Postgres a new database's tables are partitioned, too, and those that are get the partitions of the coming months.
+    `applied` is called, in a thread, with the number of migrations that have run.
+    Raises: DatabaseUnavailable, SchemaTooNew.
     """
     if (newer := await newer_schema(db)) is not None:
         raise SchemaTooNew(schema=newer, newest=(await _revisions())[0])
     async with db.transaction(is_long=True) as tx:
         await tx.run_sync(lambda connection: _upgrade(connection, applied))
+    with suppress(DatabaseBusy):  # as by a backup, which locks every table: the servers do it, too
+        await ensure(db, only_empty=True)
 
 
 async def pending(db: Database) -> list[str]:

@@ -45,7 +45,7 @@ if [[ -n "${FLEET:-}" ]]; then
   [[ -f "$STATE_DIR/fleet.yaml" ]] || install -m 0644 "$root/deploy/fleet/proxy.yaml" "$STATE_DIR/fleet.yaml"
 fi
 [[ -f "$STATE_DIR/settings.env" ]] ||
-  echo "# Further settings, one CONTROL_PLANE_NAME=value a line: the README lists them. Secrets do not belong here." >"$STATE_DIR/settings.env"
+  echo "# Further settings, one CONTROL_PLANE_NAME=value a line: control_plane/guide/settings.md lists them. Secrets do not belong here." >"$STATE_DIR/settings.env"
 # Each file in secrets/providers is a key: the YAML's os.environ/OPENAI_API_KEY is in the file OPENAI_API_KEY.
 find "$SECRETS/providers" -type f -exec chmod 0444 {} +
 find "$SECRETS/providers" -type f -printf '%f_FILE=/run/secrets/providers/%f\n' | sort >"$STATE_DIR/providers.env"

@@ -30,7 +30,7 @@ fi
 keep database_url "${DATABASE_URL:-sqlite:///$PREFIX/control_plane.db}"
 [[ -z "${REDIS_URL:-}" ]] || (umask 077 && printf '%s' "$REDIS_URL" >"$SECRETS/redis_url")
 [[ -f "$PREFIX/settings.env" ]] ||
-  echo "# Further settings, one CONTROL_PLANE_NAME=value a line: the README lists them. Secrets do not belong here." >"$PREFIX/settings.env"
+  echo "# Further settings, one CONTROL_PLANE_NAME=value a line: control_plane/guide/settings.md lists them. Secrets do not belong here." >"$PREFIX/settings.env"
 
 if [[ -n "${ENVIRONMENT:-}" ]]; then
   step "Environment $ENVIRONMENT"

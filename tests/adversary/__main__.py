@@ -21,7 +21,7 @@ from control_plane.storage.database import Database
 from tests.adversary import probe
 from tests.adversary.attacks import ATTACKS, Target
 from tests.chaos.__main__ import migrated, new_team, write_config
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.server import ChaosServer
 from tests.support.server import MASTER_KEY
@@ -45,7 +45,7 @@ async def main() -> None:
                 server = ChaosServer(folder, {"database_url": url, "config": config, "master_key": MASTER_KEY})
                 await server.start()
                 problems = await attacked(server, folder)
-                problems += await wrong(db)
+                problems += await find_inconsistencies(db)
                 if await server.stop():
                     problems.append("the server did not stop in order")
         finally:

@@ -8,8 +8,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from control_plane.metrics import MOST_TEAMS, Metrics
+from control_plane.reconciliation.service import ReconciliationService
 from control_plane.settings import Settings
-from control_plane.spend.reconcile import ReconcileService
 from tests.calls.sse import streaming
 from tests.support.provider import Provider
 from tests.support.server import MASTER_KEY, Team, config_for, new_team, serving, settings_for, write_config
@@ -27,7 +27,7 @@ async def test_a_call_is_seen_while_it_runs_and_timed_when_it_has_ended(
 ) -> None:
     settings = settings_for(sqlite_url, write_config(tmp_path, config_for(provider)))
     async with serving(settings) as server, new_team(server) as team:
-        later = ReconcileService(server.services.db, clock=lambda: datetime.now(UTC) + timedelta(hours=1))
+        later = ReconciliationService(server.services.db, clock=lambda: datetime.now(UTC) + timedelta(hours=1))
         await team.call(await team.create_job())
         found = await later.reconcile("embedded", datetime.now(UTC) - timedelta(hours=1))
 
@@ -44,13 +44,16 @@ async def test_a_call_is_seen_while_it_runs_and_timed_when_it_has_ended(
 
         ended = await seen(team)
         assert ended["calls_in_flight"] == ended["writes_waiting"] == 0
-        assert ended["open_seconds_count"] == ended["record_seconds_count"] == 2
+        assert ended["call_admission_seconds_count"] == ended["call_settlement_seconds_count"] == 2
         assert ended['provider_seconds_count{model_group="ok"}'] == 1
         assert ended['provider_seconds_count{model_group="hold"}'] == 1
-        assert ended['first_chunk_seconds_count{model_group="hold"}'] == 1
-        assert ended['first_chunk_seconds_sum{model_group="hold"}'] < ended['provider_seconds_sum{model_group="hold"}']
-        assert 'first_chunk_seconds_count{model_group="ok"}' not in ended
-        assert ended["flush_seconds_count"] >= 2
+        assert ended['time_to_first_token_seconds_count{model_group="hold"}'] == 1
+        assert (
+            ended['time_to_first_token_seconds_sum{model_group="hold"}']
+            < ended['provider_seconds_sum{model_group="hold"}']
+        )
+        assert 'time_to_first_token_seconds_count{model_group="ok"}' not in ended
+        assert ended["group_commit_seconds_count"] >= 2
 
 
 async def test_metrics_with_a_key_are_for_prometheus_and_the_administrator(

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from control_plane.api.gate import turn_of
+from control_plane.calls.write_items import Turn
 from control_plane.ids import TeamId
 from control_plane.settings import Settings
-from control_plane.spend.items import Turn
 from tests.support.ledger import Books
 from tests.support.provider import Provider
 from tests.support.server import Server, Team, call_body

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from starlette.datastructures import Headers
 
+from control_plane.api.guide_pages.site import FOLDER as SITE
 from control_plane.api.pages.files import ASSETS, FOLDER, LOGO, NAMES, asset
 from control_plane.api.static_files import accepts_gzip
 
@@ -41,7 +42,9 @@ def test_the_pages_are_in_the_wheel(tmp_path: Path) -> None:
     packed = set(zipfile.ZipFile(wheel).namelist())
     files = [file for file in FOLDER.rglob("*") if file.suffix in {".js", ".css", ".html", ".json", ".txt"}]
     assert len(files) > len(NAMES)
-    assert packed >= {str(file.relative_to(ROOT)) for file in files}
+    guide = [file for folder in ("guide", "decisions") for file in (ROOT / "control_plane" / folder).glob("*.md")]
+    guide += [file for file in SITE.iterdir() if file.suffix in {".css", ".html"}]
+    assert packed >= {str(file.relative_to(ROOT)) for file in (*files, *guide)}
 
 
 @sqlite_only

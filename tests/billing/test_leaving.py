@@ -14,7 +14,7 @@ from tests.support.provider import Provider
 from tests.support.server import COST_USD, Server, Team, call_body
 
 LOCKS = {
-    "the intent": "LOCK TABLE calls IN EXCLUSIVE MODE",
+    "the intent": "LOCK TABLE open_calls IN EXCLUSIVE MODE",
     "the job": "LOCK TABLE jobs IN EXCLUSIVE MODE",
     "the hold": "LOCK TABLE credit_balances IN EXCLUSIVE MODE",
 }

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.reconciling import LATE, Finding
-from tests.chaos.checks import wrong
+from control_plane.reconciliation.rules import LATE, Finding
+from control_plane.reconciliation.service import ReconciliationService
+from tests.chaos.checks import find_inconsistencies
 from tests.support.ledger import Books
 from tests.support.patience import PATIENCE_S
 from tests.support.server import MASTER_KEY, Server, Team, call_body, new_team, used
@@ -80,7 +80,7 @@ async def test_every_surface_says_the_same_number(server: Server, seed: int) -> 
     assert nano(usage["total_cost_usd"]) == told["cost"]
     assert nano(usage["total_price_usd"]) == told["price"]
     assert usage["total_tokens"] == told["tokens"]
-    assert await wrong(server.services.db) == []
+    assert await find_inconsistencies(server.services.db) == []
 
     async with server.services.db.reader() as reader:
         rows = await reader.execute(
@@ -100,7 +100,7 @@ async def test_every_surface_says_the_same_number(server: Server, seed: int) -> 
     assert seen["credits_charged"] == told["charged"]
     assert seen["jobs"] == told["jobs"]
 
-    reconciling = ReconcileService(server.services.db, clock=lambda: datetime.now(UTC) + LATE)
+    reconciling = ReconciliationService(server.services.db, clock=lambda: datetime.now(UTC) + LATE)
     async with asyncio.timeout(PATIENCE_S):
         while True:  # LiteLLM's reports arrive when they like
             found = await reconciling.reconcile("embedded", datetime.now(UTC) - timedelta(hours=1))

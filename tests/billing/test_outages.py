@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.chaos.__main__ import write_config
-from tests.chaos.checks import rows, wrong
+from tests.chaos.checks import find_inconsistencies, rows
 from tests.chaos.clients import Client
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.server import ChaosServer
@@ -50,7 +50,7 @@ async def test_a_database_stopped_twice_under_load_keeps_exact_books(
             for job in jobs:
                 if job["completed_at"] is None:
                     assert (await team.complete(job["job_id"])).status_code == 200
-        assert await wrong(server.services.db) == []
+        assert await find_inconsistencies(server.services.db) == []
 
 
 async def until_answered(clients: list[Client], status: int, more: int) -> None:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from control_plane.administration.values import NewTeam
+from control_plane.calls.write_items import Withdrawal
+from control_plane.calls.writer import CallWriter
 from control_plane.chat import Rate, UsageEstimate
 from control_plane.completion.usage import Usage
 from control_plane.credits.reservations import Caps
@@ -22,12 +24,10 @@ from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.admission import Admitted
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus, Record
 from control_plane.jobs.values import Closing, NewJob
-from control_plane.spend.items import Withdrawal
-from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.units import NanoUsd
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.support.databases import make_migrated
 from tests.support.services import ADMIN, DomainServices
 
@@ -189,7 +189,7 @@ class AnyHistory(RuleBasedStateMachine):
     def the_books_are_exact(self) -> None:
         if not hasattr(self, "db"):
             return
-        assert self.do(wrong(self.db)) == []
+        assert self.do(find_inconsistencies(self.db)) == []
         for team in PLANS:
             balance = self.do(self.services.credits.balance(ADMIN, TeamId(team)))
             charged = sum(job.charged or 0 for job in self.model.values() if job.team == team)

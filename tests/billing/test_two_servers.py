@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from control_plane.storage.database import Database
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.processes.process import Process, server
 from tests.support.provider import Provider
 from tests.support.server import Team, call_body, config_for, write_config
@@ -74,5 +74,5 @@ async def test_two_servers_share_a_balance_and_idempotency_keys(
         assert paid[1].headers["Idempotency-Replayed"] == "true"
         assert (await team.credits())["credits_available"] == 5
     db = Database(postgres_url)
-    assert await wrong(db) == []
+    assert await find_inconsistencies(db) == []
     await db.aclose()

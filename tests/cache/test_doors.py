@@ -12,8 +12,8 @@ from pydantic import SecretStr
 from redis.asyncio import Redis as Client
 
 from control_plane.cache.stores import PREFIX
-from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.reconciling import LATE
+from control_plane.reconciliation.rules import LATE
+from control_plane.reconciliation.service import ReconciliationService
 from tests.calls.sse import streaming
 from tests.support.ledger import Books
 from tests.support.patience import PATIENCE_S
@@ -97,7 +97,7 @@ async def test_an_answer_is_given_again_free_marked_and_as_a_successful_call(
         third = await team.create_job()
         assert 10**6 - int((await team.call(third)).headers["X-RateLimit-Remaining-Tokens"]) < 2 * 21 + 20
         # and the reconciliation misses no report of a call that no provider heard of
-        made = ReconcileService(server.services.db, clock=lambda: datetime.now(UTC) + LATE)
+        made = ReconciliationService(server.services.db, clock=lambda: datetime.now(UTC) + LATE)
         found = await made.reconcile("embedded", datetime.now(UTC) - timedelta(hours=1))
         assert found.unexplained == 0
 

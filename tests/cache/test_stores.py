@@ -110,10 +110,10 @@ async def test_redis_that_dies_is_a_miss_counted_and_logged_once_and_used_again_
             assert await cache.slot.recall() is None
             cache.slot.keep(ANSWER)
         assert cache.counted("unavailable") == 50
-        assert [record.message for record in caplog.records] == ["cache_away"]
+        assert [record.message for record in caplog.records] == ["cache_unavailable"]
         await redis.start()
         assert (await cache.until_kept()).is_cached
-        assert [record.message for record in caplog.records] == ["cache_away", "cache_back"]
+        assert [record.message for record in caplog.records] == ["cache_unavailable", "cache_recovered"]
         await cache.cache.aclose()
 
 

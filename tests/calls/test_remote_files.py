@@ -21,6 +21,7 @@ from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.storage.database import Database
 from tests.support.files import Files
+from tests.support.patience import PATIENCE_S
 from tests.support.pdfs import PNG, pdf
 from tests.support.provider import Provider
 from tests.support.server import Team, call_body, config_for, new_team, serving, settings_for, write_config
@@ -144,7 +145,7 @@ def test_a_model_reads_pdfs_when_its_list_or_our_file_says_so_of_all_its_deploym
 
 async def test_a_link_stays_one_only_where_it_is_a_vendors_to_fetch(db: Database, files: Files) -> None:
     hosts = PrivateHosts.listed(f"{files.host}, files.example.com")
-    fetcher = Fetcher(private_hosts=hosts, max_bytes=10_000, timeout_s=1)
+    fetcher = Fetcher(private_hosts=hosts, max_bytes=10_000, timeout_s=PATIENCE_S)
     remote = RemoteFiles(fetcher, ModelGroupService(db, Catalog({}, ROUTER, "1")))
 
     async def brought(url: str, *models: str) -> str:

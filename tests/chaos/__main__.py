@@ -25,7 +25,7 @@ from control_plane.failpoints import Name
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate
 from tests.bench.postgres import postgres
-from tests.chaos.checks import rows, wrong
+from tests.chaos.checks import find_inconsistencies, rows
 from tests.chaos.clients import Client
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.server import ChaosServer
@@ -149,7 +149,7 @@ async def count(
     jobs = {row[0]: row[1] for row in await rows(db, "SELECT status, count(*) FROM jobs GROUP BY status")}
     missing = provider.unrecorded(recorded)
     problems = [f"the provider served {missing} requests that were never recorded"] if missing else []
-    problems += await wrong(db)
+    problems += await find_inconsistencies(db)
     assert await server.stop() == 0
     for command in (("ledger", "verify"), ("spend", "reconcile", "--since", "1h")):
         ran = await server.command(*command)

@@ -88,7 +88,7 @@ async def rows(db: Database, statement: str) -> Sequence[Any]:
     return found
 
 
-async def wrong(db: Database) -> list[str]:
+async def find_inconsistencies(db: Database) -> list[str]:
     """Every sentence that should not be true."""
     found = []
     for sentence, statement in MUST_BE_EMPTY.items():

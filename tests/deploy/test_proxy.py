@@ -13,7 +13,7 @@ import pytest
 
 from control_plane.storage.database import Database
 from tests.calls.sse import streaming
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.processes.process import server
 from tests.support.patience import PATIENCE_S
 from tests.support.provider import Provider
@@ -120,5 +120,5 @@ async def test_a_replica_that_is_replaced_refuses_nobody(provider: Provider, tmp
         statuses = [status for task in asking for status in task.result()]
         assert set(statuses) == {200}
     db = Database(postgres_url)
-    assert await wrong(db) == []
+    assert await find_inconsistencies(db) == []
     await db.aclose()

@@ -10,6 +10,7 @@ import pytest
 from sqlmodel import col
 
 from control_plane.calls.lease import Lease
+from control_plane.calls.writer import CallWriter
 from control_plane.chat import Rate, UsageEstimate
 from control_plane.idempotency import store
 from control_plane.idempotency.models import IdempotencyKey
@@ -17,10 +18,9 @@ from control_plane.idempotency.service import KEPT_FOR, Claim, IdempotencyServic
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.rules import Intent
 from control_plane.settings import Settings
-from control_plane.spend.writer import CallWriter
 from control_plane.storage.database import Database
 from control_plane.storage.rows import every, one
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.support.ledger import Books
 from tests.support.patience import PATIENCE_S
 from tests.support.provider import Provider
@@ -184,7 +184,7 @@ async def test_a_secret_is_shown_once(team: Team) -> None:
     made = await team.admin.post(path, json={"name": "second"}, headers=with_key())
     assert made.json()["virtual_key"].startswith("sk-")
     again = await team.admin.post(path, json={"name": "second"}, headers=with_key())
-    assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotency_answer_secret")
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "idempotency_response_not_stored")
     names = [key["name"] for key in (await team.admin.get(path)).json()["keys"]]
     assert names.count("second") == 1
 
@@ -275,7 +275,7 @@ async def test_a_call_whose_answer_was_lost_is_made_again_and_counted_once(
         bill = (await team.complete(job_id)).json()["costs"]
         assert (bill["total_tokens"], bill["credits_charged"], bill["failed_calls"]) == (21, 21, 2)
         (await Books.of(team)).check()
-        assert await wrong(server.services.db) == []
+        assert await find_inconsistencies(server.services.db) == []
 
 
 @pytest.mark.parametrize("is_found", [False, True])
@@ -302,7 +302,7 @@ async def test_a_call_that_was_lost_with_its_server_counts_nothing_beside_its_re
         ]
         assert (await team.complete(job_id)).json()["costs"]["credits_charged"] == 42
         (await Books.of(team)).check()
-        assert await wrong(server.services.db) == []
+        assert await find_inconsistencies(server.services.db) == []
 
 
 async def lost_call(server: Server, team: Team, job_id: str, *, is_found: bool) -> UUID:

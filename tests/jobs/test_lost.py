@@ -6,6 +6,7 @@ import pytest
 
 from control_plane.administration.values import NewTeam
 from control_plane.calls.lease import Lease
+from control_plane.calls.writer import CallWriter
 from control_plane.chat import Rate, UsageEstimate
 from control_plane.clock import now
 from control_plane.credits.rules import BudgetMode, Plan
@@ -13,8 +14,7 @@ from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.rules import Intent, JobStatus
 from control_plane.jobs.values import Closing, NewJob
-from control_plane.spend.reconcile import ReconcileService
-from control_plane.spend.writer import CallWriter
+from control_plane.reconciliation.service import ReconciliationService
 from control_plane.storage.database import Database
 from tests.support.services import ACME, ADMIN, DomainServices
 
@@ -49,7 +49,7 @@ async def test_a_lost_call_counts_as_the_policy_says_and_frees_its_hold(
     assert (job.calls_open, job.calls_failed, job.calls_delivered) == (0, 1, 0)
     assert (job.prompt_tokens, job.cost_nano_usd, job.reserved_tokens) == (tokens, cost, 0)
     assert (await services.credits.balance(ADMIN, ACME)).held == max(1, tokens)
-    service = ReconcileService(db, clock=services.clock)
+    service = ReconciliationService(db, clock=services.clock)
     listed = await service.lost(ADMIN, services.clock() - timedelta(days=1), before=None, limit=10)
     assert [(call.id, call.cost_nano_usd, call.is_estimated) for call in listed] == [(call_id, cost, tokens > 0)]
     done = await services.jobs.complete(principal, job_id, Closing(JobStatus.COMPLETED))

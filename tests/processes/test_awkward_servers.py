@@ -12,7 +12,7 @@ from control_plane.cli.answers import ApiCallFailed, Chunk
 from control_plane.cli.api_client import stream
 from control_plane.cli.spend import _show
 from control_plane.clock import now
-from control_plane.spend.reconciling import Reconciled, Sum
+from control_plane.reconciliation.rules import Reconciled, Sum
 from tests.processes.command import COMMANDS, Shell, command_in
 from tests.support.awkward_server import DEEP, always, answer, dripping, serving
 from tests.support.provider import Provider

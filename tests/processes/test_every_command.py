@@ -4,12 +4,15 @@ import asyncio
 import json
 import os
 import pty
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from control_plane.schemas.admin import ChangeTeam
+from control_plane.storage.months import Month
 from tests.processes.command import COMMANDS, Shell, command_in
 from tests.support.provider import Provider
 from tests.support.server import COST_USD, Server, config_for, write_config
@@ -59,6 +62,7 @@ async def test_every_command_does_what_it_is_for(
     await keys(server, shell)
     await credits_and_refills(shell)
     await books(shell)
+    await archive(server, shell, tmp_path)
     await configuration(shell, write_config(tmp_path, config_for(provider)))
     assert shell.tried == COMMANDS - ELSEWHERE
 
@@ -186,6 +190,22 @@ async def books(shell: Shell) -> None:
     assert await shell.json("spend", "prune", "--older-than-days", "1") == {"dropped": 0}
 
 
+async def archive(server: Server, shell: Shell, folder: Path) -> None:
+    past = Month.of(datetime.now(UTC)).plus(-2)
+    milliseconds = (past.first_id.int >> 80) + 1
+    async with server.services.db.transaction() as tx:
+        for table in ("calls", "spend_logs"):
+            await tx.execute(text(f"UPDATE {table} SET id = '{milliseconds:012x}' || substr(id, 13)"))
+    words = ("spend", "archive", "--month", str(past), "--to", str(folder / "archive"))
+    kept = await shell.json(*words, "--keep")
+    assert (kept["is_removed"], kept["calls"]["rows"]) == (False, 1)
+    again = await shell.run(*words)
+    assert (again.code, "exists already" in again.err) == (1, True), again
+    shown = await shell.shown("spend", "archive", "--month", str(past), "--to", str(folder / "again"))
+    assert f"{past} was removed from the database." in shown
+    assert (await shell.run(*words)).code == 1, "nothing of it is left"
+
+
 async def configuration(shell: Shell, file: Path) -> None:
     assert json.loads(await shell.shown("config", "schema"))["title"]
     assert await shell.json("config", "access", str(file)) == {"lost_access": []}
@@ -247,6 +267,9 @@ WRONG: dict[tuple[str, ...], tuple[int, str]] = {
     ("spend", "reconcile", "--since", "99999999999d"): (1, "is no time"),
     ("spend", "lost", "--since", "lately"): (1, "is no time"),
     ("spend", "prune", "--older-than-days", "999999999"): (2, "--older-than-days"),
+    ("spend", "archive", "--month", "2026-13", "--to", "archive"): (1, "is no month"),
+    ("spend", "archive", "--month", "2999-12", "--to", "archive"): (1, "is not over"),
+    ("spend", "archive", "--month", "2020-01"): (2, "--to"),
     ("ledger", "verify", "--team", "nobody"): (1, "nobody"),
     ("config", "check", "nowhere.yaml"): (1, "nowhere.yaml"),
     ("config", "diff", "nowhere.yaml"): (1, "nowhere.yaml"),

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from control_plane.calls.write_items import Item, Opening
 from control_plane.credits import store as credits_store
 from control_plane.jobs import store
-from control_plane.spend.items import Item, Opening
 from control_plane.storage.database import Database
 from tests.jobs.test_batches import TEAMS, Bench, closing, creation, intent
 from tests.support.services import ACME

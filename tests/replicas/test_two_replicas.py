@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from control_plane.storage.database import Database
 from tests.calls.sse import streaming
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.processes.process import Process, server
 from tests.replicas.silent_proxy import SilentProxy
 from tests.support.patience import PATIENCE_S
@@ -139,7 +139,7 @@ async def test_a_replica_that_freezes_in_a_transaction_keeps_its_locks_for_secon
         assert (await frozen).status_code in {200, 503}
         assert (await both.at_victim.call(job_id)).status_code == 200
         assert "lost" not in await statuses(both.other.services.db)
-        assert await wrong(both.other.services.db) == []
+        assert await find_inconsistencies(both.other.services.db) == []
 
 
 async def until_stopped(process: Process) -> None:
@@ -187,7 +187,7 @@ async def test_a_replica_that_is_cut_off_in_a_transaction_admits_nothing_until_i
         network.forward_again()
         await until(lambda: is_ready(both.victim))
         assert (await cut_off.call(job_id)).status_code == 200
-        assert await wrong(both.other.services.db) == []
+        assert await find_inconsistencies(both.other.services.db) == []
 
 
 async def refuses_at_once(team: Team) -> bool:

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from control_plane.fetching.data_urls import data_url
-from control_plane.spend.reconciling import Finding
+from control_plane.reconciliation.rules import Finding
 from tests.calls.test_leaving import until_nothing_runs
 from tests.respond.server import (
     GPT_4O,

@@ -61,7 +61,8 @@ async def test_a_loop_of_tools_in_a_page(start_app: StartApp) -> None:
 
 
 async def test_the_guides_page_calls_in_a_job_with_a_token(app: App) -> None:
-    printed = re.search(r"```js\n(// In the page.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    guide = (ROOT / "control_plane" / "guide" / "browsers.md").read_text(encoding="utf-8")
+    printed = re.search(r"```js\n(// In the page.*?)```", guide, re.DOTALL)
     assert printed is not None
     job_id = await app.team.create_job()
     async with site() as page:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from control_plane.storage.database import Database
 from tests.bench.process import rss_kb
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.chaos.server import ChaosServer
 from tests.support.redis_server import free_port
 from tests.support.server import MASTER_KEY, TLS, UNLIMITED
@@ -156,7 +156,7 @@ async def prove(fleet: Fleet, console: Console, *, reloads: int) -> list[str]:
         table.add_row(name, seen)
         faults += [] if is_right else [f"{name}: {seen}"]
     db = Database(str(fleet.settings["database_url"]))
-    found = await wrong(db)
+    found = await find_inconsistencies(db)
     await db.aclose()
     table.add_row("calls, bills, balances and ledgers", "fit together" if not found else "; ".join(found))
     console.print(table)

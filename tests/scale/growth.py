@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from statistics import median
+from typing import Any
 
 import httpx
 import psycopg
@@ -16,6 +17,10 @@ CALLS_OF_A_JOB = 5
 TRIES = 40
 SPAN_S = 300 * 86_400
 TABLES = ("jobs", "calls", "spend_logs")
+WAL = "WAL per job of one call, KB"
+SIZES = """WITH parts AS (SELECT '{table}'::regclass AS relid UNION SELECT relid FROM pg_partition_tree('{table}'))
+    SELECT (SELECT count(*) FROM {table}), sum(pg_table_size(relid))::bigint, sum(pg_indexes_size(relid))::bigint FROM parts"""
+"""Of a table and its partitions."""
 
 
 async def measure(fleet: Fleet, url: str, console: Console, *, most: int) -> None:
@@ -29,19 +34,27 @@ async def measure(fleet: Fleet, url: str, console: Console, *, most: int) -> Non
         for size in sizes:
             await _fill(database, template, made, size, most)
             made = size
+            before = await _wal(database)
             columns[size] = await _costs(http, "team-0")
+            columns[size] = {**columns[size], WAL: (await _wal(database) - before) / TRIES / 1000}
         table = Table("ms, median", *(f"{size:,} calls" for size in sizes), title="Growth, on Postgres")
         for name in columns[sizes[0]]:
             table.add_row(name, *(f"{columns[size][name]:.1f}" for size in sizes))
         console.print(table)
-        bytes_ = Table("bytes per call", "rows", "table", "indexes")
+        bytes_ = Table("bytes per call", "rows", "table", "indexes", f"per job of {CALLS_OF_A_JOB} calls")
         for name in TABLES:
-            found = await database.execute(
-                f"SELECT count(*), pg_table_size('{name}'), pg_indexes_size('{name}') FROM {name}"
-            )
+            found = await database.execute(SIZES.format(table=name))
             rows, heap, indexes = await found.fetchone() or (0, 0, 0)
-            bytes_.add_row(name, f"{rows:,}", f"{heap / made:.0f}", f"{indexes / made:.0f}")
+            job = (heap + indexes) / made * CALLS_OF_A_JOB
+            bytes_.add_row(name, f"{rows:,}", f"{heap / made:.0f}", f"{indexes / made:.0f}", f"{job:.0f}")
         console.print(bytes_)
+
+
+async def _wal(database: "psycopg.AsyncConnection[tuple[Any, ...]]") -> int:
+    """How many bytes of log were written since the database was made; the pages that a checkpoint repeats count, too."""
+    found = await database.execute("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")
+    (position,) = await found.fetchone() or (0,)
+    return int(position)
 
 
 async def _template(http: httpx.AsyncClient) -> str:

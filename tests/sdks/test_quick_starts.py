@@ -1,5 +1,6 @@
-"""Every quick start of the README runs as it is printed there: only address and key are put in."""
+"""Every quick start of the guide and the README's first job run as printed: only address and key are put in."""
 
+import json
 import re
 import shutil
 import sys
@@ -7,10 +8,10 @@ from pathlib import Path
 
 from tests.client.wheel import install_wheel
 from tests.sdks.programs import CLIENTS_PYTHON, in_node_folder, ran
-from tests.support.server import new_team, serving, settings_for
+from tests.support.server import MASTER_KEY, new_team, serving, settings_for
 
 ROOT = Path(__file__).parent.parent.parent
-SECTION = re.compile(r"^## With an SDK you have\n(.*?)^## ", re.MULTILINE | re.DOTALL)
+SECTION = re.compile(r"^## Quick starts\n(.*?)^## ", re.MULTILINE | re.DOTALL)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PROMISED = (
     "from openai",
@@ -26,7 +27,8 @@ PROGRAMS = {"python": sys.executable, "js": "node", "bash": "sh"}
 
 def quick_starts() -> list[tuple[str, str]]:
     """Language and text of each block of the section."""
-    found = SECTION.search((ROOT / "README.md").read_text(encoding="utf-8"))
+    page = ROOT / "control_plane" / "guide" / "sdks.md"
+    found = SECTION.search(page.read_text(encoding="utf-8"))
     assert found
     return BLOCK.findall(found[1])
 
@@ -59,3 +61,21 @@ async def test_they_run_as_printed(tmp_path: Path, sqlite_url: str) -> None:
             charged = used
         types = {job["job_type"] for job in (await team.http.get(f"/api/teams/{team.id}/jobs")).json()["jobs"]}
         assert types == {"story", "chat", "resume_analysis"}
+
+
+async def test_the_first_job_of_the_readme_runs_as_printed(tmp_path: Path, sqlite_url: str) -> None:
+    config = tmp_path / "litellm_config.yaml"
+    shutil.copy(ROOT / "litellm_config.yaml", config)
+    create, job = (
+        text for language, text in BLOCK.findall((ROOT / "README.md").read_text(encoding="utf-8")) if language == "bash"
+    )
+    script = tmp_path / "first_job.sh"
+    async with serving(settings_for(sqlite_url, config)) as server:
+        (tmp_path / "var").mkdir()
+        (tmp_path / "var" / "master_key").write_text(MASTER_KEY)
+        script.write_text(f"cd {tmp_path}\n{create.replace('http://localhost:8003', server.url)}")
+        team = json.loads(await ran("sh", str(script)))
+        script.write_text(job.replace("http://localhost:8003", server.url).replace("sk-…", team["virtual_key"]))
+        said = await ran("sh", str(script))
+    assert "This is a demo answer." in said
+    assert '"credits_remaining":99' in said.replace(" ", "")

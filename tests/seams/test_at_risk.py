@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.support.provider import Provider
 from tests.support.server import COST_USD, Server, Team, call_body, new_team
 
@@ -19,7 +19,9 @@ async def test_calls_that_run_at_once_do_not_pass_the_limit_together(server: Ser
         assert provider.count("ok") == 0
         provider.release("hold")
         assert (await first).status_code == 200
-        assert await wrong(server.services.db) == [], "what ran is not at risk any more, but for what it has cost"
+        assert await find_inconsistencies(server.services.db) == [], (
+            "what ran is not at risk any more, but for what it has cost"
+        )
         await team.complete(job_id)
         assert (await team.call(await team.create_job())).status_code == 200
 
@@ -45,4 +47,4 @@ async def test_what_failed_calls_of_a_charged_job_have_cost_is_at_risk(server: S
         unbilled = [call["cost_usd"] for call in (await team.costs(job_id))["breakdown"] if call["status"] == "failed"]
         assert (await team.complete(job_id)).json()["costs"]["credits_charged"] == 1
         assert (await team.http.get(f"/api/teams/{team.id}")).json()["at_risk_usd"] == sum(unbilled) > 0
-        assert await wrong(server.services.db) == []
+        assert await find_inconsistencies(server.services.db) == []

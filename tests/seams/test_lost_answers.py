@@ -11,12 +11,12 @@ import pytest
 import pytest_asyncio
 
 from control_plane import failpoints
+from control_plane.calls.writer import CallWriter
 from control_plane.ids import CallId, new_id
 from control_plane.jobs import calls_store
 from control_plane.jobs.rules import CallStatus
 from control_plane.jobs.undelivered import record_of
-from control_plane.spend.writer import CallWriter
-from tests.chaos.checks import rows, wrong
+from tests.chaos.checks import find_inconsistencies, rows
 from tests.seams.accounts import Accounts, metered
 from tests.seams.lossy import Lossy, lossy
 from tests.support.ledger import Books
@@ -24,7 +24,7 @@ from tests.support.patience import PATIENCE_S
 from tests.support.provider import Provider
 from tests.support.server import COST_USD, Server, Team, call_body, config_for, serving, settings_for, write_config
 
-RECORD = b"error_code = excluded.error_code"
+RECORD = b"INSERT INTO calls"
 JOB = b"INSERT INTO jobs"
 REPORT = b"INSERT INTO spend_logs"
 KEY = b"INSERT INTO idempotency_keys"
@@ -98,7 +98,7 @@ async def test_whatever_is_lost_happens_once_and_is_answered(
             failpoints.arm_failure(None)
         assert network.lost == 9
         assert await Accounts.of(team, provider) == Accounts(given=8, charged=6, at_risk=2)
-        assert await wrong(behind.services.db) == []
+        assert await find_inconsistencies(behind.services.db) == []
     assert await rows(behind.services.db, "SELECT call_id FROM spend_logs GROUP BY call_id HAVING count(*) > 1") == []
 
 
@@ -130,7 +130,7 @@ async def test_who_is_told_that_nothing_was_billed_is_not_billed(
                 await team.http.post("/api/jobs/create", json=body, headers=headers)
             ).status_code != 200:
                 await asyncio.sleep(0.05)
-        assert await wrong(behind.services.db) == []
+        assert await find_inconsistencies(behind.services.db) == []
 
 
 async def until_no_call_stands(team: Team, job_id: str) -> None:

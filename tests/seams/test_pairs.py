@@ -14,11 +14,11 @@ import httpx
 import pytest
 
 from control_plane import failpoints
+from control_plane.calls.writer import CallWriter
 from control_plane.chat import Rate, UsageEstimate
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.rules import Intent
-from control_plane.spend.writer import CallWriter
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.idempotency.test_keys import left_by_a_dead_server, nothing
 from tests.seams.accounts import Accounts, metered
 from tests.support.ledger import Books, Json
@@ -319,4 +319,4 @@ async def test_every_pair_is_charged_or_at_risk_once(provider: Provider, databas
                 except AssertionError as error:
                     unpaid[pair] = str(error)
         assert unpaid == {}
-        assert await wrong(server.services.db) == []
+        assert await find_inconsistencies(server.services.db) == []

@@ -29,7 +29,7 @@ from control_plane.storage.database import Database
 from control_plane.storage.sqlite import READERS
 from tests.bench.process import rss_kb
 from tests.chaos.__main__ import MODES, migrated, new_team, write_config
-from tests.chaos.checks import wrong
+from tests.chaos.checks import find_inconsistencies
 from tests.chaos.clients import Client
 from tests.chaos.provider import ChaosProvider
 from tests.chaos.server import ChaosServer
@@ -88,7 +88,7 @@ async def main() -> None:
             after = await sample(server)
             exit_code = await server.stop()
         db = Database(url)
-        faults = [*await wrong(db), *leftovers(before, after, samples)]
+        faults = [*await find_inconsistencies(db), *leftovers(before, after, samples)]
         await db.aclose()
         faults += [f"it ended with {exit_code}"] if exit_code else []
     show(samples, before, after, clients, faults)

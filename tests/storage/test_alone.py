@@ -52,7 +52,7 @@ async def test_a_chore_that_fails_keeps_no_other_from_being_done(caplog: pytest.
 
     assert await Sweeper("due", {"breaks": breaks, "works": works}, always).sweep()
     assert done == [1]
-    assert "chore_failed" in caplog.text
+    assert "periodic_task_failed" in caplog.text
 
 
 async def test_a_database_that_is_away_ends_the_sweep() -> None:

@@ -134,4 +134,4 @@ async def test_the_item_of_a_caller_that_gave_up_is_written_all_the_same(caplog:
         sink.gate.set()
         assert await stays == "wrote 3"
     assert sink.written == [1, -2, 3]
-    assert "write_failed_unheard" in caplog.text, "a failure nobody hears is in the log"
+    assert "write_failed_caller_gone" in caplog.text, "a failure nobody hears is in the log"

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from control_plane.fetching.media_types import PDF, kind_of
+from control_plane.fetching.media_types import PDF, media_type_of
 
 Part = dict[str, Any]
 
@@ -118,7 +118,7 @@ def _url_of(given: Mapping[str, Any]) -> str | None:
 
 def _begins_as_picture(content: str) -> bool:
     try:
-        kind = kind_of(base64.b64decode(content[:BEGINNING]))
+        kind = media_type_of(base64.b64decode(content[:BEGINNING]))
     except ValueError:
         return False
     return kind is not None and kind != PDF
