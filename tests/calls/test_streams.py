@@ -132,7 +132,7 @@ async def test_a_model_that_breaks_off_is_an_error_event_and_no_other_model_goes
     assert all("choices" in piece and "usage" not in piece for piece in more)
     assert error["error"]["code"] == "llm_call_failed"
     assert error["error"].keys() == {"message", "type", "code"}
-    assert error["error"]["message"].startswith("The stream broke off after part of the answer was delivered")
+    assert error["error"]["message"].startswith("The stream broke off after part of the response was delivered")
     assert "no model" not in error["error"]["message"].lower()
     assert provider.count("ok") == 0
     if job_id is not None:
