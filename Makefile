@@ -58,7 +58,7 @@ test: install-dev $(NODE)/node_modules/.installed $(VENV)/clients/.installed ## 
 busy: install-dev ## The tests that race for something, while four loops keep the machine busy (10 minutes; TESTS=… for some)
 	@$(BIN)/python -m tests.busy $(TESTS)
 
-check: install-dev ## Format, ruff, mypy strict, floors
+check: install-dev ## Format, ruff, mypy strict, layers
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy

@@ -77,6 +77,12 @@ RETIRED_NAMES: Mapping[str, str] = {
     "ToolCallSaid": "RememberedToolCall",
     "is_name": "is_valid_slug",
     "HouseError": "ControlPlaneError",
+    "at_once": "run_in_thread",
+    "Verdict": "Comparison",
+    "Chore": "PeriodicWork",
+    "LiveStream": "InFlightStream",
+    "GuestFailed": "ApiCallFailed",
+    "ReconcileService": "ReconciliationService",
 }
 """Names that were renamed, and what they are called now."""
 

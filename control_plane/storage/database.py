@@ -1,6 +1,6 @@
 """The database: SQLite embedded in one process (`sqlite.py`), or Postgres shared by many (`postgres.py`).
 
-`transaction()` and `at_once()` are the only places that commit. A use case opens one, hands it to `store` functions, and
+`transaction()` and `run_in_thread()` are the only places that commit. A use case opens one, hands it to `store` functions, and
 leaves it; a stream never holds one. Statements are Core: the tables are SQLModel classes, the rows are plain.
 """
 

@@ -54,7 +54,7 @@ class PostgresThreads:
     reader = transaction
 
     async def look(self, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], within_s: float) -> T:
-        """A read in one go. Raises: as `at_once`."""
+        """A read in one go. Raises: as `run_in_thread`."""
         return await self.run_in_thread(work, within_s)
 
     async def run_in_thread(self, work: Callable[[ThreadTx], Coroutine[Any, Any, T]], within_s: float) -> T:
