@@ -70,6 +70,7 @@ WITHOUT_A_SERVER |= {
     "ledger verify",
     "spend lost",
     "spend prune",
+    "spend archive",
     "spend reconcile",
     "config apply",
 }  # begins as access
