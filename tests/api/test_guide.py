@@ -1,7 +1,9 @@
 """The guide is served to everybody, rendered from the repository's Markdown, with a search and an index for machines."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from html.parser import HTMLParser
+from threading import Barrier
 
 import httpx
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from control_plane.api.guide_pages.content import PACKAGE, sources
 from control_plane.api.guide_pages.markdown import parser, render
 from control_plane.api.guide_pages.search import MAX_HITS, MAX_QUERY_CHARS, words_of
-from control_plane.api.guide_pages.site import guide
+from control_plane.api.guide_pages.site import _rendered, guide
 
 sqlite_only = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -137,3 +139,15 @@ def test_html_in_a_page_is_shown_as_text() -> None:
     html, _ = render(parser(), "# T\n\n<b onclick=x>1</b> [x](javascript:alert(1))\n", lambda link: link)
     assert "<b" not in html
     assert "href" not in html
+
+
+def test_many_first_visitors_have_the_guide_rendered_once() -> None:
+    _rendered.cache_clear()
+    together = Barrier(4)
+
+    def visit(_number: int) -> int:
+        together.wait()
+        return id(guide())
+
+    with ThreadPoolExecutor(4) as visitors:
+        assert len(set(visitors.map(visit, range(4)))) == 1

@@ -6,25 +6,18 @@ from fastapi import APIRouter, Request, Response
 
 from control_plane.api.guide_pages.content import ADDRESS
 from control_plane.api.guide_pages.site import HTML, guide
-from control_plane.api.static_files import ASK_AGAIN, FOR_EVER
+from control_plane.api.static_files import ASK_AGAIN, FOR_EVER, page_headers
 from control_plane.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 
-SOURCES = {
-    "default-src": "'none'",
-    "style-src": "'self'",
-    "img-src": "data:",  # the empty icon
-    "base-uri": "'none'",
-    "form-action": "'self'",
-    "frame-ancestors": "'none'",
-}
-PAGE_HEADERS = {
-    "Content-Security-Policy": "; ".join(f"{kind} {allowed}" for kind, allowed in SOURCES.items()),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
+PAGE_HEADERS = page_headers(
+    {
+        "style-src": "'self'",
+        "img-src": "data:",  # the empty icon
+        "form-action": "'self'",
+    }
+)
 
 
 @router.get(ADDRESS)

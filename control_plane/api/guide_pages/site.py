@@ -6,6 +6,7 @@ from functools import cache, partial
 from html import escape
 from pathlib import Path
 from string import Template
+from threading import Lock
 
 from control_plane.api.guide_pages.content import ADDRESS, DECISIONS, LINK, PAGES, Source, sources
 from control_plane.api.guide_pages.markdown import Section, parser, render
@@ -78,9 +79,17 @@ class Frame:
 _CURRENT = ' aria-current="page"'
 
 
-@cache
+_rendering = Lock()
+
+
 def guide() -> Guide:
-    """Renders everything, which takes a second: not for the event loop."""
+    """Everything, rendered at the first call, by one of those who wait for it. Takes a second: not for the event loop."""
+    with _rendering:
+        return _rendered()
+
+
+@cache
+def _rendered() -> Guide:
     pages = sources()
     served = {f"control_plane/{page.file}": page.address for page in pages}
     style = StaticFile.of((FOLDER / "guide.css").read_bytes(), "text/css; charset=utf-8")

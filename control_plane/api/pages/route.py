@@ -5,29 +5,22 @@ from asyncio import to_thread
 from fastapi import APIRouter, Request, Response
 
 from control_plane.api.pages.files import ADDRESS, NAMES, asset, page
-from control_plane.api.static_files import ASK_AGAIN, FOR_EVER
+from control_plane.api.static_files import ASK_AGAIN, FOR_EVER, page_headers
 from control_plane.errors import NotFound
 
 router = APIRouter(include_in_schema=False)
 
-SOURCES = {
-    "default-src": "'none'",
-    "script-src": "'self'",
-    "style-src": "'self' 'unsafe-inline'",  # both libraries write <style> elements while they run
-    "img-src": "'self' data:",
-    "font-src": "'self'",
-    "connect-src": "'self'",
-    "worker-src": "blob:",  # Redoc's search
-    "base-uri": "'none'",
-    "form-action": "'none'",
-    "frame-ancestors": "'none'",
-}
-PAGE_HEADERS = {
-    "Content-Security-Policy": "; ".join(f"{kind} {allowed}" for kind, allowed in SOURCES.items()),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
-}
+PAGE_HEADERS = page_headers(
+    {
+        "script-src": "'self'",
+        "style-src": "'self' 'unsafe-inline'",  # both libraries write <style> elements while they run
+        "img-src": "'self' data:",
+        "font-src": "'self'",
+        "connect-src": "'self'",
+        "worker-src": "blob:",  # Redoc's search
+        "form-action": "'none'",
+    }
+)
 
 
 @router.get("/docs")
