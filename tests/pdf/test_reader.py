@@ -40,17 +40,20 @@ async def test_only_so_many_pages_and_characters_are_read() -> None:
     assert (list(map(len, cut.texts)), cut.is_cut) == ([600, 400], True)
 
 
+@pytest.mark.parametrize("name", [b"/Encrypt", b"/Encr#79pt"], ids=["plain", "escaped"])
 @pytest.mark.parametrize("password", ["", "secret"])
-async def test_a_protected_pdf_is_read_if_it_opens_without_a_password(password: str) -> None:
+async def test_a_protected_pdf_is_read_if_it_opens_without_a_password(password: str, name: bytes) -> None:
     writer = PdfWriter(clone_from=Library(io.BytesIO(pdf("Hidden"))))
     writer.encrypt(user_password=password, owner_password="owner", algorithm="AES-256")
     made = io.BytesIO()
     writer.write(made)
+    content = made.getvalue().replace(b"/Encrypt", name)
+    assert name in content
     if password:
         with pytest.raises(FileRefused, match=r"'a\.pdf' is protected by a password"):
-            await read(made.getvalue())
+            await read(content)
     else:
-        assert (await read(made.getvalue())).texts == ["Hidden"]
+        assert (await read(content)).texts == ["Hidden"]
 
 
 @pytest.mark.parametrize(
