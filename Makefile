@@ -56,7 +56,7 @@ test: install-dev $(NODE)/node_modules/.installed $(VENV)/clients/.installed ## 
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
 busy: install-dev ## The tests that race for something, while four loops keep the machine busy (10 minutes; TESTS=… for some)
-	@$(BIN)/python -m tests.busy $(TESTS)
+	@$(BIN)/python -m tests.load.busy $(TESTS)
 
 check: install-dev ## Format, ruff, mypy strict, layers
 	@$(BIN)/ruff format --check $(SOURCES)
@@ -69,29 +69,29 @@ format: install-dev ## Let ruff format and mend what it can
 	@$(BIN)/ruff check --fix $(SOURCES)
 
 bench: install-dev ## Compare CPU, memory and latency with a bare Router in the same run; ONLY='hot|two' for some (about 8 minutes)
-	@$(BIN)/python -m tests.bench $(if $(ONLY),--only '$(ONLY)')
+	@$(BIN)/python -m tests.load.bench $(if $(ONLY),--only '$(ONLY)')
 
 bench-compare: install-dev ## Compare this checkout's CPU per call and job with the commit REF's, in turn (about 4 minutes)
 	@test -n "$(REF)" || { echo "make bench-compare REF=…: which commit?"; exit 2; }
-	@$(BIN)/python -m tests.bench.compare $(REF)
+	@$(BIN)/python -m tests.load.bench.compare $(REF)
 
 chaos: install-dev ## Kill a server 52 times under load and check every call, job and credit (about 3 minutes)
-	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.load.chaos
 
 replicas: install-dev ## Starve a replica, freeze it, cut it off: does the other serve, and is no call lost? (about 2 minutes)
-	@$(BIN)/python -m pytest -m replicas tests/replicas
+	@$(BIN)/python -m pytest -m replicas tests/load/replicas
 
 adversary: install-dev ## Attack a server while customers are served: is it answered at once, small, and are its books right?
-	@$(BIN)/python -m tests.adversary
+	@$(BIN)/python -m tests.load.adversary
 
 soak: install-dev ## Mixed load for ten minutes: is the server as small afterwards as before?
-	@$(BIN)/python -m tests.soak
+	@$(BIN)/python -m tests.load.soak
 
 scale: install-dev ## Three servers as one, then with a million calls in their tables (about 10 minutes)
-	@$(BIN)/python -m tests.scale
+	@$(BIN)/python -m tests.load.scale
 
 bench-peers: install-dev $(VENV)-peers/.litellm ## Compare requests/s and CPU per call with LiteLLM's proxy (about 3 minutes)
-	@$(BIN)/python -m tests.bench --proxy $(VENV)-peers/bin/litellm
+	@$(BIN)/python -m tests.load.bench --proxy $(VENV)-peers/bin/litellm
 
 # An environment of its own: ours needs none of what LiteLLM's proxy brings.
 $(VENV)-peers/.litellm:

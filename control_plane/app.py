@@ -5,35 +5,27 @@ from collections.abc import Collection
 
 from fastapi import FastAPI
 
-from control_plane.api import (
-    credit_grants,
-    health,
-    job_calls,
-    job_tokens,
-    jobs,
-    keys,
-    metrics,
-    model_groups,
-    organizations,
-    spend,
-    team_jobs,
-    teams,
-)
-from control_plane.api import credits as credit_accounts
-from control_plane.api.anthropic import route as anthropic
-from control_plane.api.body_budget import BodyBudget
-from control_plane.api.errors import add_error_handlers
-from control_plane.api.gate import Gate
+from control_plane.api import health, metrics
+from control_plane.api.admin import credit_grants, keys, model_groups, organizations, spend, teams
+from control_plane.api.admin import credits as credit_accounts
 from control_plane.api.guide_pages import route as guide_pages
-from control_plane.api.middleware import RequestMiddleware
-from control_plane.api.openai import models as openai_models
-from control_plane.api.openai import responses as openai_responses
-from control_plane.api.openai import route as openai
+from control_plane.api.http.body_budget import BodyBudget
+from control_plane.api.http.cors import CorsMiddleware
+from control_plane.api.http.errors import add_error_handlers
+from control_plane.api.http.gate import Gate
+from control_plane.api.http.middleware import RequestMiddleware
+from control_plane.api.http.paths import AsRouted, Methods
+from control_plane.api.jobs import calls as job_calls
+from control_plane.api.jobs import route as jobs
+from control_plane.api.jobs import team_jobs
+from control_plane.api.jobs import tokens as job_tokens
 from control_plane.api.openapi import route as openapi
 from control_plane.api.pages import route as pages
-from control_plane.api.paths import AsRouted, Methods
-from control_plane.api.respond import route as respond
-from control_plane.api.respond.cors import CorsMiddleware
+from control_plane.api.wires.anthropic import route as anthropic
+from control_plane.api.wires.openai import models as openai_models
+from control_plane.api.wires.openai.chat import route as openai
+from control_plane.api.wires.openai.responses import route as openai_responses
+from control_plane.api.wires.respond import route as respond
 from control_plane.services import Services
 
 ROUTERS = (

@@ -16,16 +16,14 @@ from typing import Any
 from control_plane import clock as system_clock
 from control_plane.administration.service import AdministrationService
 from control_plane.cache.service import AnswerCache
-from control_plane.calls.configuration import Configuration
-from control_plane.calls.heartbeat import HEARTBEATS
 from control_plane.calls.implicit_jobs import ImplicitJobs
-from control_plane.calls.lease import Lease
 from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.runner import CallRunner
 from control_plane.calls.service import CallService
 from control_plane.calls.tool_call_cache import ToolCallCache
 from control_plane.calls.writer import CallWriter
 from control_plane.clock import Clock
+from control_plane.configuration.service import Configuration
 from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
 from control_plane.errors import InvalidConfig
@@ -35,7 +33,7 @@ from control_plane.garbage import GarbageByBytes
 from control_plane.gateway.bounds import AnswerBounds
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.factory import open_gateway
-from control_plane.gateway.relay_eligibility import LanePolicy
+from control_plane.gateway.relay.eligibility import LanePolicy
 from control_plane.gateway.router import Gateway
 from control_plane.idempotency.service import IdempotencyService
 from control_plane.ids import new_id
@@ -55,6 +53,8 @@ from control_plane.reconciliation.metrics_refresh import MetricsRefresh
 from control_plane.reconciliation.proxies import Proxy
 from control_plane.reconciliation.service import ReconciliationService
 from control_plane.reconciliation.spend_logs import SpendService
+from control_plane.replicas.heartbeat import HEARTBEATS
+from control_plane.replicas.lease import Lease
 from control_plane.services import Services
 from control_plane.settings import Settings
 from control_plane.storage.connections import Connections

@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 from control_plane.administration.service import AdministrationService
-from control_plane.calls.configuration import Configuration
 from control_plane.calls.implicit_jobs import ImplicitJobs
-from control_plane.calls.lease import Lease
 from control_plane.calls.runner import CallRunner
 from control_plane.calls.service import CallService
 from control_plane.calls.tool_call_cache import ToolCallCache
 from control_plane.calls.writer import CallWriter
 from control_plane.clock import Clock
+from control_plane.configuration.service import Configuration
 from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
 from control_plane.garbage import GarbageByBytes
@@ -23,6 +22,7 @@ from control_plane.model_groups.service import ModelGroupService
 from control_plane.reconciliation.metrics_refresh import MetricsRefresh
 from control_plane.reconciliation.service import ReconciliationService
 from control_plane.reconciliation.spend_logs import SpendService
+from control_plane.replicas.lease import Lease
 from control_plane.settings import Settings
 from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database

@@ -35,11 +35,13 @@ PACKAGES = (
     "model_groups",
     "credits",
     "jobs",
+    "replicas",
     "administration",
     "limits",
     "reconciliation",
     "cache",
     "calls",
+    "configuration",
     "documents",
     "idempotency",
 )

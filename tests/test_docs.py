@@ -187,7 +187,7 @@ def test_code_blocks_are_what_they_say() -> None:
                 checked = subprocess.run(["bash", "-n"], input=code, capture_output=True, text=True, check=False)
                 assert checked.returncode == 0, f"{document}: {checked.stderr}"
             case "js":
-                pass  # each is run: tests/sdks, tests/respond
+                pass  # each is run: tests/acceptance/sdks, tests/acceptance/respond
             case _:
                 pytest.fail(f"{document}: no check for {language}")
 

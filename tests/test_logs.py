@@ -17,7 +17,7 @@ import pytest
 from control_plane.log_queue import QueuedStream, UnqueuedStream
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import migrate
-from tests.processes.process import START_S, STOP_S, environment
+from tests.acceptance.processes.process import START_S, STOP_S, environment
 from tests.support.patience import PATIENCE_S
 from tests.support.provider import Provider
 from tests.support.server import config_for, write_config

@@ -4,8 +4,8 @@ import logging
 
 from fastapi import APIRouter, Response
 
-from control_plane.api.call_responses import json_response
-from control_plane.api.deps import Services
+from control_plane.api.http.deps import Services
+from control_plane.api.http.responses import json_response
 from control_plane.errors import DatabaseUnavailable
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ import secrets
 
 from fastapi import APIRouter, Request, Response
 
-from control_plane.api.deps import Services, holder_of_key, secret_of
+from control_plane.api.http.deps import Services, holder_of_key, secret_of
 from control_plane.errors import InvalidKey
 from control_plane.metrics import CONTENT_TYPE
 from control_plane.services import Services as ServicesType

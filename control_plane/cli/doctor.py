@@ -13,12 +13,12 @@ from typing import Literal
 import httpx
 
 from control_plane import failpoints
-from control_plane.calls.heartbeat import MOST_SKEW, least_skew
 from control_plane.cli.trial import inspect_and_build
 from control_plane.errors import DatabaseUnavailable, InvalidConfig
 from control_plane.limits.shared import SharedLimits
 from control_plane.master_key import find_master_key
 from control_plane.model_groups.problems import did_you_mean
+from control_plane.replicas.heartbeat import MOST_SKEW, least_skew
 from control_plane.settings import PREFIX, Settings
 from control_plane.storage.database import Database, parse_database_url
 from control_plane.storage.migrate import newer_schema, pending

@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from control_plane.settings import Settings
 
 if TYPE_CHECKING:
-    from control_plane.api.problem import Problem
+    from control_plane.api.http.problem import Problem
 
 log = logging.getLogger(__name__)
 
@@ -175,19 +175,19 @@ class HttpProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """The error for input that is not HTTP, in the API's form."""
-        from control_plane.api.problem import Problem  # noqa: PLC0415 - seconds of imports, long done when a client comes
+        from control_plane.api.http.problem import Problem  # noqa: PLC0415 - seconds of imports, long done when a client comes
 
         self._refuse(Problem(HTTPStatus.BAD_REQUEST, "invalid_http", msg))
 
     def _refuse_head(self) -> None:
-        from control_plane.api.problem import Problem  # noqa: PLC0415 - as above
+        from control_plane.api.http.problem import Problem  # noqa: PLC0415 - as above
 
         message = f"The headers are larger than {MAX_HEAD_BYTES} bytes together, or more than {MAX_HEADERS}."
         self._refuse(Problem(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message))
 
     def _refuse(self, failure: "Problem") -> None:
         """Answers, where no other answer is on its way, and ends the connection."""
-        from control_plane.api.errors import error_response  # noqa: PLC0415 - as above
+        from control_plane.api.http.errors import error_response  # noqa: PLC0415 - as above
 
         if self._is_refused or self.transport.is_closing():
             return
@@ -219,7 +219,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._deadline = None
 
     def _is_late(self) -> None:
-        from control_plane.api.problem import Problem  # noqa: PLC0415 - as above
+        from control_plane.api.http.problem import Problem  # noqa: PLC0415 - as above
         from control_plane.errors import RequestTimeout  # noqa: PLC0415 - as above
 
         self._deadline = None

@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 from control_plane.chat import ChatRequest, Completion, Ending, ProviderCall, SpendReport
 from control_plane.completion.usage import Usage
 from control_plane.gateway.bounds import Timing
+from control_plane.gateway.pricing.settling import settle
 from control_plane.gateway.reading.chunks import ChunkReader
-from control_plane.gateway.relay import Relay
-from control_plane.gateway.relay_checks import litellms_cost
-from control_plane.gateway.relay_stream import RelayStream
-from control_plane.gateway.relay_targets import Target
-from control_plane.gateway.settling import settle
+from control_plane.gateway.relay.checks import litellms_cost
+from control_plane.gateway.relay.relay import Relay
+from control_plane.gateway.relay.stream import RelayStream
+from control_plane.gateway.relay.targets import Target
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from control_plane.gateway.deployments import Deployment, RouterConfig
-from control_plane.gateway.price_list import is_listed_to_read_pdfs
+from control_plane.gateway.pricing.price_list import is_listed_to_read_pdfs
 
 FETCHING_VENDORS = frozenset({"openai", "azure", "anthropic", "openrouter"})
 """Providers whose own servers fetch linked files, far from our network. For others LiteLLM fetches here, or a model

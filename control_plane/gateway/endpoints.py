@@ -6,8 +6,8 @@ from typing import Any
 from control_plane.chat import Endpoint, EndpointRequest, EndpointResponse, ServedBy
 from control_plane.completion.usage import Usage
 from control_plane.gateway.documents_of import plain
-from control_plane.gateway.prices import PriceTag, estimate, money, said_cost
-from control_plane.gateway.prices import cost_of as price_of
+from control_plane.gateway.pricing.prices import PriceTag, estimate, money, said_cost
+from control_plane.gateway.pricing.prices import cost_of as price_of
 from control_plane.gateway.reading.usage import ReportedUsage
 from control_plane.units import NanoUsd
 

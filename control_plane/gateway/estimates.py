@@ -11,7 +11,7 @@ from typing import Any
 from control_plane.chat import ChatRequest, EndpointRequest, ModelRequest, Rate, UsageEstimate
 from control_plane.gateway.file_tokens import TOKENS_PER_FILE, file_tokens, is_file, without_data
 from control_plane.gateway.json_schemas import referred_parts, schemas_of
-from control_plane.gateway.rates import at_tier, dearest
+from control_plane.gateway.pricing.rates import at_tier, dearest
 from control_plane.gateway.text_size import LIKELY_BYTES_PER_TOKEN, size_of
 
 __all__ = ["TOKENS_PER_FILE", "TOKENS_PER_MESSAGE", "dearest", "demand"]

@@ -16,16 +16,17 @@ from uuid import uuid4
 
 from control_plane.chat import ServedBy, SpendReport
 from control_plane.errors import InvalidConfig
-from control_plane.gateway import litellm_setup, prices
+from control_plane.gateway import litellm_setup
 from control_plane.gateway.attempts import Relaying
 from control_plane.gateway.bounds import AnswerBounds
 from control_plane.gateway.cooldowns import carry_over, share_cooldowns
 from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.dialects import Dialect, dialect_of
 from control_plane.gateway.estimates import dearest
-from control_plane.gateway.relay import Relay
-from control_plane.gateway.relay_eligibility import LanePolicy
-from control_plane.gateway.relay_targets import targets_of
+from control_plane.gateway.pricing import prices
+from control_plane.gateway.relay.eligibility import LanePolicy
+from control_plane.gateway.relay.relay import Relay
+from control_plane.gateway.relay.targets import targets_of
 from control_plane.gateway.reports import spend_reporter
 from control_plane.gateway.router import Gateway
 from control_plane.gateway.settings import check_settings

@@ -9,14 +9,14 @@ import anyio
 from control_plane.chat import ChatRequest
 from control_plane.completion.events import Broken, Event
 from control_plane.completion.usage import Usage
-from control_plane.gateway import prices
 from control_plane.gateway.asked import chunk_reader
 from control_plane.gateway.documents_of import chunk_document
 from control_plane.gateway.errors import failed_with
+from control_plane.gateway.pricing import prices
+from control_plane.gateway.pricing.settling import said_cost, text_of
 from control_plane.gateway.reading.answer import BROKEN_OFF
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.reports import Attempt
-from control_plane.gateway.settling import said_cost, text_of
 from control_plane.gateway.streams import EventStream, PricedDeployment
 from control_plane.gateway.tap import Tap
 from control_plane.units import NanoUsd

@@ -8,11 +8,11 @@ from typing import Any
 from uuid import uuid4
 
 from control_plane.completion.events import Content
-from control_plane.gateway.prices import usage_json
+from control_plane.gateway.pricing.prices import usage_json
+from control_plane.gateway.pricing.settling import text_of
 from control_plane.gateway.reading.chunks import ChunkReader
 from control_plane.gateway.reading.native import Wire
 from control_plane.gateway.reading.passing import dumped
-from control_plane.gateway.settling import text_of
 
 Json = dict[str, Any]
 

@@ -16,7 +16,7 @@ from control_plane.chat import CHAT_PARAMETERS, SpendReport
 from control_plane.completion.usage import Usage
 from control_plane.gateway.dialects import Dialect
 from control_plane.gateway.history import prepare_messages, prepare_parameters
-from control_plane.gateway.prices import money
+from control_plane.gateway.pricing.prices import money
 from control_plane.ids import CallId
 from control_plane.units import NanoUsd
 

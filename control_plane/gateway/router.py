@@ -24,7 +24,6 @@ from control_plane.chat import (
 )
 from control_plane.completion.usage import Usage
 from control_plane.errors import EndpointUnsupported, LlmCallFailed, ProviderError
-from control_plane.gateway import prices
 from control_plane.gateway.attempts import Chosen, RelayedAttempt, Relaying, routed
 from control_plane.gateway.bounds import AnswerBounds, Timing
 from control_plane.gateway.deployments import RouterConfig
@@ -32,8 +31,9 @@ from control_plane.gateway.endpoints import METHODS, MODES, cost_of, plain_answe
 from control_plane.gateway.errors import is_unsupported, translate
 from control_plane.gateway.estimates import dearest, demand
 from control_plane.gateway.litellm_stream import LiteLlmStream
+from control_plane.gateway.pricing import prices
+from control_plane.gateway.pricing.settling import said_cost, settle
 from control_plane.gateway.reports import ATTEMPT, MARK, Attempt
-from control_plane.gateway.settling import said_cost, settle
 from control_plane.gateway.shutdown import close_clients, close_redis, last_reports, take_out
 from control_plane.gateway.streams import AnswerStream, PricedDeployment, call_timed_out
 from control_plane.gateway.tap import Tap

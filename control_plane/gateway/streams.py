@@ -18,9 +18,9 @@ from control_plane.completion.usage import Usage
 from control_plane.errors import CallTimedOut
 from control_plane.gateway.bounds import Limit, Overdue, Timing
 from control_plane.gateway.errors import failed_with, translate
-from control_plane.gateway.prices import PriceTag
+from control_plane.gateway.pricing.prices import PriceTag
+from control_plane.gateway.pricing.settling import settle
 from control_plane.gateway.reading.chunks import ChunkReader
-from control_plane.gateway.settling import settle
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)

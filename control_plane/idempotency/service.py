@@ -15,15 +15,15 @@ from functools import partial
 from typing import Protocol
 from uuid import UUID
 
-from control_plane.calls.heartbeat import HEARTBEATS
-from control_plane.calls.lease import LEASE
 from control_plane.calls.write_items import GroupedWrite, Turn
 from control_plane.clock import Clock
 from control_plane.errors import DatabaseUnavailable, IdempotencyInFlight, IdempotencyKeyReused, OutcomeUnknown
 from control_plane.idempotency import store
 from control_plane.idempotency.models import IdempotencyKey
 from control_plane.ids import TeamId, new_id
-from control_plane.jobs import workers_store
+from control_plane.replicas import store as workers_store
+from control_plane.replicas.heartbeat import HEARTBEATS
+from control_plane.replicas.lease import LEASE
 from control_plane.storage.database import Database, again_if_unknown
 from control_plane.storage.tx import Tx, database_now
 

@@ -7,7 +7,7 @@ Some would fail at each call (Azure), others would send their prompts to api.ope
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from control_plane.gateway.price_list import provider_of
+from control_plane.gateway.pricing.price_list import provider_of
 from control_plane.model_groups.problems import Path, Problems
 
 ADDRESSES: Mapping[str, Sequence[str]] = {

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from control_plane.gateway.deployments import Deployment
-from control_plane.gateway.price_list import is_listed, provider_of
-from control_plane.gateway.price_names import is_price
+from control_plane.gateway.pricing.price_list import is_listed, provider_of
+from control_plane.gateway.pricing.price_names import is_price
 from control_plane.model_groups import litellm_names as names
 from control_plane.model_groups.addresses import report_address
 from control_plane.model_groups.prices import move_prices, report_odd_prices, report_price

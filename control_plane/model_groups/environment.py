@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path as File
 from typing import Any
 
-from control_plane.gateway.price_names import is_price
+from control_plane.gateway.pricing.price_names import is_price
 from control_plane.model_groups.problems import Path, Problems, did_you_mean
 
 PREFIX = "os.environ/"

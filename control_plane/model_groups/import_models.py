@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from control_plane.gateway.price_list import has_price, is_listed, list_chat_models, nearest_listed, provider_of
-from control_plane.gateway.price_names import is_price
+from control_plane.gateway.pricing.price_list import has_price, is_listed, list_chat_models, nearest_listed, provider_of
+from control_plane.gateway.pricing.price_names import is_price
 from control_plane.model_groups import litellm_names as names
 from control_plane.model_groups.problems import Path
 

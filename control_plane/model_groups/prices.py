@@ -3,8 +3,15 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from control_plane.gateway.price_list import INPUT_ONLY, Listed, has_price, listed_as, nearest_listed, provider_of
-from control_plane.gateway.price_names import (
+from control_plane.gateway.pricing.price_list import (
+    INPUT_ONLY,
+    Listed,
+    has_price,
+    listed_as,
+    nearest_listed,
+    provider_of,
+)
+from control_plane.gateway.pricing.price_names import (
     CHAT_MODES,
     IGNORED,
     INPUT,

@@ -10,10 +10,11 @@ from sqlalchemy import Select, and_, delete, func, insert, or_, select
 from sqlmodel import col
 
 from control_plane.ids import first_id_at
-from control_plane.jobs.models import Call, OpenCall, Worker
+from control_plane.jobs.models import Call, OpenCall
 from control_plane.jobs.rules import CallStatus
 from control_plane.reconciliation.models import ProxySpendLog, Reconciliation, SpendLog
 from control_plane.reconciliation.rules import RecordedCall, ReportedAttempt
+from control_plane.replicas.models import Worker
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, values_of
 from control_plane.storage.upsert import upsert

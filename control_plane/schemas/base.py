@@ -32,7 +32,7 @@ class Answer(BaseModel):
 
 def without_nul(text: str) -> str:
     """The rule for all text that is stored; what only goes to a provider may hold U+0000. Halves of characters are
-    refused with the body (`api/routing.py`). Raises: ValueError.
+    refused with the body (`api/http/routing.py`). Raises: ValueError.
     """
     if "\x00" in text:
         raise ValueError("must not contain the character U+0000")

@@ -13,8 +13,8 @@ import pytest_asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.api.body_budget import BodyBudget, HeldBody
-from control_plane.api.body_scan import BodyScan
+from control_plane.api.http.body_budget import BodyBudget, HeldBody
+from control_plane.api.http.body_scan import BodyScan
 from control_plane.errors import BodiesTooLarge, TeamBodiesTooLarge
 from control_plane.gateway.json_schemas import SchemasTooLarge, check_size
 from tests.support.provider import Provider

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from control_plane.api.direct import DirectHandler, InvalidHeader, is_direct
-from control_plane.api.routing import AuthenticatedRoute, model_of
+from control_plane.api.http.direct import DirectHandler, InvalidHeader, is_direct
+from control_plane.api.http.routing import AuthenticatedRoute, model_of
 from control_plane.app import ROUTERS
 from tests.support.server import Team
 

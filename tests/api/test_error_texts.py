@@ -7,8 +7,12 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from control_plane.api.validation_errors import readable
-from control_plane.schemas import admin, anthropic, credits, jobs, openai, openai_responses, respond  # noqa: A004
+from control_plane.api.http.validation_errors import readable
+from control_plane.api.wires.anthropic import schema as anthropic
+from control_plane.api.wires.openai import schema as openai
+from control_plane.api.wires.openai.responses import schema as openai_responses
+from control_plane.api.wires.respond import schema as respond
+from control_plane.schemas import admin, credits, jobs  # noqa: A004
 from control_plane.schemas.base import Body
 from tests.support.server import Team
 

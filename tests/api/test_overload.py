@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 import httpx
 import pytest
 
-from control_plane.api.gate import turn_of
+from control_plane.api.http.gate import turn_of
 from control_plane.calls.write_items import Turn
 from control_plane.ids import TeamId
 from control_plane.settings import Settings

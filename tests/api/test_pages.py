@@ -13,8 +13,8 @@ import pytest
 from starlette.datastructures import Headers
 
 from control_plane.api.guide_pages.site import FOLDER as SITE
+from control_plane.api.http.static_files import accepts_gzip
 from control_plane.api.pages.files import ASSETS, FOLDER, LOGO, NAMES, asset
-from control_plane.api.static_files import accepts_gzip
 
 ROOT = Path(__file__).parent.parent.parent
 VENDORED = json.loads((ASSETS / "vendored.json").read_text())

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.respond.browser import chromium
-from tests.respond.server import NODE_MODULES
-from tests.sdks.programs import ran
+from tests.acceptance.respond.browser import chromium
+from tests.acceptance.respond.server import NODE_MODULES
+from tests.acceptance.sdks.programs import ran
 from tests.support.server import Server, Team
 
 pytestmark = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")

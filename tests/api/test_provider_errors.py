@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from control_plane.api.anthropic.errors import anthropic_error
-from control_plane.api.openai.errors import openai_error
-from control_plane.api.problem import ErrorRenderer, Problem, job_api_error
-from control_plane.api.respond.errors import respond_error
+from control_plane.api.http.problem import ErrorRenderer, Problem, job_api_error
+from control_plane.api.wires.anthropic.errors import anthropic_error
+from control_plane.api.wires.openai.errors import openai_error
+from control_plane.api.wires.respond.errors import respond_error
 from control_plane.completion.events import ProviderFault
 from control_plane.errors import (
     LlmCallFailed,

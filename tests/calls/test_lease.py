@@ -6,14 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import text
 
-from control_plane.calls.heartbeat import Heartbeat, least_skew
-from control_plane.calls.lease import Lease
 from control_plane.calls.writer import CallWriter
 from control_plane.clock import now
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs.rules import Intent
 from control_plane.jobs.values import NewJob
 from control_plane.metrics import Metrics
+from control_plane.replicas.heartbeat import Heartbeat, least_skew
+from control_plane.replicas.lease import Lease
 from control_plane.storage.database import Database
 from tests.support.services import ACME, DomainServices
 

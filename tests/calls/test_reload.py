@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from control_plane.calls.configuration import Configuration
-from control_plane.calls.lease import Lease
+from control_plane.configuration.service import Configuration
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.router import Gateway
 from control_plane.ids import new_id
+from control_plane.replicas.lease import Lease
 from control_plane.settings import Settings
 from tests.calls.sse import only_call, streaming
 from tests.support.ledger import Books

@@ -10,7 +10,7 @@ import pytest
 
 from control_plane.chat import ChatRequest
 from control_plane.completion.usage import Usage
-from control_plane.gateway.prices import MOST_COUNTED, PriceTag, estimate
+from control_plane.gateway.pricing.prices import MOST_COUNTED, PriceTag, estimate
 from control_plane.settings import Settings
 from tests.gateway.raw_provider import RawProvider
 from tests.support.ledger import Books

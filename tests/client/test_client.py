@@ -21,7 +21,7 @@ from control_plane.client import (
     StreamFailed,
     Unauthorized,
 )
-from tests.sdks.dropping import dropping
+from tests.acceptance.sdks.dropping import dropping
 from tests.support.ledger import Books
 from tests.support.provider import Provider
 from tests.support.provider_plans import WORDS

@@ -10,15 +10,15 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from control_plane.api.calls_in_order import CallsInOrder
-from control_plane.api.respond.conversation import conversation
+from control_plane.api.wires.calls_in_order import CallsInOrder
+from control_plane.api.wires.respond.request import conversation
+from control_plane.api.wires.respond.schema import AssistantSaid, ToolSaid
 from control_plane.completion.events import ToolCallArguments, ToolCallBegun
 from control_plane.completion.json_end import JsonEnd
 from control_plane.gateway.dialects import Dialect
 from control_plane.gateway.history import prepare_messages
 from control_plane.gateway.reading.json_text import Halves
 from control_plane.gateway.reading.tool_calls import ToolCallReader
-from control_plane.schemas.respond import AssistantSaid, ToolSaid
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(alphabet='a"\\{}[] ,:', max_size=8),

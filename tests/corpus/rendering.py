@@ -5,14 +5,15 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from control_plane.api.anthropic.answers import MessageEvents, message
-from control_plane.api.job_chunks import JobChunks
-from control_plane.api.job_views import call_answer
-from control_plane.api.openai.answers import CompletionChunks, completion
-from control_plane.api.openai.responses_answers import ResponseEvents, whole
-from control_plane.api.respond.answers import from_completion
-from control_plane.api.respond.events import RespondEvents
-from control_plane.api.sse import Wire
+from control_plane.api.http.sse import Wire
+from control_plane.api.jobs.chunks import JobChunks
+from control_plane.api.jobs.views import call_answer
+from control_plane.api.wires.anthropic.response import MessageEvents, message
+from control_plane.api.wires.openai.chat.response import CompletionChunks, completion
+from control_plane.api.wires.openai.responses.response import ResponseEvents, whole
+from control_plane.api.wires.openai.responses.schema import ResponsesBody
+from control_plane.api.wires.respond.events import RespondEvents
+from control_plane.api.wires.respond.response import from_completion
 from control_plane.calls.in_flight import InFlightCall
 from control_plane.chat import Completion, Ending, ServedBy
 from control_plane.completion.events import Broken, Content, Event
@@ -21,7 +22,6 @@ from control_plane.errors import ProviderError
 from control_plane.gateway.reading.answer import AnswerReader
 from control_plane.gateway.reading.blame import blame
 from control_plane.ids import new_id
-from control_plane.schemas.openai_responses import ResponsesBody
 from control_plane.units import NanoUsd
 from tests.corpus.apis import APIS, Api, Response
 from tests.corpus.cases import Form

@@ -13,7 +13,7 @@ from zlib import crc32
 
 import aiohttp
 
-from control_plane.gateway.relay_eligibility import PROVIDERS
+from control_plane.gateway.relay.eligibility import PROVIDERS
 from tests.corpus.apis import APIS, Api, Request, Response
 from tests.corpus.cases import Case, Expected, Form
 from tests.corpus.provider import CorpusProvider, prompt_for

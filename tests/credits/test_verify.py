@@ -26,8 +26,8 @@ from control_plane.jobs.values import Closing, NewJob
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
 from control_plane.units import Credits
+from tests.acceptance.processes.process import environment
 from tests.credits.ledgers import audit
-from tests.processes.process import environment
 from tests.support.ledger import Books
 from tests.support.server import Team
 from tests.support.services import ACME, ADMIN, DomainServices

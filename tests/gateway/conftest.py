@@ -11,7 +11,7 @@ from control_plane.chat import ChatRequest, Lane, ProviderCall, SpendReport
 from control_plane.gateway.bounds import AnswerBounds
 from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.factory import open_gateway
-from control_plane.gateway.relay_eligibility import LanePolicy
+from control_plane.gateway.relay.eligibility import LanePolicy
 from control_plane.gateway.router import Gateway
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from tests.support.provider import Provider

@@ -10,8 +10,8 @@ from control_plane.chat import ChatRequest, Lane, ProviderCall, ServedBy
 from control_plane.completion.finish import Finish
 from control_plane.completion.usage import Usage
 from control_plane.errors import LlmCallFailed, ModelTimeout
-from control_plane.gateway import prices
 from control_plane.gateway.deployments import Deployment
+from control_plane.gateway.pricing import prices
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.support.patience import PATIENCE_S
 from tests.support.provider import Provider

@@ -8,7 +8,7 @@ import pytest
 from control_plane.chat import ChatRequest, EndpointRequest, Rate
 from control_plane.gateway.estimates import TOKENS_FOR_TOOLS, TOKENS_PER_MESSAGE, dearest, demand
 from control_plane.gateway.file_tokens import TOKENS_PER_FILE, TOKENS_PER_IMAGE
-from control_plane.gateway.rates import at_tier
+from control_plane.gateway.pricing.rates import at_tier
 
 RATE = Rate(input=10, output=20, max_output_tokens=4096)
 TWO_MESSAGES = 2 * TOKENS_PER_MESSAGE

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from control_plane.chat import ChatRequest, Rate, UsageEstimate
-from control_plane.gateway import prices
 from control_plane.gateway.deployments import Deployment
 from control_plane.gateway.estimates import demand
-from control_plane.gateway.price_list import PRICE_LIST
-from control_plane.gateway.price_names import is_price, use_of
-from control_plane.gateway.rates import SEARCHES, at_tier, money
+from control_plane.gateway.pricing import prices
+from control_plane.gateway.pricing.price_list import PRICE_LIST
+from control_plane.gateway.pricing.price_names import is_price, use_of
+from control_plane.gateway.pricing.rates import SEARCHES, at_tier, money
 
 pytestmark = pytest.mark.filterwarnings("ignore:Items? .* on TypedDict:UserWarning")
 

@@ -14,7 +14,7 @@ from control_plane.completion.usage import Usage
 from control_plane.errors import ProviderError
 from control_plane.gateway.deployments import Deployment, RouterConfig
 from control_plane.gateway.factory import open_gateway
-from control_plane.gateway.relay_eligibility import LanePolicy
+from control_plane.gateway.relay.eligibility import LanePolicy
 from control_plane.gateway.router import Gateway
 from control_plane.units import NanoUsd
 from tests.gateway.conftest import Deploy, make_call

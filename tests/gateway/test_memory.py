@@ -11,9 +11,9 @@ import pytest
 import pytest_asyncio
 
 from control_plane.chat import ChatRequest, ProviderCall, SpendReport
-from control_plane.gateway import prices
 from control_plane.gateway.litellm_stream import TOGETHER
-from control_plane.gateway.prices import PriceTag
+from control_plane.gateway.pricing import prices
+from control_plane.gateway.pricing.prices import PriceTag
 from control_plane.gateway.router import Gateway
 from tests.gateway.conftest import Deploy, Opener, make_call
 from tests.gateway.raw_provider import RawProvider

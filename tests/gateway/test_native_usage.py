@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from control_plane.completion.usage import Usage
-from control_plane.gateway.prices import money
+from control_plane.gateway.pricing.prices import money
 from control_plane.gateway.shutdown import last_reports
 from tests.gateway.native_answers import WIRES, Said, Wire
 from tests.gateway.native_gateways import Native

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from control_plane.completion.usage import Usage
-from control_plane.gateway import prices
-from control_plane.gateway.plain_prices import PlainPrice, plain_price
-from control_plane.gateway.prices import litellms_cost
+from control_plane.gateway.pricing import prices
+from control_plane.gateway.pricing.endpoint_prices import PlainPrice, plain_price
+from control_plane.gateway.pricing.prices import litellms_cost
 from control_plane.units import NanoUsd
 from tests.gateway.conftest import Deploy, Opener
 from tests.gateway.test_holds import PROVIDERS, models_of, rate_of

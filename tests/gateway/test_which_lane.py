@@ -8,7 +8,7 @@ import pytest
 from control_plane.gateway import litellm_setup
 from control_plane.gateway.attempts import ROUTED_AS
 from control_plane.gateway.deployments import Deployment
-from control_plane.gateway.relay_eligibility import LanePolicy, why_not_relayed
+from control_plane.gateway.relay.eligibility import LanePolicy, why_not_relayed
 from tests.gateway.conftest import make_call
 from tests.gateway.test_lanes import Lanes, completed
 from tests.support.provider import Provider

@@ -7,12 +7,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from control_plane.calls.lease import LEASE, Lease
 from control_plane.calls.writer import CallWriter
 from control_plane.errors import IdempotencyInFlight
 from control_plane.idempotency import store
 from control_plane.idempotency.service import Claim, IdempotencyService, KeptAnswer, Undone
 from control_plane.ids import new_id
+from control_plane.replicas.lease import LEASE, Lease
 from control_plane.storage.database import Database
 from tests.support.patience import PATIENCE_S
 from tests.support.provider import Provider

@@ -9,7 +9,6 @@ import httpx
 import pytest
 from sqlmodel import col
 
-from control_plane.calls.lease import Lease
 from control_plane.calls.writer import CallWriter
 from control_plane.chat import Rate, UsageEstimate
 from control_plane.idempotency import store
@@ -17,10 +16,11 @@ from control_plane.idempotency.models import IdempotencyKey
 from control_plane.idempotency.service import KEPT_FOR, Claim, IdempotencyService
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.rules import Intent
+from control_plane.replicas.lease import Lease
 from control_plane.settings import Settings
 from control_plane.storage.database import Database
 from control_plane.storage.rows import every, one
-from tests.chaos.checks import find_inconsistencies
+from tests.load.chaos.checks import find_inconsistencies
 from tests.support.ledger import Books
 from tests.support.patience import PATIENCE_S
 from tests.support.provider import Provider

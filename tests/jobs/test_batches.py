@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from control_plane.administration.values import NewTeam
-from control_plane.calls.lease import Lease
 from control_plane.calls.write_items import GroupedWrite, Item, Opening, Turn, Written
 from control_plane.calls.writer import CallWriter
 from control_plane.credits.reservations import Caps
@@ -33,6 +32,7 @@ from control_plane.jobs.creating import Creation
 from control_plane.jobs.models import Job
 from control_plane.jobs.rules import CallStatus, Intent, JobStatus
 from control_plane.jobs.values import Closing, NewJob
+from control_plane.replicas.lease import Lease
 from control_plane.storage.database import Database, Tx
 from tests.calls.test_writer import NOW, record
 from tests.credits.ledgers import audit

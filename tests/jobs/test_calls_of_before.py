@@ -5,13 +5,13 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
-from control_plane.calls.lease import Lease
 from control_plane.calls.write_items import Withdrawal, Written
 from control_plane.clock import now
 from control_plane.ids import CallId, JobId, new_id
 from control_plane.jobs import calls_store
 from control_plane.jobs.models import Call
 from control_plane.jobs.rules import CallStatus, Intent
+from control_plane.replicas.lease import Lease
 from control_plane.storage.database import Database
 from tests.calls.test_writer import record
 from tests.jobs.test_batches import Bench, closing, creation, intent

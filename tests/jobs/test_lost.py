@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from control_plane.administration.values import NewTeam
-from control_plane.calls.lease import Lease
 from control_plane.calls.writer import CallWriter
 from control_plane.chat import Rate, UsageEstimate
 from control_plane.clock import now
@@ -15,6 +14,7 @@ from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.rules import Intent, JobStatus
 from control_plane.jobs.values import Closing, NewJob
 from control_plane.reconciliation.service import ReconciliationService
+from control_plane.replicas.lease import Lease
 from control_plane.storage.database import Database
 from tests.support.services import ACME, ADMIN, DomainServices
 

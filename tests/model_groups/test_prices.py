@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from control_plane.errors import InvalidConfig
-from control_plane.gateway import price_names
 from control_plane.gateway.deployments import Deployment
-from control_plane.gateway.price_list import listed_as
-from control_plane.gateway.relay_eligibility import LanePolicy, why_not_relayed
+from control_plane.gateway.pricing import price_names
+from control_plane.gateway.pricing.price_list import listed_as
+from control_plane.gateway.relay.eligibility import LanePolicy, why_not_relayed
 from control_plane.model_groups.config import load_catalog
 
 BOTH = "input_cost_per_token: 1e-6, output_cost_per_token: 2e-6"

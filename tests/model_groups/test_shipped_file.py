@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 import yaml
 
-from control_plane.gateway.price_list import PRICE_LIST, has_price, is_price
+from control_plane.gateway.pricing.price_list import PRICE_LIST, has_price, is_price
 from control_plane.ids import TeamId
 from control_plane.model_groups import litellm_names as names
 from control_plane.model_groups.access import usable_groups

@@ -1,4 +1,4 @@
-// One SDK against a server: asks every question of a file and prints the outcomes, as JSON. See tests/sdks/awkward.py.
+// One SDK against a server: asks every question of a file and prints the outcomes, as JSON. See tests/acceptance/sdks/awkward.py.
 import { readFileSync } from "node:fs";
 import Anthropic from "@anthropic-ai/sdk";
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";

@@ -23,7 +23,7 @@ from control_plane.reconciliation.proxy_store import ProxyUnreachable
 from control_plane.reconciliation.rules import LATE, Finding, Reconciled
 from control_plane.reconciliation.service import ReconciliationService
 from control_plane.settings import Settings
-from tests.processes.process import run_arguments
+from tests.acceptance.processes.process import run_arguments
 from tests.support.ledger import Books
 from tests.support.patience import PATIENCE_S
 from tests.support.provider import Provider

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.chaos.checks import find_inconsistencies
+from tests.load.chaos.checks import find_inconsistencies
 from tests.support.provider import Provider
 from tests.support.server import COST_USD, Server, Team, call_body, new_team
 

@@ -16,7 +16,7 @@ from control_plane.ids import CallId, new_id
 from control_plane.jobs import calls_store
 from control_plane.jobs.rules import CallStatus
 from control_plane.jobs.undelivered import record_of
-from tests.chaos.checks import find_inconsistencies, rows
+from tests.load.chaos.checks import find_inconsistencies, rows
 from tests.seams.accounts import Accounts, metered
 from tests.seams.lossy import Lossy, lossy
 from tests.support.ledger import Books

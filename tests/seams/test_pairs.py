@@ -1,7 +1,7 @@
 """Every pair of what can happen to one request: each answer of the provider is charged or at risk, once, and said so.
 
 The pairs with a lost acknowledgement are in `test_lost_answers.py`, on the database that can lose one. What a killed
-process leaves behind is made by hand here; processes are killed in `tests/chaos` and `tests/sdks/test_repeating.py`.
+process leaves behind is made by hand here; processes are killed in `tests/load/chaos` and `tests/acceptance/sdks/test_repeating.py`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -18,8 +18,8 @@ from control_plane.calls.writer import CallWriter
 from control_plane.chat import Rate, UsageEstimate
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.rules import Intent
-from tests.chaos.checks import find_inconsistencies
 from tests.idempotency.test_keys import left_by_a_dead_server, nothing
+from tests.load.chaos.checks import find_inconsistencies
 from tests.seams.accounts import Accounts, metered
 from tests.support.ledger import Books, Json
 from tests.support.provider import Provider
@@ -274,7 +274,7 @@ PAIRS: dict[tuple[str, str], Callable[[Case], Awaitable[None]] | str] = {
     (RETRY, CAP): retry_and_cap,
     (RETRY, FAILED): retry_and_failure,
     (RETRY, LOST): ELSEWHERE,
-    (RETRY, KILL): "tests/sdks/test_repeating.py kills a server between the charge and the answer",
+    (RETRY, KILL): "tests/acceptance/sdks/test_repeating.py kills a server between the charge and the answer",
     (KEY, CACHE): key_and_cache,
     (KEY, CLAMP): key_and_clamp,
     (KEY, CAP): key_and_cap,

@@ -3,10 +3,10 @@
 import pytest
 from sqlalchemy import text
 
-from control_plane.calls.lease import Lease
 from control_plane.clock import now
 from control_plane.errors import DatabaseUnavailable
 from control_plane.ids import new_id
+from control_plane.replicas.lease import Lease
 from control_plane.storage.database import Database
 from control_plane.sweeper import Sweeper
 

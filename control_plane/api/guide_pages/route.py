@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 
 from control_plane.api.guide_pages.content import ADDRESS
 from control_plane.api.guide_pages.site import HTML, guide
-from control_plane.api.static_files import ASK_AGAIN, FOR_EVER, page_headers
+from control_plane.api.http.static_files import ASK_AGAIN, FOR_EVER, page_headers
 from control_plane.errors import NotFound
 
 router = APIRouter(include_in_schema=False)

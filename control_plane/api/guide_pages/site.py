@@ -11,7 +11,7 @@ from threading import Lock
 from control_plane.api.guide_pages.content import ADDRESS, DECISIONS, LINK, PAGES, Source, sources
 from control_plane.api.guide_pages.markdown import Section, parser, render
 from control_plane.api.guide_pages.search import MAX_QUERY_CHARS, Entry, excerpt, search, words_of
-from control_plane.api.static_files import StaticFile
+from control_plane.api.http.static_files import StaticFile
 
 FOLDER = Path(__file__).parent
 HTML = "text/html; charset=utf-8"

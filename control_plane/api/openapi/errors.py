@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from control_plane.api.errors import error_response, failure_of
+from control_plane.api.http.errors import error_response, failure_of
+from control_plane.api.http.problem import Problem
 from control_plane.api.openapi.operations import Access
-from control_plane.api.problem import Problem
 from control_plane.errors import (
     AdminOnly,
     AlreadyExists,

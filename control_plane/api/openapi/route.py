@@ -5,8 +5,8 @@ from asyncio import to_thread
 import orjson
 from fastapi import APIRouter, FastAPI, Request, Response
 
+from control_plane.api.http.static_files import ASK_AGAIN, StaticFile
 from control_plane.api.openapi.document import document_of
-from control_plane.api.static_files import ASK_AGAIN, StaticFile
 
 router = APIRouter(include_in_schema=False)
 

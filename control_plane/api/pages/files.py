@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from control_plane.api.static_files import StaticFile
+from control_plane.api.http.static_files import StaticFile
 
 FOLDER = Path(__file__).parent
 ASSETS = FOLDER / "assets"

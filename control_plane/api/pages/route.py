@@ -4,8 +4,8 @@ from asyncio import to_thread
 
 from fastapi import APIRouter, Request, Response
 
+from control_plane.api.http.static_files import ASK_AGAIN, FOR_EVER, page_headers
 from control_plane.api.pages.files import ADDRESS, NAMES, asset, page
-from control_plane.api.static_files import ASK_AGAIN, FOR_EVER, page_headers
 from control_plane.errors import NotFound
 
 router = APIRouter(include_in_schema=False)

@@ -1,1 +1,0 @@
-"""The normalized respond API (document S4): one endpoint for apps in any language, whatever the provider."""
