@@ -246,6 +246,10 @@ class EndpointResponse:
     is_cached: bool = False
 
 
+Answer = Completion | EndpointResponse
+"""A whole answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class SpendReport:
     """LiteLLM's callback data about one attempt at one deployment: a row of its spend log, in its terms.

@@ -37,19 +37,19 @@ def _derived(before: UUID, what: bytes) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a request creates, by its future id. `is_retaken`: it may exist already, created by a request that failed or
-    whose process died; `is_unheard`: the process died, and its client got no response. `is_claimed`: it has an
+    """What a request creates, by its future id. `is_resumed`: it may exist already, created by a request that failed or
+    whose process died; `is_superseded`: the process died, and its client got no response. `is_claimed`: it has an
     idempotency key.
     """
 
     id: UUID
-    is_retaken: bool = False
-    is_unheard: bool = False
+    is_resumed: bool = False
+    is_superseded: bool = False
     is_claimed: bool = False
 
     def part(self, number: int) -> "Subject":
         """Something the request makes beside it, such as an earlier call in the same job."""
-        return Subject(_derived(self.id, number.to_bytes(4)), self.is_retaken, self.is_unheard, self.is_claimed)
+        return Subject(_derived(self.id, number.to_bytes(4)), self.is_resumed, self.is_superseded, self.is_claimed)
 
 
 def new_id() -> UUID:

@@ -17,6 +17,7 @@ from control_plane import clock as system_clock
 from control_plane.administration.service import AdministrationService
 from control_plane.cache.service import AnswerCache
 from control_plane.calls.implicit_jobs import ImplicitJobs
+from control_plane.calls.job_closer import JobCloser
 from control_plane.calls.remote_files import RemoteFiles
 from control_plane.calls.runner import CallRunner
 from control_plane.calls.service import CallService
@@ -170,7 +171,7 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                 is_config_refused=lambda: configuration.is_refused,
             )
             background_jobs = JobService(background, groups, clock=clock, metrics=metrics)
-            implicit_jobs = ImplicitJobs(jobs, calls, background=background_jobs)
+            closer = JobCloser(jobs, background=background_jobs)
             services = Services(
                 settings=settings,
                 metrics=metrics,
@@ -207,8 +208,8 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                     background=background,
                     lease=timedelta(seconds=settings.lease_s),
                 ),
-                implicit_jobs=implicit_jobs,
-                call_runner=CallRunner(calls, implicit_jobs),
+                job_closer=closer,
+                call_runner=CallRunner(calls, ImplicitJobs(jobs, calls, closer), closer),
                 recent_tools=ToolCallCache(),
                 documents=DocumentService(
                     calls,
@@ -225,7 +226,7 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                 _running(writer=writer.run()),
                 _running(
                     kept_writes=writer.write_kept(),
-                    kept_closings=services.implicit_jobs.close_kept(),
+                    kept_closings=services.job_closer.run(),
                     lease=lease.run(),
                     configuration=configuration.run(),
                     limits=limits.run(),
@@ -243,7 +244,7 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                     await configuration.aclose()
                     await fetcher.aclose()
                     await writer.drain()
-                    await services.implicit_jobs.drain()
+                    await services.job_closer.drain()
                     await limits.aclose()
                     await cache.aclose()
                     await traces.aclose()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from control_plane.administration.service import AdministrationService
-from control_plane.calls.implicit_jobs import ImplicitJobs
+from control_plane.calls.job_closer import JobCloser
 from control_plane.calls.runner import CallRunner
 from control_plane.calls.service import CallService
 from control_plane.calls.tool_call_cache import ToolCallCache
@@ -56,7 +56,7 @@ class Services:
     calls: CallService
     configuration: Configuration
     idempotency: IdempotencyService
-    implicit_jobs: ImplicitJobs
+    job_closer: JobCloser
     call_runner: CallRunner
     documents: DocumentService
     recent_tools: ToolCallCache

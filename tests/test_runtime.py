@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from control_plane.administration.values import NewTeam
-from control_plane.calls.service import CallRequest
+from control_plane.calls.requests import CallRequest
 from control_plane.chat import ChatRequest
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs.values import NewJob

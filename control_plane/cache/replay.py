@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Self
 
-from control_plane.cache.forms import RecordedAnswer
+from control_plane.cache.codecs import RecordedAnswer
 from control_plane.chat import ServedBy
 from control_plane.completion.events import Content
 from control_plane.completion.finish import Finish

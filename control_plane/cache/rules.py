@@ -11,7 +11,7 @@ MODELS_OWN_TEMPERATURE = 1.0
 """The default temperature of models."""
 
 MOST_BYTES = 1_000_000
-"""Larger answers are not kept."""
+"""Larger answers are not cached."""
 
 MOST_PIECES = 4000
 """Longer streams are not cached: a stream keeps its events in memory until its end."""
@@ -21,12 +21,12 @@ MOST_PIECES = 4000
 class CacheControl:
     """The client's `Cache-Control`: whether a cached answer may be used, and whether this one may be stored."""
 
-    takes_kept: bool = True
-    may_be_kept: bool = True
+    may_use_cached: bool = True
+    may_be_cached: bool = True
 
 
 ANY = CacheControl()
-NOTHING = CacheControl(takes_kept=False, may_be_kept=False)
+NOTHING = CacheControl(may_use_cached=False, may_be_cached=False)
 
 
 def is_repeatable(request: ModelRequest, max_temperature: float) -> bool:
@@ -41,8 +41,10 @@ def is_repeatable(request: ModelRequest, max_temperature: float) -> bool:
     return not request.parameters.get("tools") and temperature <= max_temperature
 
 
-def cache_key(call: ProviderCall, group: str, generation: str, form: str) -> str | None:
-    """The name of the answer to a call: a team's own, of one version of the YAML. None for what cannot be named."""
+def cache_key(call: ProviderCall, group: str, generation: str, codec: str) -> str | None:
+    """The key of the answer to a call: a team's own, of one version of the YAML. `codec`: its name. None for what has no
+    key.
+    """
     request = call.request
     said = (
         [request.messages, request.parameters]
@@ -50,7 +52,7 @@ def cache_key(call: ProviderCall, group: str, generation: str, form: str) -> str
         else [request.endpoint, request.arguments, request.units]
     )
     try:
-        whole = orjson.dumps([form, generation, group, call.models, said], option=orjson.OPT_SORT_KEYS)
+        whole = orjson.dumps([codec, generation, group, call.models, said], option=orjson.OPT_SORT_KEYS)
     except TypeError:  # a number or text that JSON's readers would not agree on
         return None
     return f"{call.team_id}:{hashlib.sha256(whole).hexdigest()}"

@@ -8,7 +8,7 @@ import time
 from typing import Generic
 
 from control_plane import failpoints
-from control_plane.cache.forms import A, Codec
+from control_plane.cache.codecs import A, Codec
 from control_plane.cache.rules import ANY, MOST_BYTES, NOTHING, CacheControl, cache_key, is_repeatable
 from control_plane.cache.stores import ProcessStore, SharedStore, Store
 from control_plane.chat import ProviderCall
@@ -38,41 +38,41 @@ class AnswerCache:
         self._ask_again_at = 0.0
         self._writing: set[asyncio.Task[None]] = set()
 
-    def slot(
-        self, form: Codec[A], call: ProviderCall, *, group: str, policy: CachePolicy, freshness: CacheControl = ANY
+    def entry(
+        self, codec: Codec[A], call: ProviderCall, *, group: str, policy: CachePolicy, cache_control: CacheControl = ANY
     ) -> "CacheEntry[A]":
         """The cache entry of this call, and whether it may be read and written. Without a setting in the YAML, Redis is
         used.
         """
         is_used = self._is_shared if policy.is_on is None else policy.is_on
-        name = None
-        if is_used and freshness != NOTHING and is_repeatable(call.request, policy.max_temperature):
-            name = cache_key(call, group, policy.generation, form.name)
-        return CacheEntry(self, form, name, policy.ttl_s, freshness)
+        key = None
+        if is_used and cache_control != NOTHING and is_repeatable(call.request, policy.max_temperature):
+            key = cache_key(call, group, policy.generation, codec.name)
+        return CacheEntry(self, codec, key, policy.ttl_s, cache_control)
 
-    async def recall(self, name: str, form: Codec[A]) -> A | None:
-        """The answer of that name. None: there is none, or it cannot be had."""
+    async def get(self, key: str, codec: Codec[A]) -> A | None:
+        """The answer under that key. None: there is none, or it cannot be had."""
         if not self._may_ask():
             self._metrics.cache_looked_up("unavailable")
             return None
         try:
-            kept = await self._store.get(name)
-            answer = None if kept is None else form.read(kept)
+            cached = await self._store.get(key)
+            answer = None if cached is None else codec.read(cached)
         except RedisUnavailable as error:
             self._went_away(error)
             self._metrics.cache_looked_up("unavailable")
             return None
         except ValueError:
-            log.warning("cached_answer_unreadable", extra={"answer": name})
+            log.warning("cached_answer_unreadable", extra={"answer": key})
             answer = None
         self._is_there()
         self._metrics.cache_looked_up("miss" if answer is None else "hit")
         return answer
 
-    def keep(self, name: str, form: Codec[A], answer: A, *, ttl_s: float) -> None:
+    def put(self, key: str, codec: Codec[A], answer: A, *, ttl_s: float) -> None:
         """Stores in the background: no caller waits."""
         if not self._is_away:
-            writing = asyncio.create_task(self._write(name, form, answer, ttl_s))
+            writing = asyncio.create_task(self._write(key, codec, answer, ttl_s))
             self._writing.add(writing)
             writing.add_done_callback(self._writing.discard)
 
@@ -82,11 +82,11 @@ class AnswerCache:
             await asyncio.wait(self._writing)
         await self._store.aclose()
 
-    async def _write(self, name: str, form: Codec[A], answer: A, ttl_s: float) -> None:
+    async def _write(self, key: str, codec: Codec[A], answer: A, ttl_s: float) -> None:
         try:
-            written = form.write(answer)
+            written = codec.write(answer)
             if len(written) <= MOST_BYTES:
-                await self._store.put(name, written, ttl_s=ttl_s)
+                await self._store.put(key, written, ttl_s=ttl_s)
         except RedisUnavailable as error:
             self._went_away(error)
         except ValueError as error:  # a provider's text that is none
@@ -113,33 +113,33 @@ class AnswerCache:
 
 
 class CacheEntry(Generic[A]):
-    """The place of one call's answer; one without a name is never read nor filled."""
+    """The entry of one call's answer; one without a key is never read nor filled."""
 
     def __init__(
-        self, cache: AnswerCache, form: Codec[A], name: str | None, ttl_s: float, freshness: CacheControl
+        self, cache: AnswerCache, codec: Codec[A], key: str | None, ttl_s: float, cache_control: CacheControl
     ) -> None:
         self._cache = cache
-        self._form: Codec[A] = form
-        self._name = name
+        self._codec: Codec[A] = codec
+        self._key = key
         self._ttl_s = ttl_s
-        self._freshness = freshness
+        self._cache_control = cache_control
 
     @property
     def may_be_filled(self) -> bool:
-        """Whether an answer would be kept."""
-        return self._name is not None and self._freshness.may_be_kept
+        """Whether an answer would be stored."""
+        return self._key is not None and self._cache_control.may_be_cached
 
-    async def recall(self) -> A | None:
-        """The answer that was kept, if there is one that will do."""
-        if self._name is None or not self._freshness.takes_kept:
+    async def get(self) -> A | None:
+        """The stored answer, if there is one that will do."""
+        if self._key is None or not self._cache_control.may_use_cached:
             return None
-        return await self._cache.recall(self._name, self._form)
+        return await self._cache.get(self._key, self._codec)
 
-    def keep(self, answer: A) -> None:
+    def put(self, answer: A) -> None:
         """Stores the answer, if its provider marked it as complete. Never raises: the call has succeeded."""
         try:
             failpoints.reach("caching_answer")
-            if self._name is not None and self._freshness.may_be_kept and self._form.is_whole(answer):
-                self._cache.keep(self._name, self._form, answer, ttl_s=self._ttl_s)
+            if self._key is not None and self._cache_control.may_be_cached and self._codec.is_whole(answer):
+                self._cache.put(self._key, self._codec, answer, ttl_s=self._ttl_s)
         except Exception:
-            log.exception("answer_not_cached", extra={"answer": self._name})
+            log.exception("answer_not_cached", extra={"answer": self._key})

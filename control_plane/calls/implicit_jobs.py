@@ -1,28 +1,15 @@
 """Implicit jobs: a job of one call, opened, called and closed in one request, for calls without a job of their own."""
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
 
 from control_plane import failpoints, waiting
+from control_plane.calls.job_closer import JobCloser
+from control_plane.calls.requests import CallRequest
 from control_plane.calls.rules import CLIENT_CLOSED
-from control_plane.calls.service import AnsweredCall, CallRequest, CallService
-from control_plane.calls.stream import JobStream
-from control_plane.chat import Completion, EndpointResponse
-from control_plane.errors import (
-    CallLost,
-    CallsInFlight,
-    CallTimedOut,
-    ControlPlaneError,
-    DatabaseUnavailable,
-    JobClosed,
-    JobNotFound,
-    OutcomeUnknown,
-    Overloaded,
-    error_code_of,
-)
+from control_plane.calls.service import CallService
+from control_plane.errors import CallLost, CallTimedOut
 from control_plane.ids import JobId, following_id
 from control_plane.jobs.closing import JobClosing
 from control_plane.jobs.rules import JobStatus
@@ -30,181 +17,82 @@ from control_plane.jobs.service import JobService
 from control_plane.jobs.values import ClosedJob, Closing, JobWithCalls, NewJob
 from control_plane.tenants.principal import Principal
 
-log = logging.getLogger(__name__)
 
-RETRY_S = 1.0
+class ImplicitJob:
+    """The job of one call. `async with` it around the call: what is raised there closes the job as failed.
 
+    `call_request`: the call as admitted, with which the job ends.
+    """
 
-A = TypeVar("A", Completion, EndpointResponse)
+    def __init__(
+        self, calls: CallService, closer: JobCloser, principal: Principal, job_id: JobId, call_request: CallRequest
+    ) -> None:
+        self.id = job_id
+        self.call_request = replace(
+            call_request,
+            closing=JobClosing(principal.team(), job_id, Closing(JobStatus.COMPLETED), principal.actor),
+        )
+        self._run_to_completion = calls.in_flight.run_to_completion
+        self._closer = closer
+        self._principal = principal
 
-Prepare = Callable[[JobId, CallRequest], Awaitable[CallRequest]]
-"""A step in the job before an admitted call, such as reading its files; returns the call's request. A step with calls
-of its own returns the permit before them.
-"""
+    async def __aenter__(self) -> Self:
+        return self
 
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        if error is not None:
+            await self._run_to_completion(self._closer.give_up(self._principal, self.id, error))
 
-@dataclass(frozen=True, slots=True)
-class AnsweredJob(Generic[A]):
-    """A one-call job: the answer and the bill."""
+    async def bill(self, closed: ClosedJob | None) -> JobWithCalls:
+        """The bill of the job, which was `closed` with its call or is closed now. Raises: as `JobCloser.bill`."""
+        failpoints.reach("one_call_recorded")
+        return await self._closer.bill(self._principal, self.id, closed)
 
-    call: AnsweredCall[A]
-    bill: JobWithCalls
+    async def abandon(self, error_code: str) -> None:
+        """Closes the job of a stream that broke off: what was delivered to a client that left is paid (D11)."""
+        if error_code in (CLIENT_CLOSED, CallTimedOut.code):
+            await self._closer.complete(self._principal, self.id, error_code=error_code)
+        else:
+            await self._closer.fail(self._principal, self.id, error_code)
 
 
 class ImplicitJobs:
-    """Opens a job around one call. A failed call closes its job as failed, which costs nothing.
+    """Opens jobs of one call."""
 
-    These jobs have no other closer: `close_kept()` retries what the database rejected. Run it as a task, and `drain()`
-    before stopping it.
-    """
-
-    def __init__(self, jobs: JobService, calls: CallService, *, background: JobService | None = None) -> None:
-        """`background`: the same jobs, closed over connections that no customer waits for."""
+    def __init__(self, jobs: JobService, calls: CallService, closer: JobCloser) -> None:
         self._jobs = jobs
-        self._background = background or jobs
         self._calls = calls
-        self._to_its_end = calls.in_flight.run_to_completion
-        self._kept: dict[JobId, tuple[Principal, Closing]] = {}
+        self._closer = closer
 
-    async def call(
-        self, principal: Principal, new: NewJob, order: CallRequest, prepare: Prepare | None = None
-    ) -> AnsweredJob[Completion]:
-        """One buffered chat call in its own job, after the calls of `prepare` in that job.
+    async def open(
+        self, principal: Principal, new: NewJob, call_request: CallRequest, *, has_steps: bool
+    ) -> ImplicitJob:
+        """A job with an id chosen here, since a client that leaves in between would leave it open; and the call as
+        admitted.
 
-        Raises: what creating a job and calling raise.
+        A job without an idempotency key and without steps before its call (`has_steps`) is created together with that
+        call. The call's models are decided first: a forbidden group, or a limit, must not leave a failed job behind.
+        Raises: as `CallService.admit` and `JobService.create`.
         """
-        return await self._answered(principal, new, order, self._calls.call, prepare)
-
-    async def ask(self, principal: Principal, new: NewJob, order: CallRequest) -> AnsweredJob[EndpointResponse]:
-        """One call of an endpoint with a single response, in its own job. Raises: as `call`."""
-        return await self._answered(principal, new, order, self._calls.ask)
-
-    async def _answered(
-        self,
-        principal: Principal,
-        new: NewJob,
-        order: CallRequest,
-        make: Callable[[Principal, JobId, CallRequest], Awaitable[AnsweredCall[A]]],
-        prepare: Prepare | None = None,
-    ) -> AnsweredJob[A]:
-        job_id, order = await self._create(principal, new, order, prepare)
+        call_request = await self._calls.admit(principal, call_request)
         try:
-            if prepare is not None:
-                order = await prepared(self._calls, principal, job_id, order, prepare)
-            answered = await make(principal, job_id, _closing_with(order, principal, job_id))
-            failpoints.reach("one_call_recorded")
-            bill = await self._to_its_end(self.bill(principal, job_id, answered.call.closed))
-        except BaseException as error:
-            await self._to_its_end(self._give_up(principal, job_id, error))
-            raise
-        return AnsweredJob(answered, bill)
-
-    async def stream(
-        self, principal: Principal, new: NewJob, order: CallRequest, prepare: Prepare | None = None
-    ) -> JobStream:
-        """One streamed call in its own job, after the calls of `prepare` in that job."""
-        job_id, order = await self._create(principal, new, order, prepare)
-        try:
-            if prepare is not None:
-                order = await prepared(self._calls, principal, job_id, order, prepare)
-            stream = await self._calls.stream(principal, job_id, _closing_with(order, principal, job_id))
-        except BaseException as error:
-            await self._to_its_end(self._give_up(principal, job_id, error))
-            raise
-
-        async def bill() -> None:
-            failpoints.reach("one_call_recorded")
-            await self.bill(principal, job_id, stream.call.closed)
-
-        async def close(error_code: str) -> None:
-            if error_code in (CLIENT_CLOSED, CallTimedOut.code):  # what was delivered is paid (D11)
-                await self.complete(principal, job_id, error_code=error_code)
+            if new.is_resumed and new.id is not None:
+                new = await self._made_again(principal, new, new.id)
+            may_be_repeated = new.is_claimed or new.is_repeated
+            if not may_be_repeated and not has_steps and not self._calls.reads_files(call_request):
+                creation = await self._jobs.creation(principal, new)
+                job_id, call_request = creation.job_id, replace(call_request, creation=creation)
             else:
-                await self.fail(principal, job_id, error_code)
-
-        return JobStream(stream, on_end=bill, on_abandon=close)
-
-    async def bill(self, principal: Principal, job_id: JobId, closed: ClosedJob | None = None) -> JobWithCalls:
-        """Completes the job, unless it was `closed` with its call. Tries twice: a bill whose acknowledgement was lost
-        would look like a failure to the client.
-
-        Raises: DatabaseUnavailable; the job is not billed then, unless the second acknowledgement was lost, too.
-        """
-        closing = Closing(JobStatus.COMPLETED)
-        with waiting.without_end():
-            try:
-                if closed is not None:
-                    return await self._jobs.bill_of(closed)
-                return await self._jobs.complete(principal, job_id, closing)
-            except DatabaseUnavailable:
-                return await self._jobs.complete(principal, job_id, closing)
-
-    async def fail(self, principal: Principal, job_id: JobId, error_code: str) -> None:
-        """Closes the job as failed, now or when the database is back; one that is closed costs nothing from then on."""
-        await self._close_or_keep(principal, job_id, Closing(JobStatus.FAILED, error_message=error_code))
-
-    async def _give_up(self, principal: Principal, job_id: JobId, error: BaseException) -> None:
-        """As `fail`, of a job that was made with its call and may not be there."""
-        if isinstance(error, Overloaded) and waiting.is_bounded():
-            return  # it never had its turn: there is no job
-        try:
-            await self.fail(principal, job_id, _code_of(error))
-        except JobNotFound:
-            if isinstance(error, OutcomeUnknown):
-                self._jobs.give_up(principal, job_id)
-
-    async def complete(
-        self, principal: Principal, job_id: JobId, *, error_code: str | None = None
-    ) -> JobWithCalls | None:
-        """Completes a job of which something was delivered, now (then its bill) or when it can be (None)."""
-        return await self._close_or_keep(principal, job_id, Closing(JobStatus.COMPLETED, error_message=error_code))
-
-    async def close_kept(self) -> None:
-        """Closes what could not be closed before, until cancelled."""
-        while True:
-            await asyncio.sleep(RETRY_S)
-            await self._retry()
-            await self._jobs.withdraw()
-
-    async def drain(self) -> None:
-        """Retries the remaining ones a last time."""
-        await self._retry()
-        await self._jobs.withdraw()
-        for job_id in self._kept:
-            log.error("job_left_open", extra={"job_id": str(job_id)})
-
-    async def _close_or_keep(self, principal: Principal, job_id: JobId, closing: Closing) -> JobWithCalls | None:
-        try:
-            with waiting.without_end():
-                return await self._close(self._jobs, principal, job_id, closing)
-        except (DatabaseUnavailable, CallsInFlight) as error:
-            log.warning("job_closed_later", extra={"job_id": str(job_id), "reason": error.code})
-            self._kept[job_id] = (principal, closing)
-        return None
-
-    async def _close(
-        self, jobs: JobService, principal: Principal, job_id: JobId, closing: Closing
-    ) -> JobWithCalls | None:
-        """Closes a job whose client gets an error: it is not charged, even if its bill was written unnoticed."""
-        try:
-            return await jobs.complete(principal, job_id, closing)
-        except JobClosed:
-            closed = await jobs.get(principal, job_id)
-            if closing.status is JobStatus.FAILED:
-                await jobs.take_back_charge(closed, reason="its answer was never delivered")
-        return None
-
-    async def _retry(self) -> None:
-        for job_id, (principal, closing) in list(self._kept.items()):
-            try:
-                await self._close(self._background, principal, job_id, closing)
-            except (DatabaseUnavailable, CallsInFlight):
-                continue
-            except JobNotFound:  # or its commit is not over
-                self._jobs.give_up(principal, job_id)
-            except ControlPlaneError as error:
-                log.warning("job_not_closed", extra={"job_id": str(job_id), "reason": error.code})
-            self._kept.pop(job_id, None)
+                job = await self._calls.in_flight.run_to_completion(self._jobs.create(principal, new))
+                waiting.work_has_begun()  # what was begun in a task of its own lifts the limit only there
+                job_id = JobId(job.id)
+        except BaseException:
+            if call_request.permit is not None:  # no job was made, and no call will be
+                await self._calls.in_flight.run_to_completion(call_request.permit.give_back())
+            raise
+        return ImplicitJob(self._calls, self._closer, principal, job_id, call_request)
 
     async def _made_again(self, principal: Principal, new: NewJob, job_id: JobId) -> NewJob:
         """The job under a new id, because the first failed or its response was lost with its server.
@@ -215,62 +103,7 @@ class ImplicitJobs:
         is_repetition = False
         while (job := await self._jobs.find(job_id)) is not None:
             if job.error_message != CLIENT_CLOSED:
-                await self._close(self._jobs, principal, job_id, Closing(JobStatus.FAILED, error_message=CallLost.code))
+                await self._closer.take_back(principal, job, CallLost.code)
                 is_repetition = is_repetition or job.cost_nano_usd + job.unbilled_nano_usd > 0
             job_id = JobId(following_id(job.id))
         return replace(new, id=job_id, is_repetition=is_repetition)
-
-    async def _create(
-        self, principal: Principal, new: NewJob, order: CallRequest, prepare: Prepare | None
-    ) -> tuple[JobId, CallRequest]:
-        """A job with an id chosen here, since a client that leaves in between would leave it open; and the call as
-        admitted.
-
-        A job without an idempotency key and without steps before its call is created together with that call. The
-        call's models are decided first: a forbidden group, or a limit, must not leave a failed job behind.
-        """
-        order = await self._calls.admit(principal, order)
-        try:
-            if new.is_retaken and new.id is not None:
-                new = await self._made_again(principal, new, new.id)
-            is_asked_again = new.is_claimed or new.is_repeated
-            if not is_asked_again and prepare is None and not self._calls.reads_files(order):
-                creation = await self._jobs.creation(principal, new)
-                return creation.job_id, replace(order, creation=creation)
-            job = await self._to_its_end(self._jobs.create(principal, new))
-            waiting.work_has_begun()  # what was begun in a task of its own lifts the limit only there
-            return JobId(job.id), order
-        except BaseException:
-            await self._give_back(order)
-            raise
-
-    async def _give_back(self, order: CallRequest) -> None:
-        """No job was made, and no call will be."""
-        if order.permit is not None:
-            await self._to_its_end(order.permit.give_back())
-
-
-def _closing_with(order: CallRequest, principal: Principal, job_id: JobId) -> CallRequest:
-    """The order of a call with which its job ends."""
-    return replace(order, closing=JobClosing(principal.team(), job_id, Closing(JobStatus.COMPLETED), principal.actor))
-
-
-async def prepared(
-    calls: CallService, principal: Principal, job_id: JobId, order: CallRequest, prepare: Prepare
-) -> CallRequest:
-    """The order as prepared in its job, where that can pay for it. An order that was admitted and cannot be prepared has
-    used its permit: reading files is work, too. Raises: what `require_paid` and `prepare` raise.
-    """
-    try:
-        await calls.require_paid(principal, order, job_id)
-        with waiting.off_the_clock():
-            return await prepare(job_id, order)
-    except BaseException:
-        if order.permit is not None:
-            await calls.in_flight.run_to_completion(order.permit.settle(0))
-        raise
-
-
-def _code_of(error: BaseException) -> str:
-    """As `error_code_of`; a cancellation is a client that left, or a server that stops."""
-    return "cancelled" if isinstance(error, asyncio.CancelledError) else error_code_of(error)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ import anyio
 from control_plane import failpoints
 from control_plane.calls.write_items import Written
 from control_plane.calls.writer import CallWriter
-from control_plane.chat import Completion, EndpointResponse, ProviderCall, ServedBy
+from control_plane.chat import Answer, Completion, ProviderCall, ServedBy
 from control_plane.clock import Clock
 from control_plane.completion.events import ProviderFault
 from control_plane.completion.faults import log_fields
@@ -45,7 +45,7 @@ class Outcome:
     fault: ProviderFault | None = None
 
     @classmethod
-    def of(cls, answer: Completion | EndpointResponse) -> "Outcome":
+    def of(cls, answer: Answer) -> "Outcome":
         """A buffered call that was answered."""
         return cls(
             CallStatus.SUCCEEDED,
@@ -123,7 +123,8 @@ class InFlight:
 
 class InFlightCall:
     """One call in flight. `latency_ms` runs from the intent to the record; `permit` is settled with it, and `gateway`
-    left. `is_cached`: its answer is from the response cache; `takes_kept`: whether it may be.
+    left. `is_cached`: its answer is from the response cache; `may_use_cached`: whether it may be. `is_at_provider`: the
+    provider was called, and charges for the prompt at least.
     """
 
     def __init__(  # noqa: PLR0913 - all that has to be done when it ends
@@ -138,14 +139,15 @@ class InFlightCall:
         clock: Clock,
         traces: Traces,
         in_flight: "InFlight",
-        takes_kept: bool = True,
+        may_use_cached: bool = True,
         closing: JobClosing | None = None,
     ) -> None:
         """`closing`: of its job, if that ends with it; `closed` is the job then, unless it could not be closed yet."""
-        self.takes_kept = takes_kept
+        self.may_use_cached = may_use_cached
         self.closed: ClosedJob | None = None
         self._closing = closing
         self.is_cached = False
+        self.is_at_provider = False
         self.intent = intent
         self.to_provider = to_provider
         self.gateway = gateway
@@ -171,6 +173,11 @@ class InFlightCall:
             name, job_id=self.intent.job_id, call_id=self.intent.call_id, model_group=self.intent.model_group
         )
 
+    def span_at_provider(self) -> CallSpan:
+        """Starts the span of the provider, which has the call from now on."""
+        self.is_at_provider = True
+        return self.span("provider")
+
     async def finish(self, outcome: Outcome) -> None:
         """Makes the record durable, even if its caller is cancelled meanwhile. Raises: as `record`."""
         await self.in_flight.run_to_completion(self.record(outcome))
@@ -188,12 +195,8 @@ class InFlightCall:
         try:
             written = await self._write(outcome)
         finally:
-            await self._release(self._used(outcome))
-        try:
-            failpoints.reach("logging_call")
-            self._log(outcome)
-        except Exception:  # what was recorded and billed has not failed
-            log.exception("call_not_logged", extra={"call_id": str(self.intent.call_id)})
+            await self._settle(self._used(outcome))
+        self._log(outcome)
         if not written.is_first:
             raise CallLost
 
@@ -201,7 +204,7 @@ class InFlightCall:
         """A cached answer has used nothing."""
         return Usage() if self.is_cached else outcome.usage
 
-    def _record_of(self, outcome: Outcome) -> Record:
+    def _build(self, outcome: Outcome) -> Record:
         failpoints.reach("building_record")
         return Record(
             self.intent,
@@ -219,22 +222,25 @@ class InFlightCall:
             fault=outcome.fault,
         )
 
+    def _build_failed(self) -> Record:
+        """The record of a call whose own cannot be built or written: the call must not stay open."""
+        return Record(
+            self.intent,
+            CallStatus.FAILED,
+            Usage(),
+            NanoUsd(0),
+            self.latency_ms,
+            self._clock(),
+            first_chunk_ms=self.first_chunk_ms,
+            error_code=ControlPlaneError.code,
+        )
+
     async def _write(self, outcome: Outcome) -> Written:
         """Raises: DatabaseUnavailable; what else fails, once a record of a failed call is durable."""
         try:
             with self.span("record") as span:
-                record = self._record_of(outcome)
-                span.set(
-                    status=record.status.value,
-                    error=record.error_code,
-                    deployment=outcome.served.deployment_id if outcome.served else None,
-                    model=outcome.served.model if outcome.served else None,
-                    lane=outcome.served.lane if outcome.served else None,
-                    prompt_tokens=record.usage.prompt_tokens,
-                    completion_tokens=record.usage.completion_tokens,
-                    cost_nano_usd=outcome.cost,
-                    is_cached=self.is_cached,
-                )
+                record = self._build(outcome)
+                span.set(**_attributes(record))
                 failpoints.reach("writing_record")
                 is_last = outcome.status is CallStatus.SUCCEEDED
                 written = await self._writer.finish(record, self._closing if is_last else None)
@@ -245,24 +251,12 @@ class InFlightCall:
                 retry_after_s=error.retry_after_s,
             ) from error
         except Exception:
-            # The record cannot be built, or the database refuses it: the call must not stay open.
-            await self._writer.finish(
-                Record(
-                    self.intent,
-                    CallStatus.FAILED,
-                    Usage(),
-                    NanoUsd(0),
-                    self.latency_ms,
-                    self._clock(),
-                    first_chunk_ms=self.first_chunk_ms,
-                    error_code=ControlPlaneError.code,
-                )
-            )
+            await self._writer.finish(self._build_failed())
             raise
         failpoints.reach("record_committed")
         return written
 
-    async def _release(self, used: Usage) -> None:
+    async def _settle(self, used: Usage) -> None:
         """Gives back what the call held: its permit, its gateway, its place among the calls in flight."""
         try:
             failpoints.reach("settling_permit")
@@ -275,23 +269,44 @@ class InFlightCall:
             self.in_flight.remove(self)
 
     def _log(self, outcome: Outcome) -> None:
-        if outcome.cost is None:
-            log.warning("call_unpriced", extra={"call_id": str(self.intent.call_id)})
-        log.info(
-            "call_finished",
-            extra={
-                "call_id": str(self.intent.call_id),
-                "job_id": str(self.intent.job_id),
-                "team_id": self.intent.team_id,
-                "model_group": self.intent.model_group,
-                "deployment": outcome.served.deployment_id if outcome.served else None,
-                "status": outcome.status.value,
-                "error": outcome.error_code,
-                "tokens": self._used(outcome).total_tokens,
-                "cost_nano_usd": outcome.cost,
-                "cached": self.is_cached,
-                "latency_ms": self.latency_ms,
-                "first_chunk_ms": self.first_chunk_ms,
-                **log_fields(outcome.fault),
-            },
-        )
+        """Never raises: what was recorded and billed has not failed."""
+        try:
+            failpoints.reach("logging_call")
+            if outcome.cost is None:
+                log.warning("call_unpriced", extra={"call_id": str(self.intent.call_id)})
+            log.info("call_finished", extra=self._log_fields(outcome))
+        except Exception:
+            log.exception("call_not_logged", extra={"call_id": str(self.intent.call_id)})
+
+    def _log_fields(self, outcome: Outcome) -> Mapping[str, object]:
+        return {
+            "call_id": str(self.intent.call_id),
+            "job_id": str(self.intent.job_id),
+            "team_id": self.intent.team_id,
+            "model_group": self.intent.model_group,
+            "deployment": outcome.served.deployment_id if outcome.served else None,
+            "status": outcome.status.value,
+            "error": outcome.error_code,
+            "tokens": self._used(outcome).total_tokens,
+            "cost_nano_usd": outcome.cost,
+            "cached": self.is_cached,
+            "latency_ms": self.latency_ms,
+            "first_chunk_ms": self.first_chunk_ms,
+            **log_fields(outcome.fault),
+        }
+
+
+def _attributes(record: Record) -> Mapping[str, object]:
+    """The attributes of the record's span. A cost that is unknown is none."""
+    served = record.served
+    return {
+        "status": record.status.value,
+        "error": record.error_code,
+        "deployment": served.deployment_id if served else None,
+        "model": served.model if served else None,
+        "lane": served.lane if served else None,
+        "prompt_tokens": record.usage.prompt_tokens,
+        "completion_tokens": record.usage.completion_tokens,
+        "cost_nano_usd": None if record.is_unpriced else record.cost,
+        "is_cached": record.is_cached,
+    }

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from control_plane.chat import ChatRequest, EndpointRequest, ModelRequest
+from control_plane.errors import SchemaTooLarge
+from control_plane.gateway.json_schemas import SchemasTooLarge, check_size, schemas_of
 
 DEFAULT_TEMPERATURE = 0.7  # S0
 
@@ -37,3 +39,13 @@ def cut_to(request: ModelRequest, max_tokens: int) -> ModelRequest:
     if isinstance(request, EndpointRequest):
         return request
     return ChatRequest(request.messages, {**request.parameters, "max_tokens": max_tokens})
+
+
+def require_small_schemas(request: ModelRequest) -> None:
+    """Raises: SchemaTooLarge, before anything expands what they refer to, whichever lane the call takes."""
+    if not isinstance(request, ChatRequest):
+        return
+    try:
+        check_size(schemas_of(request.parameters))
+    except SchemasTooLarge as error:
+        raise SchemaTooLarge(str(error)) from None

@@ -1,19 +1,22 @@
 """Runs calls of APIs in which naming a job is optional: without one, the call has its own job."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
 
-from control_plane.calls.implicit_jobs import ImplicitJobs, Prepare, prepared
-from control_plane.calls.service import AnsweredCall, CallRequest, CallService
+from control_plane import waiting
+from control_plane.calls.implicit_jobs import ImplicitJobs
+from control_plane.calls.job_closer import JobCloser
+from control_plane.calls.requests import AnsweredCall, CallRequest
+from control_plane.calls.service import CallService
 from control_plane.calls.stream import InFlightStream, JobStream
-from control_plane.chat import Completion, EndpointResponse
 from control_plane.ids import JobId, Subject
-from control_plane.jobs.models import Job
-from control_plane.jobs.values import NewJob
+from control_plane.jobs.values import JobWithCalls, NewJob
 from control_plane.tenants.principal import Principal
 
-A = TypeVar("A", Completion, EndpointResponse)
+Prepare = Callable[[JobId, CallRequest], Awaitable[CallRequest]]
+"""A step in the job before an admitted call, such as reading its files; returns the call's request. A step with calls
+of its own returns the permit before them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,76 +34,92 @@ class JobRef:
 
 
 @dataclass(frozen=True, slots=True)
-class RunCall(Generic[A]):
+class CompletedCall:
     """A completed call, and the bill of its job; None: the job continues."""
 
-    call: AnsweredCall[A]
-    bill: Job | None
+    call: AnsweredCall
+    bill: JobWithCalls | None
 
 
 class CallRunner:
-    """Makes calls in existing or implicit jobs. A job with a failed call continues, so that the client can retry.
+    """Makes calls in existing or implicit jobs, after what `prepare` calls in the same job.
 
-    A job to be completed in which other calls are still running is completed when they have ended.
+    An existing job with a failed call continues, so that the client can retry; one to be completed in which other calls
+    are still running is completed when they have ended. An implicit job with a failed call fails, which costs nothing.
     """
 
-    def __init__(self, calls: CallService, implicit_jobs: ImplicitJobs) -> None:
+    def __init__(self, calls: CallService, implicit_jobs: ImplicitJobs, closer: JobCloser) -> None:
         self._calls = calls
-        self._one_call_jobs = implicit_jobs
+        self._implicit_jobs = implicit_jobs
+        self._closer = closer
 
-    async def call(
-        self, principal: Principal, place: JobRef, order: CallRequest, prepare: Prepare | None = None
-    ) -> RunCall[Completion]:
-        """One buffered chat call, after what `prepare` calls in its job. Raises: what creating a job and calling raise."""
-        if place.job_id is None:
-            done = await self._one_call_jobs.call(principal, place.new, order, prepare)
-            return RunCall(done.call, done.bill.job)
-        if prepare is not None:
-            order = await self._prepared(principal, place.job_id, order, prepare)
-        order = replace(order, subject=place.subject)
-        return await self._in_job(principal, place, place.job_id, self._calls.call(principal, place.job_id, order))
-
-    async def ask(self, principal: Principal, place: JobRef, order: CallRequest) -> RunCall[EndpointResponse]:
-        """One call of an endpoint that answers at once. Raises: as `call`."""
-        if place.job_id is None:
-            done = await self._one_call_jobs.ask(principal, place.new, order)
-            return RunCall(done.call, done.bill.job)
-        order = replace(order, subject=place.subject)
-        return await self._in_job(principal, place, place.job_id, self._calls.ask(principal, place.job_id, order))
+    async def complete(
+        self, principal: Principal, job_ref: JobRef, call_request: CallRequest, prepare: Prepare | None = None
+    ) -> CompletedCall:
+        """One buffered call. Raises: what creating a job, `prepare` and `CallService.complete` raise."""
+        job_id = job_ref.job_id
+        if job_id is None:
+            new = job_ref.new
+            async with await self._implicit_jobs.open(
+                principal, new, call_request, has_steps=prepare is not None
+            ) as job:
+                call_request = await self._prepare(principal, job.id, job.call_request, prepare)
+                answered = await self._calls.complete(principal, job.id, call_request)
+                billing = job.bill(answered.call.closed)
+                return CompletedCall(answered, await self._calls.in_flight.run_to_completion(billing))
+        call_request = await self._join(principal, job_ref, job_id, call_request, prepare)
+        answered = await self._calls.complete(principal, job_id, call_request)
+        if not job_ref.completes:
+            return CompletedCall(answered, None)
+        completing = self._closer.complete(principal, job_id)
+        return CompletedCall(answered, await self._calls.in_flight.run_to_completion(completing))
 
     async def stream(
-        self, principal: Principal, place: JobRef, order: CallRequest, prepare: Prepare | None = None
+        self, principal: Principal, job_ref: JobRef, call_request: CallRequest, prepare: Prepare | None = None
     ) -> InFlightStream | JobStream:
-        """One streamed call, after what `prepare` calls in its job. Raises: as `call`."""
-        job_id = place.job_id
+        """One streamed call. Raises: as `complete`; a failure before its first event is no stream."""
+        job_id = job_ref.job_id
         if job_id is None:
-            return await self._one_call_jobs.stream(principal, place.new, order, prepare)
-        if prepare is not None:
-            order = await self._prepared(principal, job_id, order, prepare)
-        stream = await self._calls.stream(principal, job_id, replace(order, subject=place.subject))
-        if not place.completes:
+            new = job_ref.new
+            async with await self._implicit_jobs.open(
+                principal, new, call_request, has_steps=prepare is not None
+            ) as job:
+                call_request = await self._prepare(principal, job.id, job.call_request, prepare)
+                stream = await self._calls.stream(principal, job.id, call_request)
+            return JobStream(stream, on_end=lambda: job.bill(stream.call.closed), on_abandon=job.abandon)
+        call_request = await self._join(principal, job_ref, job_id, call_request, prepare)
+        stream = await self._calls.stream(principal, job_id, call_request)
+        if not job_ref.completes:
             return stream
+        return JobStream(stream, on_end=lambda: self._closer.complete(principal, job_id))
 
-        async def complete() -> None:
-            await self._one_call_jobs.complete(principal, job_id)
+    async def _join(
+        self,
+        principal: Principal,
+        job_ref: JobRef,
+        job_id: JobId,
+        call_request: CallRequest,
+        prepare: Prepare | None,
+    ) -> CallRequest:
+        """The request of a call in an existing job, as `_prepare`, admitted if there is anything to prepare."""
+        if prepare is not None:
+            call_request = await self._calls.admit(principal, call_request, job_id)
+            call_request = await self._prepare(principal, job_id, call_request, prepare)
+        return replace(call_request, subject=job_ref.subject)
 
-        return JobStream(stream, on_end=complete, on_abandon=_go_on)
-
-    async def _prepared(self, principal: Principal, job_id: JobId, order: CallRequest, prepare: Prepare) -> CallRequest:
-        return await prepared(
-            self._calls, principal, job_id, await self._calls.admit(principal, order, job_id), prepare
-        )
-
-    async def _in_job(
-        self, principal: Principal, place: JobRef, job_id: JobId, calling: Awaitable[AnsweredCall[A]]
-    ) -> RunCall[A]:
-        answered = await calling
-        closed = None
-        if place.completes:
-            work = self._one_call_jobs.complete(principal, job_id)
-            closed = await self._calls.in_flight.run_to_completion(work)
-        return RunCall(answered, closed.job if closed else None)
-
-
-async def _go_on(_error_code: str) -> None:
-    """A broken stream has no consequence for a job of several calls."""
+    async def _prepare(
+        self, principal: Principal, job_id: JobId, call_request: CallRequest, prepare: Prepare | None
+    ) -> CallRequest:
+        """The request as prepared in its job, where that can pay for it. One that was admitted and cannot be prepared has
+        used its permit: reading files is work, too. Raises: what `require_paid` and `prepare` raise.
+        """
+        if prepare is None:
+            return call_request
+        try:
+            await self._calls.require_paid(principal, call_request, job_id)
+            with waiting.off_the_clock():
+                return await prepare(job_id, call_request)
+        except BaseException:
+            if call_request.permit is not None:
+                await self._calls.in_flight.run_to_completion(call_request.permit.settle(0))
+            raise

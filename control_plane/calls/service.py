@@ -1,52 +1,41 @@
 """The one path of a call, buffered or streamed: access → limits → intent and hold → cached answer or provider → record."""
 
-import asyncio
 import logging
-import math
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import perf_counter
-from typing import Any, Generic, TypeVar
-
-import anyio.lowlevel
+from typing import TypeVar
 
 from control_plane import failpoints, waiting
-from control_plane.cache.forms import CHAT, PLAIN, Codec, RecordedAnswer
+from control_plane.cache.codecs import CHAT, Codec, codec_of
 from control_plane.cache.replay import ReplayedStream
-from control_plane.cache.rules import ANY, CacheControl
 from control_plane.cache.service import AnswerCache, CacheEntry
+from control_plane.calls.failures import RecordedFailures, raise_pending_cancellation
 from control_plane.calls.in_flight import InFlight, InFlightCall, Outcome
 from control_plane.calls.remote_files import RemoteFiles
-from control_plane.calls.rules import CLIENT_CLOSED, DEFAULT_TEMPERATURE, DRAINED, cut_to, fill_in
+from control_plane.calls.requests import AnsweredCall, AuthorizedCall, CallRequest
+from control_plane.calls.rules import cut_to, fill_in, require_small_schemas
 from control_plane.calls.stream import InFlightStream
 from control_plane.calls.writer import CallWriter
 from control_plane.chat import (
+    Answer,
     ChatRequest,
-    Completion,
     EndpointRequest,
-    EndpointResponse,
     ModelRequest,
     ProviderCall,
-    UsageEstimate,
 )
 from control_plane.clock import Clock
 from control_plane.completion.usage import Usage
 from control_plane.errors import (
     EndpointUnsupported,
-    SchemaTooLarge,
     ShuttingDown,
     TooLarge,
     UnpricedRefused,
     error_code_of,
-    fault_of,
 )
-from control_plane.gateway.json_schemas import SchemasTooLarge, check_size, schemas_of
 from control_plane.gateway.router import Gateway
 from control_plane.gateway.streams import AnswerStream
 from control_plane.ids import CallId, JobId, Subject, new_id
 from control_plane.jobs.admission import Repetition
-from control_plane.jobs.closing import JobClosing
-from control_plane.jobs.creating import Creation
 from control_plane.jobs.rules import CallStatus, Intent
 from control_plane.jobs.service import JobService
 from control_plane.limits.rules import likely_tokens
@@ -61,54 +50,7 @@ log = logging.getLogger(__name__)
 
 MAX_TEXT_BYTES = 8_000_000
 
-T = TypeVar("T")
-A = TypeVar("A", Completion, EndpointResponse)
-K = TypeVar("K", RecordedAnswer, EndpointResponse)
-
-
-@dataclass(frozen=True, slots=True)
-class CallRequest:
-    """A call as an entry point requests it: `model_group` is a group's or model's name, or None for the default.
-
-    `only`: the group's models that support the request; None: all of them. `default_temperature`: where neither the
-    client nor the group sets one; None: the model's own. `subject`: the call, when its id is known before. `creation`:
-    of its job, where that is created together with the call; `closing`: where it ends with it. `permit`: already
-    acquired from the limits, for a call whose job is still to be created. `freshness`: whether a cached answer may be
-    used. `render`: makes the API's response of a buffered answer, before the call is recorded as succeeded: an answer
-    that cannot be rendered is a failed call.
-    """
-
-    request: ModelRequest
-    model_group: str | None = None
-    purpose: str | None = None
-    metadata: dict[str, Any] | None = None
-    only: frozenset[str] | None = None
-    default_temperature: float | None = DEFAULT_TEMPERATURE
-    subject: Subject | None = None
-    creation: Creation | None = None
-    closing: JobClosing | None = None
-    permit: Permit | None = None
-    freshness: CacheControl = ANY
-    render: Callable[[InFlightCall, Any], Any] = lambda _call, _answer: None
-
-
-@dataclass(frozen=True, slots=True)
-class _Decided:
-    """A decided request: its models, the model's request, and its most usage."""
-
-    target: Target
-    gateway: Gateway
-    request: ModelRequest
-    demand: UsageEstimate
-
-
-@dataclass(frozen=True, slots=True)
-class AnsweredCall(Generic[A]):
-    """A buffered call that was answered, its record durable. `rendered`: what the order's `render` made of it."""
-
-    call: InFlightCall
-    answer: A
-    rendered: Any
+A = TypeVar("A")
 
 
 class CallService:
@@ -147,92 +89,80 @@ class CallService:
         self.is_draining = False
         self.is_stopping = False
 
-    async def call(self, principal: Principal, job_id: JobId, order: CallRequest) -> AnsweredCall[Completion]:
-        """One buffered chat call. Raises: what `_open` raises, and ProviderError when no model of the group answered."""
-        live, policy = await self._open(principal, job_id, order, is_stream=False)
-        slot = self._slot(CHAT, live, policy, order)
+    async def complete(self, principal: Principal, job_id: JobId, call_request: CallRequest) -> AnsweredCall:
+        """One buffered call: a chat completion, or an endpoint with a single response.
 
-        async def recall() -> Completion | None:
-            recorded = await slot.recall()
-            return None if recorded is None else recorded.completion()
-
-        answer = await self._kept_or_new(live, recall, Gateway.complete)
-        answered = await self._finished(live, answer, order)
-        if not live.is_cached:
-            slot.keep(RecordedAnswer(answer.events, answer.ending, answer.served))
+        Raises: what `_open` raises; ProviderError when no model of the group answered; what `render` raises.
+        """
+        call, policy = await self._open(principal, job_id, call_request, is_stream=False)
+        entry = self._cache_entry(codec_of(call_request.request), call, policy, call_request)
+        async with RecordedFailures(call):
+            answer = await _find_cached(call, entry)
+            if answer is None:
+                answer = await _complete(call)
+        answered = await self._record(call, answer, call_request)
+        if not call.is_cached:
+            entry.put(answer)
         return answered
 
-    async def ask(self, principal: Principal, job_id: JobId, order: CallRequest) -> AnsweredCall[EndpointResponse]:
-        """One call of an endpoint that answers at once. Raises as `call`."""
-        live, policy = await self._open(principal, job_id, order, is_stream=False)
-        slot = self._slot(PLAIN, live, policy, order)
-        answer = await self._kept_or_new(live, slot.recall, Gateway.ask)
-        answered = await self._finished(live, answer, order)
-        if not live.is_cached:
-            slot.keep(answer)
-        return answered
+    async def stream(self, principal: Principal, job_id: JobId, call_request: CallRequest) -> InFlightStream:
+        """One streamed chat call, its first event already here. Raises as `complete`: a failure before that is no stream."""
+        call, policy = await self._open(principal, job_id, call_request, is_stream=True)
+        entry = self._cache_entry(CHAT, call, policy, call_request)
+        async with RecordedFailures(call):
+            cached = await _find_cached(call, entry)
+            upstream = await _stream(call) if cached is None else ReplayedStream(cached)
+        call.first_chunk_ms = call.elapsed_ms()
+        failpoints.reach("stream_begun")
+        return InFlightStream(call, upstream, entry)
 
-    async def _finished(self, live: InFlightCall, answer: A, order: CallRequest) -> AnsweredCall[A]:
+    async def _record(self, call: InFlightCall, answer: Answer, call_request: CallRequest) -> AnsweredCall:
         """The answer as its API responds with it, then the record."""
         failpoints.reach("provider_answered")
         try:
             failpoints.reach("rendering")
-            rendered = order.render(live, answer)
+            rendered = call_request.render(call, answer)
         except Exception as error:
-            log.exception("answer_not_rendered", extra={"call_id": str(live.intent.call_id)})
-            await live.finish(replace(Outcome.of(answer), status=CallStatus.FAILED, error_code=error_code_of(error)))
+            log.exception("answer_not_rendered", extra={"call_id": str(call.intent.call_id)})
+            await call.finish(replace(Outcome.of(answer), status=CallStatus.FAILED, error_code=error_code_of(error)))
             raise
-        await live.finish(Outcome.of(answer))
-        return AnsweredCall(live, answer, rendered)
+        await call.finish(Outcome.of(answer))
+        return AnsweredCall(call, answer, rendered)
 
-    async def stream(self, principal: Principal, job_id: JobId, order: CallRequest) -> InFlightStream:
-        """One streamed call, its first event already here. Raises as `call`: a failure before that is no stream."""
-        live, policy = await self._open(principal, job_id, order, is_stream=True)
-        slot = self._slot(CHAT, live, policy, order)
-
-        async def recall() -> AnswerStream | None:
-            recorded = await slot.recall()
-            return None if recorded is None else ReplayedStream(recorded)
-
-        upstream = await self._kept_or_new(live, recall, Gateway.stream)
-        live.first_chunk_ms = live.elapsed_ms()
-        failpoints.reach("stream_begun")
-        return InFlightStream(live, upstream, slot)
-
-    async def choose(self, principal: Principal, order: CallRequest, job_group: str | None = None) -> Target:
+    async def choose(self, principal: Principal, call_request: CallRequest, job_group: str | None = None) -> Target:
         """The models of a request; nothing is written.
 
         Raises: TeamSuspended, ModelGroupNotAllowed, ModelGroupNotFound, ModelGroupMissing.
         """
         defaults = (job_group, principal.key_model_group, principal.team_model_group)
-        target = await self._groups.choose(principal, order.model_group, defaults)
-        if order.only is None:
+        target = await self._groups.choose(principal, call_request.model_group, defaults)
+        if call_request.only is None:
             return target
-        able = tuple(model for model in target.models if model in order.only)
+        able = tuple(model for model in target.models if model in call_request.only)
         return replace(target, models=able or target.models)  # the file may have changed since support was checked
 
-    async def target_in(self, principal: Principal, order: CallRequest, job_id: JobId | None) -> Target:
+    async def find_target(self, principal: Principal, call_request: CallRequest, job_id: JobId | None) -> Target:
         """The models of a request in that job, or in its own. Raises: as `choose`; JobNotFound, JobNotOwned."""
         job_group = None
-        if order.creation is not None:
-            job_group = order.creation.new.model_group
-        elif job_id is not None and order.model_group is None:
+        if call_request.creation is not None:
+            job_group = call_request.creation.new.model_group
+        elif job_id is not None and call_request.model_group is None:
             job_group = (await self._jobs.get(principal, job_id)).default_model_group
-        return await self.choose(principal, order, job_group)
+        return await self.choose(principal, call_request, job_group)
 
-    async def count(self, principal: Principal, order: CallRequest) -> int:
-        """Tokens of the order's prompt at its first model, counted by us. It counts as a request, but for no tokens.
+    async def count(self, principal: Principal, call_request: CallRequest) -> int:
+        """Tokens of the request's prompt at its first model, counted by us. It counts as a request, but for no tokens.
 
         Raises: as `admit`.
         """
-        decided = await self._decide(principal, order, None)
-        permit = await self._permit(principal, decided, tokens=0)
+        authorized = await self._authorize(principal, call_request, None)
+        permit = await self._limit(authorized, tokens=0)
         try:
             call = ProviderCall(
-                CallId(new_id()), JobId(new_id()), principal.team(), decided.target.models, order.request
+                CallId(new_id()), JobId(new_id()), principal.team(), authorized.target.models, call_request.request
             )
-            with decided.gateway.in_use():
-                usage, _ = await decided.gateway.estimate(call)
+            with authorized.gateway.in_use():
+                usage, _ = await authorized.gateway.estimate(call)
         finally:
             await self.in_flight.run_to_completion(permit.settle(0))
         return usage.prompt_tokens
@@ -241,25 +171,25 @@ class CallService:
         """The current price of plain tokens at a deployment; see `Gateway.price`."""
         return self.gateway.price(deployment_id, usage)
 
-    async def admit(self, principal: Principal, order: CallRequest, job_id: JobId | None = None) -> CallRequest:
-        """The order with leave to be made, in a job or for one that is still to be created. Make it, or settle its permit.
+    async def admit(self, principal: Principal, call_request: CallRequest, job_id: JobId | None = None) -> CallRequest:
+        """The request with leave to be made, in a job or for one that is still to be created. Make it, or settle its permit.
 
         Raises: as `choose`, UnpricedRefused, RateLimited, ShuttingDown, TooLarge, SchemaTooLarge; JobNotFound, JobNotOwned.
         """
-        decided = await self._decide(principal, order, job_id)
-        return replace(order, permit=await self._permit(principal, decided))
+        authorized = await self._authorize(principal, call_request, job_id)
+        return replace(call_request, permit=await self._limit(authorized))
 
-    def reads_files(self, order: CallRequest) -> bool:
+    def reads_files(self, call_request: CallRequest) -> bool:
         """Whether something is fetched for the call before it is made: its job is to be there by then."""
-        return self._files.are_linked(order.request)
+        return self._files.are_linked(call_request.request)
 
-    async def require_paid(self, principal: Principal, order: CallRequest, job_id: JobId) -> None:
+    async def require_paid(self, principal: Principal, call_request: CallRequest, job_id: JobId) -> None:
         """Checks before files are read for a call that its job is open and that it can be paid as far as it is known.
 
         Raises: as `JobService.require_open`; what choosing a model raises.
         """
-        decided = await self._decide(principal, order, job_id)
-        await self._jobs.require_open(principal, job_id, decided.demand, decided.target.markup_bps)
+        authorized = await self._authorize(principal, call_request, job_id)
+        await self._jobs.require_open(principal, job_id, authorized.estimate, authorized.target.markup_bps)
 
     def drain(self) -> None:
         """Draining: this process still takes calls, but load balancers should send no more."""
@@ -275,7 +205,7 @@ class CallService:
             log.error("call_left_open", extra={"call_id": str(call.intent.call_id)})
 
     async def _open(
-        self, principal: Principal, job_id: JobId, order: CallRequest, *, is_stream: bool
+        self, principal: Principal, job_id: JobId, call_request: CallRequest, *, is_stream: bool
     ) -> tuple[InFlightCall, CachePolicy]:
         """Decides the call's models and cache settings, and makes its intent durable, before the provider is called.
 
@@ -283,36 +213,16 @@ class CallService:
         JobNotOwned, JobClosed, AtRiskLimit, JobCapReached, InsufficientCredits, UnpricedRefused, FileRefused,
         DatabaseUnavailable, ShuttingDown.
         """
-        permit, gateway = order.permit, None
+        permit, gateway = call_request.permit, None
         started = perf_counter()
         try:
-            decided = await self._decide(principal, order, job_id)
-            gateway = decided.gateway
+            authorized = await self._authorize(principal, call_request, job_id)
+            gateway = authorized.gateway
             gateway.enter()
-            permit = permit or await self._permit(principal, decided)
-            if self._files.are_linked(decided.request):
-                await self._jobs.require_open(principal, job_id, decided.demand, decided.target.markup_bps)
-            with self._traces.span("files", job_id=job_id), waiting.off_the_clock():
-                request = await self._files.inlined(decided.request, decided.target.models, team=principal.team())
-            repetition = await self._repetition(order)
-            call_id = repetition.call_id
-            intent = Intent(
-                call_id=call_id,
-                job_id=job_id,
-                team_id=principal.team(),
-                model_group=decided.target.group,
-                is_stream=is_stream,
-                purpose=order.purpose,
-                metadata=order.metadata or {},
-                created_at=self._clock(),
-                demand=decided.demand if request is decided.request else gateway.demand(decided.target.models, request),
-                markup_bps=decided.target.markup_bps,
-                is_retaken=order.subject is not None and order.subject.is_retaken,
-            )
-            to_provider = ProviderCall(call_id, job_id, principal.team(), decided.target.models, request)
-            admitted = self._admit(decided, intent, to_provider, permit, order)
-            live = await self.in_flight.run_to_completion(admitted)
-            live.takes_kept = live.takes_kept and repetition.takes_kept
+            permit = permit or await self._limit(authorized)
+            request = await self._inline_files(authorized, job_id)
+            authorized = authorized.with_request(request)
+            call = await self._write_intent(authorized, job_id, permit, is_stream=is_stream)
             waiting.work_has_begun()
         except BaseException:
             if gateway is not None:
@@ -321,133 +231,135 @@ class CallService:
                 await self.in_flight.run_to_completion(permit.settle(0))
             raise
         self._writer.metrics.call_opened(perf_counter() - started)
-        return live, decided.target.cache
+        return call, authorized.target.cache
 
-    async def _decide(self, principal: Principal, order: CallRequest, job_id: JobId | None) -> _Decided:
-        """Nothing is taken, fetched or written. Raises: as `target_in`, EndpointUnsupported, UnpricedRefused, ShuttingDown.
+    async def _authorize(self, principal: Principal, call_request: CallRequest, job_id: JobId | None) -> AuthorizedCall:
+        """What the call runs on. Nothing is taken, fetched or written.
 
         What it runs on and the gateway are of one version of the YAML: nothing waits between choosing and taking it.
+        Raises: as `find_target`, EndpointUnsupported, UnpricedRefused, TooLarge, SchemaTooLarge, ShuttingDown.
         """
         if self.is_stopping:
             raise ShuttingDown(retry_after_s=1)
         with self._traces.span("access", team_id=principal.team_id, job_id=job_id) as span:
-            target = await self.target_in(principal, order, job_id)
+            target = await self.find_target(principal, call_request, job_id)
             span.set(model_group=target.group)
-        _check_schemas(order.request)
+        require_small_schemas(call_request.request)
         gateway = self.gateway
-        request = fill_in(order.request, target.defaults, temperature=order.default_temperature)
+        request = fill_in(call_request.request, target.defaults, temperature=call_request.default_temperature)
         if isinstance(request, EndpointRequest) and not gateway.takes(target.models, request):
             raise EndpointUnsupported(group=target.group, endpoint=request.endpoint)
-        demand = gateway.demand(target.models, request)
-        if demand.text_bytes > self._max_text_bytes:
+        estimate = gateway.demand(target.models, request)
+        if estimate.text_bytes > self._max_text_bytes:
             raise TooLarge(f"The request has more than {self._max_text_bytes} bytes of text, names and schemas.")
-        if self._refuses_unpriced and not demand.rate.is_known:
+        if self._refuses_unpriced and not estimate.rate.is_known:
             raise UnpricedRefused
-        return _Decided(target, gateway, request, demand)
+        return AuthorizedCall(principal, call_request, target, gateway, request, estimate)
 
-    async def _repetition(self, order: CallRequest) -> Repetition:
-        if order.subject is None:
-            return Repetition(CallId(new_id()), takes_kept=True)
-        if not order.subject.is_retaken:
-            return Repetition(CallId(order.subject.id), takes_kept=True)
-        return await self.in_flight.run_to_completion(self._writer.repetition(order.subject))
-
-    async def _permit(self, principal: Principal, decided: _Decided, *, tokens: int | None = None) -> Permit:
+    async def _limit(self, authorized: AuthorizedCall, *, tokens: int | None = None) -> Permit:
         """Leave for a call of so many tokens; None: of as many as are likely. Raises: RateLimited."""
         if tokens is None:
-            asked = decided.request.parameters if isinstance(decided.request, ChatRequest) else {}
-            tokens = likely_tokens(decided.demand, is_bounded="max_tokens" in asked)
-        with self._traces.span("limits", team_id=principal.team_id, model_group=decided.target.group):
-            return await self._limits.admit_call(principal, decided.target, tokens)
+            asked = authorized.request.parameters if isinstance(authorized.request, ChatRequest) else {}
+            tokens = likely_tokens(authorized.estimate, is_bounded="max_tokens" in asked)
+        principal, target = authorized.principal, authorized.target
+        with self._traces.span("limits", team_id=principal.team_id, model_group=target.group):
+            return await self._limits.admit_call(principal, target, tokens)
 
-    async def _admit(
-        self, decided: _Decided, intent: Intent, to_provider: ProviderCall, permit: Permit, order: CallRequest
+    async def _inline_files(self, authorized: AuthorizedCall, job_id: JobId) -> ModelRequest:
+        """The model's request with linked files in it, fetched where the job can pay for the call.
+
+        Raises: as `require_paid`, FileRefused, TooLarge.
+        """
+        principal, request, target = authorized.principal, authorized.request, authorized.target
+        if self._files.are_linked(request):
+            await self._jobs.require_open(principal, job_id, authorized.estimate, target.markup_bps)
+        with self._traces.span("files", job_id=job_id), waiting.off_the_clock():
+            return await self._files.inlined(request, target.models, team=principal.team())
+
+    async def _write_intent(
+        self, authorized: AuthorizedCall, job_id: JobId, permit: Permit, *, is_stream: bool
     ) -> InFlightCall:
+        """The call with its intent durable, even if its caller is cancelled meanwhile. Raises: as `CallWriter.open`."""
+        call_request = authorized.call_request
+        subject = call_request.subject
+        repetition = await self._find_repetition(subject)
+        intent = Intent(
+            call_id=repetition.call_id,
+            job_id=job_id,
+            team_id=authorized.principal.team(),
+            model_group=authorized.target.group,
+            is_stream=is_stream,
+            purpose=call_request.purpose,
+            metadata=call_request.metadata or {},
+            created_at=self._clock(),
+            demand=authorized.estimate,
+            markup_bps=authorized.target.markup_bps,
+            is_resumed=subject is not None and subject.is_resumed,
+        )
+        call = await self.in_flight.run_to_completion(self._open_in_flight(intent, authorized, permit))
+        call.may_use_cached = call.may_use_cached and repetition.may_use_cached
+        return call
+
+    async def _find_repetition(self, subject: Subject | None) -> Repetition:
+        """The call's id, and whether a cached answer may be used for it. Raises: DatabaseUnavailable."""
+        if subject is None:
+            return Repetition(CallId(new_id()), may_use_cached=True)
+        if not subject.is_resumed:
+            return Repetition(CallId(subject.id), may_use_cached=True)
+        return await self.in_flight.run_to_completion(self._writer.repetition(subject))
+
+    async def _open_in_flight(self, intent: Intent, authorized: AuthorizedCall, permit: Permit) -> InFlightCall:
         """A durable intent and the InFlightCall that will finish it, settle its permit and leave its gateway: or nothing."""
         with self._traces.span("intent", job_id=intent.job_id, call_id=intent.call_id):
-            opened = await self._writer.open(intent, order.creation)
+            opened = await self._writer.open(intent, authorized.call_request.creation)
         failpoints.reach("intent_committed")
+        request = authorized.request
         if opened.intent.demand.max_tokens < intent.demand.max_tokens:
-            to_provider = replace(to_provider, request=cut_to(to_provider.request, opened.intent.demand.max_tokens))
+            request = cut_to(request, opened.intent.demand.max_tokens)
         return InFlightCall(
             opened.intent,
-            to_provider,
-            gateway=decided.gateway,
+            ProviderCall(intent.call_id, intent.job_id, intent.team_id, authorized.target.models, request),
+            gateway=authorized.gateway,
             permit=permit,
             credits_remaining=opened.credits_remaining,
             writer=self._writer,
             clock=self._clock,
             traces=self._traces,
             in_flight=self.in_flight,
-            takes_kept=opened.takes_kept,
-            closing=order.closing,
+            may_use_cached=opened.may_use_cached,
+            closing=authorized.call_request.closing,
         )
 
-    def _slot(self, form: Codec[K], live: InFlightCall, policy: CachePolicy, order: CallRequest) -> CacheEntry[K]:
-        freshness = order.freshness
-        if not live.takes_kept:
-            freshness = replace(freshness, takes_kept=False)
-        return self._cache.slot(
-            form, live.to_provider, group=live.intent.model_group, policy=policy, freshness=freshness
+    def _cache_entry(
+        self, codec: Codec[A], call: InFlightCall, policy: CachePolicy, call_request: CallRequest
+    ) -> CacheEntry[A]:
+        cache_control = call_request.freshness
+        if not call.may_use_cached:
+            cache_control = replace(cache_control, may_use_cached=False)
+        return self._cache.entry(
+            codec, call.to_provider, group=call.intent.model_group, policy=policy, cache_control=cache_control
         )
 
-    async def _kept_or_new(
-        self,
-        live: InFlightCall,
-        recall: Callable[[], Awaitable[T | None]],
-        ask: Callable[[Gateway, ProviderCall], Awaitable[T]],
-    ) -> T:
-        """A cached answer, or the provider's.
 
-        A failure, or a client that leaves meanwhile, is recorded before it is raised.
-        """
-        is_asked = False
-        try:
-            await _feel_cancellation()  # the client left while the intent was written: the provider is not called
-            with live.span("cache") as span:
-                kept = await recall()
-                span.set(is_hit=kept is not None)
-            if kept is not None:
-                live.is_cached = True
-                return kept
-            is_asked = True
-            with live.span("provider"):
-                return await ask(live.gateway, live.to_provider)
-        except asyncio.CancelledError:
-            reason = CLIENT_CLOSED if _is_scope_cancelled() else DRAINED
-            await self.in_flight.run_to_completion(self._record_cancelled(live, reason, is_asked=is_asked))
-            raise
-        except Exception as error:
-            await live.finish(Outcome(CallStatus.FAILED, error_code=error_code_of(error), fault=fault_of(error)))
-            raise
-
-    async def _record_cancelled(self, live: InFlightCall, reason: str, *, is_asked: bool) -> None:
-        """The cost of an abandoned answer: the prompt, if the provider has it."""
-        if is_asked:
-            usage, cost = await live.gateway.estimate(live.to_provider)
-            await live.record(Outcome(CallStatus.CANCELLED, usage=usage, cost=cost, error_code=reason))
-        else:
-            await live.record(Outcome(CallStatus.CANCELLED, error_code=reason))
+async def _find_cached(call: InFlightCall, entry: CacheEntry[A]) -> A | None:
+    """The cached answer to a call; None: the provider is to be called. Raises: CancelledError when the client has left
+    already, while the intent was written.
+    """
+    await raise_pending_cancellation()
+    with call.span("cache") as span:
+        cached = await entry.get()
+        call.is_cached = cached is not None
+        span.set(is_hit=call.is_cached)
+    return cached
 
 
-def _check_schemas(request: ModelRequest) -> None:
-    """Raises: SchemaTooLarge, before anything expands what they refer to, whichever lane the call takes."""
-    if not isinstance(request, ChatRequest):
-        return
-    try:
-        check_size(schemas_of(request.parameters))
-    except SchemasTooLarge as error:
-        raise SchemaTooLarge(str(error)) from None
+async def _complete(call: InFlightCall) -> Answer:
+    with call.span_at_provider():
+        if isinstance(call.to_provider.request, EndpointRequest):
+            return await call.gateway.call_endpoint(call.to_provider)
+        return await call.gateway.complete(call.to_provider)
 
 
-def _is_scope_cancelled() -> bool:
-    """Whether a client has left: its departure cancels a scope, while a server that stops cancels the task itself."""
-    return anyio.current_effective_deadline() == -math.inf
-
-
-async def _feel_cancellation() -> None:
-    """Raises the cancellation that waits for the next await, if there is one."""
-    await anyio.lowlevel.checkpoint_if_cancelled()
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        await asyncio.sleep(0)
+async def _stream(call: InFlightCall) -> AnswerStream:
+    with call.span_at_provider():
+        return await call.gateway.stream(call.to_provider)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Self
 
 from control_plane import failpoints
-from control_plane.cache.forms import RecordedAnswer
+from control_plane.cache.codecs import RecordedAnswer
 from control_plane.cache.rules import MOST_PIECES
 from control_plane.cache.service import CacheEntry
 from control_plane.calls.in_flight import InFlightCall, Outcome
@@ -33,12 +33,12 @@ LEFT = frozenset({CLIENT_CLOSED, DRAINED, CallTimedOut.code})
 class InFlightStream:
     """Iterate it for the events, as of an `AnswerStream`, then `end()` it. Always `abandon()` it last: that does nothing after a proper end."""
 
-    def __init__(self, call: InFlightCall, upstream: AnswerStream, slot: CacheEntry[RecordedAnswer]) -> None:
-        """`slot`: where the whole answer may be kept."""
+    def __init__(self, call: InFlightCall, upstream: AnswerStream, entry: CacheEntry[RecordedAnswer]) -> None:
+        """`entry`: of the cache, where the whole answer may be stored."""
         self.call = call
         self._upstream = upstream
-        self._slot = slot
-        self._is_recorded = slot.may_be_filled and not call.is_cached
+        self._entry = entry
+        self._is_recorded = entry.may_be_filled and not call.is_cached
         self._events: list[Content] = []
         self._span = call.span("stream")
         self._has_begun = False
@@ -109,7 +109,7 @@ class InFlightStream:
             raise
         await self.call.record(self._outcome(CallStatus.SUCCEEDED, usage, cost, None, finishes[0].reason))
         if self._is_recorded:
-            self._slot.keep(RecordedAnswer(self._events, ending, self.served))
+            self._entry.put(RecordedAnswer(self._events, ending, self.served))
         return rendered
 
     async def _close_and_record(self, status: CallStatus, error_code: str, fault: ProviderFault | None = None) -> None:
@@ -150,15 +150,16 @@ class InFlightStream:
 class JobStream:
     """A `InFlightStream` whose end has consequences for its job: both happen, or the stream fails.
 
-    `on_end` follows the record of the whole answer, `on_abandon` that of a stream that did not come to its end.
+    `on_end` follows the record of the whole answer, `on_abandon` that of a stream that did not come to its end; None: a
+    broken stream has no consequence for a job of several calls.
     """
 
     def __init__(
         self,
         stream: InFlightStream,
         *,
-        on_end: Callable[[], Awaitable[None]],
-        on_abandon: Callable[[str], Awaitable[None]],
+        on_end: Callable[[], Awaitable[object]],
+        on_abandon: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         self.call = stream.call
         self._stream = stream
@@ -203,4 +204,5 @@ class JobStream:
         try:
             await self._stream.abandon(error_code)
         finally:
-            await self._on_abandon(error_code)
+            if self._on_abandon is not None:
+                await self._on_abandon(error_code)

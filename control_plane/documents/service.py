@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from control_plane.cache.rules import CacheControl
-from control_plane.calls.implicit_jobs import Prepare
-from control_plane.calls.runner import JobRef
-from control_plane.calls.service import CallRequest, CallService
-from control_plane.chat import ChatRequest, EndpointRequest
+from control_plane.calls.requests import CallRequest
+from control_plane.calls.runner import JobRef, Prepare
+from control_plane.calls.service import CallService
+from control_plane.chat import ChatRequest, EndpointRequest, EndpointResponse
 from control_plane.documents.parts import (
     Document,
     Part,
@@ -44,7 +44,7 @@ class Readied:
     the call, when its id is known before.
     """
 
-    order: CallRequest
+    call_request: CallRequest
     subject: Subject | None = None
     warnings: list[str] = field(default_factory=list)
     scans: "list[Scan]" = field(default_factory=list)
@@ -81,14 +81,19 @@ class DocumentService:
         self._max_chars = max_chars
 
     def reading(
-        self, principal: Principal, place: JobRef, order: CallRequest, engine: Engine | None, warnings: list[str]
+        self,
+        principal: Principal,
+        job_ref: JobRef,
+        call_request: CallRequest,
+        engine: Engine | None,
+        warnings: list[str],
     ) -> Prepare | None:
         """The reader of a request's files, for after its admission in its job; None without files.
 
         No engine: PDFs go to models that read them. `warnings`: gets unsupported parts. Raises: FileRefused for too
         many files.
         """
-        request = order.request
+        request = call_request.request
         assert isinstance(request, ChatRequest), "only chat calls have files"
         found = documents_in(request.messages)
         if not found:
@@ -96,23 +101,23 @@ class DocumentService:
         if len(found) > MAX_FILES:
             raise FileRefused(f"The request has {len(found)} files; {MAX_FILES} are allowed.")
 
-        async def read(job_id: JobId, order: CallRequest) -> CallRequest:
-            readied = Readied(order, place.subject, warnings)
-            await self._make_ready(principal, place, readied, found, engine)
+        async def read(job_id: JobId, call_request: CallRequest) -> CallRequest:
+            readied = Readied(call_request, job_ref.subject, warnings)
+            await self._make_ready(principal, job_ref, readied, found, engine)
             return await self._with_scans(principal, job_id, readied)
 
         return read
 
     async def _make_ready(
-        self, principal: Principal, place: JobRef, readied: Readied, found: Sequence[Document], engine: Engine | None
+        self, principal: Principal, job_ref: JobRef, readied: Readied, found: Sequence[Document], engine: Engine | None
     ) -> None:
-        """The files as the order's model reads them. Raises: FileRefused, TooLarge; what choosing a model raises."""
-        order = readied.order
-        request = order.request
+        """The files as the call's model reads them. Raises: FileRefused, TooLarge; what choosing a model raises."""
+        call_request = readied.call_request
+        request = call_request.request
         assert isinstance(request, ChatRequest), "as in reading"
         if engine == "mistral-ocr":
             await self._check_ocr(principal)
-        able = await self._able(principal, place, order)
+        able = await self._able(principal, job_ref, call_request)
         parts = _images(found, contents := await self._contents(principal.team(), found))
         chars = self._max_chars - text_length(request.messages)
         for document, content in zip(found, contents, strict=True):
@@ -130,34 +135,36 @@ class DocumentService:
                 case _:
                     parts[document.spot] = []
                     readied.warnings.append(_left_out(document.name))
-        readied.order = replace(
-            order,
+        readied.call_request = replace(
+            call_request,
             request=ChatRequest(replaced(request.messages, parts), request.parameters),
             only=able if _holds_pdf(parts) else None,
         )
 
     async def _with_scans(self, principal: Principal, job_id: JobId, readied: Readied) -> CallRequest:
         """The request with its scans read, page by page, each by a call with its own admission."""
-        order = readied.order
+        call_request = readied.call_request
         if not readied.scans:
-            return order
-        request = order.request
+            return call_request
+        request = call_request.request
         assert isinstance(request, ChatRequest), "as in reading"
-        if order.permit is not None:
-            await order.permit.give_back()
+        if call_request.permit is not None:
+            await call_request.permit.give_back()
         chars = self._max_chars - text_length(request.messages)
         parts: dict[Spot, Sequence[Part]] = {}
         for number, scan in enumerate(readied.scans):
             subject = readied.subject and readied.subject.part(number)
-            text = await self._read_scan(principal, job_id, scan, subject, order.freshness)
+            text = await self._read_scan(principal, job_id, scan, subject, call_request.freshness)
             text = _cut(text, scan.name, chars, readied.warnings)
             chars -= len(text)
             parts[scan.spot] = [text_part(scan.name, text)]
-        return replace(order, request=ChatRequest(replaced(request.messages, parts), request.parameters), permit=None)
+        return replace(
+            call_request, request=ChatRequest(replaced(request.messages, parts), request.parameters), permit=None
+        )
 
-    async def _able(self, principal: Principal, place: JobRef, order: CallRequest) -> frozenset[str]:
+    async def _able(self, principal: Principal, job_ref: JobRef, call_request: CallRequest) -> frozenset[str]:
         """Those of the call's models that read PDFs."""
-        target = await self._calls.target_in(principal, order, place.job_id)
+        target = await self._calls.find_target(principal, call_request, job_ref.job_id)
         router = self._groups.catalog.router
         return frozenset(model for model in target.models if reads_pdf(router, model))
 
@@ -218,9 +225,12 @@ class DocumentService:
         if pages < scan.pages:
             arguments["pages"] = list(range(pages))
         request = EndpointRequest("ocr", arguments, units=pages)
-        order = CallRequest(request, model_group=OCR_GROUP, purpose=OCR_PURPOSE, subject=subject, freshness=freshness)
-        answered = await self._calls.ask(principal, job_id, order)
-        return "\n\n".join(str(page.get("markdown") or "") for page in answered.answer.body.get("pages") or ())
+        call_request = CallRequest(
+            request, model_group=OCR_GROUP, purpose=OCR_PURPOSE, subject=subject, freshness=freshness
+        )
+        answer = (await self._calls.complete(principal, job_id, call_request)).answer
+        assert isinstance(answer, EndpointResponse), "as requested"
+        return "\n\n".join(str(page.get("markdown") or "") for page in answer.body.get("pages") or ())
 
 
 def _images(found: Sequence[Document], contents: Sequence[bytes]) -> dict[Spot, Sequence[Part]]:

@@ -130,7 +130,7 @@ class LiteLlmStream(EventStream):
                 raise failed_with(None, event.fault)
             self._ready.append(event)
 
-    async def _let_go(self) -> None:
+    async def _release_connection(self) -> None:
         """LiteLLM would leave the connection open, and be silent, while another task reads."""
         with anyio.CancelScope(shield=True):
             try:

@@ -127,7 +127,7 @@ class Gateway:
         """
         return await self._routed(call, self._stream, RelayedAttempt.stream)
 
-    async def ask(self, call: ProviderCall) -> EndpointResponse:
+    async def call_endpoint(self, call: ProviderCall) -> EndpointResponse:
         """The response of an endpoint beside chat completions. Raises: as `complete`; EndpointUnsupported."""
         assert isinstance(call.request, EndpointRequest), "chat calls are completed or streamed"
         attempt = Attempt()

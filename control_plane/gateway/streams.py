@@ -73,7 +73,7 @@ class AnswerStream(Protocol):
 
 
 class EventStream(ABC):
-    """The common part of both lanes' streams. Subclasses fetch (`_read`) and close (`_let_go`).
+    """The common part of both lanes' streams. Subclasses fetch (`_read`) and close (`_release_connection`).
 
     `patience_s`: how much later than due an answer is given up here, where a lower layer does that in time.
     """
@@ -165,7 +165,7 @@ class EventStream(ABC):
             raise RuntimeError("another task is reading the stream; cancel it first")
         self._is_closed = self._is_over = True
         self._limit.close()
-        await self._let_go()
+        await self._release_connection()
 
     def _events(self) -> Sequence[Content]:
         """The events so far."""
@@ -207,5 +207,5 @@ class EventStream(ABC):
         """Takes what the provider sends next. Raises: anything, when it breaks off."""
 
     @abstractmethod
-    async def _let_go(self) -> None:
+    async def _release_connection(self) -> None:
         """Closes the connection to the provider."""

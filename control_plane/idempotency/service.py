@@ -47,12 +47,12 @@ class Claim:
     before: IdempotencyKey | None = None
 
     @property
-    def is_retaken(self) -> bool:
+    def is_resumed(self) -> bool:
         """Whether some of it may have been done before."""
         return self.before is not None
 
     @property
-    def is_unheard(self) -> bool:
+    def is_superseded(self) -> bool:
         """Whether the process died before its client got a response."""
         return self.before is not None and self.before.worker_id != store.NOBODY
 
@@ -119,7 +119,7 @@ class IdempotencyService:
         lease: timedelta = LEASE,
     ) -> None:
         """`writer`: writes keys together with what else waits to be written. `background`: connections for what is written a
-        second time. `lease`: how long a worker lives unheard.
+        second time. `lease`: how long a worker lives without a heartbeat.
         """
         self._alone = OwnTransactions(db)
         self._writer = writer or self._alone
@@ -239,12 +239,12 @@ class IdempotencyService:
             kept = outcome
             if not await store.keep(tx, row, status=kept.status, headers=dict(kept.headers), body=kept.body):
                 log.warning("idempotency_claim_lost", extra={"subject_id": str(claim.subject_id)})
-        elif before is not None and (outcome is Undone.NOTHING or claim.is_unheard):
-            await store.let_go(tx, row, before.worker_id, before.claim_id)  # what was done before is still there
+        elif before is not None and (outcome is Undone.NOTHING or claim.is_superseded):
+            await store.abandon(tx, row, before.worker_id, before.claim_id)  # what was done before is still there
         elif outcome is Undone.NOTHING:
             await store.release(tx, row)
         else:
-            await store.let_go(tx, row, store.NOBODY, None)
+            await store.abandon(tx, row, store.NOBODY, None)
         return True
 
 

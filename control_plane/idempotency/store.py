@@ -78,7 +78,7 @@ async def release(tx: Tx, row: IdempotencyKey) -> None:
     await tx.execute(delete(IdempotencyKey).where(*_is(row)))
 
 
-async def let_go(tx: Tx, row: IdempotencyKey, worker_id: UUID, claim_id: UUID | None) -> None:
+async def abandon(tx: Tx, row: IdempotencyKey, worker_id: UUID, claim_id: UUID | None) -> None:
     """Leaves a claimed request, some of which may have been done, to the next with its key, as that one's."""
     await tx.execute(update(IdempotencyKey).where(*_is(row)).values(worker_id=worker_id, claim_id=claim_id))
 

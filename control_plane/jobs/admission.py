@@ -67,12 +67,12 @@ class RiskPolicy:
 class Admitted:
     """An admitted call: its intent as written, with the fields its job filled in.
 
-    `takes_kept`: whether a cached answer may be used: not in place of one that was taken off the bill (D54).
+    `may_use_cached`: whether a cached answer may be used: not in place of one that was taken off the bill (D54).
     """
 
     intent: Intent
     credits_remaining: int
-    takes_kept: bool = True
+    may_use_cached: bool = True
 
 
 async def open_calls(
@@ -85,7 +85,7 @@ async def open_calls(
     entered = await calls_store.enter_jobs(tx, intents, now=now)
     risks = dict(await risk_store.find_risks(tx, {intent.team_id for intent in intents}, since=risk.since(now)))
     standings = {job_id: job.standing for job_id, job in entered.items()}
-    made = await calls_store.list_ended(tx, [intent.call_id for intent in intents if intent.is_retaken])
+    made = await calls_store.list_ended(tx, [intent.call_id for intent in intents if intent.is_resumed])
     results: dict[CallId, Admitted | ControlPlaneError] = {}
     opened: list[Intent] = []
     for intent in sorted(intents, key=lambda each: each.team_id):
@@ -106,7 +106,7 @@ async def open_calls(
             let_in = replace(let_in, worst=min(let_in.demand.cost, MOST_WORST))
             opened.append(let_in)
             risks[intent.team_id] = replace(at_risk, worst=at_risk.worst + let_in.worst)
-            results[intent.call_id] = Admitted(let_in, at_risk.credits_remaining, takes_kept=not job.is_repetition)
+            results[intent.call_id] = Admitted(let_in, at_risk.credits_remaining, may_use_cached=not job.is_repetition)
     if opened:
         await open_calls_store.add(tx, opened, worker_id)
         worst: Counter[TeamId] = Counter()
@@ -136,21 +136,21 @@ async def end_calls(tx: Tx, records: Sequence[Record], *, now: datetime) -> set[
 
 @dataclass(frozen=True, slots=True)
 class Repetition:
-    """The id of a repeated call. `takes_kept`: as of `Admitted`."""
+    """The id of a repeated call. `may_use_cached`: as of `Admitted`."""
 
     call_id: CallId
-    takes_kept: bool
+    may_use_cached: bool
 
 
 async def repetition(tx: Tx, subject: Subject, *, now: datetime) -> Repetition:
     """A repeated call. Earlier ones with an undelivered response are taken out of the bill of their job."""
-    call_id, takes_kept = CallId(subject.id), True
+    call_id, may_use_cached = CallId(subject.id), True
     while (call := await calls_store.find(tx, call_id)) is not None:
-        if subject.is_unheard:
+        if subject.is_superseded:
             await _take_back(tx, call, now)
-        takes_kept = takes_kept and not (subject.is_unheard or call.error_code == CallLost.code)
+        may_use_cached = may_use_cached and not (subject.is_superseded or call.error_code == CallLost.code)
         call_id = CallId(following_id(call_id))
-    return Repetition(call_id, takes_kept)
+    return Repetition(call_id, may_use_cached)
 
 
 async def _take_back(tx: Tx, known: Call, now: datetime) -> None:

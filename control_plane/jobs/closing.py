@@ -23,7 +23,7 @@ from control_plane.storage.database import Tx
 FEW_CALLS, MOST_CALLS = 20, 500
 """Of a job, and of all jobs of a transaction, to be read in the transaction that bills them."""
 
-UNHEARD = "superseded by its client's retry: the response was not delivered"
+SUPERSEDED = "superseded by its client's retry: the response was not delivered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ async def _settle(tx: Tx, closed: Sequence[tuple[Job, JobClosing]], now: datetim
 
 def _bill(job: Job, each: JobClosing, now: datetime) -> Sequence[Movement]:
     """Fills in a job's bill but for what its team is left with; returns the movements of credits that pay it."""
-    is_paid = each.closing.status is JobStatus.COMPLETED and not job.is_unheard
+    is_paid = each.closing.status is JobStatus.COMPLETED and not job.is_superseded
     charged = billing.bill(read_plan(job.plan), is_completed=is_paid, usage=usage_of(job))
     movements = billing.settle(charged, job.credits_held)
     job.status = each.closing.status.value
@@ -131,7 +131,7 @@ async def _pay(tx: Tx, closed: Sequence[tuple[Job, JobClosing]], posts: Mapping[
 
 def _error_message(job: Job, closing: Closing) -> str | None:
     """Clients of the older document give the reason of a failed job in its metadata; both ways mean the same."""
-    return closing.error_message or _said_error(closing.metadata) or (UNHEARD if job.is_unheard else None)
+    return closing.error_message or _said_error(closing.metadata) or (SUPERSEDED if job.is_superseded else None)
 
 
 def _said_error(metadata: Mapping[str, Any] | None) -> str | None:

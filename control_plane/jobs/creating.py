@@ -14,7 +14,7 @@ from control_plane.credits.values import EntryContext, Post
 from control_plane.errors import Conflict, ControlPlaneError, JobCapReached, TeamNotFound
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs import store, usage_rollups_store
-from control_plane.jobs.closing import UNHEARD, take_back
+from control_plane.jobs.closing import SUPERSEDED, take_back
 from control_plane.jobs.models import Job
 from control_plane.jobs.plans import plan_of, write_plan
 from control_plane.jobs.rules import JobStatus
@@ -47,7 +47,7 @@ async def create_job(tx: Tx, creation: Creation, *, now: datetime) -> Job:
     """One job; the one of the same request before it becomes free. Raises: what `create_jobs` gives; AlreadyExists."""
     is_repetition = creation.new.is_repetition
     if creation.repeats is not None:
-        is_repetition = await _give_up_unheard(tx, creation.team_id, creation.repeats, now) or is_repetition
+        is_repetition = await _give_up_superseded(tx, creation.team_id, creation.repeats, now) or is_repetition
     (made,) = await create_jobs(tx, [creation], now=now, is_repetition=is_repetition)
     if isinstance(made, ControlPlaneError):
         raise made
@@ -90,20 +90,20 @@ def _hold(job: Job, actor: str, now: datetime) -> Post:
     return Post([billing.hold(job.credits_held)], EntryContext(str(job.id), now, actor, None))
 
 
-async def _give_up_unheard(tx: Tx, team_id: TeamId, fingerprint: str, now: datetime) -> bool:
+async def _give_up_superseded(tx: Tx, team_id: TeamId, fingerprint: str, now: datetime) -> bool:
     """Makes the latest job of a request free, whose client retries because it got no response.
 
     Its charge is refunded; a job whose call still runs will be charged nothing. Its cost counts as at risk. Returns
     whether any job of the request was made free that cost something, or may still.
     """
     since = now - REPEATED_WITHIN
-    job = await store.claim_unheard(tx, team_id, fingerprint, since=since)
+    job = await store.claim_superseded(tx, team_id, fingerprint, since=since)
     if job is not None and job.credits_charged:
         await credits_store.lock_balance(tx, team_id)
         if not await credits_store.has_entry(tx, EntryKind.REFUND, str(job.id)):  # else an administrator refunded it
             with suppress(Conflict):
-                await take_back(tx, job, UNHEARD, now=now)
-    return await store.has_unheard(tx, team_id, fingerprint, since=since)
+                await take_back(tx, job, SUPERSEDED, now=now)
+    return await store.has_superseded(tx, team_id, fingerprint, since=since)
 
 
 def _new_job(creation: Creation, team: Team | None, *, now: datetime, is_repetition: bool) -> Job | ControlPlaneError:

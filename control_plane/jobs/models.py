@@ -24,7 +24,7 @@ class Job(SQLModel, table=True):
     left; a failed call costs nothing. `unbilled_nano_usd` is the provider cost of calls that are not billed.
     `price_nano_usd` is the cost with the markup. The worst case of open calls is reserved. `calls_delivered`: those
     that delivered content to the client. `day` is the day of its creation, in UTC, under which its usage is summed up.
-    `fingerprint`: of the request of a one-call job whose client may retry it by itself; `is_unheard`: it did, so this
+    `fingerprint`: of the request of a one-call job whose client may retry it by itself; `is_superseded`: it did, so this
     job is charged nothing. `is_repetition`: this job was created because such a job is charged nothing, so its calls
     are not served from the cache (D54).
     """
@@ -72,7 +72,7 @@ class Job(SQLModel, table=True):
     credits_charged: int | None = Field(default=None, sa_type=BigInteger)
     credits_remaining: int | None = Field(default=None, sa_type=BigInteger)
     fingerprint: str | None = None
-    is_unheard: bool = Field(default=False, sa_column_kwargs=NO)
+    is_superseded: bool = Field(default=False, sa_column_kwargs={"name": "is_unheard", **NO})
     is_repetition: bool = Field(default=False, sa_column_kwargs=NO)
     day: date = Field(sa_column_kwargs={"server_default": "1970-01-01"})
     created_at: datetime = Field(sa_type=UtcDateTime)

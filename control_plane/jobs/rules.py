@@ -72,7 +72,7 @@ class Intent:
 
     `markup_bps` is the model group's, or None: then the job's plan decides. The job that admits the call fills in what
     is left open: the markup, a demand cut to what fits, what is reserved, and what is at risk while it runs (`worst`,
-    nano-USD). `is_retaken`: its id follows from the request, which another server may be serving, too.
+    nano-USD). `is_resumed`: its id follows from the request, which another server may be serving, too.
     """
 
     call_id: CallId
@@ -87,7 +87,7 @@ class Intent:
     markup_bps: int | None = None
     reserved: Reserved = Reserved()
     worst: int = 0
-    is_retaken: bool = False
+    is_resumed: bool = False
 
     @property
     def markup(self) -> int:

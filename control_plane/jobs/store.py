@@ -170,8 +170,8 @@ async def list_jobs(
     return many(Job, await reader.execute(statement))
 
 
-async def claim_unheard(tx: Tx, team_id: TeamId, fingerprint: str, *, since: datetime) -> Job | None:
-    """Marks the latest job of a request as unheard: one that is open, or was charged; returns it as it is now.
+async def claim_superseded(tx: Tx, team_id: TeamId, fingerprint: str, *, since: datetime) -> Job | None:
+    """Marks the latest job of a request as superseded: one that is open, or was charged; returns it as it is now.
 
     None: the request has none that is not marked yet. Several at once mark several.
     """
@@ -182,7 +182,7 @@ async def claim_unheard(tx: Tx, team_id: TeamId, fingerprint: str, *, since: dat
             col(Job.fingerprint) == fingerprint,
             text(HAS_FINGERPRINT),
             col(Job.created_at) >= since,
-            ~col(Job.is_unheard),
+            ~col(Job.is_superseded),
             or_(col(Job.status).in_(OPEN_JOB), col(Job.credits_charged) > 0),
         )
         .order_by(col(Job.created_at).desc(), col(Job.id).desc())
@@ -192,12 +192,12 @@ async def claim_unheard(tx: Tx, team_id: TeamId, fingerprint: str, *, since: dat
     found = (await tx.execute(wanted)).one_or_none()
     if found is None:
         return None
-    statement = update(Job).where(col(Job.id) == found.id).values(is_unheard=True).returning(*columns_of(Job))
+    statement = update(Job).where(col(Job.id) == found.id).values(is_superseded=True).returning(*columns_of(Job))
     return one(Job, await tx.execute(statement))
 
 
-async def has_unheard(reader: Reader, team_id: TeamId, fingerprint: str, *, since: datetime) -> bool:
-    """Whether a job of a request was marked as unheard that has cost something, or may still."""
+async def has_superseded(reader: Reader, team_id: TeamId, fingerprint: str, *, since: datetime) -> bool:
+    """Whether a job of a request was marked as superseded that has cost something, or may still."""
     statement = (
         select(col(Job.id))
         .where(
@@ -205,7 +205,7 @@ async def has_unheard(reader: Reader, team_id: TeamId, fingerprint: str, *, sinc
             col(Job.fingerprint) == fingerprint,
             text(HAS_FINGERPRINT),
             col(Job.created_at) >= since,
-            col(Job.is_unheard),
+            col(Job.is_superseded),
             or_(col(Job.status).in_(OPEN_JOB), col(Job.cost_nano_usd) + col(Job.unbilled_nano_usd) > 0),
         )
         .limit(1)

@@ -16,7 +16,7 @@ from control_plane.jobs.rules import JobStatus
 class NewJob:
     """The client's fields of a new job. `id`: its future id, or the existing one if it was created before.
 
-    `is_retaken`: a request that failed or whose process died may have created it; `is_unheard`: its process died.
+    `is_resumed`: a request that failed or whose process died may have created it; `is_superseded`: its process died.
     `fingerprint`: of the request, when its client may retry it by itself; `is_repeated`: this is a retry, since the
     response of the job before was not received. `is_repetition`: a job of the same request was taken off the bill, so
     the cache is not read. `is_claimed`: its client has an idempotency key for a retry.
@@ -29,8 +29,8 @@ class NewJob:
     ttl: timedelta = timedelta(hours=24)
     caps: Caps = field(default_factory=Caps)
     id: JobId | None = None
-    is_retaken: bool = False
-    is_unheard: bool = False
+    is_resumed: bool = False
+    is_superseded: bool = False
     fingerprint: str | None = None
     is_repeated: bool = False
     is_repetition: bool = False
@@ -39,7 +39,7 @@ class NewJob:
     @property
     def subject(self) -> Subject | None:
         """What the request creates, where its id is known."""
-        return None if self.id is None else Subject(self.id, self.is_retaken, self.is_unheard, self.is_claimed)
+        return None if self.id is None else Subject(self.id, self.is_resumed, self.is_superseded, self.is_claimed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 import redis.asyncio
 
-from control_plane.cache.forms import PLAIN
+from control_plane.cache.codecs import ENDPOINT
 from control_plane.cache.service import AnswerCache, CacheEntry
 from control_plane.cache.stores import PREFIX, ProcessStore, SharedStore, Store
 from control_plane.chat import EndpointRequest, EndpointResponse, ProviderCall, ServedBy
@@ -81,7 +81,9 @@ class Cache:
             ["e"],
             EndpointRequest("embeddings", {"input": "Hi"}),
         )
-        self.slot: CacheEntry[EndpointResponse] = self.cache.slot(PLAIN, call, group="G", policy=CachePolicy(ttl_s=60))
+        self.entry: CacheEntry[EndpointResponse] = self.cache.entry(
+            ENDPOINT, call, group="G", policy=CachePolicy(ttl_s=60)
+        )
 
     def counted(self, outcome: str) -> float:
         wanted = f'control_plane_cache_lookups_total{{outcome="{outcome}"}} '
@@ -91,8 +93,8 @@ class Cache:
     async def until_kept(self) -> EndpointResponse:
         """Asks, and keeps the answer, until it is there."""
         async with asyncio.timeout(PATIENCE_S):
-            while (found := await self.slot.recall()) is None:
-                self.slot.keep(ANSWER)
+            while (found := await self.entry.get()) is None:
+                self.entry.put(ANSWER)
                 await asyncio.sleep(0.02)
         return found
 
@@ -107,8 +109,8 @@ async def test_redis_that_dies_is_a_miss_counted_and_logged_once_and_used_again_
         assert cache.counted("hit") == 1
         await redis.stop()
         for _ in range(50):
-            assert await cache.slot.recall() is None
-            cache.slot.keep(ANSWER)
+            assert await cache.entry.get() is None
+            cache.entry.put(ANSWER)
         assert cache.counted("unavailable") == 50
         assert [record.message for record in caplog.records] == ["cache_unavailable"]
         await redis.start()
@@ -122,11 +124,11 @@ async def test_redis_that_answers_nothing_costs_one_call_a_moment_and_the_others
         cache = Cache(redis.url)
         await cache.until_kept()
         redis.freeze()
-        waiting = [asyncio.create_task(cache.slot.recall()) for _ in range(20)]
+        waiting = [asyncio.create_task(cache.entry.get()) for _ in range(20)]
         done, _ = await asyncio.wait(waiting, timeout=10)
         assert [task.result() for task in done] == [None] * 20
         with pytest.raises(StopIteration):  # it is known to be away now: nobody waits any more
-            cache.slot.recall().send(None)
+            cache.entry.get().send(None)
         await redis.stop()
         await cache.cache.aclose()
 
@@ -135,8 +137,10 @@ async def test_what_stands_in_redis_and_is_no_answer_is_a_miss(redis: Redis) -> 
     cache = Cache(redis.url)
     await cache.until_kept()
     async with redis_client(redis) as client:
-        (name,) = [key async for key in client.scan_iter(f"{PREFIX}*") if await client.get(key) == PLAIN.write(ANSWER)]
+        (name,) = [
+            key async for key in client.scan_iter(f"{PREFIX}*") if await client.get(key) == ENDPOINT.write(ANSWER)
+        ]
         await client.set(name, b"\x80garbage", ex=60)
-    assert await cache.slot.recall() is None
+    assert await cache.entry.get() is None
     assert cache.counted("unavailable") == 0
     await cache.cache.aclose()

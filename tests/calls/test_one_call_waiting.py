@@ -1,7 +1,8 @@
 """A job of one call that was made has had its turn: what follows in it waits as long as it must."""
 
 from control_plane import waiting
-from control_plane.calls.service import CallRequest
+from control_plane.calls.requests import CallRequest
+from control_plane.calls.runner import JobRef
 from control_plane.chat import ChatRequest
 from control_plane.ids import JobId
 from control_plane.jobs.values import NewJob
@@ -11,14 +12,14 @@ from tests.support.server import Server, Team, call_body
 async def test_a_call_whose_job_was_made_waits_as_long_as_it_must(server: Server, team: Team) -> None:
     bounded: list[bool] = []
 
-    async def prepare(_job_id: JobId, order: CallRequest) -> CallRequest:
+    async def prepare(_job_id: JobId, call_request: CallRequest) -> CallRequest:
         bounded.append(waiting.is_bounded())
-        return order
+        return call_request
 
     principal = await server.services.keys.authenticate(team.key)
-    order = CallRequest(ChatRequest([{"role": "user", "content": "Hello"}], {}), model_group="ok")
+    call_request = CallRequest(ChatRequest([{"role": "user", "content": "Hello"}], {}), model_group="ok")
     waiting.wait_at_most(60)
-    await server.services.implicit_jobs.call(principal, NewJob("test"), order, prepare)
+    await server.services.call_runner.complete(principal, JobRef(NewJob("test")), call_request, prepare)
     assert bounded == [False]
 
 

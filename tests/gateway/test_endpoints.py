@@ -34,7 +34,7 @@ async def test_embeddings_are_priced_and_reported(
 ) -> None:
     gateway = await gateway_for(embedding("ok"))
     call = embed("ok", dimensions=2)
-    answer = await gateway.ask(call)
+    answer = await gateway.call_endpoint(call)
     assert [item["embedding"] for item in answer.body["data"]] == [[0.25, -0.5]] * 2
     assert (answer.usage, answer.cost) == (Usage(prompt_tokens=11), 11_000)
     assert answer.served.deployment_id == "ok#1"
@@ -45,13 +45,13 @@ async def test_embeddings_are_priced_and_reported(
 
 async def test_embeddings_fall_back_and_name_who_answered(gateway_for: Opener, embedding: Deploy) -> None:
     gateway = await gateway_for(embedding("e500"), embedding("ok"))
-    answer = await gateway.ask(embed("e500", "ok"))
+    answer = await gateway.call_endpoint(embed("e500", "ok"))
     assert answer.served.deployment_id == "ok#1"
 
 
 async def test_embeddings_without_usage_are_counted(gateway_for: Opener, embedding: Deploy) -> None:
     gateway = await gateway_for(embedding("nousage"))
-    answer = await gateway.ask(embed("nousage"))
+    answer = await gateway.call_endpoint(embed("nousage"))
     assert answer.usage == Usage(prompt_tokens=2, is_estimated=True)
     assert answer.cost == 2_000
 
@@ -75,4 +75,4 @@ async def test_what_one_deployment_says_of_its_model_is_not_true_of_another(
 async def test_a_failure_is_one_of_ours(gateway_for: Opener, embedding: Deploy) -> None:
     gateway = await gateway_for(embedding("e500"))
     with pytest.raises(LlmCallFailed):
-        await gateway.ask(embed("e500"))
+        await gateway.call_endpoint(embed("e500"))

@@ -137,5 +137,7 @@ async def test_a_prompt_never_follows_a_providers_redirect(
         assert log_fields(caught.value.fault)["provider_code"] == "redirected"
     call = make_call("gpt")
     with pytest.raises(ProviderError):
-        await gateway.ask(replace(call, request=EndpointRequest("embeddings", {"input": ["secret"]}, ["secret"])))
+        await gateway.call_endpoint(
+            replace(call, request=EndpointRequest("embeddings", {"input": ["secret"]}, ["secret"]))
+        )
     assert {seen.path.split("/")[1] for seen in provider.requests} == {"leading"}

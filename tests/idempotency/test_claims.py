@@ -83,7 +83,7 @@ async def test_a_process_that_was_cut_off_changes_nothing_of_its_successors(
     claim = await successor.claim("team:a", "k", "f")
     assert isinstance(stale, Claim)
     assert isinstance(claim, Claim)
-    assert (claim.is_unheard, claim.subject_id) == (True, stale.subject_id)
+    assert (claim.is_superseded, claim.subject_id) == (True, stale.subject_id)
     await cut_off.settle(stale, outcome)  # while the successor is at it
     await successor.settle(claim, KeptAnswer(200, {}, b"right"))
     await cut_off.settle(stale, outcome)  # and behind it
@@ -117,7 +117,7 @@ async def test_a_request_taken_up_again_in_vain_is_left_as_it_was_found(db: Data
         taken = await second.claim("team:a", "k", "f")
         assert isinstance(made, Claim)
         assert isinstance(taken, Claim)
-        assert (taken.is_unheard, taken.subject_id) == (True, made.subject_id)
+        assert (taken.is_superseded, taken.subject_id) == (True, made.subject_id)
         await second.settle(taken, outcome)
 
 

@@ -407,7 +407,7 @@ async def test_a_key_is_forgotten_after_a_day(db: Database) -> None:
     clock.move(timedelta(seconds=1))
     again = await service.claim("team:a", "k", "another request")
     assert isinstance(again, Claim)
-    assert not again.is_retaken
+    assert not again.is_resumed
     clock.move(KEPT_FOR)
     await service.purge()
     async with db.reader() as reader:

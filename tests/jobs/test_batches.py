@@ -329,7 +329,7 @@ def test_any_history_of_batches_is_as_counted_by_hand(batches: list[list[tuple[T
 async def test_a_call_that_another_server_has_made_meanwhile_is_not_made_again(db: Database) -> None:
     bench = await Bench.on(db)
     job = creation("three")
-    first = replace(intent(job.job_id), is_retaken=True)
+    first = replace(intent(job.job_id), is_resumed=True)
     await bench.write(job)
     await bench.write(first)
     await bench.write(record(first))

@@ -18,7 +18,7 @@ async def freshness(
         return ANY
     said = {directive.strip() for directive in cache_control.lower().split(",")}
     is_kept = "no-store" not in said
-    return CacheControl(takes_kept=is_kept and not said & {"no-cache", "max-age=0"}, may_be_kept=is_kept)
+    return CacheControl(may_use_cached=is_kept and not said & {"no-cache", "max-age=0"}, may_be_cached=is_kept)
 
 
 Fresh = Annotated[CacheControl, Depends(freshness)]

@@ -37,7 +37,7 @@ async def subject(request: Request) -> Subject:
     claim: Claim | None = getattr(request.state, "claim", None)
     if claim is None:
         return Subject(new_id())
-    return Subject(claim.subject_id, claim.is_retaken, claim.is_unheard, is_claimed=True)
+    return Subject(claim.subject_id, claim.is_resumed, claim.is_superseded, is_claimed=True)
 
 
 NewSubject = Annotated[Subject, Depends(subject)]

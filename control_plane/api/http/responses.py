@@ -7,7 +7,7 @@ import orjson
 from fastapi import Response
 
 from control_plane.calls.in_flight import InFlightCall
-from control_plane.calls.runner import RunCall
+from control_plane.calls.runner import CompletedCall
 from control_plane.limits.rules import LimitStatus
 from control_plane.schemas.base import Answer
 from control_plane.units import NANO_PER_USD
@@ -41,15 +41,15 @@ def call_headers(call: InFlightCall) -> dict[str, str]:
     }
 
 
-def billed_headers(done: RunCall[Any]) -> dict[str, str]:
+def billed_headers(done: CompletedCall) -> dict[str, str]:
     """As `call_headers`, and what a call that was answered cost, and its job, if it is closed, was charged."""
     headers = call_headers(done.call.call)
     cost = done.call.answer.cost
     if cost is not None:
         headers["X-Call-Cost-Usd"] = f"{cost / NANO_PER_USD:.9f}"
     if done.bill is not None:
-        headers["X-Credits-Charged"] = str(done.bill.credits_charged or 0)
-        headers["X-Credits-Remaining"] = str(done.bill.credits_remaining or 0)
+        headers["X-Credits-Charged"] = str(done.bill.job.credits_charged or 0)
+        headers["X-Credits-Remaining"] = str(done.bill.job.credits_remaining or 0)
     return headers
 
 

@@ -73,8 +73,10 @@ async def llm_call(
     job_id: JobPath, body: wire.CallBody, principal: Caller, services: Services, subject: NewSubject, fresh: Fresh
 ) -> Response:
     """One buffered call. A failed call costs nothing, so retrying is safe."""
-    order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh, subject=subject)
-    answered = await services.calls.call(principal, job_id_of(job_id), order)
+    call_request = from_wire(
+        body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh, subject=subject
+    )
+    answered = await services.calls.complete(principal, job_id_of(job_id), call_request)
     result = wire.CallResult(
         call_id=str(answered.call.intent.call_id),
         response=answered.rendered,
@@ -101,8 +103,10 @@ async def llm_call_stream(
 
     A failure before the first chunk is an HTTP status, a later one an `error` event.
     """
-    order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh, subject=subject)
-    stream = await cancel_on_disconnect(request, services.calls.stream(principal, job_id_of(job_id), order))
+    call_request = from_wire(
+        body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh, subject=subject
+    )
+    stream = await cancel_on_disconnect(request, services.calls.stream(principal, job_id_of(job_id), call_request))
     return streamed(
         stream, stream.call, keep_alive_s=services.settings.keep_alive_s, is_for_page=principal.grant is not None
     )

@@ -3,7 +3,7 @@
 from control_plane.api.jobs.views import call_answer
 from control_plane.api.wires.chat_messages import chat_messages
 from control_plane.cache.rules import CacheControl
-from control_plane.calls.service import CallRequest
+from control_plane.calls.requests import CallRequest
 from control_plane.chat import ChatRequest
 from control_plane.errors import TooLarge
 from control_plane.ids import Subject
@@ -13,7 +13,7 @@ from control_plane.schemas.jobs import CallBody
 def from_wire(
     body: CallBody, *, max_prompt_chars: int, freshness: CacheControl, subject: Subject | None = None
 ) -> CallRequest:
-    """The order of a call. `subject`: the request's, where that is the call and not its job.
+    """The request of a call. `subject`: the request's, where that is the call and not its job.
 
     Raises: TooLarge when the messages have more text than that.
     """

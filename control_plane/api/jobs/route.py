@@ -18,6 +18,7 @@ from control_plane.api.jobs import views
 from control_plane.api.jobs.chunks import streamed
 from control_plane.api.jobs.requests import from_wire
 from control_plane.api.wires.job_headers import ONE_CALL_TTL, job_id_of
+from control_plane.calls.runner import JobRef
 from control_plane.credits.reservations import Caps
 from control_plane.errors import TeamNotOwned
 from control_plane.ids import JobId, Subject
@@ -91,8 +92,10 @@ async def create_and_call(
     body: wire.CreateAndCall, principal: Caller, services: Services, subject: NewSubject, fresh: Fresh
 ) -> Response:
     """Opens a job, makes one call and completes the job. A failed call fails the job and costs nothing."""
-    order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh)
-    done = await services.implicit_jobs.call(principal, _new_one_call_job(body, principal, subject), order)
+    call_request = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh)
+    own_job = JobRef(_new_one_call_job(body, principal, subject))
+    done = await services.call_runner.complete(principal, own_job, call_request)
+    assert done.bill is not None, "a job of one call ends with it"
     job = done.bill.job
     assert job.completed_at is not None, "a closed job says when"
     result = wire.CreateAndCallResult(
@@ -111,9 +114,9 @@ async def create_and_call_stream(
     body: wire.CreateAndCall, principal: Caller, services: Services, request: Request, subject: NewSubject, fresh: Fresh
 ) -> Response:
     """As `llm-call-stream`; the job is completed before `[DONE]`."""
-    order = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh)
-    new = _new_one_call_job(body, principal, subject)
-    stream = await cancel_on_disconnect(request, services.implicit_jobs.stream(principal, new, order))
+    call_request = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh)
+    own_job = JobRef(_new_one_call_job(body, principal, subject))
+    stream = await cancel_on_disconnect(request, services.call_runner.stream(principal, own_job, call_request))
     return streamed(stream, stream.call, keep_alive_s=services.settings.keep_alive_s)
 
 
@@ -132,8 +135,8 @@ def _new_one_call_job(body: wire.CreateAndCall, principal: Principal, subject: S
         ttl=ONE_CALL_TTL,
         caps=_caps(body),
         id=JobId(subject.id),
-        is_retaken=subject.is_retaken,
-        is_unheard=subject.is_unheard,
+        is_resumed=subject.is_resumed,
+        is_superseded=subject.is_superseded,
         is_claimed=subject.is_claimed,
     )
 

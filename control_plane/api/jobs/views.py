@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from control_plane.api.jobs.usage_views import usage_totals, usage_view
 from control_plane.api.wires.openai_fields import message_of
 from control_plane.calls.in_flight import InFlightCall
-from control_plane.calls.service import AnsweredCall
+from control_plane.calls.requests import AnsweredCall
 from control_plane.chat import Completion
 from control_plane.completion.usage import Usage
 from control_plane.ids import CallId
@@ -112,9 +112,9 @@ def call_answer(_call: InFlightCall, answer: Completion) -> wire.CallAnswer:
     return rendered
 
 
-def call_metadata(answered: AnsweredCall[Completion]) -> wire.CallMetadata:
+def call_metadata(answered: AnsweredCall) -> wire.CallMetadata:
     """The call's usage and cost."""
-    answer = answered.answer
+    answer = answered.completion
     return wire.CallMetadata(
         tokens_used=answer.usage.total_tokens,
         prompt_tokens=answer.usage.prompt_tokens,

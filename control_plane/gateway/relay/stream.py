@@ -86,7 +86,7 @@ class RelayStream(EventStream):
         if self._is_primed:
             self._on_failure(exc)
 
-    async def _let_go(self) -> None:
+    async def _release_connection(self) -> None:
         """At once, unless the answer is whole: then its connection can serve again."""
         if self._is_whole:
             self._release(self._response)

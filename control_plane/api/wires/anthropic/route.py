@@ -18,7 +18,7 @@ from control_plane.api.wires.anthropic.response import MessageEvents, message
 from control_plane.api.wires.job_headers import JobHeadersDep, job_in
 from control_plane.api.wires.openai.chat.route import bound
 from control_plane.api.wires.openapi import DESCRIPTIONS, STREAM
-from control_plane.calls.service import CallRequest
+from control_plane.calls.requests import CallRequest
 from control_plane.logs import request_id
 from control_plane.schemas.base import Answer
 
@@ -83,7 +83,7 @@ async def messages(
         events = MessageEvents(str(stream.call.intent.call_id), stream.served.model, stream.input_usage)
         headers = {**call_headers(stream.call), **identity}
         return SseResponse(stream, events, headers=headers, keep_alive_s=services.settings.keep_alive_s)
-    done = await services.call_runner.call(principal, place, order)
+    done = await services.call_runner.complete(principal, place, order)
     return json_bytes(done.call.rendered, headers={**billed_headers(done), **identity})
 
 

@@ -19,7 +19,7 @@ from control_plane.api.wires.respond.request import Conversation, conversation, 
 from control_plane.api.wires.respond.response import from_completion
 from control_plane.api.wires.respond.schema import RespondBody
 from control_plane.calls.in_flight import InFlightCall
-from control_plane.calls.service import CallRequest
+from control_plane.calls.requests import CallRequest
 from control_plane.calls.tool_call_cache import CallOwner, RememberedToolCall
 from control_plane.chat import ChatRequest, Completion
 from control_plane.completion.fold import ToolCall
@@ -91,8 +91,8 @@ async def respond(
         events = RespondEvents(stream.served, [*talk.warnings, *warnings], remember)
         headers = headers_for(principal, call_headers(stream.call))
         return SseResponse(stream, events, headers=headers, keep_alive_s=services.settings.keep_alive_s)
-    done = await services.call_runner.call(principal, place, order, reading)
-    _remember(services, owner, done.call.answer.message.tool_calls)
+    done = await services.call_runner.complete(principal, place, order, reading)
+    _remember(services, owner, done.call.completion.message.tool_calls)
     answer: wire.RespondAnswer = done.call.rendered
     all_warnings = [*talk.warnings, *warnings, *answer.warnings]
     return rendered(

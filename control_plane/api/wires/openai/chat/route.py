@@ -17,7 +17,7 @@ from control_plane.api.wires.openai.chat.response import CompletionChunks, compl
 from control_plane.api.wires.openai.endpoints import convert as plain
 from control_plane.api.wires.openapi import ERRORS, STREAM
 from control_plane.cache.rules import CacheControl
-from control_plane.calls.service import CallRequest
+from control_plane.calls.requests import CallRequest
 from control_plane.chat import ChatRequest, EndpointRequest
 from control_plane.errors import TooLarge
 from control_plane.services import Services as ServicesType
@@ -57,7 +57,7 @@ async def chat_completions(
         chunks = CompletionChunks(call_id, stream.served.model, wants_usage=body.wants_usage, is_legacy=is_legacy)
         headers = call_headers(stream.call)
         return SseResponse(stream, chunks, headers=headers, keep_alive_s=services.settings.keep_alive_s)
-    done = await services.call_runner.call(principal, place, order)
+    done = await services.call_runner.complete(principal, place, order)
     return json_bytes(done.call.rendered, headers=billed_headers(done))
 
 
@@ -98,7 +98,7 @@ async def _ask(
     place = placing.place(job_type=request.endpoint, job_id=job_id, user_id=body.user)
     render = partial(plain.rendered, request.endpoint, body)
     order = CallRequest(request, model_group=body.model, metadata=metadata, freshness=fresh, render=render)
-    done = await services.call_runner.ask(principal, place, order)
+    done = await services.call_runner.complete(principal, place, order)
     return json_bytes(done.call.rendered, headers=billed_headers(done))
 
 

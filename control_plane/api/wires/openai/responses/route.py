@@ -16,7 +16,7 @@ from control_plane.api.wires.openai.responses.request import chat_request, text_
 from control_plane.api.wires.openai.responses.response import ResponseEvents, whole
 from control_plane.api.wires.openai.responses.schema import ResponsesBody
 from control_plane.api.wires.openapi import ERRORS, STREAM
-from control_plane.calls.service import CallRequest
+from control_plane.calls.requests import CallRequest
 
 router = APIRouter(prefix="/v1/responses", tags=["openai"], responses=ERRORS, route_class=AuthenticatedRoute)
 
@@ -45,5 +45,5 @@ async def responses(
         events = ResponseEvents(body, stream.call, stream.served.model)
         headers = call_headers(stream.call)
         return SseResponse(stream, events, headers=headers, keep_alive_s=services.settings.keep_alive_s)
-    done = await services.call_runner.call(principal, place, order)
+    done = await services.call_runner.complete(principal, place, order)
     return json_bytes(done.call.rendered, headers=billed_headers(done))

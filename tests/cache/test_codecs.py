@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from control_plane.cache.forms import CHAT, PLAIN, RecordedAnswer
+from control_plane.cache.codecs import CHAT, COMPLETION, ENDPOINT, RecordedAnswer
 from control_plane.cache.replay import ReplayedStream
-from control_plane.chat import Ending, EndpointResponse, ServedBy
+from control_plane.chat import Completion, Ending, EndpointResponse, ServedBy
 from control_plane.completion.events import (
     Audio,
     Citation,
@@ -52,16 +52,22 @@ def again(recorded: RecordedAnswer) -> RecordedAnswer:
 def test_a_whole_answer_is_the_same_again_marked_and_free() -> None:
     free = replace(RECORDED, ending=replace(RECORDED.ending, cost=NanoUsd(0)))
     assert again(RECORDED) == free
-    completion = again(RECORDED).completion()
+    completion = COMPLETION.read(CHAT.write(RECORDED))
     assert (completion.is_cached, completion.cost, completion.usage) == (True, 0, USAGE)
     assert [message.text for message in completion.messages] == ["Grüe", "zi 👋"]
     unpriced = replace(RECORDED, ending=replace(RECORDED.ending, cost=None))
     assert again(unpriced).ending.cost == 0, "what is given again costs nothing, whatever it cost then"
 
 
+def test_buffered_calls_and_streams_share_their_entries() -> None:
+    completion = Completion.of(RECORDED.events, RECORDED.ending, SERVED)
+    assert COMPLETION.name == CHAT.name
+    assert COMPLETION.write(completion) == CHAT.write(RECORDED)
+
+
 def test_a_plain_answer_is_the_same_again_marked_and_free() -> None:
     answer = EndpointResponse({"data": [{"embedding": [0.1, -1e-7], "index": 0}]}, USAGE, NanoUsd(5), SERVED)
-    assert PLAIN.read(PLAIN.write(answer)) == replace(answer, cost=NanoUsd(0), is_cached=True)
+    assert ENDPOINT.read(ENDPOINT.write(answer)) == replace(answer, cost=NanoUsd(0), is_cached=True)
 
 
 async def test_a_stream_is_replayed_event_by_event() -> None:
@@ -86,7 +92,7 @@ def test_only_answers_whose_provider_said_that_they_are_whole_are_kept(said: str
 
 
 def test_what_somebody_else_wrote_is_no_answer() -> None:
-    for form in (CHAT, PLAIN):
+    for codec in (CHAT, COMPLETION, ENDPOINT):
         for kept in (b"", b"not json", b"{}", b"[1]", b"\xff", b'{"events": [["Os", {}]], "ending": {}, "served": {}}'):
             with pytest.raises(ValueError, match=r"."):
-                form.read(kept)
+                codec.read(kept)

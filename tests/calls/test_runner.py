@@ -5,8 +5,8 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
+from control_plane.calls.requests import CallRequest
 from control_plane.calls.runner import CallRunner, JobRef
-from control_plane.calls.service import CallRequest
 from control_plane.chat import ChatRequest, EndpointRequest
 from control_plane.errors import JobClosed, LlmCallFailed
 from control_plane.ids import JobId
@@ -23,7 +23,7 @@ def chat(group: str = "ok") -> CallRequest:
 
 
 @pytest.fixture
-def placed(server: Server) -> CallRunner:
+def runner(server: Server) -> CallRunner:
     return server.services.call_runner
 
 
@@ -36,50 +36,50 @@ async def job_of(team: Team, *, completes: bool = False) -> JobRef:
     return JobRef(NewJob("test"), job_id=JobId(UUID(await team.create_job())), completes=completes)
 
 
-async def test_calls_join_the_job_they_name(placed: CallRunner, principal: Principal, team: Team) -> None:
-    place = await job_of(team)
-    assert (await placed.call(principal, place, chat())).bill is None
-    assert (await placed.ask(principal, place, EMBEDDING)).bill is None
-    stream = await placed.stream(principal, place, chat())
+async def test_calls_join_the_job_they_name(runner: CallRunner, principal: Principal, team: Team) -> None:
+    job_ref = await job_of(team)
+    assert (await runner.complete(principal, job_ref, chat())).bill is None
+    assert (await runner.complete(principal, job_ref, EMBEDDING)).bill is None
+    stream = await runner.stream(principal, job_ref, chat())
     assert [event async for events in stream for event in events]
     await stream.end(lambda _: b"")
-    bill = (await team.complete(str(place.job_id))).json()
+    bill = (await team.complete(str(job_ref.job_id))).json()
     assert bill["costs"]["successful_calls"] == 3
     (await Books.of(team)).check()
 
 
-async def test_the_last_call_completes_the_job(placed: CallRunner, principal: Principal, team: Team) -> None:
-    place = await job_of(team, completes=True)
-    done = await placed.call(principal, place, chat())
+async def test_the_last_call_completes_the_job(runner: CallRunner, principal: Principal, team: Team) -> None:
+    job_ref = await job_of(team, completes=True)
+    done = await runner.complete(principal, job_ref, chat())
     assert done.bill is not None
-    assert (done.bill.status, done.bill.credits_charged) == ("completed", 1)
+    assert (done.bill.job.status, done.bill.job.credits_charged) == ("completed", 1)
     with pytest.raises(JobClosed):
-        await placed.call(principal, place, chat())
+        await runner.complete(principal, job_ref, chat())
     assert (await team.credits())["credits_used"] == 1
 
 
-async def test_the_last_stream_completes_the_job(placed: CallRunner, principal: Principal, team: Team) -> None:
-    place = await job_of(team, completes=True)
-    stream = await placed.stream(principal, place, chat())
+async def test_the_last_stream_completes_the_job(runner: CallRunner, principal: Principal, team: Team) -> None:
+    job_ref = await job_of(team, completes=True)
+    stream = await runner.stream(principal, job_ref, chat())
     assert [event async for events in stream for event in events]
     await stream.end(lambda _: b"")
-    assert (await team.http.get(f"/api/jobs/{place.job_id}")).json()["status"] == "completed"
+    assert (await team.http.get(f"/api/jobs/{job_ref.job_id}")).json()["status"] == "completed"
     assert (await team.credits())["credits_used"] == 1
 
 
-async def test_a_call_that_fails_leaves_its_job_open(placed: CallRunner, principal: Principal, team: Team) -> None:
-    place = await job_of(team, completes=True)
+async def test_a_call_that_fails_leaves_its_job_open(runner: CallRunner, principal: Principal, team: Team) -> None:
+    job_ref = await job_of(team, completes=True)
     with pytest.raises(LlmCallFailed):
-        await placed.call(principal, place, chat("e500"))
-    assert (await placed.call(principal, place, chat())).bill is not None
+        await runner.complete(principal, job_ref, chat("e500"))
+    assert (await runner.complete(principal, job_ref, chat())).bill is not None
 
 
-async def test_without_a_job_a_call_has_its_own(placed: CallRunner, principal: Principal, team: Team) -> None:
+async def test_without_a_job_a_call_has_its_own(runner: CallRunner, principal: Principal, team: Team) -> None:
     alone = JobRef(NewJob("test"))
-    for done in (await placed.call(principal, alone, chat()), await placed.ask(principal, alone, EMBEDDING)):
+    for done in (await runner.complete(principal, alone, chat()), await runner.complete(principal, alone, EMBEDDING)):
         assert done.bill is not None
-        assert done.bill.credits_charged == 1
-    stream = await placed.stream(principal, alone, chat())
+        assert done.bill.job.credits_charged == 1
+    stream = await runner.stream(principal, alone, chat())
     assert [event async for events in stream for event in events]
     await stream.end(lambda _: b"")
     assert (await team.credits())["credits_used"] == 3

@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import orjson
 from pydantic import TypeAdapter
 
-from control_plane.chat import Completion, Ending, EndpointResponse, ServedBy
+from control_plane.chat import ChatRequest, Completion, Ending, EndpointResponse, ModelRequest, ServedBy
 from control_plane.completion.codec import from_json, to_json
 from control_plane.completion.events import Content
 from control_plane.units import NanoUsd
@@ -28,7 +28,7 @@ class RecordedAnswer:
         return Completion.of(self.events, replace(self.ending, cost=FREE), self.served, is_cached=True)
 
 
-A = TypeVar("A", EndpointResponse, RecordedAnswer)
+A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,32 +43,48 @@ class Codec(Generic[A]):
     is_whole: Callable[[A], bool]
 
 
-_ENDING, _SERVED, _PLAIN = TypeAdapter(Ending), TypeAdapter(ServedBy), TypeAdapter(EndpointResponse)
+_ENDING, _SERVED, _ENDPOINT = TypeAdapter(Ending), TypeAdapter(ServedBy), TypeAdapter(EndpointResponse)
 
 
 def _write_chat(answer: RecordedAnswer) -> bytes:
     ending = asdict(answer.ending)
     finishes = {str(choice): finish for choice, finish in ending["finishes"].items()}
-    kept = {**ending, "finishes": finishes, "cost": FREE}
+    cached = {**ending, "finishes": finishes, "cost": FREE}
     try:
-        return orjson.dumps({"events": to_json(answer.events), "ending": kept, "served": asdict(answer.served)})
+        return orjson.dumps({"events": to_json(answer.events), "ending": cached, "served": asdict(answer.served)})
     except TypeError as error:  # a provider's text that is none
         raise ValueError("not JSON") from error
 
 
-def _read_chat(kept: bytes) -> RecordedAnswer:
+def _read_chat(cached: bytes) -> RecordedAnswer:
     """Raises: ValueError for what `_write_chat` did not write."""
-    read: Any = orjson.loads(kept)
+    read: Any = orjson.loads(cached)
     if not isinstance(read, dict):
-        raise ValueError("not an answer")  # noqa: TRY004 - kept bytes of another form are a value, not a type
+        raise ValueError("not an answer")  # noqa: TRY004 - cached bytes of another form are a value, not a type
     ending, served = _ENDING.validate_python(read.get("ending")), _SERVED.validate_python(read.get("served"))
     return RecordedAnswer(from_json(read.get("events")), ending, served)
 
 
+def _write_completion(answer: Completion) -> bytes:
+    return _write_chat(RecordedAnswer(answer.events, answer.ending, answer.served))
+
+
 CHAT = Codec("chat", _write_chat, _read_chat, is_whole=lambda answer: answer.ending.is_whole)
-PLAIN = Codec(
+COMPLETION = Codec(
+    CHAT.name,
+    _write_completion,
+    lambda cached: _read_chat(cached).completion(),
+    is_whole=lambda answer: answer.ending.is_whole,
+)
+"""Of buffered chat calls, which share their entries with streams."""
+ENDPOINT = Codec(
     "plain",
-    lambda answer: _PLAIN.dump_json(replace(answer, cost=FREE, is_cached=True)),
-    _PLAIN.validate_json,
+    lambda answer: _ENDPOINT.dump_json(replace(answer, cost=FREE, is_cached=True)),
+    _ENDPOINT.validate_json,
     is_whole=lambda _: True,
 )
+
+
+def codec_of(request: ModelRequest) -> Codec[Any]:
+    """The codec of a buffered answer to the request."""
+    return COMPLETION if isinstance(request, ChatRequest) else ENDPOINT
