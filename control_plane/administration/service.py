@@ -265,8 +265,8 @@ class AdministrationService:
                 )
             about = f"{job_id}:{len(before) + 1}" if before else str(job_id)
             movement = Movement(EntryKind.REFUND, available=credits_ or left)
-            author = EntryContext(about, self._clock(), principal.actor, reason, entry_id=ref)
-            return await posting.post_by(tx, team_id, [movement], author)
+            context = EntryContext(about, self._clock(), principal.actor, reason, entry_id=ref)
+            return await posting.post(tx, team_id, [movement], context)
 
     async def _set_suspended(self, principal: Principal, team_id: TeamId, moment: datetime | None) -> TeamView:
         async with self._db.transaction() as tx:
@@ -278,10 +278,8 @@ class AdministrationService:
         return view
 
     async def _post(self, tx: Tx, principal: Principal, team_id: TeamId, movement: Movement, *, reason: str) -> Balance:
-        ref = f"{TEAM_REF}{new_id()}"
-        return await posting.post(
-            tx, team_id, movement, ref=ref, now=self._clock(), actor=principal.actor, reason=reason
-        )
+        context = EntryContext(f"{TEAM_REF}{new_id()}", self._clock(), principal.actor, reason)
+        return await posting.post(tx, team_id, [movement], context)
 
     async def _lock(self, tx: Tx, principal: Principal, team_id: TeamId) -> Team:
         principal.require_admin()

@@ -11,6 +11,7 @@ from control_plane.credits.grants import Terms
 from control_plane.credits.models import CreditRefill
 from control_plane.credits.refills import Period, Schedule, timezones
 from control_plane.credits.rules import EntryKind, Movement
+from control_plane.credits.values import EntryContext
 from control_plane.errors import Conflict, DatabaseUnavailable, TeamNotFound, Unprocessable
 from control_plane.ids import TeamId
 from control_plane.storage.database import Database, Tx
@@ -116,16 +117,9 @@ class AutoRefill:
         if not await store.has_entry(tx, EntryKind.REFILL, ref):
             terms = Terms(expires_at=None if refill.is_rollover else following_at)
             try:
-                await posting.post(
-                    tx,
-                    team_id,
-                    Movement(EntryKind.REFILL, available=refill.credits),
-                    ref=ref,
-                    now=now,
-                    actor="refill",
-                    reason=f"{refill.period} refill of {refill.next_on}",
-                    terms=terms,
-                )
+                movement = Movement(EntryKind.REFILL, available=refill.credits)
+                context = EntryContext(ref, now, "refill", f"{refill.period} refill of {refill.next_on}")
+                await posting.post(tx, team_id, [movement], context, terms)
             except Conflict as refusal:
                 log.warning("refill_skipped", extra={"team": team_id, "why": refusal.message})
         await refills_store.set_next(tx, team_id, following, following_at)

@@ -26,49 +26,19 @@ log = logging.getLogger(__name__)
 
 
 async def post(
-    tx: Tx,
-    team_id: TeamId,
-    movement: Movement,
-    *,
-    ref: str,
-    now: datetime,
-    actor: str,
-    reason: str | None = None,
-    terms: Terms = FOREVER,
-) -> Balance:
-    """`post_all` of one movement. `terms`: those of the grant, if it gives credits."""
-    return await post_by(tx, team_id, [movement], EntryContext(ref, now, actor, reason), terms)
-
-
-async def post_all(
-    tx: Tx,
-    team_id: TeamId,
-    movements: Sequence[Movement],
-    *,
-    ref: str,
-    now: datetime,
-    actor: str,
-    reason: str | None = None,
-    terms: Terms = FOREVER,
+    tx: Tx, team_id: TeamId, movements: Sequence[Movement], context: EntryContext, terms: Terms = FOREVER
 ) -> Balance:
     """Moves credits and writes the entries, if the balance allows it: one statement decides and moves.
 
-    The movements happen together or not at all; there is at least one. What is given becomes a grant, what is charged
-    or taken back is taken from the grants in their turn.
+    The movements happen together or not at all; there is at least one. What is given becomes a grant of these `terms`,
+    what is charged or taken back is taken from the grants in their turn.
     Raises: InsufficientCredits, Conflict, TeamNotFound; AlreadyExists for a second movement of a kind for one `ref`.
     """
-    return await post_by(tx, team_id, movements, EntryContext(ref, now, actor, reason), terms)
-
-
-async def post_by(
-    tx: Tx, team_id: TeamId, movements: Sequence[Movement], author: EntryContext, terms: Terms = FOREVER
-) -> Balance:
-    """`post_all` for callers with a complete author."""
-    balance = await _move_one(tx, team_id, Post(movements, author))
+    balance = await _move_one(tx, team_id, Post(movements, context))
     gained = left(balance.remaining) - left(balance.before(movements).remaining)
     given = sum(movement.available for movement in movements if movement.is_giving)
     if given:
-        await grants_store.add(tx, team_id, given, max(0, gained), terms, author.now)
+        await grants_store.add(tx, team_id, given, max(0, gained), terms, context.now)
     elif gained < 0:
         await grants_store.take(tx, {team_id: -gained})
     return balance
@@ -105,8 +75,8 @@ async def expire(tx: Tx, team_id: TeamId, balance: Balance, now: datetime) -> Ba
         lost = min(grant.remaining, balance.available)
         if lost <= 0:
             break
-        author = EntryContext(f"{grant.id}:{grant.remaining}", now, "expiry", None)
-        balance = await _move_one(tx, team_id, Post([Movement(EntryKind.EXPIRY, available=-lost)], author))
+        context = EntryContext(f"{grant.id}:{grant.remaining}", now, "expiry", None)
+        balance = await _move_one(tx, team_id, Post([Movement(EntryKind.EXPIRY, available=-lost)], context))
         await grants_store.set_remaining(tx, {grant.id: grant.remaining - lost})
     return balance
 
@@ -148,7 +118,7 @@ async def _move(tx: Tx, posts: Posts) -> Mapping[TeamId, Sequence[Balance] | Con
             for post in posts[team_id]:
                 was, balance = balance, balance.moved(post.movements)
                 balances.append(balance)
-                await _note_low(tx, team_id, was, balance, row.low_balance_threshold, post.author.now)
+                await _note_low(tx, team_id, was, balance, row.low_balance_threshold, post.context.now)
             results[team_id] = balances
     return results
 
@@ -179,21 +149,21 @@ async def _write(tx: Tx, posts: Posts, before: Mapping[TeamId, Balance], numbers
     entries = []
     for team_id, theirs in posts.items():
         previous, number, balance = hashes[team_id], numbers[team_id], before[team_id]
-        for author, movement in ((post.author, movement) for post in theirs for movement in post.movements):
+        for context, movement in ((post.context, movement) for post in theirs for movement in post.movements):
             number, balance = number + 1, balance.moved([movement])
             entry = {
-                "id": author.entry_id or new_id(),
+                "id": context.entry_id or new_id(),
                 "team_id": team_id,
                 "number": number,
                 "kind": movement.kind.value,
-                "ref": author.ref,
+                "ref": context.ref,
                 "available_delta": movement.available,
                 "held_delta": movement.held,
                 "available_after": balance.available,
                 "held_after": balance.held,
-                "reason": author.reason,
-                "actor": author.actor,
-                "created_at": author.now,
+                "reason": context.reason,
+                "actor": context.actor,
+                "created_at": context.now,
             }
             previous = entry_hash(previous, entry)
             entries.append(entry | {"hash": previous})

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from control_plane.chat import UsageEstimate
-from control_plane.credits.rules import BudgetMode, JobUsage, Plan, needed_hold
+from control_plane.credits.rules import JobUsage, Plan, needed_hold
 from control_plane.units import Credits, marked_up
 
 
@@ -44,8 +44,7 @@ class JobReservation:
     @property
     def is_reserving(self) -> bool:
         """Whether its calls' worst cases matter: a job with a fixed price and no caps needs none of this."""
-        is_fixed = self.plan.fixed_credits is not None or self.plan.budget_mode is BudgetMode.JOB_BASED
-        return self.caps.are_set or not is_fixed
+        return self.caps.are_set or not self.plan.is_fixed
 
     def plus(self, demand: UsageEstimate, markup_bps: int) -> "JobReservation":
         """This job with one more open call."""

@@ -44,6 +44,11 @@ class Plan:
     markup_bps: int = 0
     fixed_credits: int | None = None
 
+    @property
+    def is_fixed(self) -> bool:
+        """Whether a job has the same price whatever its calls use."""
+        return self.fixed_credits is not None or self.budget_mode is BudgetMode.JOB_BASED
+
 
 @dataclass(frozen=True, slots=True)
 class JobUsage:
@@ -172,7 +177,7 @@ def needed_hold(plan: Plan, usage: JobUsage) -> Credits:
 
     At least one credit, so that a team without any cannot begin; nothing when the job's type is free.
     """
-    if plan.fixed_credits is not None or plan.budget_mode is BudgetMode.JOB_BASED:
+    if plan.is_fixed:
         return price(plan, usage)
     return max(Credits(1), price(plan, usage))
 

@@ -10,7 +10,7 @@ from control_plane.credits.auto_refill import AutoRefill
 from control_plane.credits.grants import Terms
 from control_plane.credits.models import CreditEvent, CreditGrant, LedgerEntry
 from control_plane.credits.rules import EntryKind, Movement
-from control_plane.credits.values import Balance
+from control_plane.credits.values import Balance, EntryContext
 from control_plane.errors import DatabaseUnavailable, TeamNotFound, Unprocessable
 from control_plane.ids import TeamId, new_id
 from control_plane.storage.database import Database, again_if_unknown
@@ -177,9 +177,7 @@ class CreditService:
                 await tenants_store.get_team(tx, team_id)  # that of a team deleted a moment ago is still there
                 if balance is not None and await store.has_entry(tx, movement.kind, known):
                     return balance
-                now = self._clock()
-                return await posting.post(
-                    tx, team_id, movement, ref=known, now=now, actor=principal.actor, reason=reason, terms=terms
-                )
+                context = EntryContext(known, self._clock(), principal.actor, reason)
+                return await posting.post(tx, team_id, [movement], context, terms)
 
         return await again_if_unknown(write)

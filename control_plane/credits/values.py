@@ -17,16 +17,16 @@ class EntryContext:
     ref: str
     now: datetime
     actor: str
-    reason: str | None
+    reason: str | None = None
     entry_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Movements that happen together or not at all, and their author."""
+    """Movements that happen together or not at all, and their context."""
 
     movements: Sequence[Movement]
-    author: EntryContext
+    context: EntryContext
 
 
 @dataclass(frozen=True, slots=True)

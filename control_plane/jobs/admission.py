@@ -15,6 +15,7 @@ from control_plane.credits import posting, risk_store
 from control_plane.credits import rules as billing
 from control_plane.credits.reservations import JobReservation, affordable_max_tokens
 from control_plane.credits.risk_store import TeamRisk
+from control_plane.credits.values import EntryContext
 from control_plane.errors import (
     AlreadyExists,
     AtRiskLimit,
@@ -129,7 +130,7 @@ async def end_calls(tx: Tx, records: Sequence[Record], *, now: datetime) -> set[
             excess = -standings[intent.job_id].missing
             if excess > 0:
                 release = billing.release(excess)
-                await posting.post(tx, intent.team_id, release, ref=str(intent.call_id), now=now, actor="call")
+                await posting.post(tx, intent.team_id, [release], EntryContext(str(intent.call_id), now, "call"))
                 await store.add_hold(tx, intent.job_id, -excess)
     return finished
 
@@ -202,7 +203,7 @@ async def _hold(tx: Tx, intent: Intent, standing: JobReservation, now: datetime)
     missing = max(0, standing.plus(intent.demand, intent.markup).missing)
     if missing:
         hold = billing.hold(missing)
-        await posting.post(tx, intent.team_id, hold, ref=str(intent.call_id), now=now, actor="call")
+        await posting.post(tx, intent.team_id, [hold], EntryContext(str(intent.call_id), now, "call"))
     return missing
 
 

@@ -74,7 +74,7 @@ async def take_back(tx: Tx, job: Job, reason: str, *, now: datetime) -> None:
     """
     refund = Movement(EntryKind.REFUND, available=job.credits_charged or 0)
     team_id = TeamId(job.team_id)
-    await posting.post(tx, team_id, refund, ref=str(job.id), now=now, actor="server", reason=reason)
+    await posting.post(tx, team_id, [refund], EntryContext(str(job.id), now, "server", reason))
     await risk_store.add_unbilled_cost(tx, team_id, job.cost_nano_usd, at=now)
 
 
@@ -116,7 +116,7 @@ def _bill(job: Job, each: JobClosing, now: datetime) -> Sequence[Movement]:
 async def _pay(tx: Tx, closed: Sequence[tuple[Job, JobClosing]], posts: Mapping[TeamId, Sequence[Post]]) -> None:
     """Moves the teams' credits, and notes on each job what its team was left with."""
     paid = {
-        post.author.ref: balance
+        post.context.ref: balance
         for team_id, balances in (await posting.post_each(tx, posts)).items()
         for post, balance in zip(posts[team_id], balances, strict=True)
     }

@@ -7,6 +7,7 @@ from control_plane.credits import posting, risk_store
 from control_plane.credits import rules as billing
 from control_plane.credits import store as credits_store
 from control_plane.credits.rules import EntryKind, Movement
+from control_plane.credits.values import EntryContext
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.jobs import calls_store, store
 from control_plane.jobs.models import Call, Job
@@ -72,5 +73,5 @@ async def _refund(tx: Tx, job: Job, change: Totals, record: Record, now: datetim
     left = charged - sum(await credits_store.list_refunds(tx, str(job.id)))
     if left > 0:
         refund = Movement(EntryKind.REFUND, available=min(too_much, left))
-        await posting.post(tx, team_id, refund, ref=ref, now=now, actor="server", reason=UNDELIVERED)
+        await posting.post(tx, team_id, [refund], EntryContext(ref, now, "server", UNDELIVERED))
         await risk_store.add_unbilled_cost(tx, team_id, record.cost, at=now)

@@ -8,7 +8,7 @@ from sqlalchemy import update
 from control_plane.administration.values import KeyTerms, NewTeam, TeamChanges
 from control_plane.credits import posting
 from control_plane.credits.rules import BudgetMode, ChargeRule, Plan, settle
-from control_plane.credits.values import Balance
+from control_plane.credits.values import Balance, EntryContext
 from control_plane.errors import (
     AdminOnly,
     AlreadyExists,
@@ -46,7 +46,7 @@ async def charged_job(services: DomainServices, principal: Principal, *, charged
     job = await services.jobs.create(principal, NewJob("test"))
     async with services.db.transaction() as tx:
         for movement in settle(Credits(charged), job.credits_held):
-            await posting.post(tx, principal.team(), movement, ref=str(job.id), now=services.clock(), actor="test")
+            await posting.post(tx, principal.team(), [movement], EntryContext(str(job.id), services.clock(), "test"))
         await tx.execute(update(Job).values(status="completed", credits_charged=charged, credits_held=0))
     return JobId(job.id)
 

@@ -3,7 +3,7 @@
 from control_plane.administration.audit import Findings, LedgerAudit
 from control_plane.credits import posting
 from control_plane.credits.rules import Movement
-from control_plane.credits.values import Balance
+from control_plane.credits.values import Balance, EntryContext
 from tests.support.services import ACME, DomainServices
 
 JOBS_OF_TESTS = "jobs."
@@ -12,7 +12,7 @@ JOBS_OF_TESTS = "jobs."
 
 async def post(services: DomainServices, movement: Movement, ref: str) -> Balance:
     async with services.db.transaction() as tx:
-        return await posting.post(tx, ACME, movement, ref=ref, now=services.clock(), actor="test")
+        return await posting.post(tx, ACME, [movement], EntryContext(ref, services.clock(), "test"))
 
 
 async def audit(services: DomainServices) -> Findings:

@@ -14,7 +14,7 @@ from control_plane.credits import posting
 from control_plane.credits.grants import Grant, Terms, burn
 from control_plane.credits.rules import EntryKind, Movement, hold, settle
 from control_plane.credits.store import MAX_CREDITS
-from control_plane.credits.values import Balance
+from control_plane.credits.values import Balance, EntryContext
 from control_plane.errors import Conflict, Unprocessable
 from control_plane.ids import TeamId
 from control_plane.units import Credits
@@ -105,9 +105,7 @@ async def charge(services: DomainServices, credits_: int, ref: str = "a job") ->
 
 async def close(services: DomainServices, charged: int, held: int, ref: str = "a job") -> Balance:
     async with services.db.transaction() as tx:
-        return await posting.post_all(
-            tx, ACME, settle(Credits(charged), held), ref=ref, now=services.clock(), actor="test"
-        )
+        return await posting.post(tx, ACME, settle(Credits(charged), held), EntryContext(ref, services.clock(), "test"))
 
 
 async def test_a_charge_takes_from_the_grants_in_their_turn(services: DomainServices) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from control_plane.credits import posting
 from control_plane.credits.rules import hold, settle
+from control_plane.credits.values import EntryContext
 from control_plane.errors import AdminOnly, InsufficientCredits, TeamNotFound, TeamNotOwned
 from control_plane.ids import TeamId
 from control_plane.units import Credits
@@ -43,11 +44,11 @@ async def test_jobs_that_come_and_go_repeat_no_event_and_their_charge_is_one(ser
         await post(services, hold(5), f"job {number}")
         async with services.db.transaction() as tx:
             released = settle(Credits(0), 5)
-            await posting.post_all(tx, ACME, released, ref=f"job {number}", now=services.clock(), actor="test")
+            await posting.post(tx, ACME, released, EntryContext(f"job {number}", services.clock(), "test"))
     assert await events(services) == []
     await post(services, hold(5), "a job")
     async with services.db.transaction() as tx:
-        await posting.post_all(tx, ACME, settle(Credits(2), 5), ref="a job", now=services.clock(), actor="test")
+        await posting.post(tx, ACME, settle(Credits(2), 5), EntryContext("a job", services.clock(), "test"))
     assert await events(services) == [("low_balance", 8, 10)]
 
 

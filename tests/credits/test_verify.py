@@ -18,6 +18,7 @@ from control_plane.credits import posting
 from control_plane.credits.chain import entry_hash
 from control_plane.credits.grants import Terms
 from control_plane.credits.rules import EntryKind, settle
+from control_plane.credits.values import EntryContext
 from control_plane.credits.verify import Discrepancy, Entry, RunningTotals, StoredTotals, job_misfit
 from control_plane.errors import TeamNotFound
 from control_plane.ids import JobId, TeamId
@@ -284,7 +285,7 @@ async def test_deduction_and_release_of_a_job_are_two_entries_of_one_chain(servi
     await services.team(credits_allocated=10)
     async with services.db.transaction() as tx:
         movements = settle(Credits(2), 0)
-        await posting.post_all(tx, ACME, movements, ref="first", now=services.clock(), actor="test")
+        await posting.post(tx, ACME, movements, EntryContext("first", services.clock(), "test"))
     [misfit] = (await audit(services)).discrepancies
     assert misfit.what == "jobs.credits_charged, in all", "the deduction belongs to no job"
 
