@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from control_plane.api.admin.shared import page_of
 from control_plane.credits.models import CreditEvent, CreditGrant, CreditRefill
 from control_plane.credits.refills import Period
 from control_plane.credits.values import Balance
@@ -9,13 +10,11 @@ from control_plane.schemas import credits as wire
 
 
 def grants(team_id: str, rows: Sequence[CreditGrant], limit: int) -> wire.GrantList:
-    """A page of grants with credits left, in the order of their use; the last of `limit + 1` rows only shows that there
-    are more.
-    """
-    page = rows[:limit]
+    """A page of grants with credits left, of `limit + 1` rows in the order of their use."""
+    page, following = page_of(rows, limit, lambda row: row.id)
     return wire.GrantList(
         team_id=team_id,
-        next_cursor=str(page[-1].id) if len(rows) > limit else None,
+        next_cursor=following,
         grants=[
             wire.GrantAnswer(
                 grant_id=str(row.id),
@@ -51,7 +50,7 @@ def low_balance(team_id: str, threshold: int | None, stands: Balance) -> wire.Lo
 
 def events(team_id: str, rows: Sequence[CreditEvent], limit: int) -> wire.EventList:
     """A page of events; the last of `limit + 1` rows only shows that there are more."""
-    page = rows[:limit]
+    page, following = page_of(rows, limit, lambda row: row.id)
     return wire.EventList(
         team_id=team_id,
         events=[
@@ -64,5 +63,5 @@ def events(team_id: str, rows: Sequence[CreditEvent], limit: int) -> wire.EventL
             )
             for row in page
         ],
-        next_cursor=str(page[-1].id) if len(rows) > limit else None,
+        next_cursor=following,
     )

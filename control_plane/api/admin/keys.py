@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from control_plane.administration.values import KeyTerms
 from control_plane.api.admin import views
-from control_plane.api.admin.shared import ADMIN_ERRORS, KeyPath, PageCursor, PageLimit, TeamPath, id_in
+from control_plane.api.admin.shared import ADMIN_ERRORS, KeyPath, PageCursor, PageLimit, TeamPath, id_in, page_of
 from control_plane.api.http.deps import Caller, Services
 from control_plane.api.http.responses import rendered
 from control_plane.api.http.routing import AuthenticatedRoute
@@ -38,9 +38,9 @@ async def list_keys(
 ) -> Response:
     """The team's keys by prefix, without secrets; expired and revoked ones too."""
     found = await services.administration.keys.list(principal, TeamId(team_id), limit=limit + 1, after=id_in(cursor))
-    page = [views.key(view, services.clock()) for view in found[:limit]]
-    following = page[-1].key_id if len(found) > limit else None
-    return rendered(wire.KeyList(team_id=team_id, keys=page, next_cursor=following))
+    page, following = page_of(found, limit, lambda view: view.key.id)
+    keys = [views.key(view, services.clock()) for view in page]
+    return rendered(wire.KeyList(team_id=team_id, keys=keys, next_cursor=following))
 
 
 @router.post("/{key_id}/rotate", response_model=wire.KeyCreated, summary="Rotate a key")

@@ -1,6 +1,7 @@
 """Shared by the administrator's routes: their error responses in OpenAPI, and pagination."""
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import Path, Query
@@ -32,6 +33,8 @@ PageOffset = Annotated[
 ]
 PageCursor = Annotated[str | None, Query(description="`next_cursor` of the previous page; faster than a large offset")]
 
+T = TypeVar("T")
+
 NOT_OURS = "The cursor is not one of ours; begin again without one."
 
 
@@ -48,3 +51,9 @@ def id_in(cursor: str | None) -> UUID | None:
     if cursor is not None and before is None:
         raise Unprocessable(NOT_OURS)
     return before
+
+
+def page_of(rows: Sequence[T], limit: int, cursor: Callable[[T], object]) -> tuple[Sequence[T], str | None]:
+    """The rows of a page and its `next_cursor`: the last of `limit + 1` rows only shows that there are more."""
+    page = rows[:limit]
+    return page, str(cursor(page[-1])) if len(rows) > limit else None

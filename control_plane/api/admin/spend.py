@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from control_plane.api.admin.shared import ADMIN_ERRORS, PageCursor, PageLimit, id_in
+from control_plane.api.admin.shared import ADMIN_ERRORS, PageCursor, PageLimit, id_in, page_of
 from control_plane.api.http.deps import Caller, Services
 from control_plane.api.http.responses import rendered
 from control_plane.api.http.routing import AuthenticatedRoute
@@ -26,9 +26,8 @@ async def reconciliations(
 ) -> Response:
     """Results of comparing LiteLLM's reports with our records, hourly and for each run of `spend reconcile`."""
     made = await services.reconciliation.made(principal, limit=limit + 1, before=id_in(cursor))
-    page = [_view(each) for each in made[:limit]]
-    following = page[-1].reconciliation_id if len(made) > limit else None
-    return rendered(wire.ReconciliationList(reconciliations=page, next_cursor=following))
+    page, following = page_of(made, limit, lambda each: each.id)
+    return rendered(wire.ReconciliationList(reconciliations=[_view(each) for each in page], next_cursor=following))
 
 
 @router.get("/lost", response_model=wire.LostCallList, summary="List lost calls")
@@ -43,8 +42,7 @@ async def lost(
     before = id_in(cursor)
     start = since or services.clock() - LOST_SINCE
     calls = await services.reconciliation.lost(principal, start, before=before, limit=limit + 1)
-    page = calls[:limit]
-    following = str(page[-1].id) if len(calls) > limit else None
+    page, following = page_of(calls, limit, lambda call: call.id)
     return rendered(wire.LostCallList(calls=[_lost(call) for call in page], next_cursor=following))
 
 

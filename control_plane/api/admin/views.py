@@ -6,6 +6,7 @@ from typing import Any
 
 from control_plane.administration.keys import has_ended
 from control_plane.administration.values import IssuedKey, KeyView, NewTeamView, TeamView
+from control_plane.api.admin.shared import page_of
 from control_plane.credits.models import LedgerEntry
 from control_plane.credits.values import Balance
 from control_plane.schemas import admin, credits  # noqa: A004 - the wire of the credits
@@ -21,21 +22,27 @@ def organization(row: Organization) -> admin.OrganizationAnswer:
 
 
 def organizations(rows: Sequence[Organization], limit: int, offset: int) -> admin.OrganizationList:
-    """A page of organizations; the last of `limit + 1` rows only shows that there are more."""
-    page = [organization(row) for row in rows[:limit]]
-    has_more = len(rows) > limit
-    following = page[-1].organization_id if has_more else None
+    """A page of organizations, of `limit + 1` rows."""
+    page, following = page_of(rows, limit, lambda row: row.id)
     return admin.OrganizationList(
-        organizations=page, limit=limit, offset=offset, has_more=has_more, next_cursor=following
+        organizations=[organization(row) for row in page],
+        limit=limit,
+        offset=offset,
+        has_more=following is not None,
+        next_cursor=following,
     )
 
 
 def teams(found: Sequence[TeamView], limit: int, offset: int) -> admin.TeamList:
-    """A page of teams; the last of `limit + 1` only shows that there are more."""
-    page = [team(view) for view in found[:limit]]
-    has_more = len(found) > limit
-    following = page[-1].team_id if has_more else None
-    return admin.TeamList(teams=page, limit=limit, offset=offset, has_more=has_more, next_cursor=following)
+    """A page of teams, of `limit + 1`."""
+    page, following = page_of(found, limit, lambda view: view.team.id)
+    return admin.TeamList(
+        teams=[team(view) for view in page],
+        limit=limit,
+        offset=offset,
+        has_more=following is not None,
+        next_cursor=following,
+    )
 
 
 def team(view: TeamView) -> admin.TeamAnswer:
@@ -64,13 +71,13 @@ def balance(team_id: str, stands: Balance) -> credits.CreditsAnswer:
 
 
 def transactions(team_id: str, entries: Sequence[LedgerEntry], limit: int) -> credits.TransactionList:
-    """A page of the ledger; the last of `limit + 1` entries only shows that there are more."""
-    page = entries[:limit]
+    """A page of the ledger, of `limit + 1` entries."""
+    page, following = page_of(entries, limit, lambda entry: entry.number)
     return credits.TransactionList(
         team_id=team_id,
         transactions=[_transaction(entry) for entry in page],
         limit=limit,
-        next_cursor=str(page[-1].number) if len(entries) > limit else None,
+        next_cursor=following,
     )
 
 
