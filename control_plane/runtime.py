@@ -9,9 +9,10 @@ import logging
 import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Any
+from uuid import UUID
 
 from control_plane import clock as system_clock
 from control_plane.administration.service import AdministrationService
@@ -24,7 +25,7 @@ from control_plane.calls.service import CallService
 from control_plane.calls.tool_call_cache import ToolCallCache
 from control_plane.calls.writer import CallWriter
 from control_plane.clock import Clock
-from control_plane.configuration.service import Configuration
+from control_plane.configuration.service import Configuration, OpenGateway
 from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
 from control_plane.errors import InvalidConfig
@@ -65,7 +66,7 @@ from control_plane.storage.partitions import PartitionService
 from control_plane.storage.sqlite_lock import only_process
 from control_plane.sweeper import SWEEP_S, PeriodicWork, Sweeper
 from control_plane.tenants.service import KeyService
-from control_plane.traces import traces_to
+from control_plane.traces import Traces, traces_to
 from control_plane.units import nano_usd
 
 log = logging.getLogger(__name__)
@@ -80,8 +81,29 @@ LANDING_S = 10.0  # calls still running when the services close have this long t
 MOST_LANDING_S = 15.0  # and this long together; deploy/ kills no process before that
 
 
+@dataclass(frozen=True, slots=True)
+class Infrastructure:
+    """What the services are built on, and what is closed after them."""
+
+    settings: Settings
+    clock: Clock
+    worker_id: UUID
+    connections: Connections
+    metrics: Metrics
+    traces: Traces
+    garbage: GarbageByBytes
+    redis_url: str | None
+    fetcher: Fetcher
+    cache: AnswerCache
+
+    async def aclose(self) -> None:
+        """Closes what the services used, but the connections to the database."""
+        await self.cache.aclose()
+        await self.traces.aclose()
+
+
 @asynccontextmanager
-async def open_services(  # noqa: PLR0915 - builds everything, in order, once
+async def open_services(
     settings: Settings, *, clock: Clock = system_clock.now, resolve: Resolve = look_up
 ) -> AsyncIterator[Services]:
     """All services, without an entry point. Raises: InvalidConfig, DatabaseUnavailable; then nothing stays open.
@@ -94,180 +116,175 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
     environ = dict(os.environ)
     catalog = load_catalog(settings.config, environ)
     connections = _connections(settings)
-    db, background = connections.customers, connections.background
     try:
-        with only_process(db):
-            await _check_schema(db)
-            worker_id = new_id()
-            metrics = Metrics()
-            garbage = GarbageByBytes()
-            traces = traces_to(settings.otlp_endpoint, worker_id=worker_id)
-            risk = _risk_policy(settings)
-            writer = CallWriter(
-                db,
-                worker_id,
-                clock=clock,
-                background=background,
-                metrics=metrics,
-                risk=risk,
-                keeps_provider_text=settings.keep_provider_error_text,
-            )
-            lease = Lease(
-                connections.heartbeat,
-                worker_id,
-                clock=clock,
-                background=background,
-                metrics=metrics,
-                policy=LostCallPolicy(settings.lost_calls),
-                lease=timedelta(seconds=settings.lease_s),
-            )
+        with only_process(connections.customers):
+            await _check_schema(connections.customers)
+            infrastructure = _build_infrastructure(settings, connections, clock=clock, resolve=resolve)
             os.environ.update(catalog.environment)
-            redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-            limits = LimitService(redis_url=redis_url, processes=lambda: lease.processes, metrics=metrics)
-            opened = partial(
-                open_gateway,
-                report=writer.report,
-                lanes=LanePolicy(settings.lane, check_share=settings.relay_check_share),
-                bounds=_bounds(settings),
-                redis_url=redis_url,
-            )
-            gateway = await opened(catalog.router)
-
-            async def next_gateway(config: RouterConfig, before: Gateway) -> Gateway:
-                return await opened(config, before=before)
-
-            keys = KeyService(db, master_key=key, clock=clock)
-            groups = ModelGroupService(db, catalog)
-            wait_s = settings.completion_wait_s
-            jobs = JobService(db, groups, clock=clock, metrics=metrics, writer=writer, completion_wait_s=wait_s)
-            fetcher = Fetcher(
-                private_hosts=PrivateHosts.listed(settings.private_file_hosts or ""),
-                max_bytes=settings.max_file_bytes,
-                timeout_s=settings.file_timeout_s,
-                resolve=resolve,
-                handled=garbage.handled,
-            )
-            cache = AnswerCache(redis_url=redis_url, metrics=metrics)
-            calls = CallService(
-                gateway,
-                groups,
-                jobs,
-                limits,
-                writer,
-                RemoteFiles(fetcher, groups),
-                cache,
-                traces=traces,
-                clock=clock,
-                refuses_unpriced=settings.refuse_unpriced,
-                max_text_bytes=BYTES_PER_CHAR * settings.max_json_chars,
-            )
-            configuration = Configuration(
-                settings.config, groups, calls, lease, next_gateway, environ, is_watched=settings.watch_config
-            )
-            metrics.watch(
-                running=lambda: len(calls.in_flight.calls),
-                waiting=lambda: writer.waiting,
-                lines_dropped=lines_dropped,
-                is_config_refused=lambda: configuration.is_refused,
-            )
-            background_jobs = JobService(background, groups, clock=clock, metrics=metrics)
-            closer = JobCloser(jobs, background=background_jobs)
-            services = Services(
-                settings=settings,
-                metrics=metrics,
-                traces=traces,
-                clock=clock,
-                garbage=garbage,
-                db=db,
-                keys=keys,
-                groups=groups,
-                credits=CreditService(db, clock=clock),
-                jobs=jobs,
-                job_tokens=JobTokenService(db, keys, jobs, clock=clock, background=background),
-                limits=limits,
-                administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
-                spend=SpendService(db),
-                standing=MetricsRefresh(db, metrics),
-                reconciliation=ReconciliationService(
-                    background,
-                    clock=clock,
-                    kept_for=settings.spend_logs_kept_for,
-                    price=calls.price,
-                    proxy=lambda: proxy_of(settings, groups.catalog),
-                ),
-                lease=lease,
-                connections=connections,
-                writer=writer,
-                calls=calls,
-                configuration=configuration,
-                idempotency=IdempotencyService(
-                    db,
-                    worker_id,
-                    clock=clock,
-                    writer=writer,
-                    background=background,
-                    lease=timedelta(seconds=settings.lease_s),
-                ),
-                job_closer=closer,
-                call_runner=CallRunner(calls, ImplicitJobs(jobs, calls, closer), closer),
-                recent_tools=ToolCallCache(),
-                documents=DocumentService(
-                    calls,
-                    groups,
-                    fetcher,
-                    PdfReader(max_pages=settings.max_pdf_pages, timeout_s=settings.file_timeout_s),
-                    max_bytes=settings.max_file_bytes,
-                    max_chars=settings.max_prompt_chars,
-                ),
-            )
-            await lease.start(catalog.generation)
+            services = await _build_services(infrastructure, catalog, master_key=key, environ=environ)
+            await services.lease.start(catalog.generation)
             # The writer outlives the others: when one of them dies, the calls still running are recorded all the same.
-            async with (
-                _running(writer=writer.run()),
-                _running(
-                    kept_writes=writer.write_kept(),
-                    kept_closings=services.job_closer.run(),
-                    lease=lease.run(),
-                    configuration=configuration.run(),
-                    limits=limits.run(),
-                    **{
-                        f"sweeper_{name}": sweeper.run()
-                        for name, sweeper in _sweepers(services, background_jobs).items()
-                    },
-                    kept_answers=services.idempotency.run(),
-                ),
-            ):
+            async with _running(writer=services.writer.run()), _running(**_background_tasks(services)):
                 try:
                     yield services
                 finally:
-                    await calls.wait_until_idle(LANDING_S, most_s=MOST_LANDING_S)
-                    await configuration.aclose()
-                    await fetcher.aclose()
-                    await writer.drain()
-                    await services.job_closer.drain()
-                    await limits.aclose()
-                    await cache.aclose()
-                    await traces.aclose()
-            await lease.end()
+                    await _close(services, infrastructure)
+            await services.lease.end()
     finally:
         await connections.aclose()
 
 
-def _connections(settings: Settings) -> Connections:
-    return Connections.open(
-        settings.database_url,
-        pool_size=settings.database_pool_size,
-        answer_timeout_s=settings.database_timeout_s,
-        heartbeat_timeout_s=settings.lease_s / HEARTBEATS,
+def _build_infrastructure(
+    settings: Settings, connections: Connections, *, clock: Clock, resolve: Resolve
+) -> Infrastructure:
+    """Raises: InvalidConfig."""
+    worker_id = new_id()
+    metrics = Metrics()
+    garbage = GarbageByBytes()
+    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+    return Infrastructure(
+        settings=settings,
+        clock=clock,
+        worker_id=worker_id,
+        connections=connections,
+        metrics=metrics,
+        traces=traces_to(settings.otlp_endpoint, worker_id=worker_id),
+        garbage=garbage,
+        redis_url=redis_url,
+        fetcher=Fetcher(
+            private_hosts=PrivateHosts.listed(settings.private_file_hosts or ""),
+            max_bytes=settings.max_file_bytes,
+            timeout_s=settings.file_timeout_s,
+            resolve=resolve,
+            handled=garbage.handled,
+        ),
+        cache=AnswerCache(redis_url=redis_url, metrics=metrics),
     )
 
 
-def _sweepers(services: Services, jobs: JobService) -> Mapping[str, Sweeper]:
-    """The tasks due every few seconds, and the slow ones. `jobs`: over background connections."""
-    credits_ = CreditService(services.connections.background, clock=services.clock)
+async def _build_services(
+    infrastructure: Infrastructure, catalog: Catalog, *, master_key: str, environ: Mapping[str, str]
+) -> Services:
+    """The domain packages, in order. Raises: InvalidConfig."""
+    settings, clock, worker_id = infrastructure.settings, infrastructure.clock, infrastructure.worker_id
+    connections, metrics, traces = infrastructure.connections, infrastructure.metrics, infrastructure.traces
+    db, background = connections.customers, connections.background
+    lease_time = timedelta(seconds=settings.lease_s)
+    risk = _risk_policy(settings)
+    writer = CallWriter(
+        db,
+        worker_id,
+        clock=clock,
+        background=background,
+        metrics=metrics,
+        risk=risk,
+        keeps_provider_text=settings.keep_provider_error_text,
+    )
+    lease = Lease(
+        connections.heartbeat,
+        worker_id,
+        clock=clock,
+        background=background,
+        metrics=metrics,
+        policy=LostCallPolicy(settings.lost_calls),
+        lease=lease_time,
+    )
+    limits = LimitService(redis_url=infrastructure.redis_url, processes=lambda: lease.processes, metrics=metrics)
+    open_next = _gateway_opener(infrastructure, writer)
+    groups = ModelGroupService(db, catalog)
+    jobs = JobService(
+        db, groups, clock=clock, metrics=metrics, writer=writer, completion_wait_s=settings.completion_wait_s
+    )
+    calls = CallService(
+        await open_next(catalog.router, None),
+        groups,
+        jobs,
+        limits,
+        writer,
+        RemoteFiles(infrastructure.fetcher, groups),
+        infrastructure.cache,
+        traces=traces,
+        clock=clock,
+        refuses_unpriced=settings.refuse_unpriced,
+        max_text_bytes=BYTES_PER_CHAR * settings.max_json_chars,
+    )
+    configuration = Configuration(
+        settings.config, groups, calls, lease, open_next, environ, is_watched=settings.watch_config
+    )
+    metrics.watch(
+        running=lambda: len(calls.in_flight.calls),
+        waiting=lambda: writer.waiting,
+        lines_dropped=lines_dropped,
+        is_config_refused=lambda: configuration.is_refused,
+    )
+    keys = KeyService(db, master_key=master_key, clock=clock)
+    closer = JobCloser(jobs, background=JobService(background, groups, clock=clock, metrics=metrics))
+    return Services(
+        settings=settings,
+        metrics=metrics,
+        traces=traces,
+        clock=clock,
+        garbage=infrastructure.garbage,
+        db=db,
+        connections=connections,
+        lease=lease,
+        keys=keys,
+        groups=groups,
+        credits=CreditService(db, clock=clock),
+        jobs=jobs,
+        job_tokens=JobTokenService(db, keys, jobs, clock=clock, background=background),
+        limits=limits,
+        administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
+        spend=SpendService(db),
+        standing=MetricsRefresh(db, metrics),
+        reconciliation=ReconciliationService(
+            background,
+            clock=clock,
+            kept_for=settings.spend_logs_kept_for,
+            price=calls.price,
+            proxy=lambda: proxy_of(settings, groups.catalog),
+        ),
+        writer=writer,
+        calls=calls,
+        configuration=configuration,
+        idempotency=IdempotencyService(
+            db, worker_id, clock=clock, writer=writer, background=background, lease=lease_time
+        ),
+        job_closer=closer,
+        call_runner=CallRunner(calls, ImplicitJobs(jobs, calls, closer), closer),
+        recent_tools=ToolCallCache(),
+        documents=DocumentService(
+            calls,
+            groups,
+            infrastructure.fetcher,
+            PdfReader(max_pages=settings.max_pdf_pages, timeout_s=settings.file_timeout_s),
+            max_bytes=settings.max_file_bytes,
+            max_chars=settings.max_prompt_chars,
+        ),
+    )
+
+
+def _background_tasks(services: Services) -> Mapping[str, Coroutine[Any, Any, None]]:
+    """What runs beside the entry points, by the names of its tasks."""
+    sweepers = {f"sweeper_{name}": sweeper.run() for name, sweeper in _sweepers(services).items()}
+    return {
+        "unwritten_records": services.writer.retry_unwritten(),
+        "unclosed_jobs": services.job_closer.run(),
+        "lease": services.lease.run(),
+        "configuration": services.configuration.run(),
+        "limits": services.limits.run(),
+        **sweepers,
+        "unwritten_responses": services.idempotency.run(),
+    }
+
+
+def _sweepers(services: Services) -> Mapping[str, Sweeper]:
+    """The periodic tasks that are due every few seconds, and the slow ones; all over background connections."""
+    db, clock = services.connections.background, services.clock
+    credits_ = CreditService(db, clock=clock)
     due: dict[str, PeriodicWork] = {
         "lost_calls": services.lease.give_up_dead,
-        "expired_jobs": jobs.expire_due,
+        "expired_jobs": JobService(db, services.groups, clock=clock, metrics=services.metrics).expire_due,
         "refills": credits_.refills.refill_due,
         "expired_credits": credits_.expire_grants,
         "expired_idempotency_keys": services.idempotency.purge,
@@ -277,16 +294,48 @@ def _sweepers(services: Services, jobs: JobService) -> Mapping[str, Sweeper]:
         "reconciliation": services.reconciliation.reconcile_hourly,
         "proxy_reconciliation": services.reconciliation.reconcile_proxy_hourly,
         "old_spend_logs": services.reconciliation.drop_old_logs,
-        "partitions": PartitionService(services.connections.background).ensure_hourly,
+        "partitions": PartitionService(db).ensure_hourly,
     }
     every_s = min(SWEEP_S, services.settings.lease_s / HEARTBEATS)
-    chores = {"due": due, "slow": slow}
-    return {name: Sweeper(name, each, services.lease.claim, every_s=every_s) for name, each in chores.items()}
+    tasks = {"due": due, "slow": slow}
+    return {name: Sweeper(name, each, services.lease.claim, every_s=every_s) for name, each in tasks.items()}
 
 
-def _bounds(settings: Settings) -> AnswerBounds:
-    """Of every call and answer."""
-    return AnswerBounds(settings.call_timeout_s, settings.stall_timeout_s, settings.max_answer_bytes)
+async def _close(services: Services, infrastructure: Infrastructure) -> None:
+    """In order: calls end, what follows from them is written, then everything else closes."""
+    await services.calls.wait_until_idle(LANDING_S, most_s=MOST_LANDING_S)
+    await services.configuration.aclose()
+    await infrastructure.fetcher.aclose()
+    await services.writer.drain()
+    await services.job_closer.drain()
+    await services.limits.aclose()
+    await infrastructure.aclose()
+
+
+def _gateway_opener(infrastructure: Infrastructure, writer: CallWriter) -> OpenGateway:
+    """Opens gateways with the settings that no version of the YAML changes."""
+    settings = infrastructure.settings
+
+    async def opened(config: RouterConfig, before: Gateway | None) -> Gateway:
+        return await open_gateway(
+            config,
+            writer.report,
+            lanes=LanePolicy(settings.lane, check_share=settings.relay_check_share),
+            bounds=AnswerBounds(settings.call_timeout_s, settings.stall_timeout_s, settings.max_answer_bytes),
+            redis_url=infrastructure.redis_url,
+            before=before,
+        )
+
+    return opened
+
+
+def _connections(settings: Settings) -> Connections:
+    return Connections.open(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        answer_timeout_s=settings.database_timeout_s,
+        heartbeat_timeout_s=settings.lease_s / HEARTBEATS,
+    )
 
 
 def _risk_policy(settings: Settings) -> RiskPolicy:

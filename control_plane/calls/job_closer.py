@@ -19,11 +19,10 @@ from control_plane.jobs.models import Job
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.service import JobService
 from control_plane.jobs.values import ClosedJob, Closing, JobWithCalls
+from control_plane.storage.retrying import retry_until_cancelled
 from control_plane.tenants.principal import Principal
 
 log = logging.getLogger(__name__)
-
-RETRY_S = 1.0
 
 
 class JobCloser:
@@ -80,15 +79,11 @@ class JobCloser:
 
     async def run(self) -> None:
         """Closes what could not be closed before, until cancelled."""
-        while True:
-            await asyncio.sleep(RETRY_S)
-            await self._retry()
-            await self._jobs.withdraw()
+        await retry_until_cancelled(self._retry)
 
     async def drain(self) -> None:
         """Retries the remaining ones a last time."""
         await self._retry()
-        await self._jobs.withdraw()
         for job_id in self._unclosed:
             log.error("job_left_open", extra={"job_id": str(job_id)})
 
@@ -124,6 +119,7 @@ class JobCloser:
             except ControlPlaneError as error:
                 log.warning("job_not_closed", extra={"job_id": str(job_id), "reason": error.code})
             self._unclosed.pop(job_id, None)
+        await self._jobs.withdraw()
 
 
 def _code_of(error: BaseException) -> str:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from time import perf_counter
 from typing import Any
 from uuid import UUID
@@ -41,17 +42,17 @@ from control_plane.jobs.values import ClosedJob
 from control_plane.metrics import Metrics
 from control_plane.reconciliation import spend_logs_store as spend_store
 from control_plane.storage.batching import Batcher, Place
-from control_plane.storage.database import Database, Tx
+from control_plane.storage.database import Database, Tx, again_if_unknown
+from control_plane.storage.retrying import retry_until_cancelled
 
 log = logging.getLogger(__name__)
 
-RETRY_S = 1.0
 MAX_BATCH = 256
 REPORT_PATIENCE_S = 0.1  # no caller waits for a report: it may join the next call's write
 
 
 class CallWriter:
-    """Group commit for calls. Run `run()` and `write_kept()` as tasks; `drain()` before stopping them."""
+    """Group commit for calls. Run `run()` and `retry_unwritten()` as tasks; `drain()` before stopping them."""
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class CallWriter:
             self._write, place=place_of, classes=len(Turn), waited=self._has_waited, refused=self._was_refused
         )
         self._reporting: set[asyncio.Task[None]] = set()
-        self._kept: list[Withdrawal | Record | SpendReport] = []
+        self._unwritten: list[Withdrawal | Record | SpendReport] = []
         self._retrying = asyncio.Lock()
         self.run = self._batcher.run
 
@@ -99,7 +100,7 @@ class CallWriter:
         except Overloaded:
             raise  # it never got to the database
         except DatabaseUnavailable:
-            self._kept.append(Withdrawal(intent))
+            self._unwritten.append(Withdrawal(intent))
             raise
         assert written.opened is not None, "an intent is opened or refused"
         return written.opened
@@ -128,19 +129,22 @@ class CallWriter:
         in the same transaction; `Written.closed` is None if it could not be closed, which the caller retries.
 
         When the response to its commit is lost it is written again at once, and finds itself: then the call has ended
-        as recorded. Raises: DatabaseUnavailable; the record is kept then, and written when the database is back.
+        as recorded. Raises: DatabaseUnavailable; the record waits then, and is written when the database is back.
         """
         started = perf_counter()
         if record.fault is not None and not self._keeps_provider_text:
             record = replace(record, fault=replace(record.fault, text=""))
         try:
-            ending = self._put(record)
+            ending = again_if_unknown(
+                lambda: self._batcher.put(record),
+                again=lambda: self._batcher.put(replace(record, may_be_written=True)),
+            )
             if closing is None:
                 written = await ending
             else:
                 written = await self._put_both(ending, replace(closing, after=record.intent.call_id))
         except DatabaseUnavailable as error:
-            self._kept.append(replace(record.to_be_kept(), may_be_written=isinstance(error, OutcomeUnknown)))
+            self._unwritten.append(replace(record.to_be_kept(), may_be_written=isinstance(error, OutcomeUnknown)))
             raise
         self.metrics.call_recorded(perf_counter() - started)
         return written
@@ -152,15 +156,6 @@ class CallWriter:
         is_closed = closing_it.exception() is None
         return replace(recording.result(), closed=closing_it.result() if is_closed else None)
 
-    async def _put(self, record: Record) -> Written:
-        try:
-            return await self._batcher.put(record)
-        except OutcomeUnknown as unknown:
-            try:
-                return await self._batcher.put(replace(record, may_be_written=True))
-            except DatabaseUnavailable:
-                raise unknown from None
-
     def wait_s(self, turn: Turn, team_id: TeamId) -> float:
         """How long a new item of the team would wait for its turn."""
         return self._batcher.wait_s(turn, team_id)
@@ -171,15 +166,13 @@ class CallWriter:
 
     def report(self, report: SpendReport) -> None:
         """Stores LiteLLM's report of an attempt. No caller waits, so it is written in its own task."""
-        task = asyncio.create_task(self._keep_report(report))
+        task = asyncio.create_task(self._write_report(report))
         self._reporting.add(task)
         task.add_done_callback(self._reporting.discard)
 
-    async def write_kept(self) -> None:
+    async def retry_unwritten(self) -> None:
         """Writes what the database would not take before, until cancelled. Run it as a task beside `run()`."""
-        while True:
-            await asyncio.sleep(RETRY_S)
-            await self._retry()
+        await retry_until_cancelled(self._retry)
 
     async def drain(self) -> None:
         """Returns when everything given so far is durable, or logged as impossible."""
@@ -187,23 +180,23 @@ class CallWriter:
             await asyncio.wait(self._reporting)
         await self._batcher.drain()
         await self._retry()
-        for item in self._kept:
+        for item in self._unwritten:
             log.error("record_unwritten", extra=named(item))
 
-    async def _keep_report(self, report: SpendReport) -> None:
+    async def _write_report(self, report: SpendReport) -> None:
         try:
             await self._batcher.put(report, patience_s=REPORT_PATIENCE_S)
         except DatabaseUnavailable:
-            self._kept.append(report)
+            self._unwritten.append(report)
         except Exception:
             log.exception("spend_log_unwritten", extra={"call_id": str(report.call_id)})
 
     async def _retry(self) -> None:
-        """Writes what is kept, past the queue of customers' writes, and forgets what was written or never will be."""
+        """Writes what waits, past the queue of customers' writes, and forgets what was written or never will be."""
         async with self._retrying:
-            kept = list(self._kept)
-            for begin in range(0, len(kept), MAX_BATCH):
-                items = kept[begin : begin + MAX_BATCH]
+            unwritten = list(self._unwritten)
+            for begin in range(0, len(unwritten), MAX_BATCH):
+                items = unwritten[begin : begin + MAX_BATCH]
                 try:
                     results = await self._write_each(self._background, items)
                 except OutcomeUnknown:
@@ -220,13 +213,13 @@ class CallWriter:
                         continue
                     if isinstance(result, Exception):  # it will never be written, and must not stop the others
                         log.error("record_unwritten", extra=named(item), exc_info=result)
-                    self._kept.remove(item)
+                    self._unwritten.remove(item)
 
     def _may_be_written(self, items: Iterable[Item]) -> None:
-        """Records among the kept items check for themselves when they are written again."""
+        """Records among the items check for themselves when they are written again."""
         for item in items:
             if isinstance(item, Record):
-                self._kept[self._kept.index(item)] = replace(item, may_be_written=True)
+                self._unwritten[self._unwritten.index(item)] = replace(item, may_be_written=True)
 
     def _has_waited(self, place: Place, seconds: float) -> None:
         self.metrics.write_waited(Turn(place.rank).name.lower(), place.owner, seconds)
@@ -246,38 +239,27 @@ class CallWriter:
         try:
             return await self._write_together(db, items)
         except DatabaseBusy:
-            if len({lock_group(item) for item in items}) == 1:
+            groups = _by_lock_group(items)
+            if len(groups) == 1:
                 raise
-            return await self._write_by_lock_group(db, items)
+            writes = [self._write_part(db, [items[position] for position in group]) for group in groups]
+            written = await asyncio.gather(*writes)
+            results = dict(zip(chain(*groups), chain(*written), strict=True))
+            return [results[position] for position in range(len(items))]
         except DatabaseUnavailable:
             raise
         except Exception:
             if len(items) == 1:
                 raise
-        return [await self._write_alone(db, item) for item in items]  # one bad row must not fail its neighbours
+        # one bad row must not fail its neighbours
+        return [result for item in items for result in await self._write_part(db, [item])]
 
-    async def _write_by_lock_group(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
-        groups: dict[tuple[str | None, ...], list[int]] = {}
-        for place, item in enumerate(items):
-            groups.setdefault(lock_group(item), []).append(place)
-        results: dict[int, Written | Exception] = {}
-
-        async def write(places: list[int]) -> None:
-            theirs = [items[place] for place in places]
-            try:
-                written = await self._write_each(db, theirs)
-            except Exception as error:  # noqa: BLE001 - handed to the items' own callers
-                written = [error] * len(theirs)
-            results.update(zip(places, written, strict=True))
-
-        await asyncio.gather(*(write(places) for places in groups.values()))
-        return [results[place] for place in range(len(items))]
-
-    async def _write_alone(self, db: Database, item: Item) -> Written | Exception:
+    async def _write_part(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
+        """As `_write_each`; what that raises is the result of each item."""
         try:
-            return (await self._write_together(db, [item]))[0]
-        except Exception as error:  # noqa: BLE001 - handed to the item's own caller
-            return error
+            return await self._write_each(db, items)
+        except Exception as error:  # noqa: BLE001 - handed to the items' own callers
+            return [error] * len(items)
 
     async def _write_together(self, db: Database, items: Sequence[Item]) -> Sequence[Written | Exception]:
         batch = Batch.of(items)
@@ -340,6 +322,14 @@ class CallWriter:
             opened = await admission.open_calls(tx, intents, self._worker_id, now=now, risk=self._risk)
             results |= {id(each): _written(opened[each.intent.call_id]) for each in begun}
         return results
+
+
+def _by_lock_group(items: Sequence[Item]) -> Sequence[Sequence[int]]:
+    """The positions of items that are under the same locks."""
+    groups: dict[tuple[str | None, ...], list[int]] = {}
+    for position, item in enumerate(items):
+        groups.setdefault(lock_group(item), []).append(position)
+    return list(groups.values())
 
 
 def _written(result: Admitted | ControlPlaneError) -> Written | Exception:

@@ -30,8 +30,8 @@ LOOK_S = 1.0
 State = tuple[int, int, int] | None
 """When a file was written, its inode and size; None: there is none."""
 
-OpenGateway = Callable[[RouterConfig, Gateway], Awaitable[Gateway]]
-"""Builds the gateway of a new version, beside the one that it will replace."""
+OpenGateway = Callable[[RouterConfig, Gateway | None], Awaitable[Gateway]]
+"""Builds the gateway of a new version, beside the one that it will replace; None: the first one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ process died, is resumed by the next with its key, under the same `subject_id`: 
 existing results are found instead of created again.
 """
 
-import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,13 +24,13 @@ from control_plane.replicas import store as workers_store
 from control_plane.replicas.heartbeat import HEARTBEATS
 from control_plane.replicas.lease import LEASE
 from control_plane.storage.database import Database, again_if_unknown
+from control_plane.storage.retrying import retry_until_cancelled
 from control_plane.storage.tx import Tx, database_now
 
 log = logging.getLogger(__name__)
 
 KEPT_FOR = timedelta(hours=24)
 PURGED_AT_ONCE = 1000
-RETRY_S = 1.0
 LARGE = 65_536
 """Bytes of a response above which it gets its own transaction, so that no other write waits for it."""
 
@@ -127,7 +126,7 @@ class IdempotencyService:
         self._lease = lease
         self._worker_id = worker_id
         self._clock = clock
-        self._unkept: list[tuple[Claim, Outcome]] = []
+        self._unwritten: list[tuple[Claim, Outcome]] = []
 
     async def claim(self, scope: str, key: str, fingerprint: str, team_id: TeamId | None = None) -> Claim | KeptAnswer:
         """The request is claimed for the caller, or was done before.
@@ -153,7 +152,7 @@ class IdempotencyService:
         try:
             return await again_if_unknown(lambda: self._claim(tried))
         except OutcomeUnknown:
-            self._unkept.extend((claim, Undone.NOTHING) for claim in tried)
+            self._unwritten.extend((claim, Undone.NOTHING) for claim in tried)
             raise
 
     async def _claim(self, tried: list[Claim]) -> Claim | KeptAnswer:
@@ -207,21 +206,22 @@ class IdempotencyService:
                 await self._alone.write_grouped(alone)
         except DatabaseUnavailable:
             log.warning("idempotency_settled_later", extra={"subject_id": str(claim.subject_id)})
-            self._unkept.append((claim, outcome))
+            self._unwritten.append((claim, outcome))
 
     async def run(self) -> None:
         """Writes what the database would not take before, until cancelled."""
-        while True:
-            await asyncio.sleep(RETRY_S)
-            for item in list(self._unkept):
-                try:
-                    claim, outcome = item
-                    await self._background.run_in_thread(
-                        partial(self._write_outcome, claim=claim, outcome=outcome, waits=True)
-                    )
-                except DatabaseUnavailable:
-                    break
-                self._unkept.remove(item)
+        await retry_until_cancelled(self._retry)
+
+    async def _retry(self) -> None:
+        for item in list(self._unwritten):
+            claim, outcome = item
+            try:
+                await self._background.run_in_thread(
+                    partial(self._write_outcome, claim=claim, outcome=outcome, waits=True)
+                )
+            except DatabaseUnavailable:
+                return
+            self._unwritten.remove(item)
 
     async def purge(self) -> None:
         """Forgets keys after a day; a chore of the sweeper."""

@@ -202,8 +202,9 @@ class Database:
             raise ours from error
 
 
-async def again_if_unknown(work: Callable[[], Awaitable[T]]) -> T:
-    """The result of `work`, retried once when its first outcome is unknown: it must find what it did then.
+async def again_if_unknown(work: Callable[[], Awaitable[T]], *, again: Callable[[], Awaitable[T]] | None = None) -> T:
+    """The result of `work`, retried once when its first outcome is unknown: it must find what it did then. `again`: the
+    second try, if it is another one.
 
     Raises: what `work` raises; OutcomeUnknown, too, when the second try found no database at all.
     """
@@ -211,7 +212,7 @@ async def again_if_unknown(work: Callable[[], Awaitable[T]]) -> T:
         return await work()
     except OutcomeUnknown as unknown:
         try:
-            return await work()
+            return await (again or work)()
         except DatabaseUnavailable:
             raise unknown from None
 

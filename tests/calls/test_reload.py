@@ -179,7 +179,7 @@ async def test_a_fault_of_ours_while_reloading_is_logged_and_the_old_version_sta
 ) -> None:
     services = server.services
 
-    async def fail(config: RouterConfig, before: Gateway) -> Gateway:
+    async def fail(config: RouterConfig, before: Gateway | None) -> Gateway:
         raise RecursionError(config, before)
 
     before = services.calls.gateway

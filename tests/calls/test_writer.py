@@ -39,7 +39,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 @asynccontextmanager
 async def writing(db: Database) -> AsyncIterator[CallWriter]:
     writer = CallWriter(db, new_id(), clock=lambda: NOW)
-    tasks = [asyncio.create_task(writer.run()), asyncio.create_task(writer.write_kept())]
+    tasks = [asyncio.create_task(writer.run()), asyncio.create_task(writer.retry_unwritten())]
     try:
         yield writer
     finally:
