@@ -168,6 +168,6 @@ def _with_file(part: Any, files: Mapping[str, str], pictures: Container[str]) ->
     for key in FILE_KEYS:
         given = file.get(key)
         if isinstance(given, str) and given in files:
-            kept = {name: value for name, value in file.items() if name not in FILE_KEYS}
-            return {**part, "file": {**kept, "file_data": files[given]}}
+            others = {name: value for name, value in file.items() if name not in FILE_KEYS}
+            return {**part, "file": {**others, "file_data": files[given]}}
     return part

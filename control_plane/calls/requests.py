@@ -24,7 +24,7 @@ class CallRequest:
     `only`: the group's models that support the request; None: all of them. `default_temperature`: where neither the
     client nor the group sets one; None: the model's own. `subject`: the call, when its id is known before. `creation`:
     of its job, where that is created together with the call; `closing`: where it ends with it. `permit`: already
-    acquired from the limits, for a call whose job is still to be created. `freshness`: whether a cached answer may be
+    acquired from the limits, for a call whose job is still to be created. `cache_control`: whether a cached answer may be
     used. `render`: makes the API's response of a buffered answer, before the call is recorded as succeeded: an answer
     that cannot be rendered is a failed call.
     """
@@ -39,7 +39,7 @@ class CallRequest:
     creation: Creation | None = None
     closing: JobClosing | None = None
     permit: Permit | None = None
-    freshness: CacheControl = ANY
+    cache_control: CacheControl = ANY
     render: Callable[[InFlightCall, Any], Any] = lambda _call, _answer: None
 
 

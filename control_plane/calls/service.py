@@ -333,7 +333,7 @@ class CallService:
     def _cache_entry(
         self, codec: Codec[A], call: InFlightCall, policy: CachePolicy, call_request: CallRequest
     ) -> CacheEntry[A]:
-        cache_control = call_request.freshness
+        cache_control = call_request.cache_control
         if not call.may_use_cached:
             cache_control = replace(cache_control, may_use_cached=False)
         return self._cache.entry(

@@ -10,8 +10,8 @@ from cachetools import TTLCache
 
 from control_plane.ids import KeyId, TeamId
 
-KEPT_S = 600
-KEPT_CHARS = 20_000_000
+TTL_S = 600
+MAX_CHARS = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +39,11 @@ class ToolCallCache:
     """The tool calls of the last minutes, by owner and id."""
 
     def __init__(self) -> None:
-        self._said: TTLCache[tuple[CallOwner, str], RememberedToolCall] = TTLCache(KEPT_CHARS, KEPT_S, getsizeof=_size)
+        self._said: TTLCache[tuple[CallOwner, str], RememberedToolCall] = TTLCache(MAX_CHARS, TTL_S, getsizeof=_size)
 
     def remember(self, owner: CallOwner, call_id: str, said: RememberedToolCall) -> None:
-        """A model made this call. One that is too large to keep is not kept."""
-        if call_id and not owner.is_anonymous and _size(said) <= KEPT_CHARS // 100:
+        """A model made this call. One that is too large is not cached."""
+        if call_id and not owner.is_anonymous and _size(said) <= MAX_CHARS // 100:
             self._said[owner, call_id] = said
 
     def recall(self, owner: CallOwner, call_id: str) -> RememberedToolCall | None:

@@ -65,7 +65,7 @@ class CallWriter:
         risk: RiskPolicy | None = None,
         keeps_provider_text: bool = False,
     ) -> None:
-        """`keeps_provider_text`: of a provider's fault; otherwise only its status and words are kept. `background`:
+        """`keeps_provider_text`: of a provider's fault; otherwise only its status and words are stored. `background`:
         connections for what could not be written the first time.
         """
         self._keeps_provider_text = keeps_provider_text

@@ -154,7 +154,7 @@ class DocumentService:
         parts: dict[Spot, Sequence[Part]] = {}
         for number, scan in enumerate(readied.scans):
             subject = readied.subject and readied.subject.part(number)
-            text = await self._read_scan(principal, job_id, scan, subject, call_request.freshness)
+            text = await self._read_scan(principal, job_id, scan, subject, call_request.cache_control)
             text = _cut(text, scan.name, chars, readied.warnings)
             chars -= len(text)
             parts[scan.spot] = [text_part(scan.name, text)]
@@ -217,7 +217,7 @@ class DocumentService:
         return Scan(document.spot, document.name, data_url(PDF, content), pages)
 
     async def _read_scan(
-        self, principal: Principal, job_id: JobId, scan: Scan, subject: Subject | None, freshness: CacheControl
+        self, principal: Principal, job_id: JobId, scan: Scan, subject: Subject | None, cache_control: CacheControl
     ) -> str:
         """One call of the engine, billed by the page in the same job."""
         arguments: dict[str, Any] = {"document": {"type": "document_url", "document_url": scan.url}}
@@ -226,7 +226,7 @@ class DocumentService:
             arguments["pages"] = list(range(pages))
         request = EndpointRequest("ocr", arguments, units=pages)
         call_request = CallRequest(
-            request, model_group=OCR_GROUP, purpose=OCR_PURPOSE, subject=subject, freshness=freshness
+            request, model_group=OCR_GROUP, purpose=OCR_PURPOSE, subject=subject, cache_control=cache_control
         )
         answer = (await self._calls.complete(principal, job_id, call_request)).answer
         assert isinstance(answer, EndpointResponse), "as requested"

@@ -66,19 +66,21 @@ async def create_jobs(
         _new_job(creation, teams.get(creation.team_id), now=now, is_repetition=is_repetition) for creation in creations
     ]
     holding: defaultdict[TeamId, list[int]] = defaultdict(list)
-    for place, made in enumerate(results):
+    for position, made in enumerate(results):
         if isinstance(made, Job) and made.credits_held:
-            holding[creations[place].team_id].append(place)
+            holding[creations[position].team_id].append(position)
     posts = {
         team_id: [
-            _hold(made, creations[place].actor, now) for place in places if isinstance(made := results[place], Job)
+            _hold(made, creations[position].actor, now)
+            for position in positions
+            if isinstance(made := results[position], Job)
         ]
-        for team_id, places in holding.items()
+        for team_id, positions in holding.items()
     }
     for team_id, balances in (await posting.post_each(tx, posts)).items():
-        for place, balance in zip(holding[team_id], balances, strict=True):
+        for position, balance in zip(holding[team_id], balances, strict=True):
             if isinstance(balance, ControlPlaneError):
-                results[place] = balance
+                results[position] = balance
     jobs = [made for made in results if isinstance(made, Job)]
     if jobs:
         await store.add(tx, jobs)

@@ -41,21 +41,21 @@ def plan_of(team: Team, job_type: str) -> Plan:
 
 
 def write_plan(plan: Plan) -> dict[str, Any]:
-    """The plan as a job keeps it."""
+    """The plan as a job stores it."""
     return asdict(plan)
 
 
-def read_plan(kept: Mapping[str, Any]) -> Plan:
+def read_plan(stored: Mapping[str, Any]) -> Plan:
     """The plan stored with a job; the oldest have neither markup nor fixed price. Raises: ValueError for an unknown
     mode.
     """
     return Plan(
-        budget_mode=BudgetMode(kept["budget_mode"]),
-        credits_per_dollar=kept["credits_per_dollar"],
-        tokens_per_credit=kept["tokens_per_credit"],
-        charge_rule=ChargeRule(kept["charge_rule"]),
-        markup_bps=kept.get("markup_bps", 0),
-        fixed_credits=kept.get("fixed_credits"),
+        budget_mode=BudgetMode(stored["budget_mode"]),
+        credits_per_dollar=stored["credits_per_dollar"],
+        tokens_per_credit=stored["tokens_per_credit"],
+        charge_rule=ChargeRule(stored["charge_rule"]),
+        markup_bps=stored.get("markup_bps", 0),
+        fixed_credits=stored.get("fixed_credits"),
     )
 
 

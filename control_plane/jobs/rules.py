@@ -210,9 +210,9 @@ def change_of(before: Record, after: Record) -> Totals:
     return Totals(**{each.name: getattr(stands, each.name) - getattr(was, each.name) for each in fields(Totals)})
 
 
-def merged_metadata(kept: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
+def merged_metadata(stored: Mapping[str, Any], added: Mapping[str, Any]) -> dict[str, Any]:
     """The job's metadata with top-level keys added or replaced. Raises: Unprocessable over 10 KB of JSON."""
-    merged = {**kept, **added}
+    merged = {**stored, **added}
     if len(json.dumps(merged, ensure_ascii=False).encode("utf-8", "replace")) > MAX_METADATA_BYTES:
         raise Unprocessable(f"metadata is larger than {MAX_METADATA_BYTES} bytes of JSON.")
     return merged

@@ -7,7 +7,7 @@ from fastapi import Depends, Header
 from control_plane.cache.rules import ANY, CacheControl
 
 
-async def freshness(
+async def cache_control_of(
     cache_control: Annotated[
         str | None,
         Header(description="`no-cache`: skip the response cache; `no-store`: also do not store this response"),
@@ -17,8 +17,10 @@ async def freshness(
     if cache_control is None:
         return ANY
     said = {directive.strip() for directive in cache_control.lower().split(",")}
-    is_kept = "no-store" not in said
-    return CacheControl(may_use_cached=is_kept and not said & {"no-cache", "max-age=0"}, may_be_cached=is_kept)
+    may_be_cached = "no-store" not in said
+    return CacheControl(
+        may_use_cached=may_be_cached and not said & {"no-cache", "max-age=0"}, may_be_cached=may_be_cached
+    )
 
 
-Fresh = Annotated[CacheControl, Depends(freshness)]
+Fresh = Annotated[CacheControl, Depends(cache_control_of)]

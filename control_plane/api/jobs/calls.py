@@ -74,7 +74,7 @@ async def llm_call(
 ) -> Response:
     """One buffered call. A failed call costs nothing, so retrying is safe."""
     call_request = from_wire(
-        body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh, subject=subject
+        body, max_prompt_chars=services.settings.max_prompt_chars, cache_control=fresh, subject=subject
     )
     answered = await services.calls.complete(principal, job_id_of(job_id), call_request)
     result = wire.CallResult(
@@ -104,7 +104,7 @@ async def llm_call_stream(
     A failure before the first chunk is an HTTP status, a later one an `error` event.
     """
     call_request = from_wire(
-        body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh, subject=subject
+        body, max_prompt_chars=services.settings.max_prompt_chars, cache_control=fresh, subject=subject
     )
     stream = await cancel_on_disconnect(request, services.calls.stream(principal, job_id_of(job_id), call_request))
     return streamed(

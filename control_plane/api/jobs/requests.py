@@ -11,7 +11,7 @@ from control_plane.schemas.jobs import CallBody
 
 
 def from_wire(
-    body: CallBody, *, max_prompt_chars: int, freshness: CacheControl, subject: Subject | None = None
+    body: CallBody, *, max_prompt_chars: int, cache_control: CacheControl, subject: Subject | None = None
 ) -> CallRequest:
     """The request of a call. `subject`: the request's, where that is the call and not its job.
 
@@ -26,6 +26,6 @@ def from_wire(
         purpose=body.purpose,
         metadata=body.call_metadata,
         subject=subject,
-        freshness=freshness,
+        cache_control=cache_control,
         render=call_answer,
     )

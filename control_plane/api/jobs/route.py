@@ -92,7 +92,7 @@ async def create_and_call(
     body: wire.CreateAndCall, principal: Caller, services: Services, subject: NewSubject, fresh: Fresh
 ) -> Response:
     """Opens a job, makes one call and completes the job. A failed call fails the job and costs nothing."""
-    call_request = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh)
+    call_request = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, cache_control=fresh)
     own_job = JobRef(_new_one_call_job(body, principal, subject))
     done = await services.call_runner.complete(principal, own_job, call_request)
     assert done.bill is not None, "a job of one call ends with it"
@@ -114,7 +114,7 @@ async def create_and_call_stream(
     body: wire.CreateAndCall, principal: Caller, services: Services, request: Request, subject: NewSubject, fresh: Fresh
 ) -> Response:
     """As `llm-call-stream`; the job is completed before `[DONE]`."""
-    call_request = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, freshness=fresh)
+    call_request = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, cache_control=fresh)
     own_job = JobRef(_new_one_call_job(body, principal, subject))
     stream = await cancel_on_disconnect(request, services.call_runner.stream(principal, own_job, call_request))
     return streamed(stream, stream.call, keep_alive_s=services.settings.keep_alive_s)

@@ -74,7 +74,7 @@ async def messages(
         model_group=body.model,
         metadata=metadata,
         default_temperature=None,
-        freshness=fresh,
+        cache_control=fresh,
         render=message,
     )
     identity = {"request-id": request_id.get() or ""}

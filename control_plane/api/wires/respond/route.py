@@ -80,7 +80,7 @@ async def respond(
     order = CallRequest(
         ChatRequest(talk.messages, parameters),
         model_group=body.model,
-        freshness=fresh,
+        cache_control=fresh,
         render=_rendered,
     )
     engine, warnings = _engine(body.plugins or ())

@@ -48,7 +48,7 @@ async def chat_completions(
         model_group=body.model,
         metadata=metadata,
         default_temperature=None,
-        freshness=fresh,
+        cache_control=fresh,
         render=partial(completion, is_legacy=is_legacy),
     )
     if body.stream:
@@ -97,7 +97,7 @@ async def _ask(
     job_id, metadata = job_in(body.metadata)
     place = placing.place(job_type=request.endpoint, job_id=job_id, user_id=body.user)
     render = partial(plain.rendered, request.endpoint, body)
-    order = CallRequest(request, model_group=body.model, metadata=metadata, freshness=fresh, render=render)
+    order = CallRequest(request, model_group=body.model, metadata=metadata, cache_control=fresh, render=render)
     done = await services.call_runner.complete(principal, place, order)
     return json_bytes(done.call.rendered, headers=billed_headers(done))
 

@@ -37,7 +37,7 @@ async def responses(
         model_group=body.model,
         metadata=metadata,
         default_temperature=None,
-        freshness=fresh,
+        cache_control=fresh,
         render=partial(whole, body),
     )
     if body.stream:
