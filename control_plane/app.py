@@ -23,7 +23,8 @@ from control_plane.api.openapi import route as openapi
 from control_plane.api.pages import route as pages
 from control_plane.api.wires.anthropic import route as anthropic
 from control_plane.api.wires.openai import models as openai_models
-from control_plane.api.wires.openai.chat import route as openai
+from control_plane.api.wires.openai.chat import route as openai_chat
+from control_plane.api.wires.openai.endpoints import route as openai_endpoints
 from control_plane.api.wires.openai.responses import route as openai_responses
 from control_plane.api.wires.respond import route as respond
 from control_plane.services import Services
@@ -32,7 +33,8 @@ ROUTERS = (
     *(jobs, job_calls, job_tokens, team_jobs, organizations, teams, keys, credit_accounts, credit_grants),
     *(
         respond,
-        openai,
+        openai_chat,
+        openai_endpoints,
         openai_models,
         openai_responses,
         anthropic,

@@ -7,7 +7,7 @@ from fastapi import Depends, Header
 from control_plane.cache.rules import ANY, CacheControl
 
 
-async def freshness(
+async def cache_control(
     cache_control: Annotated[
         str | None,
         Header(description="`no-cache`: skip the response cache; `no-store`: also do not store this response"),
@@ -21,4 +21,4 @@ async def freshness(
     return CacheControl(takes_kept=is_kept and not said & {"no-cache", "max-age=0"}, may_be_kept=is_kept)
 
 
-Fresh = Annotated[CacheControl, Depends(freshness)]
+CacheControlDep = Annotated[CacheControl, Depends(cache_control)]
