@@ -15,6 +15,8 @@ from typing import Any
 
 from control_plane import clock as system_clock
 from control_plane.administration.service import AdministrationService
+from control_plane.audit.service import AuditLog
+from control_plane.audit.values import SYSTEM, Change
 from control_plane.cache.service import AnswerCache
 from control_plane.calls.implicit_jobs import ImplicitJobs
 from control_plane.calls.remote_files import RemoteFiles
@@ -36,6 +38,7 @@ from control_plane.gateway.factory import open_gateway
 from control_plane.gateway.relay.eligibility import LanePolicy
 from control_plane.gateway.router import Gateway
 from control_plane.idempotency.service import IdempotencyService
+from control_plane.identity.tokens import AccessTokens
 from control_plane.ids import new_id
 from control_plane.jobs.admission import RiskPolicy
 from control_plane.jobs.lost import LostCallPolicy
@@ -74,6 +77,9 @@ PROXIED = "litellm_proxy/"
 
 BYTES_PER_CHAR = 4
 """Of UTF-8, at most."""
+
+USES_S = 60.0
+"""How often a process writes when keys and tokens were last used."""
 
 LANDING_S = 10.0  # calls still running when the services close have this long to be recorded, each time that one was
 MOST_LANDING_S = 15.0  # and this long together; deploy/ kills no process before that
@@ -135,6 +141,7 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
             async def next_gateway(config: RouterConfig, before: Gateway) -> Gateway:
                 return await opened(config, before=before)
 
+            audit = AuditLog(db, clock=clock)
             keys = KeyService(db, master_key=key, clock=clock)
             groups = ModelGroupService(db, catalog)
             wait_s = settings.completion_wait_s
@@ -161,7 +168,7 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                 max_text_bytes=BYTES_PER_CHAR * settings.max_json_chars,
             )
             configuration = Configuration(
-                settings.config, groups, calls, lease, next_gateway, environ, is_watched=settings.watch_config
+                settings.config, groups, calls, lease, next_gateway, audit, environ, is_watched=settings.watch_config
             )
             metrics.watch(
                 running=lambda: len(calls.in_flight.calls),
@@ -178,7 +185,9 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                 clock=clock,
                 garbage=garbage,
                 db=db,
+                audit=audit,
                 keys=keys,
+                access_tokens=AccessTokens(db, clock=clock),
                 groups=groups,
                 credits=CreditService(db, clock=clock),
                 jobs=jobs,
@@ -220,6 +229,7 @@ async def open_services(  # noqa: PLR0915 - builds everything, in order, once
                 ),
             )
             await lease.start(catalog.generation)
+            await audit.record_once(SYSTEM, Change("settings.seen", "settings", None, settings.shown()))
             # The writer outlives the others: when one of them dies, the calls still running are recorded all the same.
             async with (
                 _running(writer=writer.run()),
@@ -278,9 +288,19 @@ def _sweepers(services: Services, jobs: JobService) -> Mapping[str, Sweeper]:
         "old_spend_logs": services.reconciliation.drop_old_logs,
         "partitions": PartitionService(services.connections.background).ensure_hourly,
     }
+    own: dict[str, PeriodicWork] = {
+        "key_uses": services.keys.note_used,
+        "access_token_uses": services.access_tokens.note_used,
+    }
     every_s = min(SWEEP_S, services.settings.lease_s / HEARTBEATS)
     chores = {"due": due, "slow": slow}
-    return {name: Sweeper(name, each, services.lease.claim, every_s=every_s) for name, each in chores.items()}
+    shared = {name: Sweeper(name, each, services.lease.claim, every_s=every_s) for name, each in chores.items()}
+    return {**shared, "own": Sweeper("own", own, _always, every_s=USES_S)}
+
+
+async def _always(_name: str) -> bool:
+    """The claim of tasks that every process has of its own."""
+    return True
 
 
 def _bounds(settings: Settings) -> AnswerBounds:

@@ -31,7 +31,9 @@ FOUNDATION = (
 )
 INFRASTRUCTURE = ("log_queue", "logs", "metrics", "traces", "storage", "fetching", "pdf", "gateway")
 PACKAGES = (
+    "audit",
     "tenants",
+    "identity",
     "model_groups",
     "credits",
     "jobs",

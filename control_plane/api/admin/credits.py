@@ -16,6 +16,7 @@ from control_plane.credits.grants import Terms
 from control_plane.credits.rules import BudgetMode
 from control_plane.ids import TeamId
 from control_plane.schemas import credits as wire
+from control_plane.tenants.roles import Permission
 
 router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute)
 
@@ -67,7 +68,7 @@ async def refund(
 
     409 `conflict` when fewer were used or charged, `already_exists` when the job was already refunded.
     """
-    principal.require_admin()
+    principal.require_anywhere(Permission.CREDITS_WRITE)
     team = TeamId(team_id)
     if body.job_id is None:
         assert body.credits is not None, "the schema asks for either"

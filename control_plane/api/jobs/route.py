@@ -25,6 +25,7 @@ from control_plane.ids import JobId, Subject
 from control_plane.jobs.values import NewJob
 from control_plane.schemas import jobs as wire
 from control_plane.tenants.principal import Principal
+from control_plane.tenants.roles import PLATFORM, Permission
 from control_plane.units import nano_usd
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=AuthenticatedRoute)
@@ -78,7 +79,7 @@ async def get_costs(job_id: JobPath, principal: Caller, services: Services) -> R
     """
     found = await services.jobs.get_with_calls(principal, parse_job_id(job_id))
     logs = await services.spend.logs_of(found.job)
-    has_text = principal.is_admin and services.settings.keep_provider_error_text
+    has_text = principal.can(Permission.RECONCILIATION_READ, PLATFORM) and services.settings.keep_provider_error_text
     return rendered(views.cost_breakdown(found, logs, has_text=has_text))
 
 
