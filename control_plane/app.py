@@ -6,7 +6,7 @@ from collections.abc import Collection
 from fastapi import FastAPI
 
 from control_plane.api import health, metrics
-from control_plane.api.admin import credit_grants, keys, model_groups, organizations, spend, teams
+from control_plane.api.admin import access_tokens, audit, credit_grants, keys, model_groups, organizations, spend, teams
 from control_plane.api.admin import credits as credit_accounts
 from control_plane.api.guide_pages import route as guide_pages
 from control_plane.api.http.body_budget import BodyBudget
@@ -23,16 +23,19 @@ from control_plane.api.openapi import route as openapi
 from control_plane.api.pages import route as pages
 from control_plane.api.wires.anthropic import route as anthropic
 from control_plane.api.wires.openai import models as openai_models
-from control_plane.api.wires.openai.chat import route as openai
+from control_plane.api.wires.openai.chat import route as openai_chat
+from control_plane.api.wires.openai.endpoints import route as openai_endpoints
 from control_plane.api.wires.openai.responses import route as openai_responses
 from control_plane.api.wires.respond import route as respond
 from control_plane.services import Services
 
 ROUTERS = (
     *(jobs, job_calls, job_tokens, team_jobs, organizations, teams, keys, credit_accounts, credit_grants),
+    *(access_tokens, audit),
     *(
         respond,
-        openai,
+        openai_chat,
+        openai_endpoints,
         openai_models,
         openai_responses,
         anthropic,
@@ -59,7 +62,10 @@ def create_app(services: Services, *, shared_ports: Collection[int] = ()) -> Fas
             {"name": "respond", "description": "One endpoint for apps in any language, whatever the provider."},
             {"name": "openai", "description": "OpenAI's and Anthropic's APIs: for their SDKs, with another base URL."},
             {"name": "credits", "description": "Balances and the ledger behind them."},
-            {"name": "administration", "description": "Organizations, teams, keys: for the master key."},
+            {
+                "name": "administration",
+                "description": "Organizations, teams, keys, access tokens, the audit log: for the master key and access tokens.",
+            },
             {"name": "model groups", "description": "Which models each team may call."},
             {"name": "operations", "description": "For operators of the service."},
         ],

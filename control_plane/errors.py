@@ -5,12 +5,12 @@
     ├── Refused                      rejected requests (4xx), logged at INFO
     │   ├── InvalidKey                                                        401
     │   ├── Forbidden                                                         403
-    │   │   ├── JobNotOwned  TeamNotOwned  AdminOnly  TeamSuspended
+    │   │   ├── JobNotOwned  TeamNotOwned  AdminOnly  PermissionDenied  TeamSuspended
     │   │   ├── OriginRefused  PublishableKey
     │   │   ├── InsufficientCredits  JobCapReached  AtRiskLimit
     │   │   └── ModelGroupNotAllowed  UnpricedRefused
     │   ├── NotFound                                                          404
-    │   │   └── JobNotFound  TeamNotFound  OrganizationNotFound  KeyNotFound  ModelGroupNotFound
+    │   │   └── JobNotFound  TeamNotFound  OrganizationNotFound  KeyNotFound  TokenNotFound  ModelGroupNotFound
     │   ├── Conflict                                                          409
     │   │   ├── JobClosed  CallsInFlight  AlreadyExists  TeamHasHistory
     │   │   └── IdempotencyInFlight  IdempotencyAnswerSecret  IdempotencyAnswerTooLarge
@@ -121,9 +121,15 @@ class TeamNotOwned(Forbidden):
 
 
 class AdminOnly(Forbidden):
-    """This route needs the master key."""
+    """A team's key may not do this; it needs the master key, or an account or token with a role that may."""
 
     code = "admin_only"
+
+
+class PermissionDenied(Forbidden):
+    """None of your roles permits this."""
+
+    code = "permission_denied"
 
 
 class TeamSuspended(Forbidden):
@@ -245,6 +251,12 @@ class KeyNotFound(NotFound):
     """Key not found."""
 
     code = "key_not_found"
+
+
+class TokenNotFound(NotFound):
+    """Access token not found."""
+
+    code = "token_not_found"
 
 
 class ModelGroupNotFound(NotFound):

@@ -16,6 +16,8 @@ from uuid import UUID
 
 from control_plane import clock as system_clock
 from control_plane.administration.service import AdministrationService
+from control_plane.audit.service import AuditLog
+from control_plane.audit.values import SYSTEM, Change
 from control_plane.cache.service import AnswerCache
 from control_plane.calls.implicit_jobs import ImplicitJobs
 from control_plane.calls.job_closer import JobCloser
@@ -38,6 +40,7 @@ from control_plane.gateway.factory import open_gateway
 from control_plane.gateway.relay.eligibility import LanePolicy
 from control_plane.gateway.router import Gateway
 from control_plane.idempotency.service import IdempotencyService
+from control_plane.identity.tokens import AccessTokens
 from control_plane.ids import new_id
 from control_plane.jobs.admission import RiskPolicy
 from control_plane.jobs.lost import LostCallPolicy
@@ -76,6 +79,9 @@ PROXIED = "litellm_proxy/"
 
 BYTES_PER_CHAR = 4
 """Of UTF-8, at most."""
+
+USES_S = 60.0
+"""How often a process writes when keys and tokens were last used."""
 
 LANDING_S = 10.0  # calls still running when the services close have this long to be recorded, each time that one was
 MOST_LANDING_S = 15.0  # and this long together; deploy/ kills no process before that
@@ -123,6 +129,7 @@ async def open_services(
             os.environ.update(catalog.environment)
             services = await _build_services(infrastructure, catalog, master_key=key, environ=environ)
             await services.lease.start(catalog.generation)
+            await services.audit.record_once(SYSTEM, Change("settings.seen", "settings", None, settings.shown()))
             # The writer outlives the others: when one of them dies, the calls still running are recorded all the same.
             async with _running(writer=services.writer.run()), _running(**_background_tasks(services)):
                 try:
@@ -191,6 +198,7 @@ async def _build_services(
     )
     limits = LimitService(redis_url=infrastructure.redis_url, processes=lambda: lease.processes, metrics=metrics)
     open_next = _gateway_opener(infrastructure, writer)
+    audit = AuditLog(db, clock=clock)
     groups = ModelGroupService(db, catalog)
     jobs = JobService(
         db, groups, clock=clock, metrics=metrics, writer=writer, completion_wait_s=settings.completion_wait_s
@@ -209,7 +217,7 @@ async def _build_services(
         max_text_bytes=BYTES_PER_CHAR * settings.max_json_chars,
     )
     configuration = Configuration(
-        settings.config, groups, calls, lease, open_next, environ, is_watched=settings.watch_config
+        settings.config, groups, calls, lease, open_next, audit, environ, is_watched=settings.watch_config
     )
     metrics.watch(
         running=lambda: len(calls.in_flight.calls),
@@ -227,6 +235,8 @@ async def _build_services(
         garbage=infrastructure.garbage,
         db=db,
         connections=connections,
+        audit=audit,
+        access_tokens=AccessTokens(db, clock=clock),
         lease=lease,
         keys=keys,
         groups=groups,
@@ -296,9 +306,19 @@ def _sweepers(services: Services) -> Mapping[str, Sweeper]:
         "old_spend_logs": services.reconciliation.drop_old_logs,
         "partitions": PartitionService(db).ensure_hourly,
     }
+    own: dict[str, PeriodicWork] = {
+        "key_uses": services.keys.note_used,
+        "access_token_uses": services.access_tokens.note_used,
+    }
     every_s = min(SWEEP_S, services.settings.lease_s / HEARTBEATS)
     tasks = {"due": due, "slow": slow}
-    return {name: Sweeper(name, each, services.lease.claim, every_s=every_s) for name, each in tasks.items()}
+    shared = {name: Sweeper(name, each, services.lease.claim, every_s=every_s) for name, each in tasks.items()}
+    return {**shared, "own": Sweeper("own", own, _always, every_s=USES_S)}
+
+
+async def _always(_name: str) -> bool:
+    """The claim of tasks that every process has of its own."""
+    return True
 
 
 async def _close(services: Services, infrastructure: Infrastructure) -> None:

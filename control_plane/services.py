@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from control_plane.administration.service import AdministrationService
+from control_plane.audit.service import AuditLog
 from control_plane.calls.job_closer import JobCloser
 from control_plane.calls.runner import CallRunner
 from control_plane.calls.service import CallService
@@ -14,6 +15,7 @@ from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
 from control_plane.garbage import GarbageByBytes
 from control_plane.idempotency.service import IdempotencyService
+from control_plane.identity.tokens import AccessTokens
 from control_plane.jobs.service import JobService
 from control_plane.jobs.tokens import JobTokenService
 from control_plane.limits.service import LimitService
@@ -42,7 +44,9 @@ class Services:
     db: Database
     connections: Connections
     lease: Lease
+    audit: AuditLog
     keys: KeyService
+    access_tokens: AccessTokens
     groups: ModelGroupService
     credits: CreditService
     jobs: JobService

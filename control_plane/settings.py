@@ -278,6 +278,16 @@ class Settings(BaseSettings):
         """Values from the code, then the environment, then the files it names."""
         return init_settings, env_settings, FilesSource(settings_cls)
 
+    def shown(self) -> dict[str, Any]:
+        """The settings as the audit log has them: numbers and switches; of text only whether it is set, since it may hold
+        a password.
+        """
+        return {
+            name: value if isinstance(value, bool | int | float) else ("unset" if value is None else "set")
+            for name in type(self).model_fields
+            for value in (getattr(self, name),)
+        }
+
     @property
     def spend_logs_kept_for(self) -> timedelta | None:
         """How long spend logs are kept; None: for ever."""

@@ -1,5 +1,5 @@
-"""Imports point down, and within a layer only to the left; each outside library has one home. See the map in
-control_plane/README.md."""
+"""Imports point down, and within a layer only to the left; each outside library has one home; every API of calls has one
+shape. See the map in control_plane/README.md."""
 
 import ast
 from collections.abc import Iterator
@@ -31,7 +31,9 @@ FOUNDATION = (
 )
 INFRASTRUCTURE = ("log_queue", "logs", "metrics", "traces", "storage", "fetching", "pdf", "gateway")
 PACKAGES = (
+    "audit",
     "tenants",
+    "identity",
     "model_groups",
     "credits",
     "jobs",
@@ -78,6 +80,18 @@ ALLOWED_IN = {
 
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
+WIRES = PACKAGE / "api" / "wires"
+SHAPE = ("schema.py", "request.py", "response.py", "errors.py", "route.py")
+"""The files of every API of calls. APIs below one folder share its `errors.py`."""
+APIS = tuple(
+    sorted(
+        ".".join(file.parent.relative_to(WIRES).parts)
+        for file in WIRES.rglob("__init__.py")
+        if file.parent != WIRES and not list(file.parent.glob("*/__init__.py"))
+    )
+)
+"""The packages of `api/wires` without packages in them: `anthropic`, `openai.chat`, …"""
+
 
 def imports_of(file: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(file.read_text())):
@@ -90,6 +104,19 @@ def imports_of(file: Path) -> Iterator[str]:
 def part_of(file: Path) -> str:
     """The top-level name a file belongs to: its room, machine, door or own name."""
     return file.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def api_of(name: str) -> str | None:
+    """The API of calls that a module or what it defines belongs to; None: shared by several, or outside `api/wires`."""
+    beginning = "control_plane.api.wires."
+    return next((api for api in APIS if f"{name}.".startswith(f"{beginning}{api}.")), None)
+
+
+def missing_files(api: str) -> set[str]:
+    """The files that a package lacks to have the shape of an API of calls."""
+    folder = WIRES.joinpath(*api.split("."))
+    has_errors = folder.parent != WIRES and (folder.parent / "errors.py").is_file()
+    return {name for name in SHAPE if not (folder / name).is_file() and not (name == "errors.py" and has_errors)}
 
 
 def may_import(importing: str, imported: str) -> str | None:
@@ -130,6 +157,28 @@ def test_outside_libraries_stay_in_their_homes(file: Path) -> None:
         and not any(path.startswith(home) or path.endswith(home) for home in ALLOWED_IN[library])
     }
     assert not strangers, f"{path} imports {strangers}; their homes: {[ALLOWED_IN[library] for library in strangers]}"
+
+
+@pytest.mark.parametrize("file", sorted(WIRES.rglob("*.py")), ids=lambda file: str(file.relative_to(WIRES)))
+def test_no_api_of_calls_imports_another(file: Path) -> None:
+    own = api_of(".".join((PACKAGE.name, *file.relative_to(PACKAGE).with_suffix("").parts)))
+    others = {name for name in imports_of(file) if api_of(name) not in (None, own)}
+    assert not others, f"{file.relative_to(WIRES)} imports {others}: what two APIs need stands above both"
+
+
+@pytest.mark.parametrize("api", APIS)
+def test_every_api_of_calls_has_the_same_files(api: str) -> None:
+    assert not missing_files(api), f"api/wires/{api.replace('.', '/')} lacks {missing_files(api)}"
+
+
+def test_the_apis_of_calls_are_found() -> None:
+    assert {"anthropic", "openai.chat", "openai.endpoints", "openai.responses", "respond"} <= set(APIS)
+    assert api_of("control_plane.api.wires.openai.chat") == "openai.chat"
+    assert api_of("control_plane.api.wires.openai.chat.response.completion") == "openai.chat"
+    assert api_of("control_plane.api.wires.openai.errors.ERRORS") is None
+    assert api_of("control_plane.api.wires.openai_fields") is None
+    assert api_of("control_plane.api.wires.run_call.Wire") is None
+    assert missing_files("openai") == set(SHAPE) - {"errors.py"}
 
 
 def test_the_rules_can_be_broken() -> None:

@@ -11,7 +11,9 @@ from control_plane.model_groups.catalog import Catalog, ModelGroup
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.storage.database import Database
 from control_plane.tenants import store as tenants_store
+from control_plane.tenants.authorization import require_in_team
 from control_plane.tenants.principal import Principal
+from control_plane.tenants.roles import Permission
 
 
 class AccessAdministration:
@@ -26,6 +28,7 @@ class AccessAdministration:
         catalog = self._groups.catalog
         if principal.team_id is not None:
             return await self._seen_by(principal.team_id, catalog.groups.values(), principal.key_groups)
+        principal.require_anywhere(Permission.MODEL_GROUPS_READ)
         async with self._db.reader() as reader:
             granted = await store.list_all_grants(reader)
         return [GroupView(group, group.teams, granted.get(name, ())) for name, group in catalog.groups.items()]
@@ -50,7 +53,8 @@ class AccessAdministration:
         team_id = team_id if team_id is not None else principal.team_id
         if team_id is None:
             raise Unprocessable("Name the team: add ?team_id=… to the URL.")
-        principal.require_team(team_id)
+        async with self._db.reader() as reader:
+            await require_in_team(reader, principal, Permission.MODEL_GROUPS_READ, team_id)
         group = await self._group(principal, name)
         await self._check_team(team_id)
         is_allowed = bool(await self._seen_by(team_id, [group], principal.key_groups))

@@ -8,6 +8,7 @@ from control_plane.api.http.deps import Services, holder_of_key, secret_of
 from control_plane.errors import InvalidKey
 from control_plane.metrics import CONTENT_TYPE
 from control_plane.services import Services as ServicesType
+from control_plane.tenants.roles import PLATFORM, Permission
 
 router = APIRouter()
 
@@ -34,5 +35,5 @@ async def _require_key(request: Request, services: ServicesType) -> None:
         return
     if secrets.compare_digest(secret_of(request).encode(), wanted.get_secret_value().encode()):
         return
-    if not (await holder_of_key(request)).is_admin:
+    if not (await holder_of_key(request)).can(Permission.METRICS_READ, PLATFORM):
         raise InvalidKey("Metrics are for the metrics key or the master key, as `Authorization: Bearer …`.")

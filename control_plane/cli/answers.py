@@ -57,6 +57,20 @@ class NewKey(Shape):  # noqa: D101
     virtual_key: str
 
 
+class Token(Shape):  # noqa: D101
+    token_id: str
+
+
+class NewToken(Token):  # noqa: D101
+    access_token: str
+
+
+class AuditEntry(Shape):  # noqa: D101
+    number: int
+    action: str
+    target: str
+
+
 class NewTeam(Team, NewKey):  # noqa: D101
     pass
 

@@ -43,6 +43,8 @@ GROUPS = {
     "jobs": "accounts:jobs_app",
     "spend": "spend:spend_app",
     "ledger": "ledger:ledger_app",
+    "token": "tokens:token_app",
+    "audit": "audit:audit_app",
 }
 """Groups of commands in the order of `--help`: module of this package and name of its Typer."""
 

@@ -37,9 +37,9 @@ def echo(text: str, *, err: bool = False) -> None:
     typer.echo(visible(text, keep="\n\t"), err=err)
 
 
-def json_text(value: object) -> str:
-    """JSON for programs that is safe to display, too."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
+def json_text(value: object, *, indent: int | None = 2) -> str:
+    """JSON for programs that is safe to display, too. `indent` None: on one line."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
     return _UNSEEN.sub(lambda found: found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}", text)
 
 

@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from control_plane.audit.service import AuditLog
+from control_plane.audit.values import SYSTEM, Actor, Change
 from control_plane.calls.service import CallService
-from control_plane.errors import InvalidConfig, ShuttingDown
+from control_plane.errors import DatabaseUnavailable, InvalidConfig, ShuttingDown
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.router import Gateway
 from control_plane.model_groups.catalog import Catalog
@@ -22,6 +24,7 @@ from control_plane.model_groups.service import ModelGroupService
 from control_plane.replicas.lease import Lease
 from control_plane.replicas.models import Worker
 from control_plane.tenants.principal import Principal
+from control_plane.tenants.roles import PLATFORM, Permission
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ class Configuration:
         calls: CallService,
         lease: Lease,
         open_gateway: OpenGateway,
+        audit: AuditLog,
         environ: Mapping[str, str],
         *,
         is_watched: bool = True,
@@ -65,6 +69,7 @@ class Configuration:
         self._calls = calls
         self._lease = lease
         self._open_gateway = open_gateway
+        self._audit = audit
         self._environ = environ
         self._is_watched = is_watched
         self._state = _state_of(file)
@@ -87,7 +92,7 @@ class Configuration:
 
     async def list_replicas(self, principal: Principal) -> Sequence[Worker]:
         """Every living process and its version of the file. Raises: AdminOnly."""
-        principal.require_admin()
+        principal.require(Permission.CONFIGURATION_READ, PLATFORM)
         return await self._lease.list_replicas()
 
     async def reload(self, principal: Principal) -> Reloaded:
@@ -95,8 +100,8 @@ class Configuration:
 
         Raises: AdminOnly, InvalidConfig with every mistake; then nothing has changed.
         """
-        principal.require_admin()
-        return await self._reload()
+        principal.require(Permission.CONFIGURATION_RELOAD, PLATFORM)
+        return await self._reload(principal.audited)
 
     def ask(self) -> None:
         """Reload soon, as on SIGHUP."""
@@ -117,7 +122,7 @@ class Configuration:
                     continue
             self._asked.clear()
             try:
-                await self._reload()
+                await self._reload(SYSTEM)
             except InvalidConfig as mistakes:
                 fields = {"file": str(self._file), "problems": mistakes.facts["problems"]}
                 level = logging.WARNING if mistakes.__cause__ is None else logging.ERROR
@@ -136,7 +141,7 @@ class Configuration:
         await asyncio.gather(*retiring, return_exceptions=True)
         await asyncio.gather(*(gateway.aclose() for gateway in gateways))
 
-    async def _reload(self) -> Reloaded:
+    async def _reload(self, actor: Actor) -> Reloaded:
         async with self._one_at_a_time:
             before, old = self._groups.catalog, self._calls.gateway
             self._state = await asyncio.to_thread(_state_of, self._file)
@@ -146,6 +151,8 @@ class Configuration:
                     await self._replace(old, before, catalog)
             except InvalidConfig as mistakes:
                 self.problems = mistakes.facts["problems"]
+                refused = Change("configuration.refused", str(self._file), None, {"problems": list(self.problems)})
+                await self._record(actor, refused)
                 raise
             except ShuttingDown:
                 raise
@@ -159,7 +166,17 @@ class Configuration:
         _log_warnings(catalog)
         log.info("config_reloaded", extra={"generation": done.generation, "before": done.before})
         await self._lease.announce(done.generation)
+        fields = {"generation": done.generation, "changes": list(done.changes)}
+        change = Change("configuration.reloaded", done.generation, {"generation": done.before}, fields)
+        await self._record(actor, change)
         return done
+
+    async def _record(self, actor: Actor, change: Change) -> None:
+        """Writes what happened to the file, once for all replicas; it has happened, whether that can be written or not."""
+        try:
+            await self._audit.record_once(actor, change)
+        except DatabaseUnavailable:
+            log.exception("audit_not_written", extra={"action": change.action, "target": change.target})
 
     async def _replace(self, old: Gateway, before: Catalog, catalog: Catalog) -> None:
         try:

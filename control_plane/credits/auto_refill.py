@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date
 from zoneinfo import ZoneInfo
 
+from control_plane.audit import service as audit
+from control_plane.audit.values import Change
 from control_plane.clock import Clock
 from control_plane.credits import posting, refills_store, store
 from control_plane.credits.grants import Terms
@@ -16,7 +18,9 @@ from control_plane.errors import Conflict, DatabaseUnavailable, TeamNotFound, Un
 from control_plane.ids import TeamId
 from control_plane.storage.database import Database, Tx
 from control_plane.tenants import store as tenants_store
+from control_plane.tenants.authorization import require_in_team
 from control_plane.tenants.principal import Principal
+from control_plane.tenants.roles import Permission
 
 TEAMS_AT_ONCE = 1000
 PERIODS_AT_ONCE = 100
@@ -44,8 +48,8 @@ class AutoRefill:
 
     async def find(self, principal: Principal, team_id: TeamId) -> CreditRefill | None:
         """The team's refill; None: none. Raises: TeamNotOwned, TeamNotFound."""
-        principal.require_team(team_id)
         async with self._db.reader() as reader:
+            await require_in_team(reader, principal, Permission.CREDITS_READ, team_id)
             await tenants_store.get_team(reader, team_id)
             return await refills_store.find(reader, team_id)
 
@@ -55,21 +59,32 @@ class AutoRefill:
         What was due until now is given first. A period that has begun is not refilled, however it is called now.
         Raises: AdminOnly, TeamNotFound, Unprocessable for an unknown timezone.
         """
-        principal.require_admin()
+        principal.require_anywhere(Permission.CREDITS_WRITE)
         if new is not None and new.timezone not in timezones():
             raise Unprocessable(f"There is no timezone '{new.timezone}'; give an IANA name such as Europe/Berlin.")
         async with self._db.transaction() as tx:
+            place = await require_in_team(tx, principal, Permission.CREDITS_WRITE, team_id)
             await tenants_store.get_team(tx, team_id)
             await store.lock_balance(tx, team_id)
             while await self._refill_next(tx, team_id):
                 pass
+            before = await refills_store.find(tx, team_id)
             await refills_store.remove(tx, team_id)
-            if new is None:
-                return None
-            if await tenants_store.find_team(tx, team_id) is None:  # deleted while we waited for its balance
-                raise TeamNotFound
-            refill = self._refill(team_id, new)
-            await refills_store.add(tx, refill)
+            refill = None if new is None else self._refill(team_id, new)
+            if refill is not None:
+                if await tenants_store.find_team(tx, team_id) is None:  # deleted while we waited for its balance
+                    raise TeamNotFound
+                await refills_store.add(tx, refill)
+            if before is not None or refill is not None:
+                change = Change(
+                    "credits.auto_refill_set",
+                    team_id,
+                    None if before is None else before.model_dump(),
+                    None if refill is None else refill.model_dump(),
+                    place.team_id,
+                    place.organization_id,
+                )
+                await audit.record(tx, principal.audited, change, clock=self._clock)
         return refill
 
     async def refill_due(self) -> int:

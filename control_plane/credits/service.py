@@ -4,6 +4,8 @@ import logging
 from collections.abc import Sequence
 from uuid import UUID
 
+from control_plane.audit import service as audit
+from control_plane.audit.values import Change
 from control_plane.clock import Clock
 from control_plane.credits import events_store, grants_store, posting, store
 from control_plane.credits.auto_refill import AutoRefill
@@ -15,7 +17,9 @@ from control_plane.errors import DatabaseUnavailable, TeamNotFound, Unprocessabl
 from control_plane.ids import TeamId, new_id
 from control_plane.storage.database import Database, again_if_unknown
 from control_plane.tenants import store as tenants_store
+from control_plane.tenants.authorization import require_in_team
 from control_plane.tenants.principal import Principal
+from control_plane.tenants.roles import Permission
 
 TEAMS_AT_ONCE = 100
 
@@ -32,8 +36,8 @@ class CreditService:
 
     async def balance(self, principal: Principal, team_id: TeamId) -> Balance:
         """The team's balance. Raises: TeamNotOwned, TeamNotFound."""
-        principal.require_team(team_id)
         async with self._db.reader() as reader:
+            await require_in_team(reader, principal, Permission.CREDITS_READ, team_id)
             await tenants_store.get_team(reader, team_id)
             balance = await store.find_balance(reader, team_id)
         if balance is None:
@@ -47,8 +51,8 @@ class CreditService:
 
         Raises: TeamNotOwned, TeamNotFound.
         """
-        principal.require_team(team_id)
         async with self._db.reader() as reader:
+            await require_in_team(reader, principal, Permission.CREDITS_READ, team_id)
             await tenants_store.get_team(reader, team_id)
             return await store.list_entries(reader, team_id, limit=limit, before=before)
 
@@ -59,8 +63,8 @@ class CreditService:
 
         Raises: TeamNotOwned, TeamNotFound; Unprocessable when the team has no grant `after`.
         """
-        principal.require_team(team_id)
         async with self._db.reader() as reader:
+            await require_in_team(reader, principal, Permission.CREDITS_READ, team_id)
             await tenants_store.get_team(reader, team_id)
             last = None if after is None else await grants_store.find(reader, team_id, after)
             if after is not None and last is None:
@@ -74,8 +78,8 @@ class CreditService:
 
         Raises: TeamNotOwned, TeamNotFound.
         """
-        principal.require_team(team_id)
         async with self._db.reader() as reader:
+            await require_in_team(reader, principal, Permission.CREDITS_READ, team_id)
             await tenants_store.get_team(reader, team_id)
             return await events_store.list_events(reader, team_id, limit=limit, before=before)
 
@@ -83,13 +87,23 @@ class CreditService:
         """From now on an event is written when what the team has not used falls below the threshold; None: never.
 
         What is held counts as not used, so that jobs that come and go do not repeat the event.
-        Raises: AdminOnly, TeamNotFound.
+        Raises: AdminOnly, PermissionDenied, TeamNotFound.
         """
-        principal.require_admin()
+        principal.require_anywhere(Permission.TEAMS_WRITE)
         async with self._db.transaction() as tx:
+            place = await require_in_team(tx, principal, Permission.TEAMS_WRITE, team_id)
             await tenants_store.get_team(tx, team_id)
             balance = await store.set_low_balance(tx, team_id, threshold)
             await tenants_store.get_team(tx, team_id)  # that of a team deleted a moment ago is still there
+            change = Change(
+                "credits.low_balance_set",
+                team_id,
+                None,
+                {"threshold": threshold},
+                place.team_id,
+                place.organization_id,
+            )
+            await audit.record(tx, principal.audited, change, clock=self._clock)
         return balance
 
     async def expire_grants(self) -> int:
@@ -130,9 +144,9 @@ class CreditService:
     ) -> Balance:
         """Gives the team credits (more than 0). `ref`: the same one gives them once.
 
-        Raises: AdminOnly, TeamNotFound, Unprocessable when they would have expired, Conflict above MAX_CREDITS.
+        Raises: AdminOnly, PermissionDenied, TeamNotFound, Unprocessable when they would have expired, Conflict above MAX_CREDITS.
         """
-        principal.require_admin()
+        principal.require_anywhere(Permission.CREDITS_WRITE)
         if terms.expires_at is not None and terms.expires_at <= self._clock():
             raise Unprocessable("expires_at must lie in the future.")
         movement = Movement(EntryKind.GRANT, available=credits_)
@@ -143,7 +157,7 @@ class CreditService:
     ) -> Balance:
         """Refunds used credits; once for the same `ref`.
 
-        `administration` refunds single jobs, since it reads the job's bill. Raises: AdminOnly, TeamNotFound, Conflict
+        `administration` refunds single jobs, since it reads the job's bill. Raises: AdminOnly, PermissionDenied, TeamNotFound, Conflict
         when fewer were used.
         """
         return await self._post(principal, team_id, Movement(EntryKind.REFUND, available=credits_), reason, ref)
@@ -153,7 +167,7 @@ class CreditService:
     ) -> Balance:
         """Corrects the allocation upwards or downwards, once for the same `ref`; what is held or used cannot be taken.
 
-        Raises: AdminOnly, TeamNotFound, InsufficientCredits when less is available, Conflict above MAX_CREDITS.
+        Raises: AdminOnly, PermissionDenied, TeamNotFound, InsufficientCredits when less is available, Conflict above MAX_CREDITS.
         """
         return await self._post(principal, team_id, Movement(EntryKind.ADJUSTMENT, available=credits_), reason, ref)
 
@@ -167,17 +181,29 @@ class CreditService:
         terms: Terms = posting.FOREVER,
     ) -> Balance:
         """Once, also when the answer to its commit is lost: the movement has its id before the first try."""
-        principal.require_admin()
+        principal.require_anywhere(Permission.CREDITS_WRITE)
         known = str(ref or new_id())
 
         async def write() -> Balance:
             async with self._db.transaction() as tx:
+                place = await require_in_team(tx, principal, Permission.CREDITS_WRITE, team_id)
                 await tenants_store.get_team(tx, team_id)
                 balance = await store.lock_balance(tx, team_id)
                 await tenants_store.get_team(tx, team_id)  # that of a team deleted a moment ago is still there
                 if balance is not None and await store.has_entry(tx, movement.kind, known):
                     return balance
                 context = EntryContext(known, self._clock(), principal.actor, reason)
-                return await posting.post(tx, team_id, [movement], context, terms)
+                after = await posting.post(tx, team_id, [movement], context, terms)
+                change = Change(
+                    f"credits.{movement.kind}",
+                    team_id,
+                    None,
+                    {"credits": movement.available, "available": after.available, "ref": known},
+                    place.team_id,
+                    place.organization_id,
+                    reason,
+                )
+                await audit.record(tx, principal.audited, change, clock=self._clock)
+                return after
 
         return await again_if_unknown(write)

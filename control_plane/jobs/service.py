@@ -39,7 +39,9 @@ from control_plane.metrics import Metrics
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.storage.database import Database, again_if_unknown
 from control_plane.tenants import store as tenants_store
+from control_plane.tenants.authorization import require_in_team
 from control_plane.tenants.principal import Principal
+from control_plane.tenants.roles import Permission
 
 DUE_PAGE = 100
 DUE_AT_ONCE = 20
@@ -228,8 +230,12 @@ class JobService:
         job = await self.find(job_id)
         if job is None:
             raise JobNotFound
-        if not principal.is_admin and job.team_id != principal.team_id:
-            raise JobNotOwned
+        if principal.team_id is not None:
+            if job.team_id != principal.team_id:
+                raise JobNotOwned
+        elif principal.member is not None:
+            async with self._db.reader() as reader:
+                await require_in_team(reader, principal, Permission.JOBS_READ, TeamId(job.team_id))
         return job
 
     async def require_open(
@@ -271,6 +277,7 @@ class JobService:
         """Adds and replaces top-level keys of the job's metadata, also after it was closed."""
         job = await self.get(principal, job_id)
         async with self._db.transaction() as tx:
+            await require_in_team(tx, principal, Permission.JOBS_WRITE, TeamId(job.team_id))
             locked = await store.lock(tx, TeamId(job.team_id), job_id)
             if locked is None:
                 raise JobNotFound
@@ -289,8 +296,8 @@ class JobService:
         after: tuple[datetime, JobId] | None = None,
     ) -> JobPage:
         """A page of the team's jobs, newest first. Raises: TeamNotOwned, TeamNotFound."""
-        principal.require_team(team_id)
         async with self._db.reader() as reader:
+            await require_in_team(reader, principal, Permission.JOBS_READ, team_id)
             await tenants_store.get_team(reader, team_id)
             jobs = await store.list_jobs(reader, team_id, wanted, limit=limit + 1, offset=offset, after=after)
             shown = jobs[:limit]
@@ -301,10 +308,9 @@ class JobService:
         self, principal: Principal, team_ids: Sequence[TeamId], start: datetime, end: datetime
     ) -> Sequence[usage_rollups_store.UsageOfType]:
         """Usage of the jobs created in [start, end), whole days in UTC, by type. Raises: TeamNotOwned, TeamNotFound."""
-        for team_id in team_ids:
-            principal.require_team(team_id)
         async with self._db.reader() as reader:
             for team_id in team_ids:
+                await require_in_team(reader, principal, Permission.USAGE_READ, team_id)
                 await tenants_store.get_team(reader, team_id)
             return await usage_rollups_store.sum_usage(reader, team_ids, start.date(), end.date())
 
@@ -318,8 +324,8 @@ class JobService:
         by: Literal["day", "model_group"],
     ) -> Sequence[usage_rollups_store.UsageOfPart]:
         """Usage of the jobs created in [start, end), by day or model group. Raises: TeamNotOwned, TeamNotFound."""
-        principal.require_team(team_id)
         async with self._db.reader() as reader:
+            await require_in_team(reader, principal, Permission.USAGE_READ, team_id)
             await tenants_store.get_team(reader, team_id)
             return await usage_rollups_store.sum_parts(reader, [team_id], start.date(), end.date(), by=by)
 

@@ -18,6 +18,7 @@ from control_plane.reconciliation.proxy_store import ProxyUnreachable
 from control_plane.reconciliation.rules import Reconciled, RecordedCall, compare
 from control_plane.storage.database import Database
 from control_plane.tenants.principal import Principal
+from control_plane.tenants.roles import PLATFORM, Permission
 from control_plane.units import NanoUsd
 
 log = logging.getLogger(__name__)
@@ -150,13 +151,13 @@ class ReconciliationService:
 
     async def made(self, principal: Principal, *, limit: int, before: UUID | None = None) -> Sequence[Reconciliation]:
         """The comparisons, newest first; `before` is the id of the last one seen. Raises: AdminOnly."""
-        principal.require_admin()
+        principal.require(Permission.RECONCILIATION_READ, PLATFORM)
         async with self._db.reader() as reader:
             return await store.list_made(reader, limit=limit, before=before)
 
     async def lost(self, principal: Principal, since: datetime, *, before: UUID | None, limit: int) -> Sequence[Call]:
         """Calls whose process died, newest first. Raises: AdminOnly."""
-        principal.require_admin()
+        principal.require(Permission.RECONCILIATION_READ, PLATFORM)
         async with self._db.reader() as reader:
             return await store.list_lost(reader, since=since, before=before, limit=limit)
 

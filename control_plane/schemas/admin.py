@@ -323,6 +323,8 @@ class KeyAnswer(Answer):
     revoked_at: Moment | None = Field(
         description="when the key stops, or stopped, working (RFC 3339, UTC); null: it was not revoked"
     )
+    created_by: str | None = Field(description="who created it, as in the audit log; null: not recorded at that time")
+    last_used_at: Moment | None = Field(description="when it was last used (RFC 3339, UTC), to the minute; null: never")
 
 
 class KeyCreated(KeyAnswer):

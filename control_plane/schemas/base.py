@@ -42,6 +42,9 @@ def without_nul(text: str) -> str:
 Text = Annotated[str, AfterValidator(without_nul)]
 """Text the database can keep: Postgres has no U+0000."""
 
+Label = Annotated[Text, Field(max_length=200)]
+"""A short text of the client's: the name of a model, the id of an end user."""
+
 GroupName = Annotated[Text, Field(min_length=1, max_length=200)]
 """The name of a model group."""
 

@@ -5,14 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from control_plane.schemas.base import Answer, Body, GivenMoment, Json, Moment, Text, Usd
+from control_plane.schemas.base import Answer, Body, GivenMoment, Json, Label, Moment, Text, Usd
 from control_plane.schemas.chat import MAX_MESSAGES, ChatMessage, ChatParameters
 from control_plane.schemas.credits import MAX_CREDITS
 from control_plane.schemas.metadata import Metadata
 
 JobType = Annotated[Text, Field(min_length=1, max_length=200)]
-Label = Annotated[Text, Field(max_length=200)]
-
 
 MaxCredits = Annotated[int, Field(strict=True, gt=0, le=MAX_CREDITS)]
 OnCap = Annotated[

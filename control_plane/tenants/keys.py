@@ -28,9 +28,7 @@ class NewKey:
 
 def make_key(kind: KeyKind = KeyKind.SECRET) -> NewKey:
     """`sk-<12 public>-<48 secret>`, `pk-…` for pages: 192 random bits, so one round of SHA-256 hides it well enough."""
-    prefix = f"{PREFIXES[kind]}-{secrets.token_hex(6)}"
-    secret = f"{prefix}-{secrets.token_hex(24)}"
-    return NewKey(secret, prefix, hash_key(secret))
+    return _make(PREFIXES[kind])
 
 
 JOB_TOKEN = "jt"  # noqa: S105 - how they begin
@@ -39,7 +37,20 @@ JOB_TOKEN = "jt"  # noqa: S105 - how they begin
 
 def make_job_token() -> NewKey:
     """`jt-<12 public>-<48 secret>`, made as keys are."""
-    prefix = f"{JOB_TOKEN}-{secrets.token_hex(6)}"
+    return _make(JOB_TOKEN)
+
+
+ACCESS_TOKEN = "adm"  # noqa: S105 - how they begin
+"""Prefix of tokens for administration."""
+
+
+def make_access_token() -> NewKey:
+    """`adm-<12 public>-<48 secret>`, made as keys are."""
+    return _make(ACCESS_TOKEN)
+
+
+def _make(kind: str) -> NewKey:
+    prefix = f"{kind}-{secrets.token_hex(6)}"
     secret = f"{prefix}-{secrets.token_hex(24)}"
     return NewKey(secret, prefix, hash_key(secret))
 

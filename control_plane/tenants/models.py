@@ -77,6 +77,8 @@ class VirtualKey(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime | None = Field(sa_type=UtcDateTime)
     revoked_at: datetime | None = Field(sa_type=UtcDateTime)
+    created_by: str | None = None
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class KeyOrigin(SQLModel, table=True):

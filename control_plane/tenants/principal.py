@@ -2,10 +2,21 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
-from control_plane.errors import AdminOnly, Forbidden, InvalidKey, OriginRefused, TeamNotOwned, TeamSuspended
+from control_plane.audit.values import Actor, Means
+from control_plane.errors import (
+    AdminOnly,
+    Forbidden,
+    InvalidKey,
+    OriginRefused,
+    PermissionDenied,
+    TeamNotOwned,
+    TeamSuspended,
+)
 from control_plane.ids import JobId, KeyId, TeamId
 from control_plane.rate_limits import UNLIMITED, RateLimits
+from control_plane.tenants.roles import PLATFORM, TEAM_KEY, Permission, Place, Role, RoleAt, permits
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +31,21 @@ class JobGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class Member:
+    """A person, or a program with a service key: has roles. `user_id`: None for a program."""
+
+    actor: Actor
+    roles: tuple[RoleAt, ...]
+    user_id: UUID | None = None
+
+
+MASTER = (RoleAt(Role.OWNER, PLATFORM),)
+"""Roles of the master key."""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
-    """A team through one of its keys, or the administrator (then `team_id` and `key_id` are None).
+    """A team through one of its keys, a member with roles, or the master key (then `team_id` and `member` are None).
 
     `is_publishable`: the key stands in web pages; `origins`: those whose pages may use it. `job_type`: of a publishable
     key's jobs, whatever a request sends; None: the API's default. `grant`: of a token, which stands in a web page as a
@@ -42,21 +66,66 @@ class Principal:
     key_groups: frozenset[str] | None = None
     job_type: str | None = None
     grant: JobGrant | None = None
+    member: Member | None = None
 
     @property
-    def is_admin(self) -> bool:
-        """Whether this is the master key."""
-        return self.team_id is None
+    def roles(self) -> tuple[RoleAt, ...]:
+        """Of a member, or of the master key; a team's key has none."""
+        if self.member is not None:
+            return self.member.roles
+        return MASTER if self.team_id is None else ()
 
     @property
     def actor(self) -> str:
         """The author's name in the ledger."""
+        if self.member is not None:
+            return f"{self.member.actor.means}:{self.member.actor.name}"
         return f"key:{self.key_id}" if self.key_id else "admin"
 
-    def team(self) -> TeamId:
-        """The key's team. Raises: Forbidden for the master key, which has none."""
+    @property
+    def audited(self) -> Actor:
+        """The author in the audit log."""
+        if self.member is not None:
+            return self.member.actor
         if self.team_id is None:
-            raise Forbidden("This route needs a team's key; the master key belongs to no team.")
+            return Actor(Means.MASTER_KEY, "master key")
+        return Actor(Means.TEAM_KEY, f"key of team {self.team_id}", str(self.key_id))
+
+    def can(self, permission: Permission, place: Place) -> bool:
+        """Whether this principal has the permission at that place."""
+        if self.team_id is not None:
+            return permission in TEAM_KEY and place.team_id == self.team_id
+        return permits(self.roles, permission, place)
+
+    def places_with(self, permission: Permission) -> tuple[Place, ...]:
+        """Where this principal has the permission: there and below. Raises: as `require_anywhere`, if nowhere."""
+        self.require_anywhere(permission)
+        if self.team_id is not None:
+            return (Place(self.team_id),)
+        return tuple(held.place for held in self.roles if permission in held.permissions)
+
+    def require_anywhere(self, permission: Permission) -> None:
+        """For what is checked before the place is known. Raises: as `require`, unless some role has the permission."""
+        if self.team_id is not None:
+            self.require(permission, Place(self.team_id))
+        elif not any(permission in held.permissions for held in self.roles):
+            self.require(permission, PLATFORM)
+
+    def require(self, permission: Permission, place: Place) -> None:
+        """Raises: TeamNotOwned, AdminOnly for a team's key; PermissionDenied."""
+        if self.can(permission, place):
+            return
+        if self.team_id is None:
+            raise PermissionDenied(
+                f"This needs the permission '{permission}' for {place}; none of your roles has it there.",
+                permission=permission.value,
+            )
+        raise TeamNotOwned if permission in TEAM_KEY and place.team_id is not None else AdminOnly
+
+    def team(self) -> TeamId:
+        """The key's team. Raises: Forbidden for the master key and for members, which have none."""
+        if self.team_id is None:
+            raise Forbidden("This route needs a team's key.")
         return self.team_id
 
     def active_team(self) -> TeamId:
@@ -64,16 +133,6 @@ class Principal:
         if self.is_suspended:
             raise TeamSuspended
         return self.team()
-
-    def require_team(self, team_id: TeamId) -> None:
-        """Raises TeamNotOwned unless this is the team's own key or the master key."""
-        if not self.is_admin and self.team_id != team_id:
-            raise TeamNotOwned
-
-    def require_admin(self) -> None:
-        """Raises AdminOnly unless this is the master key."""
-        if not self.is_admin:
-            raise AdminOnly
 
     def require_origin(self, origin: str | None) -> None:
         """`origin`: the browser's origin of the page; None: not a browser.

@@ -23,6 +23,7 @@ class KeyService:
         self._db = db
         self._clock = clock
         self._master_hash = hash_key(master_key)
+        self._used: set[KeyId] = set()
         self._principals = Lookups(self._find, ttl_s=PRINCIPAL_TTL_S, kept=PRINCIPALS_KEPT)
         self._by_id = Lookups(self._find_by_id, ttl_s=PRINCIPAL_TTL_S, kept=PRINCIPALS_KEPT)
         self._origins = Lookups(self._find_origin, ttl_s=PRINCIPAL_TTL_S, kept=ORIGINS_KEPT)
@@ -33,6 +34,17 @@ class KeyService:
         if is_same(secret_hash, self._master_hash):
             return Principal(team_id=None)
         return self._valid(await self._principals.get(secret_hash))
+
+    async def note_used(self) -> int:
+        """Writes when keys were last used, for those looked up since it ran before; returns how many. A periodic task.
+
+        A key in use is looked up every few seconds, so that no call waits for this.
+        """
+        used, self._used = self._used, set()
+        if used:
+            async with self._db.transaction() as tx:
+                await store.note_used(tx, used, self._clock())
+        return len(used)
 
     def known_team(self, secret: str) -> TeamId | None:
         """The team of a recently used key; None also for an unknown key. Without a database query."""
@@ -62,7 +74,10 @@ class KeyService:
         return principal
 
     async def _find(self, secret_hash: str) -> Principal | None:
-        return await self._db.look(partial(store.find_principal, secret_hash=secret_hash))
+        found = await self._db.look(partial(store.find_principal, secret_hash=secret_hash))
+        if found is not None and found.key_id is not None:
+            self._used.add(found.key_id)
+        return found
 
     async def _find_by_id(self, key_id: KeyId) -> Principal | None:
         return await self._db.look(partial(store.find_principal_of, key_id=key_id))

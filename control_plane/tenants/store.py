@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel, col
 
-from control_plane.errors import AlreadyExists, TeamNotFound
+from control_plane.errors import AlreadyExists, OrganizationNotFound, TeamNotFound
 from control_plane.ids import KeyId, OrganizationId, TeamId
 from control_plane.names import is_valid_slug
 from control_plane.rate_limits import RateLimits
@@ -30,6 +30,7 @@ from control_plane.storage.rows import every, many, one, values_of
 from control_plane.tenants.keys import KeyKind
 from control_plane.tenants.models import KeyOrigin, Organization, Team, VirtualKey
 from control_plane.tenants.principal import Principal
+from control_plane.tenants.roles import PLATFORM, Place
 
 
 async def add(tx: Tx, row: SQLModel, *, taken: str) -> None:
@@ -46,11 +47,21 @@ async def find_organization(reader: Reader, organization_id: OrganizationId) -> 
     return one(Organization, await reader.execute(statement))
 
 
+async def get_organization(reader: Reader, organization_id: OrganizationId) -> Organization:
+    """One organization. Raises: OrganizationNotFound."""
+    known = await find_organization(reader, organization_id) if is_valid_slug(organization_id) else None
+    if known is None:
+        raise OrganizationNotFound
+    return known
+
+
 async def list_all_organizations(
-    reader: Reader, *, limit: int, offset: int = 0, after: str = ""
+    reader: Reader, *, limit: int, offset: int = 0, after: str = "", at: Collection[Place] = (PLATFORM,)
 ) -> Sequence[Organization]:
-    """Every organization, by id, from the one behind `after` on."""
+    """Every organization, by id, from the one behind `after` on; those `at` these places."""
     following = every(Organization).where(col(Organization.id) > after).order_by(col(Organization.id))
+    if PLATFORM not in at:
+        following = following.where(col(Organization.id).in_([place.organization_id for place in at]))
     return many(Organization, await reader.execute(following.limit(limit).offset(offset)))
 
 
@@ -69,6 +80,14 @@ async def find_team(reader: Reader, team_id: TeamId) -> Team | None:
     return one(Team, await reader.execute(every(Team).where(col(Team.id) == team_id)))
 
 
+async def find_organization_of(reader: Reader, team_id: TeamId) -> OrganizationId | None:
+    """The team's organization; None: it has none, or there is no such team."""
+    if not is_valid_slug(team_id):
+        return None
+    found = await reader.scalar(select(col(Team.organization_id)).where(col(Team.id) == team_id))
+    return None if found is None else OrganizationId(found)
+
+
 async def find_teams(reader: Reader, team_ids: Collection[TeamId]) -> Mapping[TeamId, Team]:
     """Those of the teams that there are."""
     known = [team_id for team_id in team_ids if is_valid_slug(team_id)]
@@ -79,12 +98,22 @@ async def find_teams(reader: Reader, team_ids: Collection[TeamId]) -> Mapping[Te
 
 
 async def list_all_teams(
-    reader: Reader, *, organization_id: OrganizationId | None, limit: int, offset: int = 0, after: str = ""
+    reader: Reader,
+    *,
+    organization_id: OrganizationId | None,
+    limit: int,
+    offset: int = 0,
+    after: str = "",
+    at: Collection[Place] = (PLATFORM,),
 ) -> Sequence[Team]:
-    """Every team, or every team of one organization, by id, from the one behind `after` on."""
+    """Every team, or every team of one organization, by id, from the one behind `after` on; those `at` these places."""
     statement = every(Team).where(col(Team.id) > after).order_by(col(Team.id)).limit(limit).offset(offset)
     if organization_id is not None:
         statement = statement.where(col(Team.organization_id) == organization_id)
+    if PLATFORM not in at:
+        teams = [place.team_id for place in at if place.team_id is not None]
+        organizations = [place.organization_id for place in at if place.team_id is None]
+        statement = statement.where(or_(col(Team.id).in_(teams), col(Team.organization_id).in_(organizations)))
     return many(Team, await reader.execute(statement))
 
 
@@ -126,6 +155,11 @@ async def end_key(tx: Tx, team_id: TeamId, key_id: KeyId, at: datetime) -> Virtu
     await tx.execute(statement)
     known = every(VirtualKey).where(col(VirtualKey.id) == key_id, col(VirtualKey.team_id) == team_id)
     return one(VirtualKey, await tx.execute(known))
+
+
+async def note_used(tx: Tx, key_ids: Collection[KeyId], at: datetime) -> None:
+    """Writes when the keys were last used."""
+    await tx.execute(update(VirtualKey).where(col(VirtualKey.id).in_(key_ids)).values(last_used_at=at))
 
 
 async def list_origins(reader: Reader, team_id: TeamId) -> Mapping[KeyId, Sequence[str]]:

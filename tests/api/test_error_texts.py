@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from control_plane.api.http.validation_errors import readable
 from control_plane.api.wires.anthropic import schema as anthropic
-from control_plane.api.wires.openai import schema as openai
+from control_plane.api.wires.openai.endpoints import schema as openai_endpoints
 from control_plane.api.wires.openai.responses import schema as openai_responses
 from control_plane.api.wires.respond import schema as respond
 from control_plane.schemas import admin, credits, jobs  # noqa: A004
@@ -51,10 +51,10 @@ CASES: list[tuple[type[BaseModel], Any, str, str]] = [
     (jobs.CallBody, {"messages": [USER], "stop": [1]}, "stop.0", "must be a string"),
     (jobs.CallBody, {"messages": [USER], "stop": "\0"}, "stop", "must not contain the character U+0000"),
     (jobs.CallBody, {"messages": [USER], "tool_choice": "x"}, "tool_choice", "must be 'none', 'auto' or 'required'"),
-    (openai.EmbeddingsBody, {"input": 5}, "input", "must be a string or a list"),
-    (openai.EmbeddingsBody, {"input": ["a", 5]}, "input.1", "must be a string"),
-    (openai.EmbeddingsBody, {"input": [1, "a"]}, "input.1", "must be a whole number"),
-    (openai.EmbeddingsBody, {"input": [[1], ["a"]]}, "input.1.0", "must be a whole number"),
+    (openai_endpoints.EmbeddingsBody, {"input": 5}, "input", "must be a string or a list"),
+    (openai_endpoints.EmbeddingsBody, {"input": ["a", 5]}, "input.1", "must be a string"),
+    (openai_endpoints.EmbeddingsBody, {"input": [1, "a"]}, "input.1", "must be a whole number"),
+    (openai_endpoints.EmbeddingsBody, {"input": [[1], ["a"]]}, "input.1.0", "must be a whole number"),
     (
         anthropic.MessagesBody,
         {"max_tokens": 1, "messages": [{**USER, "content": [{"type": "tool_result"}]}]},

@@ -89,6 +89,9 @@ async def prepared(server: Server, wanted: Try) -> AsyncIterator[tuple[Team, Jso
             body = {"kind": "publishable", "origins": ["https://app.example.com"]}
             made = await team.admin.post(f"/api/teams/{team.id}/keys", json=body)
             parameters["key_id"] = made.json()["key_id"]
+        if "{token_id}" in wanted.path:
+            made = await team.admin.post("/api/access-tokens", json={"name": "t", "role": "viewer"})
+            parameters["token_id"] = made.json()["token_id"]
         if wanted.path.endswith("/refund"):
             job = await team.create_job()
             await team.call(job)

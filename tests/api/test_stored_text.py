@@ -66,6 +66,7 @@ BODIES: Mapping[str, Json] = {
         "metadata": {"k": "v"},
         "key_name": "n",
     },
+    "POST /api/access-tokens": {"name": "n", "role": "viewer", "team_id": "{team}"},
     "PUT /api/teams/{team}": {
         "team_alias": "a",
         "default_model_group": "ok",

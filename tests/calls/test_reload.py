@@ -184,7 +184,7 @@ async def test_a_fault_of_ours_while_reloading_is_logged_and_the_old_version_sta
 
     before = services.calls.gateway
     lease = Lease(services.db, new_id(), clock=services.clock)
-    configuration = Configuration(settings.config, services.groups, services.calls, lease, fail, {})
+    configuration = Configuration(settings.config, services.groups, services.calls, lease, fail, services.audit, {})
     edited(settings, provider)
     task = asyncio.create_task(configuration.run())
     try:

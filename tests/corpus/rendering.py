@@ -5,15 +5,14 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from control_plane.api.http.sse import Wire
+from control_plane.api.http.sse import EventRenderer
 from control_plane.api.jobs.chunks import JobChunks
 from control_plane.api.jobs.views import call_answer
 from control_plane.api.wires.anthropic.response import MessageEvents, message
 from control_plane.api.wires.openai.chat.response import CompletionChunks, completion
 from control_plane.api.wires.openai.responses.response import ResponseEvents, whole
 from control_plane.api.wires.openai.responses.schema import ResponsesBody
-from control_plane.api.wires.respond.events import RespondEvents
-from control_plane.api.wires.respond.response import from_completion
+from control_plane.api.wires.respond.response import RespondEvents, from_completion
 from control_plane.calls.in_flight import InFlightCall
 from control_plane.chat import Completion, Ending, ServedBy
 from control_plane.completion.events import Broken, Content, Event
@@ -41,7 +40,7 @@ WHOLE: Mapping[str, Callable[[Completion], bytes]] = {
     "job": lambda answer: job_result(answer),  # noqa: PLW0108 - it stands below
 }
 
-STREAMS: Mapping[str, Callable[[], Wire]] = {
+STREAMS: Mapping[str, Callable[[], EventRenderer]] = {
     "chat": lambda: CompletionChunks("id", "model", wants_usage=True),
     "responses": lambda: ResponseEvents(BODY, CALL, "model"),
     "messages": lambda: MessageEvents("id", "model", Usage(prompt_tokens=1)),
@@ -76,9 +75,9 @@ def rendered(api: Api, form: Form, reader: AnswerReader, events: Sequence[Event]
         ending = ending_of(reader, contents)
         body = WHOLE[api.name](Completion.of(contents, ending, SERVED))
         return Response(200, {"Content-Type": "application/json"}, body)
-    wire = STREAMS[api.name]()
-    written = b"".join(map(wire.chunk, contents))
-    written += wire.ending(ending_of(reader, contents)) if broken is None else wire.error(_error_of(broken))
+    renderer = STREAMS[api.name]()
+    written = b"".join(map(renderer.chunk, contents))
+    written += renderer.ending(ending_of(reader, contents)) if broken is None else renderer.error(_error_of(broken))
     return Response(200, {"Content-Type": "text/event-stream"}, written)
 
 

@@ -9,13 +9,14 @@ from control_plane.api.admin import views
 from control_plane.api.admin.shared import ADMIN_ERRORS, PageLimit, TeamPath
 from control_plane.api.http.deps import Caller, Services
 from control_plane.api.http.idempotency import NewSubject
+from control_plane.api.http.job_ids import parse_job_id
 from control_plane.api.http.responses import rendered
 from control_plane.api.http.routing import AuthenticatedRoute
 from control_plane.credits.grants import Terms
 from control_plane.credits.rules import BudgetMode
-from control_plane.errors import JobNotFound
-from control_plane.ids import JobId, TeamId, parse_id
+from control_plane.ids import TeamId
 from control_plane.schemas import credits as wire
+from control_plane.tenants.roles import Permission
 
 router = APIRouter(prefix="/api", tags=["credits"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute)
 
@@ -67,14 +68,20 @@ async def refund(
 
     409 `conflict` when fewer were used or charged, `already_exists` when the job was already refunded.
     """
-    principal.require_admin()
+    principal.require_anywhere(Permission.CREDITS_WRITE)
     team = TeamId(team_id)
     if body.job_id is None:
         assert body.credits is not None, "the schema asks for either"
         balance_ = await services.credits.refund(principal, team, body.credits, reason=body.reason, ref=subject.id)
     else:
         balance_ = await services.administration.refund_job(
-            principal, team, _job_id(body.job_id), body.credits, reason=body.reason, force=body.force, ref=subject.id
+            principal,
+            team,
+            parse_job_id(body.job_id),
+            body.credits,
+            reason=body.reason,
+            force=body.force,
+            ref=subject.id,
         )
     return rendered(views.balance(team_id, balance_))
 
@@ -128,10 +135,3 @@ def _rates(body: wire.ChangeBudgetMode | wire.ChangeConversionRates) -> TeamChan
     if body.tokens_per_credit is not None:
         changes["tokens_per_credit"] = body.tokens_per_credit
     return changes
-
-
-def _job_id(text: str) -> JobId:
-    parsed = parse_id(text)
-    if parsed is None:
-        raise JobNotFound
-    return JobId(parsed)

@@ -16,6 +16,7 @@ from control_plane.rate_limits import RateLimits
 from control_plane.schemas import admin as wire
 from control_plane.services import Services as ServicesType
 from control_plane.tenants.keys import KeyKind
+from control_plane.tenants.roles import Permission
 
 router = APIRouter(
     prefix="/api/teams/{team_id}/keys", tags=["administration"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute
@@ -49,7 +50,7 @@ async def rotate(
 ) -> Response:
     """Creates a key with the same terms; the old one works for another `grace_seconds` (default 0)."""
     grace = timedelta(seconds=(body or wire.RotateKey()).grace_seconds)
-    principal.require_admin()
+    principal.require_anywhere(Permission.KEYS_WRITE)
     issued = await services.administration.keys.rotate(principal, TeamId(team_id), _key_id(key_id), grace=grace)
     return rendered(views.key_created(issued, services.clock()))
 
@@ -59,7 +60,7 @@ async def set_origins(
     team_id: TeamPath, key_id: KeyPath, principal: Caller, services: Services, body: wire.SetOrigins
 ) -> Response:
     """Sets the web origins whose pages may use the key; effective on every replica within 5 s."""
-    principal.require_admin()
+    principal.require_anywhere(Permission.KEYS_WRITE)
     view = await services.administration.keys.set_origins(principal, TeamId(team_id), _key_id(key_id), body.origins)
     return rendered(views.key(view, services.clock()))
 
@@ -67,7 +68,7 @@ async def set_origins(
 @router.delete("/{key_id}", response_model=wire.KeyAnswer, summary="Revoke a key")
 async def revoke(team_id: TeamPath, key_id: KeyPath, principal: Caller, services: Services) -> Response:
     """Revokes the key; effective on every replica within 5 s. Idempotent."""
-    principal.require_admin()
+    principal.require_anywhere(Permission.KEYS_WRITE)
     view = await services.administration.keys.revoke(principal, TeamId(team_id), _key_id(key_id))
     return rendered(views.key(view, services.clock()))
 

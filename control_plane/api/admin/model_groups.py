@@ -13,6 +13,7 @@ from control_plane.api.http.routing import AuthenticatedRoute
 from control_plane.ids import TeamId
 from control_plane.replicas.models import Worker
 from control_plane.schemas import model_groups as wire
+from control_plane.tenants.roles import PLATFORM, Permission
 
 router = APIRouter(
     prefix="/api/model-groups", tags=["model groups"], responses=ADMIN_ERRORS, route_class=AuthenticatedRoute
@@ -26,9 +27,9 @@ async def list_groups(principal: Caller, services: Services) -> Response:
     The master key also gets the version of the YAML in force, on this server and every other.
     """
     found = await services.administration.access.list_groups(principal)
-    configuration = (
-        _configuration(services, await services.configuration.list_replicas(principal)) if principal.is_admin else None
-    )
+    configuration = None
+    if principal.can(Permission.CONFIGURATION_READ, PLATFORM):
+        configuration = _configuration(services, await services.configuration.list_replicas(principal))
     return rendered(wire.ModelGroupList(model_groups=[_answer(view) for view in found], configuration=configuration))
 
 

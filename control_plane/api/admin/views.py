@@ -175,6 +175,8 @@ def _key_fields(row: VirtualKey, origins: Sequence[str], now: datetime) -> dict[
         "created_at": row.created_at,
         "expires_at": row.expires_at,
         "revoked_at": row.revoked_at,
+        "created_by": row.created_by,
+        "last_used_at": row.last_used_at,
     }
 
 

@@ -12,7 +12,7 @@ PAGES: Mapping[str, Sequence[str]] = {
     "Start": ("concepts", "sdks"),
     "Call": ("apis", "respond", "browsers", "files", "errors", "cache"),
     "Bill": ("billing", "credits", "reconciliation"),
-    "Configure": ("model-groups", "limits", "settings"),
+    "Configure": ("model-groups", "limits", "access", "settings"),
     "Run": ("operations", "performance", "observability"),
 }
 """Names of the guide's pages, by section of the index."""

@@ -23,4 +23,4 @@ async def cache_control_of(
     )
 
 
-Fresh = Annotated[CacheControl, Depends(cache_control_of)]
+CacheControlDep = Annotated[CacheControl, Depends(cache_control_of)]

@@ -7,9 +7,11 @@ from starlette.datastructures import Headers
 
 from control_plane.api.http.page_headers import asked_by_page
 from control_plane.errors import InvalidKey, JobTokenRefused, PublishableKey
-from control_plane.jobs.tokens import is_job_token
+from control_plane.identity.tokens import AccessTokens, is_access_token
+from control_plane.jobs.tokens import JobTokenService, is_job_token
 from control_plane.services import Services as ServicesType
 from control_plane.tenants.principal import Principal
+from control_plane.tenants.service import KeyService
 
 
 def services_of(request: Request) -> ServicesType:
@@ -65,11 +67,18 @@ def secret_of(request: Request) -> str:
     return secret
 
 
+def _authenticator(services: ServicesType, secret: str) -> KeyService | JobTokenService | AccessTokens:
+    """What knows secrets of that kind."""
+    if is_job_token(secret):
+        return services.job_tokens
+    return services.access_tokens if is_access_token(secret) else services.keys
+
+
 async def holder_of_key(request: Request) -> Principal:
     """Authenticates any kind of key, or a job token. Raises: InvalidKey."""
     secret = secret_of(request)
     services = services_of(request)
-    found = await (services.job_tokens if is_job_token(secret) else services.keys).authenticate(secret)
+    found = await _authenticator(services, secret).authenticate(secret)
     asked_by_page.set(found.is_publishable)
     return found
 

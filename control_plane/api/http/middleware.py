@@ -20,6 +20,7 @@ from control_plane.api.http.disconnect import ClientDisconnected
 from control_plane.api.http.errors import error_response
 from control_plane.api.http.gate import Gate
 from control_plane.api.http.problem import Problem
+from control_plane.audit.values import Origin, origin
 from control_plane.errors import ControlPlaneError, DatabaseUnavailable, ShuttingDown
 from control_plane.ids import new_id
 from control_plane.logs import request_id
@@ -74,6 +75,7 @@ class RequestMiddleware:
         identity = _request_id(headers.get("x-request-id"))
         ignored: list[str] = []
         request_id.set(identity)
+        origin.set(Origin(_address_of(scope), identity))
         ignored_fields.set(ignored)
         held = HeldBody(self._budget)
         held_body.set(held)
@@ -159,6 +161,12 @@ def _request_id(given: str | None) -> str:
     if given and len(given) <= MAX_REQUEST_ID_CHARS and given.isascii() and given.isprintable():
         return given
     return str(new_id())
+
+
+def _address_of(scope: Scope) -> str | None:
+    """The address that the request came from, as the server knows it: a proxy's only when it is not trusted."""
+    client = scope.get("client")
+    return None if client is None else str(client[0])
 
 
 def _printable(names: list[str]) -> str:

@@ -48,11 +48,11 @@ class Stream(Protocol):
     async def abandon(self, error_code: str) -> None: ...  # noqa: D102
 
 
-class Wire(Protocol):
+class EventRenderer(Protocol):
     """The stream format of one API."""
 
     def chunk(self, content: Content) -> bytes:
-        """An event of the answer on this wire; empty when it adds nothing yet."""
+        """An event of the answer, rendered; empty when it adds nothing yet."""
 
     def ending(self, ending: Ending) -> bytes:
         """The events after the last piece, up to `[DONE]`."""
@@ -69,11 +69,13 @@ class SseResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, stream: Stream, wire: Wire, *, headers: Mapping[str, str], keep_alive_s: float) -> None:
+    def __init__(
+        self, stream: Stream, renderer: EventRenderer, *, headers: Mapping[str, str], keep_alive_s: float
+    ) -> None:
         super().__init__(headers={**HEADERS, **headers})
         del self.headers["content-length"]
         self._stream = stream
-        self._wire = wire
+        self._renderer = renderer
         self._keep_alive_s = keep_alive_s
         self._written_at = time.monotonic()
         self._is_writing = False
@@ -117,9 +119,9 @@ class SseResponse(Response):
                 for content in contents:
                     if len(pieces) == TOGETHER:
                         await self._write_pieces(pieces)
-                    pieces.append(self._wire.chunk(content))
+                    pieces.append(self._renderer.chunk(content))
                 await self._write_pieces(pieces)
-            last = await self._stream.end(self._wire.ending)
+            last = await self._stream.end(self._renderer.ending)
             self.is_whole = True
         except ControlPlaneError as error:
             log.log(error.level, "stream_failed", extra={"code": error.code})
@@ -138,7 +140,7 @@ class SseResponse(Response):
     async def _failed(self, error: ControlPlaneError) -> bytes:
         """The failure's event, once everything that follows from the failure is durable, too."""
         await self._abandon(error.code)
-        return self._wire.error(error)
+        return self._renderer.error(error)
 
     async def _abandon(self, reason: str) -> None:
         try:
@@ -169,7 +171,7 @@ class SseResponse(Response):
         if self._is_complete:
             return
         with anyio.move_on_after(LAST_WORDS_S, shield=True):
-            await self._write(self._wire.error(ShuttingDown()), more=False)
+            await self._write(self._renderer.error(ShuttingDown()), more=False)
 
 
 def event(body: Mapping[str, Any]) -> bytes:

@@ -5,11 +5,12 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from starlette.types import Scope
 
-from control_plane.api.http.cache_control import Fresh
+from control_plane.api.http.cache_control import CacheControlDep
 from control_plane.api.http.cors import preflight
 from control_plane.api.http.deps import Caller, Services, holder_of_key, refuse_pages
 from control_plane.api.http.disconnect import cancel_on_disconnect
 from control_plane.api.http.idempotency import NewSubject
+from control_plane.api.http.job_ids import parse_job_id
 from control_plane.api.http.openapi_errors import CALL_ERRORS, JOB_ERRORS, SSE
 from control_plane.api.http.page_headers import shown, with_allowed_headers
 from control_plane.api.http.responses import call_headers, json_bytes, rendered
@@ -18,7 +19,6 @@ from control_plane.api.jobs import views
 from control_plane.api.jobs.chunks import streamed
 from control_plane.api.jobs.requests import from_wire
 from control_plane.api.jobs.route import JobPath
-from control_plane.api.wires.job_headers import job_id_of
 from control_plane.errors import JobClosed, JobTokenRefused
 from control_plane.jobs.rules import JobStatus
 from control_plane.jobs.values import Closing
@@ -52,7 +52,7 @@ class JobTokenRoute(AuthenticatedRoute):
         grant = principal.grant
         assert grant is not None, "a token"
         principal.require_origin(request.headers.get("origin"))
-        if job_id_of(request.path_params["job_id"]) != grant.job_id:
+        if parse_job_id(request.path_params["job_id"]) != grant.job_id:
             raise JobTokenRefused("This token is for another job.")
         if self.path.endswith(COMPLETE):
             if not grant.may_complete:
@@ -70,13 +70,18 @@ for _path in ("llm-call", "llm-call-stream", "complete"):
 
 @router.post("/{job_id}/llm-call", response_model=wire.CallResult, responses=CALL_ERRORS, summary="Make an LLM call")
 async def llm_call(
-    job_id: JobPath, body: wire.CallBody, principal: Caller, services: Services, subject: NewSubject, fresh: Fresh
+    job_id: JobPath,
+    body: wire.CallBody,
+    principal: Caller,
+    services: Services,
+    subject: NewSubject,
+    cache_control: CacheControlDep,
 ) -> Response:
     """One buffered call. A failed call costs nothing, so retrying is safe."""
     call_request = from_wire(
-        body, max_prompt_chars=services.settings.max_prompt_chars, cache_control=fresh, subject=subject
+        body, max_prompt_chars=services.settings.max_prompt_chars, cache_control=cache_control, subject=subject
     )
-    answered = await services.calls.complete(principal, job_id_of(job_id), call_request)
+    answered = await services.calls.complete(principal, parse_job_id(job_id), call_request)
     result = wire.CallResult(
         call_id=str(answered.call.intent.call_id),
         response=answered.rendered,
@@ -97,16 +102,16 @@ async def llm_call_stream(
     services: Services,
     request: Request,
     subject: NewSubject,
-    fresh: Fresh,
+    cache_control: CacheControlDep,
 ) -> Response:
     """OpenAI chunks as server-sent events; the last has the usage, then `[DONE]`.
 
     A failure before the first chunk is an HTTP status, a later one an `error` event.
     """
     call_request = from_wire(
-        body, max_prompt_chars=services.settings.max_prompt_chars, cache_control=fresh, subject=subject
+        body, max_prompt_chars=services.settings.max_prompt_chars, cache_control=cache_control, subject=subject
     )
-    stream = await cancel_on_disconnect(request, services.calls.stream(principal, job_id_of(job_id), call_request))
+    stream = await cancel_on_disconnect(request, services.calls.stream(principal, parse_job_id(job_id), call_request))
     return streamed(
         stream, stream.call, keep_alive_s=services.settings.keep_alive_s, is_for_page=principal.grant is not None
     )
@@ -130,7 +135,7 @@ async def complete(job_id: JobPath, body: wire.CompleteJob, principal: Caller, s
             "A token completes its job as it is; metadata and error messages are for the team's server."
         )
     closing = Closing(status, metadata=body.metadata, error_message=body.error_message)
-    completed = views.completed(await services.jobs.complete(principal, job_id_of(job_id), closing))
+    completed = views.completed(await services.jobs.complete(principal, parse_job_id(job_id), closing))
     if principal.grant is None:
         return rendered(completed)
     return json_bytes(completed.model_dump_json(include={"job_id", "status", "completed_at"}).encode())

@@ -1,4 +1,4 @@
-"""The Job API (documents S0 and S1): create and read jobs, one-call jobs. `job_calls.py`: calls in a job, and its
+"""The Job API (documents S0 and S1): create and read jobs, one-call jobs. `calls.py`: calls in a job, and its
 completion.
 """
 
@@ -7,17 +7,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
-from control_plane.api.http.cache_control import Fresh
+from control_plane.api.http.cache_control import CacheControlDep
 from control_plane.api.http.deps import Caller, Services
 from control_plane.api.http.disconnect import cancel_on_disconnect
 from control_plane.api.http.idempotency import NewSubject
+from control_plane.api.http.job_ids import parse_job_id
 from control_plane.api.http.openapi_errors import CALL_ERRORS, JOB_ERRORS, SSE
 from control_plane.api.http.responses import call_headers, rendered
 from control_plane.api.http.routing import AuthenticatedRoute
 from control_plane.api.jobs import views
 from control_plane.api.jobs.chunks import streamed
 from control_plane.api.jobs.requests import from_wire
-from control_plane.api.wires.job_headers import ONE_CALL_TTL, job_id_of
+from control_plane.api.wires.job_headers import ONE_CALL_TTL
 from control_plane.calls.runner import JobRef
 from control_plane.credits.reservations import Caps
 from control_plane.errors import TeamNotOwned
@@ -25,6 +26,7 @@ from control_plane.ids import JobId, Subject
 from control_plane.jobs.values import NewJob
 from control_plane.schemas import jobs as wire
 from control_plane.tenants.principal import Principal
+from control_plane.tenants.roles import PLATFORM, Permission
 from control_plane.units import nano_usd
 
 router = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=JOB_ERRORS, route_class=AuthenticatedRoute)
@@ -59,14 +61,14 @@ async def create(body: wire.CreateJob, principal: Caller, services: Services, su
 @router.get("/{job_id}", response_model=wire.JobView, summary="Get a job")
 async def get(job_id: JobPath, principal: Caller, services: Services) -> Response:
     """Returns the job's current state."""
-    job, groups = await services.jobs.get_with_groups(principal, job_id_of(job_id))
+    job, groups = await services.jobs.get_with_groups(principal, parse_job_id(job_id))
     return rendered(views.job_view(job, sorted(groups)))
 
 
 @router.patch("/{job_id}/metadata", response_model=wire.MetadataView, summary="Update a job's metadata")
 async def patch_metadata(job_id: JobPath, body: wire.MetadataPatch, principal: Caller, services: Services) -> Response:
     """Adds and replaces top-level keys; at most 10 KB altogether."""
-    job = await services.jobs.merge_metadata(principal, job_id_of(job_id), body.metadata)
+    job = await services.jobs.merge_metadata(principal, parse_job_id(job_id), body.metadata)
     return rendered(wire.MetadataView(job_id=str(job.id), metadata=job.metadata_, updated_at=services.clock()))
 
 
@@ -76,9 +78,9 @@ async def get_costs(job_id: JobPath, principal: Caller, services: Services) -> R
 
     Administrators also see a provider's message about a failed call, where the settings store it.
     """
-    found = await services.jobs.get_with_calls(principal, job_id_of(job_id))
+    found = await services.jobs.get_with_calls(principal, parse_job_id(job_id))
     logs = await services.spend.logs_of(found.job)
-    has_text = principal.is_admin and services.settings.keep_provider_error_text
+    has_text = principal.can(Permission.RECONCILIATION_READ, PLATFORM) and services.settings.keep_provider_error_text
     return rendered(views.cost_breakdown(found, logs, has_text=has_text))
 
 
@@ -89,10 +91,10 @@ async def get_costs(job_id: JobPath, principal: Caller, services: Services) -> R
     summary="Run a one-call job",
 )
 async def create_and_call(
-    body: wire.CreateAndCall, principal: Caller, services: Services, subject: NewSubject, fresh: Fresh
+    body: wire.CreateAndCall, principal: Caller, services: Services, subject: NewSubject, cache_control: CacheControlDep
 ) -> Response:
     """Opens a job, makes one call and completes the job. A failed call fails the job and costs nothing."""
-    call_request = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, cache_control=fresh)
+    call_request = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, cache_control=cache_control)
     own_job = JobRef(_new_one_call_job(body, principal, subject))
     done = await services.call_runner.complete(principal, own_job, call_request)
     assert done.bill is not None, "a job of one call ends with it"
@@ -111,10 +113,15 @@ async def create_and_call(
 
 @router.post("/create-and-call-stream", responses={**CALL_ERRORS, **SSE}, summary="Run a one-call job as a stream")
 async def create_and_call_stream(
-    body: wire.CreateAndCall, principal: Caller, services: Services, request: Request, subject: NewSubject, fresh: Fresh
+    body: wire.CreateAndCall,
+    principal: Caller,
+    services: Services,
+    request: Request,
+    subject: NewSubject,
+    cache_control: CacheControlDep,
 ) -> Response:
     """As `llm-call-stream`; the job is completed before `[DONE]`."""
-    call_request = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, cache_control=fresh)
+    call_request = from_wire(body, max_prompt_chars=services.settings.max_prompt_chars, cache_control=cache_control)
     own_job = JobRef(_new_one_call_job(body, principal, subject))
     stream = await cancel_on_disconnect(request, services.call_runner.stream(principal, own_job, call_request))
     return streamed(stream, stream.call, keep_alive_s=services.settings.keep_alive_s)

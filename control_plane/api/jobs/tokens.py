@@ -5,11 +5,11 @@ from datetime import timedelta
 from fastapi import APIRouter, Response
 
 from control_plane.api.http.deps import Caller, Services
+from control_plane.api.http.job_ids import parse_job_id
 from control_plane.api.http.openapi_errors import JOB_ERRORS
 from control_plane.api.http.responses import rendered
 from control_plane.api.http.routing import AuthenticatedRoute
 from control_plane.api.jobs.route import JobPath
-from control_plane.api.wires.job_headers import job_id_of
 from control_plane.errors import ModelGroupNotFound
 from control_plane.jobs.tokens import TokenTerms
 from control_plane.schemas import job_tokens as wire
@@ -31,7 +31,7 @@ async def create(
     terms = TokenTerms(
         timedelta(seconds=given.ttl_seconds), given.origins, given.model_groups, may_complete=given.may_complete
     )
-    issued = await services.job_tokens.create(principal, job_id_of(job_id), terms)
+    issued = await services.job_tokens.create(principal, parse_job_id(job_id), terms)
     made = issued.token
     answer = wire.JobTokenCreated(
         token=issued.secret,

@@ -126,6 +126,10 @@ BODIES: Mapping[str, Mapping[str, Json]] = {
     "change_team": {"Limits and default": {"rpm": 120, "tpm": 100_000, "default_model_group": "ChatAgent"}},
     "set_team_model_groups": {"Two groups": {"model_groups": ["ChatAgent", "ResumeAgent"]}},
     "create_key": CREATE_KEY,
+    "create_access_token": {
+        "An organization's administrator": {"name": "Acme's admin", "role": "admin", "organization_id": "acme"},
+        "Finance, for the platform": {"name": "billing export", "role": "finance"},
+    },
     "rotate_key": {"The old key works for an hour": {"grace_seconds": 3600}},
     "set_key_origins": {"Two origins": {"origins": ["https://app.example.com", "http://localhost:5173"]}},
     "add_credits": ADD_CREDITS,

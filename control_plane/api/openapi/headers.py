@@ -16,7 +16,8 @@ SECURITY_SCHEMES: Mapping[str, Json] = {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "sk-…",
-        "description": "The administrator's key, `CONTROL_PLANE_MASTER_KEY`: `Authorization: Bearer …`.",
+        "description": "The master key, `CONTROL_PLANE_MASTER_KEY`, or an access token (`adm-…`) with a role that permits "
+        "the request: `Authorization: Bearer …`.",
     },
     "xApiKey": {
         "type": "apiKey",

@@ -15,9 +15,10 @@ from pydantic import AfterValidator
 from control_plane.api.http.deps import secret_of
 from control_plane.api.http.idempotency import HEADER as IDEMPOTENCY_KEY
 from control_plane.api.http.idempotency import NewSubject
+from control_plane.api.http.job_ids import parse_job_id
 from control_plane.calls.runner import JobRef
 from control_plane.errors import JobNotFound
-from control_plane.ids import JobId, Subject, parse_id
+from control_plane.ids import JobId, Subject
 from control_plane.jobs.values import NewJob
 from control_plane.schemas.base import ignored_fields
 
@@ -55,7 +56,7 @@ class JobHeaders:
     fingerprint: str | None = None
     is_repeated: bool = False
 
-    def place(self, *, job_type: str, job_id: str | None = None, user_id: str | None = None) -> JobRef:
+    def job_ref(self, *, job_type: str, job_id: str | None = None, user_id: str | None = None) -> JobRef:
         """The call's job; headers take precedence over the arguments, which come from the body.
 
         `job_type`: of the call's own job when no header names one. Headers without effect on an existing job are
@@ -77,7 +78,7 @@ class JobHeaders:
             fingerprint=self.fingerprint,
             is_repeated=self.is_repeated,
         )
-        return JobRef(new, job_id=None if joined is None else job_id_of(joined), completes=self.completes)
+        return JobRef(new, job_id=None if joined is None else parse_job_id(joined), completes=self.completes)
 
 
 async def job_headers(
@@ -112,15 +113,7 @@ async def _repetition(request: Request) -> tuple[str | None, bool]:
 JobHeadersDep = Annotated[JobHeaders, Depends(job_headers)]
 
 
-def job_id_of(text: str) -> JobId:
-    """The id a client names a job by. Raises: JobNotFound for one that cannot be ours."""
-    parsed = parse_id(text)
-    if parsed is None:
-        raise JobNotFound
-    return JobId(parsed)
-
-
-def job_in(metadata: Mapping[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
+def take_job_id(metadata: Mapping[str, Any] | None) -> tuple[str | None, dict[str, Any]]:
     """The job a body's metadata names, and the rest of it, which is kept with the call. Raises: JobNotFound."""
     rest = dict(metadata or {})
     named = rest.pop("job_id", None)

@@ -1,34 +1,12 @@
-"""The responses of OpenAI's routes, for OpenAPI."""
+"""What several APIs of calls say in OpenAPI: the statuses of their errors, and their answers."""
 
 from typing import Any
 
-from pydantic import Field
-
-from control_plane.api.http.openapi_errors import ProviderFacts
 from control_plane.schemas.base import Answer
 
+Responses = dict[int | str, dict[str, Any]]
 
-class OpenAiFacts(Answer):
-    """What went wrong: `code` for programs, `message` for people, more fields for some codes. `provider` is present
-    when the provider reported an error.
-    """
-
-    message: str = Field(description="the mistake and its remedy, for people")
-    type: str = Field(description="OpenAI's type of the error")
-    param: str | None = Field(description="the request's wrong field, if it can be named")
-    code: str | None = Field(description="code of the error, for programs")
-    provider: ProviderFacts | None = Field(
-        default=None, description="the error that the model provider reported; absent when it reported none"
-    )
-
-
-class OpenAiErrorAnswer(Answer):
-    """Every error of `/v1`, but of `/v1/messages`."""
-
-    error: OpenAiFacts = Field(description="what went wrong")
-
-
-DESCRIPTIONS = (
+ERROR_DESCRIPTIONS = (
     (400, "unparsable, does not fit the schema, or rejected by the provider"),
     (401, "`invalid_api_key`"),
     (403, "`insufficient_credits`, `model_group_not_allowed`, `job_not_owned`, `at_risk_limit`, …"),
@@ -40,12 +18,16 @@ DESCRIPTIONS = (
     (500, "every model of the group failed; a failed call costs nothing"),
     (503, "overloaded, no model available, or database down; retry after `Retry-After`"),
 )
-ERRORS: dict[int | str, dict[str, Any]] = {
-    status: {"model": OpenAiErrorAnswer, "description": description} for status, description in DESCRIPTIONS
-}
-STREAM: dict[int | str, dict[str, Any]] = {
+STREAM: Responses = {
     200: {
         "description": "the answer, or with `stream` its events",
         "content": {"application/json": {}, "text/event-stream": {"schema": {"type": "string"}}},
     }
 }
+
+
+def error_responses(model: type[Answer], *more: tuple[int, str]) -> Responses:
+    """The error responses of an API, in the form of that model; `more`: statuses that only this API has."""
+    return {
+        status: {"model": model, "description": description} for status, description in (*ERROR_DESCRIPTIONS, *more)
+    }

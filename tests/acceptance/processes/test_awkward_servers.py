@@ -53,6 +53,10 @@ ASKING: list[tuple[str, ...]] = [
     ("jobs", "list", "a"),
     ("jobs", "show", "j"),
     ("jobs", "costs", "j"),
+    ("token", "create", "n", "--role", "viewer"),
+    ("token", "list"),
+    ("token", "revoke", "t"),
+    ("audit", "list"),
     ("smoke",),
 ]
 OF_FILES = {"config access", "config follow"}
@@ -68,6 +72,8 @@ WITHOUT_A_SERVER = {
 }
 WITHOUT_A_SERVER |= {
     "ledger verify",
+    "audit verify",
+    "audit export",
     "spend lost",
     "spend prune",
     "spend archive",
@@ -86,6 +92,8 @@ NAMES = [
     "model_groups",
     "configuration",
     "costs",
+    "tokens",
+    "entries",
 ]
 LISTS = [words for words in ASKING if command_in(words) in {"org list", "team list", "key list", "jobs list"}]
 LISTS += [

@@ -61,6 +61,7 @@ async def test_every_command_does_what_it_is_for(
     await organizations_and_teams(server, shell)
     await keys(server, shell)
     await credits_and_refills(shell)
+    await tokens_and_audit(server, shell)
     await books(shell)
     await archive(server, shell, tmp_path)
     await configuration(shell, write_config(tmp_path, config_for(provider)))
@@ -180,6 +181,27 @@ async def credits_and_refills(shell: Shell) -> None:
     assert (await shell.json("refill", "unset", "red"))["enabled"] is False
 
 
+async def tokens_and_audit(server: Server, shell: Shell) -> None:
+    lead = ("token", "create", "lead", "--role", "admin", "--team", "red", "--expires-at", "2099-01-01T00:00:00Z")
+    made = await shell.json(*lead)
+    assert (made["role"], made["team_id"], made["organization_id"]) == ("admin", "red", None)
+    assert "lead admin" in squeezed((await shell.shown("token", "list")).splitlines()[1])
+    async with server.client(made["access_token"]) as member:
+        assert (await member.put("/api/teams/red", json={"team_alias": "R"})).status_code == 200
+    assert (await shell.json("token", "revoke", made["token_id"]))["status"] == "revoked"
+    listed = await shell.json("audit", "list", "--limit", "3")
+    assert [(each["action"], each["actor"]) for each in listed] == [
+        ("token.revoked", "master key"),
+        ("team.updated", "lead"),
+        ("token.created", "master key"),
+    ]
+    assert "team.updated" in await shell.shown("audit", "list", "--action", "team.updated", "--target", "red")
+    verified = await shell.json("audit", "verify")
+    assert (verified["is_whole"], verified["mistake"]) == (True, None)
+    lines = [json.loads(line) for line in (await shell.shown("audit", "export")).splitlines()]
+    assert [line["number"] for line in lines] == list(range(1, verified["entries"] + 1))
+
+
 async def books(shell: Shell) -> None:
     assert await shell.json("migrate") == {"applied": []}
     found = await shell.json("ledger", "verify", "--team", "red")
@@ -264,6 +286,13 @@ WRONG: dict[tuple[str, ...], tuple[int, str]] = {
     ("jobs", "list", "red", "--status", "done"): (1, "no job status"),
     ("jobs", "show", "no-job"): (1, "404"),
     ("jobs", "costs", "no-job"): (1, "404"),
+    ("token", "create", "x", "--role", "king"): (2, "--role"),
+    ("token", "create", "x", "--role", "viewer", "--team", "nobody"): (1, "404"),
+    ("token", "list", "--url", "http://127.0.0.1:1"): (1, "127.0.0.1:1"),
+    ("token", "revoke", "no-token"): (1, "404"),
+    ("audit", "list", "--limit", "0"): (2, "--limit"),
+    ("audit", "verify", "--all"): (2, "--all"),
+    ("audit", "export", "file"): (2, "file"),
     ("spend", "reconcile", "--since", "99999999999d"): (1, "is no time"),
     ("spend", "lost", "--since", "lately"): (1, "is no time"),
     ("spend", "prune", "--older-than-days", "999999999"): (2, "--older-than-days"),
@@ -306,6 +335,7 @@ async def test_long_commands_show_their_progress_on_a_terminal_alone(
     new = f"sqlite:///{tmp_path}/new.db"
     for words, what, database in (
         (("ledger", "verify"), "entries and jobs", None),
+        (("audit", "verify"), "entries", None),
         (("spend", "reconcile", "--no-prices"), "calls", None),
         (("spend", "prune", "--older-than-days", "1"), "old spend logs", None),
         (("migrate",), "migrations", new),

@@ -9,9 +9,9 @@ from pydantic import ValidationError
 from control_plane.api.wires.anthropic.request import chat_request as from_anthropic
 from control_plane.api.wires.anthropic.schema import MessagesBody
 from control_plane.api.wires.chat_messages import chat_messages
+from control_plane.api.wires.openai.chat.schema import ChatCompletionBody
 from control_plane.api.wires.openai.responses.request import chat_request as from_responses
 from control_plane.api.wires.openai.responses.schema import ResponsesBody
-from control_plane.api.wires.openai.schema import ChatCompletionBody
 from control_plane.calls.rules import fill_in
 from control_plane.chat import ChatRequest
 from control_plane.gateway.dialects import dialect_of

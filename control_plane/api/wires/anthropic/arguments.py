@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import orjson
 
-from control_plane.api.wires.respond.response import parsed_arguments
+from control_plane.api.wires.tool_arguments import parse_arguments
 
 Kind = Literal["function", "custom"]
 
@@ -17,7 +17,7 @@ def input_of(kind: Kind, text: str) -> dict[str, Any]:
     """A call's arguments as an object; what a model wrote that is none stands in it as text."""
     if kind == "custom":
         return {"input": text}
-    arguments = parsed_arguments(text)
+    arguments = parse_arguments(text)
     return {"INVALID_JSON": arguments} if isinstance(arguments, str) else arguments
 
 

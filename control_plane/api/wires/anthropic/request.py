@@ -8,12 +8,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from control_plane.api.wires.anthropic import schema as wire
+from control_plane.api.wires.job_headers import take_job_id
+from control_plane.api.wires.run_call import ParsedCall
 from control_plane.chat import ChatRequest
 from control_plane.errors import Unprocessable
 
 Json = dict[str, Any]
 
 TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+
+
+def parse_request(body: wire.MessagesBody) -> ParsedCall:
+    """The call. Raises: JobNotFound, Unprocessable for blocks that make no sense where they are."""
+    job_id, metadata = take_job_id(body.metadata)
+    user_id = metadata.pop("user_id", None)
+    return ParsedCall(
+        request=chat_request(body),
+        chars=text_length(body),
+        model_group=body.model,
+        job_type="chat",
+        job_id=job_id,
+        user_id=user_id if isinstance(user_id, str) else None,
+        metadata=metadata,
+        is_stream=bool(body.stream),
+        default_temperature=None,
+    )
 
 
 def chat_request(body: wire.CountBody) -> ChatRequest:

@@ -1,15 +1,13 @@
-"""Request models of Anthropic's messages, as its SDKs send them. `api/anthropic` translates."""
+"""Request models of Anthropic's messages, as its SDKs send them."""
 
 import json
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from control_plane.schemas.base import Body, GivenJson, Text, without_nul
+from control_plane.schemas.base import Body, GivenJson, Label, without_nul
 from control_plane.schemas.chat import MAX_MESSAGES, StopText
 from control_plane.schemas.metadata import Metadata
-
-Label = Annotated[Text, Field(max_length=200)]
 
 UNSUPPORTED = ("mcp_servers", "container")
 """Fields that would make the provider call out or store things: rejected, never left out silently."""

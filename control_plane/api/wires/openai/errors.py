@@ -9,13 +9,18 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from pydantic import Field
+
+from control_plane.api.http.openapi_errors import ProviderFacts
 from control_plane.api.http.problem import Problem, place_of, precise_message
+from control_plane.api.wires.openapi import error_responses
 from control_plane.errors import (
     ContentPolicyViolated,
     InsufficientCredits,
     InvalidKey,
     ModelGroupNotFound,
 )
+from control_plane.schemas.base import Answer
 
 CODES: Mapping[str, str] = {
     InvalidKey.code: "invalid_api_key",
@@ -31,6 +36,29 @@ TYPES: Mapping[int, str] = {
     HTTPStatus.CONFLICT: "conflict_error",
     HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
 }
+
+
+class OpenAiFacts(Answer):
+    """What went wrong: `code` for programs, `message` for people, more fields for some codes. `provider` is present
+    when the provider reported an error.
+    """
+
+    message: str = Field(description="the mistake and its remedy, for people")
+    type: str = Field(description="OpenAI's type of the error")
+    param: str | None = Field(description="the request's wrong field, if it can be named")
+    code: str | None = Field(description="code of the error, for programs")
+    provider: ProviderFacts | None = Field(
+        default=None, description="the error that the model provider reported; absent when it reported none"
+    )
+
+
+class OpenAiErrorAnswer(Answer):
+    """Every error of `/v1`, but of `/v1/messages`."""
+
+    error: OpenAiFacts = Field(description="what went wrong")
+
+
+ERRORS = error_responses(OpenAiErrorAnswer)
 
 
 def openai_error(problem: Problem) -> tuple[int, Mapping[str, Any]]:

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Request, Response
 from control_plane.api.http.deps import Caller, Services
 from control_plane.api.http.responses import json_response
 from control_plane.api.http.routing import AuthenticatedRoute
-from control_plane.api.wires.openapi import ERRORS
+from control_plane.api.wires.openai.errors import ERRORS
 from control_plane.errors import ModelGroupNotFound
 
 router = APIRouter(prefix="/v1/models", tags=["openai"], responses=ERRORS, route_class=AuthenticatedRoute)

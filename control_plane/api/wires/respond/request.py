@@ -1,4 +1,4 @@
-"""A client's conversation in the form every provider accepts. Pure: bodies in, OpenAI's messages out.
+"""Converts a client's conversation to the form that every provider accepts. Pure: bodies in, OpenAI's messages out.
 
 Clients continue after tool calls in many ways: the answer's message pushed back and then one assistant message for each
 tool call, those alone, or only the tools' results. Providers want one assistant message with its text and all its tool
@@ -11,15 +11,30 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from control_plane.api.wires.respond.schema import AssistantSaid, GivenMessage, GivenToolCall, Said, ToolSaid
+from control_plane.api.wires.respond.schema import (
+    AssistantSaid,
+    GivenMessage,
+    GivenToolCall,
+    Plugin,
+    RespondBody,
+    Said,
+    ToolSaid,
+)
 from control_plane.api.wires.respond.tool_content import tool_content
+from control_plane.api.wires.run_call import ParsedCall
 from control_plane.calls.tool_call_cache import RememberedToolCall
+from control_plane.chat import ChatRequest
+from control_plane.documents.parts import text_length
+from control_plane.documents.service import Engine
 from control_plane.schemas.chat import plain
 from control_plane.schemas.history import SentBack
 
 Message = dict[str, Any]
 
 UNKNOWN_TOOL = "unknown_tool"
+
+FILE_PARSER = "file-parser"
+"""The plugin that selects how PDFs are read."""
 
 MAX_WARNINGS = 20
 """Of one kind; what is more is counted."""
@@ -39,6 +54,31 @@ class Conversation:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedRespond(ParsedCall):
+    """`engine`: reads the PDFs. `warnings`: of the response; reading the files adds to them."""
+
+    engine: Engine | None
+    warnings: list[str]
+
+
+def parse_request(body: RespondBody, *, recall: Recall, job_type: str) -> ParsedRespond:
+    """The call. `recall` as of `conversation`; `job_type`: of the call's own job."""
+    parameters = body.given_parameters()
+    talk = conversation(body.messages, recall=recall, tools=_tool_names(parameters.get("tools")))
+    engine, ignored = _engine(body.plugins or ())
+    return ParsedRespond(
+        request=ChatRequest(talk.messages, parameters),
+        chars=text_length(talk.messages),
+        counted="messages have",
+        model_group=body.model,
+        job_type=job_type,
+        is_stream=body.stream,
+        engine=engine,
+        warnings=[*talk.warnings, *ignored],
+    )
+
+
 def conversation(given: Sequence[GivenMessage], *, recall: Recall, tools: Sequence[str]) -> Conversation:
     """The messages in the providers' form. One pass, linear in the size of the messages.
 
@@ -56,9 +96,20 @@ def conversation(given: Sequence[GivenMessage], *, recall: Recall, tools: Sequen
     return building.finished()
 
 
-def tool_names(tools: Sequence[Mapping[str, Any]] | None) -> list[str]:
-    """The names of a request's tools."""
+def _tool_names(tools: Sequence[Mapping[str, Any]] | None) -> list[str]:
     return [tool["function"]["name"] for tool in tools or ()]
+
+
+def _engine(plugins: Sequence[Plugin]) -> tuple[Engine | None, list[str]]:
+    """The PDF engine, and the warnings about ignored plugins."""
+    engine = None
+    warnings = []
+    for plugin in plugins:
+        if plugin.id == FILE_PARSER:
+            engine = plugin.pdf.engine if plugin.pdf else None
+        else:
+            warnings.append(f"plugins: '{plugin.id}' is not supported and was ignored; only '{FILE_PARSER}' is.")
+    return engine, warnings
 
 
 class _Turn:

@@ -1,16 +1,22 @@
-"""A model's answer in the respond API's form, whole or composed from the chunks of a stream. Pure."""
+"""A model's answer in the respond API's form: whole, and as the events of its streams: `token`, `tool_call`, `done`,
+`error`, then `[DONE]`.
+"""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from pydantic_core import from_json
+from pydantic import BaseModel
 
+from control_plane.api.http.problem import Problem
+from control_plane.api.http.sse import DONE
 from control_plane.api.wires.openai_fields import thinking_block
 from control_plane.api.wires.respond import schema as wire
+from control_plane.api.wires.respond.errors import RespondError, respond_error
+from control_plane.api.wires.tool_arguments import parse_arguments
 from control_plane.chat import Completion, Ending, ServedBy
-from control_plane.completion.events import Refusal, Text
-from control_plane.completion.fold import Message, ToolCall
-from control_plane.schemas.base import MAX_DEPTH
+from control_plane.completion.events import Content, Refusal, Text
+from control_plane.completion.fold import Message, ToolCall, fold
+from control_plane.errors import ControlPlaneError
+from control_plane.schemas.base import Answer
 
 
 def from_completion(answer: Completion, warnings: Sequence[str]) -> wire.RespondAnswer:
@@ -56,7 +62,7 @@ def respond_answer(message: Message, served: ServedBy, ending: Ending, warnings:
 
 
 def _tool_call(call: ToolCall, warnings: list[str]) -> wire.AnsweredToolCall:
-    arguments = parsed_arguments(call.arguments)
+    arguments = parse_arguments(call.arguments)
     if isinstance(arguments, str):
         warnings.append(
             f"tool_calls: the arguments of {call.id!r} are not a JSON object; they are passed on as the model wrote them."
@@ -64,21 +70,46 @@ def _tool_call(call: ToolCall, warnings: list[str]) -> wire.AnsweredToolCall:
     return wire.AnsweredToolCall(id=call.id, name=call.name, arguments=arguments)
 
 
-def parsed_arguments(text: str) -> dict[str, Any] | str:
-    """The arguments of a tool call as an object, {} where the model wrote nothing; the text itself where it is none."""
-    if not text.strip():
-        return {}
-    try:
-        arguments = from_json(text, allow_inf_nan=False)
-    except ValueError:
-        return text
-    return arguments if isinstance(arguments, dict) and not _is_deep(arguments) else text
+class Token(Answer):
+    """Some text."""
+
+    text: str
 
 
-def _is_deep(value: Any, levels: int = MAX_DEPTH) -> bool:
-    """Whether it is nested deeper than an answer can be written."""
-    if not isinstance(value, dict | list):
-        return False
-    if levels == 0:
-        return True
-    return any(_is_deep(inner, levels - 1) for inner in (value.values() if isinstance(value, dict) else value))
+class RespondEvents:
+    """Writes one stream. A tool call is one event, when complete; `done` is the whole answer."""
+
+    def __init__(
+        self, served: ServedBy, warnings: Sequence[str], on_tool_calls: Callable[[Sequence[ToolCall]], None]
+    ) -> None:
+        """`on_tool_calls`: called with the tool calls of a stream that came to its end."""
+        self._on_tool_calls = on_tool_calls
+        self._served = served
+        self._warnings = warnings
+        self._events: list[Content] = []
+
+    def chunk(self, content: Content) -> bytes:
+        """The text of an event, or nothing yet. Of several answers, the first."""
+        if content.choice:
+            return b""
+        self._events.append(content)
+        if isinstance(content, Text | Refusal):
+            return _event("token", Token(text=content.text))
+        return b""
+
+    def ending(self, ending: Ending) -> bytes:
+        """The tool calls, the whole answer, `[DONE]`."""
+        message = fold(self._events)[0]
+        self._on_tool_calls(message.tool_calls)
+        answer = respond_answer(message, self._served, ending, self._warnings)
+        calls = b"".join(_event("tool_call", call) for call in answer.tool_calls)
+        return calls + _event("done", answer) + DONE
+
+    def error(self, error: ControlPlaneError) -> bytes:
+        """The failure, as the response to a buffered request would report it, then `[DONE]`."""
+        _, body = respond_error(Problem.of(error))
+        return _event("error", RespondError.model_validate(body)) + DONE
+
+
+def _event(name: str, body: BaseModel) -> bytes:
+    return f"event: {name}\ndata: {body.model_dump_json()}\n\n".encode()

@@ -6,7 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from control_plane.api.wires.job_headers import take_job_id
 from control_plane.api.wires.openai.responses import schema as wire
+from control_plane.api.wires.run_call import ParsedCall
 from control_plane.chat import ChatRequest
 from control_plane.schemas.chat import plain
 from control_plane.schemas.history import MAX_PIECES, ThinkingBlock
@@ -21,6 +23,22 @@ MEDIA_TYPES = {"iVBORw0KGgo": "image/png", "/9j/": "image/jpeg", "R0lGOD": "imag
 """Of pictures in base64, by what they begin with."""
 
 BLOCKS: TypeAdapter[list[ThinkingBlock]] = TypeAdapter(Annotated[list[ThinkingBlock], Field(max_length=MAX_PIECES)])
+
+
+def parse_request(body: wire.ResponsesBody) -> ParsedCall:
+    """The call. Raises: JobNotFound."""
+    job_id, metadata = take_job_id(body.metadata)
+    return ParsedCall(
+        request=chat_request(body),
+        chars=text_length(body),
+        model_group=body.model,
+        job_type="chat",
+        job_id=job_id,
+        user_id=body.user,
+        metadata=metadata,
+        is_stream=bool(body.stream),
+        default_temperature=None,
+    )
 
 
 def chat_request(body: wire.ResponsesBody) -> ChatRequest:

@@ -1,15 +1,13 @@
-"""Request models of OpenAI's responses, as its SDKs send them. `api/openai/responses_*.py` translate."""
+"""Request models of OpenAI's responses, as its SDKs send them."""
 
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from control_plane.schemas.base import Body, GivenJson, Text
+from control_plane.schemas.base import Body, GivenJson, Label
 from control_plane.schemas.chat import MAX_MESSAGES, FunctionType, GivenSound, ServiceTier, arguments_text
 from control_plane.schemas.history import MAX_PIECES
 from control_plane.schemas.metadata import Metadata
-
-Label = Annotated[Text, Field(max_length=200)]
 
 MAX_ITEMS = 3 * MAX_MESSAGES
 """A message of a chat is up to three items here: its reasoning, its text, a call."""
