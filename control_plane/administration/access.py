@@ -1,6 +1,6 @@
 """Which teams may use which model group, as the administrator and a team see it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from control_plane.administration import store
 from control_plane.administration.values import GroupView, Resolution
@@ -13,7 +13,7 @@ from control_plane.storage.database import Database
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.authorization import require_in_team
 from control_plane.tenants.principal import Principal
-from control_plane.tenants.roles import Permission
+from control_plane.tenants.roles import PLATFORM, Permission, Place
 
 
 class AccessAdministration:
@@ -24,26 +24,24 @@ class AccessAdministration:
         self._groups = groups
 
     async def list_groups(self, principal: Principal) -> Sequence[GroupView]:
-        """Every group in the file's order; for a team's key only those it may use, and only its own permission."""
+        """Every group in the file's order, with every team that may use it for those who may see all of them; else the
+        groups that the principal's teams may use, and for these teams only.
+        """
         catalog = self._groups.catalog
         if principal.team_id is not None:
             return await self._seen_by(principal.team_id, catalog.groups.values(), principal.key_groups)
-        principal.require_anywhere(Permission.MODEL_GROUPS_READ)
-        async with self._db.reader() as reader:
-            granted = await store.list_all_grants(reader)
-        return [GroupView(group, group.teams, granted.get(name, ())) for name, group in catalog.groups.items()]
+        return await self._seen_at(principal.places_with(Permission.MODEL_GROUPS_READ), catalog.groups.values())
 
     async def get_group(self, principal: Principal, name: str) -> GroupView:
-        """One group. Raises: ModelGroupNotFound, ModelGroupNotAllowed for a team's key that may not use it."""
+        """One group. Raises: ModelGroupNotFound; ModelGroupNotAllowed for one that no team of the principal may use."""
         group = await self._group(principal, name)
         if principal.team_id is not None:
             seen = await self._seen_by(principal.team_id, [group], principal.key_groups)
-            if not seen:
-                raise ModelGroupNotAllowed(group=name, team=principal.team_id)
-            return seen[0]
-        async with self._db.reader() as reader:
-            granted = await store.list_all_grants(reader)
-        return GroupView(group, group.teams, granted.get(name, ()))
+        else:
+            seen = await self._seen_at(principal.places_with(Permission.MODEL_GROUPS_READ), [group])
+        if not seen:
+            raise ModelGroupNotAllowed(group=name, team=principal.team_id or "any of yours")
+        return seen[0]
 
     async def resolve(self, principal: Principal, name: str, team_id: TeamId | None) -> Resolution:
         """The models for a call of the team; a team's key may omit the team.
@@ -70,6 +68,21 @@ class AccessAdministration:
             known = list(groups) if principal.team_id is None else await self._groups.usable(principal)
             raise ModelGroupNotFound(group=name, known=known)
         return groups[name]
+
+    async def _seen_at(self, at: Collection[Place], groups: Iterable[ModelGroup]) -> Sequence[GroupView]:
+        """The groups as a member with roles at these places sees them."""
+        async with self._db.reader() as reader:
+            granted = await store.list_all_grants(reader)
+            teams = None if PLATFORM in at else await store.list_teams_at(reader, at)
+        if teams is None:
+            return [GroupView(group, group.teams, granted.get(group.name, ())) for group in groups]
+        views = []
+        for group in groups:
+            granted_teams = [team for team in granted.get(group.name, ()) if team in teams]
+            by_pattern = [team for team in teams if access.access_origins(group, team, frozenset()).patterns]
+            if granted_teams or by_pattern:
+                views.append(GroupView(group, by_pattern, granted_teams))
+        return views
 
     async def _seen_by(
         self, team_id: TeamId, groups: Iterable[ModelGroup], only: frozenset[str] | None

@@ -172,6 +172,8 @@ class AdministrationService:
         at = principal.places_with(Permission.TEAMS_READ)
         if principal.team_id is not None:
             raise AdminOnly
+        if organization_id is not None:
+            principal.require(Permission.TEAMS_READ, Place(organization_id=organization_id))
         async with self._db.reader() as reader:
             if organization_id is not None:
                 await tenants_store.get_organization(reader, organization_id)

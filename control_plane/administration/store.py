@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlmodel import col
 
 from control_plane.ids import OrganizationId, TeamId
@@ -11,6 +11,7 @@ from control_plane.model_groups.models import Grant
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, one
 from control_plane.tenants.models import Team
+from control_plane.tenants.roles import Place
 
 
 async def lock_team(tx: Tx, team_id: TeamId) -> Team | None:
@@ -22,6 +23,15 @@ async def lock_team(tx: Tx, team_id: TeamId) -> Team | None:
 async def list_team_ids(reader: Reader, organization_id: OrganizationId) -> Sequence[TeamId]:
     """Every team of an organization."""
     rows = await reader.execute(select(col(Team.id)).where(col(Team.organization_id) == organization_id))
+    return [TeamId(team_id) for team_id in rows.scalars()]
+
+
+async def list_teams_at(reader: Reader, at: Collection[Place]) -> Sequence[TeamId]:
+    """The teams at these places, none of which is the platform, by id."""
+    named = [place.team_id for place in at if place.team_id is not None]
+    organizations = [place.organization_id for place in at if place.team_id is None]
+    wanted = or_(col(Team.id).in_(named), col(Team.organization_id).in_(organizations))
+    rows = await reader.execute(select(col(Team.id)).where(wanted).order_by(col(Team.id)))
     return [TeamId(team_id) for team_id in rows.scalars()]
 
 

@@ -57,13 +57,13 @@ ANYWHERE = {
     "list_organizations",
     "list_teams",
     "list_model_groups",
-    "get_model_group",
     "list_access_tokens",
     "list_audit_entries",
 }
 """Routes that show what their caller may see: they need the permission at any place."""
 
-NEEDS_MORE = {"delete_team", "create_access_token", "list_organization_teams"}
+NEEDS_MORE = {"delete_team", "create_access_token", "get_model_group"}
+"""Routes whose answer depends on more than the permission: they have tests of their own."""
 
 
 async def make_places(admin: httpx.AsyncClient) -> None:
@@ -233,3 +233,44 @@ async def test_many_who_administer_at_once_write_one_chain(server: Server) -> No
         assert {each.status_code for each in made} == {200}
         assert await server.services.audit.count() == before + 40
         assert await server.services.audit.verify() is None
+
+
+async def test_an_answer_is_repeated_for_the_token_that_got_it_alone(server: Server) -> None:
+    async with server.client(MASTER_KEY) as admin:
+        await make_places(admin)
+        first, _ = await make_token(admin, "owner", PLACES["platform"])
+        second, _ = await make_token(admin, "viewer", PLACES["other team"])
+        headers = {"Idempotency-Key": "the same"}
+        path = "/api/teams/own-team/credits/add"
+        body = {"credits": 5, "reason": "r"}
+        async with server.client(first) as owner, server.client(second) as viewer:
+            given = await owner.post(path, json=body, headers=headers)
+            again = await owner.post(path, json=body, headers=headers)
+            refused = await viewer.post(path, json=body, headers=headers)
+        assert (given.status_code, again.json()) == (200, given.json())
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "permission_denied")
+        token = {"name": "t", "role": "viewer"}
+        made = await admin.post("/api/access-tokens", json=token, headers=headers)
+        again = await admin.post("/api/access-tokens", json=token, headers=headers)
+        assert made.status_code == 200
+        assert again.json()["error"]["code"] == "idempotency_response_not_stored"
+
+
+async def test_members_see_the_model_groups_of_their_teams_and_no_other_team(server: Server) -> None:
+    async with server.client(MASTER_KEY) as admin:
+        await make_places(admin)
+        await admin.put("/api/teams/other-team/model-groups", json={"model_groups": ["Private"]})
+        for place, sees_private in (("team", False), ("organization", False), ("other team", True), ("platform", True)):
+            token, _ = await make_token(admin, "viewer", PLACES[place])
+            async with server.client(token) as member:
+                listed = {
+                    each["group_name"]: each for each in (await member.get("/api/model-groups")).json()["model_groups"]
+                }
+                assert ("Private" in listed) is sees_private, place
+                one = await member.get("/api/model-groups/Private")
+                assert one.status_code == (200 if sees_private else 403), one.text
+                if place == "other team":
+                    assert listed["Private"]["granted_teams"] == ["other-team"]
+                    assert listed["ok"]["team_patterns"] == ["other-team"]
+                elif place == "team":
+                    assert "other-team" not in str(listed)

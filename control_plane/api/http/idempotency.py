@@ -74,6 +74,8 @@ async def answer_once(request: Request, principal: Principal, handle: Handler, *
 
 def _scope(principal: Principal) -> str:
     """Whose idempotency keys these are: another virtual key of the team may be allowed less."""
+    if principal.member is not None:
+        return f"{principal.audited.means}:{principal.audited.id}"
     return "admin" if principal.team_id is None else f"team:{principal.team_id}:{principal.key_id}"
 
 

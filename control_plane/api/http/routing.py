@@ -34,7 +34,7 @@ from control_plane.settings import Settings
 from control_plane.tenants.principal import Principal
 
 CONTENT_TYPE = b"content-type"
-SECRETS = frozenset({"virtual_key", "token"})
+SECRETS = frozenset({"virtual_key", "token", "access_token"})
 """Fields of answers that are shown once: such an answer is not kept."""
 
 MOST_VALUES = 100_000
