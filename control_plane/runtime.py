@@ -9,16 +9,13 @@ import logging
 import os
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from control_plane import clock as system_clock
 from control_plane.administration.service import AdministrationService
 from control_plane.audit.service import AuditLog
 from control_plane.audit.values import SYSTEM, Change
-from control_plane.cache.service import AnswerCache
 from control_plane.calls.implicit_jobs import ImplicitJobs
 from control_plane.calls.job_closer import JobCloser
 from control_plane.calls.remote_files import RemoteFiles
@@ -27,21 +24,14 @@ from control_plane.calls.service import CallService
 from control_plane.calls.tool_call_cache import ToolCallCache
 from control_plane.calls.writer import CallWriter
 from control_plane.clock import Clock
-from control_plane.configuration.service import Configuration, OpenGateway
+from control_plane.configuration.service import Configuration
 from control_plane.credits.service import CreditService
 from control_plane.documents.service import DocumentService
 from control_plane.errors import InvalidConfig
-from control_plane.fetching.addresses import PrivateHosts
-from control_plane.fetching.fetcher import Fetcher, Resolve, look_up
-from control_plane.garbage import GarbageByBytes
-from control_plane.gateway.bounds import AnswerBounds
-from control_plane.gateway.deployments import RouterConfig
-from control_plane.gateway.factory import open_gateway
-from control_plane.gateway.relay.eligibility import LanePolicy
-from control_plane.gateway.router import Gateway
+from control_plane.fetching.fetcher import Resolve, look_up
 from control_plane.idempotency.service import IdempotencyService
 from control_plane.identity.tokens import AccessTokens
-from control_plane.ids import new_id
+from control_plane.infrastructure import Infrastructure, build_infrastructure, gateway_opener, open_connections
 from control_plane.jobs.admission import RiskPolicy
 from control_plane.jobs.lost import LostCallPolicy
 from control_plane.jobs.service import JobService
@@ -49,27 +39,22 @@ from control_plane.jobs.tokens import JobTokenService
 from control_plane.limits.service import LimitService
 from control_plane.logs import lines_dropped
 from control_plane.master_key import find_master_key
-from control_plane.metrics import Metrics
 from control_plane.model_groups.catalog import Catalog
 from control_plane.model_groups.config import load_catalog
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.pdf.reader import PdfReader
+from control_plane.periodic_tasks import background_tasks
 from control_plane.reconciliation.metrics_refresh import MetricsRefresh
 from control_plane.reconciliation.proxies import Proxy
 from control_plane.reconciliation.service import ReconciliationService
 from control_plane.reconciliation.spend_logs import SpendService
-from control_plane.replicas.heartbeat import HEARTBEATS
 from control_plane.replicas.lease import Lease
 from control_plane.services import Services
 from control_plane.settings import Settings
-from control_plane.storage.connections import Connections
 from control_plane.storage.database import Database
 from control_plane.storage.migrate import newer_schema, pending
-from control_plane.storage.partitions import PartitionService
 from control_plane.storage.sqlite_lock import only_process
-from control_plane.sweeper import SWEEP_S, PeriodicWork, Sweeper
 from control_plane.tenants.service import KeyService
-from control_plane.traces import Traces, traces_to
 from control_plane.units import nano_usd
 
 log = logging.getLogger(__name__)
@@ -80,32 +65,8 @@ PROXIED = "litellm_proxy/"
 BYTES_PER_CHAR = 4
 """Of UTF-8, at most."""
 
-USES_S = 60.0
-"""How often a process writes when keys and tokens were last used."""
-
 LANDING_S = 10.0  # calls still running when the services close have this long to be recorded, each time that one was
 MOST_LANDING_S = 15.0  # and this long together; deploy/ kills no process before that
-
-
-@dataclass(frozen=True, slots=True)
-class Infrastructure:
-    """What the services are built on, and what is closed after them."""
-
-    settings: Settings
-    clock: Clock
-    worker_id: UUID
-    connections: Connections
-    metrics: Metrics
-    traces: Traces
-    garbage: GarbageByBytes
-    redis_url: str | None
-    fetcher: Fetcher
-    cache: AnswerCache
-
-    async def aclose(self) -> None:
-        """Closes what the services used, but the connections to the database."""
-        await self.cache.aclose()
-        await self.traces.aclose()
 
 
 @asynccontextmanager
@@ -121,17 +82,17 @@ async def open_services(
     key, _ = find_master_key(settings)
     environ = dict(os.environ)
     catalog = load_catalog(settings.config, environ)
-    connections = _connections(settings)
+    connections = open_connections(settings)
     try:
         with only_process(connections.customers):
             await _check_schema(connections.customers)
-            infrastructure = _build_infrastructure(settings, connections, clock=clock, resolve=resolve)
+            infrastructure = build_infrastructure(settings, connections, clock=clock, resolve=resolve)
             os.environ.update(catalog.environment)
             services = await _build_services(infrastructure, catalog, master_key=key, environ=environ)
             await services.lease.start(catalog.generation)
             await services.audit.record_once(SYSTEM, Change("settings.seen", "settings", None, settings.shown()))
             # The writer outlives the others: when one of them dies, the calls still running are recorded all the same.
-            async with _running(writer=services.writer.run()), _running(**_background_tasks(services)):
+            async with _running(writer=services.writer.run()), _running(**background_tasks(services)):
                 try:
                     yield services
                 finally:
@@ -139,34 +100,6 @@ async def open_services(
             await services.lease.end()
     finally:
         await connections.aclose()
-
-
-def _build_infrastructure(
-    settings: Settings, connections: Connections, *, clock: Clock, resolve: Resolve
-) -> Infrastructure:
-    """Raises: InvalidConfig."""
-    worker_id = new_id()
-    metrics = Metrics()
-    garbage = GarbageByBytes()
-    redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
-    return Infrastructure(
-        settings=settings,
-        clock=clock,
-        worker_id=worker_id,
-        connections=connections,
-        metrics=metrics,
-        traces=traces_to(settings.otlp_endpoint, worker_id=worker_id),
-        garbage=garbage,
-        redis_url=redis_url,
-        fetcher=Fetcher(
-            private_hosts=PrivateHosts.listed(settings.private_file_hosts or ""),
-            max_bytes=settings.max_file_bytes,
-            timeout_s=settings.file_timeout_s,
-            resolve=resolve,
-            handled=garbage.handled,
-        ),
-        cache=AnswerCache(redis_url=redis_url, metrics=metrics),
-    )
 
 
 async def _build_services(
@@ -197,7 +130,7 @@ async def _build_services(
         lease=lease_time,
     )
     limits = LimitService(redis_url=infrastructure.redis_url, processes=lambda: lease.processes, metrics=metrics)
-    open_next = _gateway_opener(infrastructure, writer)
+    open_next = gateway_opener(infrastructure, writer)
     audit = AuditLog(db, clock=clock)
     groups = ModelGroupService(db, catalog)
     jobs = JobService(
@@ -274,53 +207,6 @@ async def _build_services(
     )
 
 
-def _background_tasks(services: Services) -> Mapping[str, Coroutine[Any, Any, None]]:
-    """What runs beside the entry points, by the names of its tasks."""
-    sweepers = {f"sweeper_{name}": sweeper.run() for name, sweeper in _sweepers(services).items()}
-    return {
-        "unwritten_records": services.writer.retry_unwritten(),
-        "unclosed_jobs": services.job_closer.run(),
-        "lease": services.lease.run(),
-        "configuration": services.configuration.run(),
-        "limits": services.limits.run(),
-        **sweepers,
-        "unwritten_responses": services.idempotency.run(),
-    }
-
-
-def _sweepers(services: Services) -> Mapping[str, Sweeper]:
-    """The periodic tasks that are due every few seconds, and the slow ones; all over background connections."""
-    db, clock = services.connections.background, services.clock
-    credits_ = CreditService(db, clock=clock)
-    due: dict[str, PeriodicWork] = {
-        "lost_calls": services.lease.give_up_dead,
-        "expired_jobs": JobService(db, services.groups, clock=clock, metrics=services.metrics).expire_due,
-        "refills": credits_.refills.refill_due,
-        "expired_credits": credits_.expire_grants,
-        "expired_idempotency_keys": services.idempotency.purge,
-        "expired_job_tokens": services.job_tokens.purge,
-    }
-    slow: dict[str, PeriodicWork] = {
-        "reconciliation": services.reconciliation.reconcile_hourly,
-        "proxy_reconciliation": services.reconciliation.reconcile_proxy_hourly,
-        "old_spend_logs": services.reconciliation.drop_old_logs,
-        "partitions": PartitionService(db).ensure_hourly,
-    }
-    own: dict[str, PeriodicWork] = {
-        "key_uses": services.keys.note_used,
-        "access_token_uses": services.access_tokens.note_used,
-    }
-    every_s = min(SWEEP_S, services.settings.lease_s / HEARTBEATS)
-    tasks = {"due": due, "slow": slow}
-    shared = {name: Sweeper(name, each, services.lease.claim, every_s=every_s) for name, each in tasks.items()}
-    return {**shared, "own": Sweeper("own", own, _always, every_s=USES_S)}
-
-
-async def _always(_name: str) -> bool:
-    """The claim of tasks that every process has of its own."""
-    return True
-
-
 async def _close(services: Services, infrastructure: Infrastructure) -> None:
     """In order: calls end, what follows from them is written, then everything else closes."""
     await services.calls.wait_until_idle(LANDING_S, most_s=MOST_LANDING_S)
@@ -330,32 +216,6 @@ async def _close(services: Services, infrastructure: Infrastructure) -> None:
     await services.job_closer.drain()
     await services.limits.aclose()
     await infrastructure.aclose()
-
-
-def _gateway_opener(infrastructure: Infrastructure, writer: CallWriter) -> OpenGateway:
-    """Opens gateways with the settings that no version of the YAML changes."""
-    settings = infrastructure.settings
-
-    async def opened(config: RouterConfig, before: Gateway | None) -> Gateway:
-        return await open_gateway(
-            config,
-            writer.report,
-            lanes=LanePolicy(settings.lane, check_share=settings.relay_check_share),
-            bounds=AnswerBounds(settings.call_timeout_s, settings.stall_timeout_s, settings.max_answer_bytes),
-            redis_url=infrastructure.redis_url,
-            before=before,
-        )
-
-    return opened
-
-
-def _connections(settings: Settings) -> Connections:
-    return Connections.open(
-        settings.database_url,
-        pool_size=settings.database_pool_size,
-        answer_timeout_s=settings.database_timeout_s,
-        heartbeat_timeout_s=settings.lease_s / HEARTBEATS,
-    )
 
 
 def _risk_policy(settings: Settings) -> RiskPolicy:

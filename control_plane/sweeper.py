@@ -18,17 +18,15 @@ Claim = Callable[[str], Awaitable[bool]]
 
 
 class Sweeper:
-    """Runs every chore in turn. Any number of processes may sweep; on Postgres one of them does it at a time.
+    """Runs every task in turn. Any number of processes may sweep; on Postgres one of them does it at a time.
 
     `name` separates sweepers: a task of minutes must not delay what is due every few seconds.
     """
 
-    def __init__(
-        self, name: str, chores: Mapping[str, PeriodicWork], claim: Claim, *, every_s: float = SWEEP_S
-    ) -> None:
+    def __init__(self, name: str, tasks: Mapping[str, PeriodicWork], claim: Claim, *, every_s: float = SWEEP_S) -> None:
         """`every_s`: between two sweeps, and between two renewals of the claim; far below what a claim holds for."""
         self._name = name
-        self._chores = chores
+        self._tasks = tasks
         self._claim = claim
         self._every_s = every_s
 
@@ -42,22 +40,22 @@ class Sweeper:
                 log.warning("sweep_failed")
 
     async def sweep(self) -> bool:
-        """Does every chore once; False when another process is doing them. Raises: DatabaseUnavailable.
+        """Does every task once; False when another process is doing them. Raises: DatabaseUnavailable.
 
-        A chore that fails is logged and does not keep the others from being done.
+        A task that fails is logged and does not keep the others from being done.
         """
         if not await self._claim(self._name):
             return False
         renewing = asyncio.create_task(self._renew(), name=f"claim of {self._name}")
         try:
-            for name, chore in self._chores.items():
-                await self._do(name, chore)
+            for name, work in self._tasks.items():
+                await self._do(name, work)
         finally:
             renewing.cancel()
         return True
 
     async def _renew(self) -> None:
-        """Keeps the claim while chores run. When it fails another process may do the same meanwhile, which only costs."""
+        """Keeps the claim while tasks run. When it fails another process may do the same meanwhile, which only costs."""
         while True:
             await asyncio.sleep(self._every_s)
             try:
@@ -65,9 +63,9 @@ class Sweeper:
             except DatabaseUnavailable:
                 log.warning("claim_not_renewed", extra={"tasks": self._name})
 
-    async def _do(self, name: str, chore: PeriodicWork) -> None:
+    async def _do(self, name: str, work: PeriodicWork) -> None:
         try:
-            await chore()
+            await work()
         except DatabaseBusy:
             log.warning(
                 "periodic_task_postponed", extra={"task": name}

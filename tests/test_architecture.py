@@ -49,7 +49,7 @@ PACKAGES = (
 )
 ENTRY_POINTS = ("api", "web", "cli")
 OUTSIDE = ("client",)
-COMPOSITION_ROOT = ("master_key", "sweeper", "runtime", "app")
+COMPOSITION_ROOT = ("master_key", "sweeper", "periodic_tasks", "infrastructure", "runtime", "app")
 
 LAYER_OF = (
     dict.fromkeys(FOUNDATION, 0)

@@ -1,13 +1,13 @@
-"""Organizations and teams, for the administrator; `keys` and `access` have the rest. One transaction each."""
+"""Organizations and teams, for the administrator; `keys`, `access` and `refunds` have the rest. One transaction each."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from control_plane.administration import store
 from control_plane.administration.access import AccessAdministration, check_default, check_groups
 from control_plane.administration.keys import KeyAdministration, add_key
+from control_plane.administration.refunds import JobRefunds
 from control_plane.administration.values import (
     NewTeam,
     NewTeamView,
@@ -25,13 +25,10 @@ from control_plane.credits.rules import EntryKind, Movement, Plan
 from control_plane.credits.values import Balance, EntryContext
 from control_plane.errors import (
     AdminOnly,
-    AlreadyExists,
-    Conflict,
-    JobNotFound,
     TeamHasHistory,
     TeamNotFound,
 )
-from control_plane.ids import JobId, OrganizationId, TeamId, new_id
+from control_plane.ids import OrganizationId, TeamId, new_id
 from control_plane.jobs import store as jobs_store
 from control_plane.jobs import usage_rollups_store
 from control_plane.jobs.admission import RiskPolicy
@@ -39,7 +36,7 @@ from control_plane.jobs.usage_rollups_store import UsageOfType
 from control_plane.model_groups import store as groups_store
 from control_plane.model_groups.service import ModelGroupService
 from control_plane.names import is_valid_slug
-from control_plane.storage.database import Database, Reader, Tx, again_if_unknown
+from control_plane.storage.database import Database, Reader, Tx
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.authorization import require_in_team
 from control_plane.tenants.models import Organization, Team
@@ -75,6 +72,7 @@ class AdministrationService:
         self._clock = clock
         self.keys = KeyAdministration(db, keys, groups, clock=clock)
         self.access = AccessAdministration(db, groups)
+        self.refunds = JobRefunds(db, clock=clock)
 
     async def create_organization(self, principal: Principal, organization: Organization) -> Organization:
         """Adds an organization. Raises: AlreadyExists."""
@@ -259,77 +257,6 @@ class AdministrationService:
             await self._record(tx, principal, team, "team.deleted", _audited(team), None)
         self._principals.forget()
         self._groups.forget()
-
-    async def refund_job(
-        self,
-        principal: Principal,
-        team_id: TeamId,
-        job_id: JobId,
-        credits_: int | None,
-        *,
-        reason: str,
-        force: bool = False,
-        ref: UUID | None = None,
-    ) -> Balance:
-        """Refunds a job's charge (None: all that is left), or part of it: once, or with `force` again, never more than
-        it was charged. The same `ref` refunds once, also when the response to its commit is lost.
-
-        Raises: JobNotFound (also another team's job), Conflict above what is left of the charge, AlreadyExists.
-        """
-        principal.require_anywhere(Permission.CREDITS_WRITE)
-        known = ref or new_id()
-        return await again_if_unknown(
-            lambda: self._refund_job(principal, team_id, job_id, credits_, reason=reason, force=force, ref=known)
-        )
-
-    async def _refund_job(
-        self,
-        principal: Principal,
-        team_id: TeamId,
-        job_id: JobId,
-        credits_: int | None,
-        *,
-        reason: str,
-        force: bool,
-        ref: UUID,
-    ) -> Balance:
-        async with self._db.transaction() as tx:
-            place = await require_in_team(tx, principal, Permission.CREDITS_WRITE, team_id)
-            job = await jobs_store.find(tx, job_id)
-            if job is None or job.team_id != team_id:
-                raise JobNotFound
-            balance = await credits_store.lock_balance(tx, team_id)
-            if balance is not None and await credits_store.has_entry_with_id(tx, ref):
-                return balance
-            before = await credits_store.list_refunds(tx, str(job_id))
-            if before and not force:
-                raise AlreadyExists(
-                    "This job was refunded before. With `force` the rest of its charge can be refunded."
-                )
-            charged, refunded = job.credits_charged or 0, sum(before)
-            left = charged - refunded
-            if left <= 0 or (credits_ or 0) > left:
-                said = f", and {refunded} were refunded" if refunded else ""
-                raise Conflict(
-                    f"The job was charged {charged} credits{said}; more cannot be refunded.",
-                    credits_charged=charged,
-                    credits_refunded=refunded,
-                )
-            about = f"{job_id}:{len(before) + 1}" if before else str(job_id)
-            movement = Movement(EntryKind.REFUND, available=credits_ or left)
-            context = EntryContext(about, self._clock(), principal.actor, reason, entry_id=ref)
-            after = await posting.post(tx, team_id, [movement], context)
-            change = Change(
-                "credits.refund",
-                str(job_id),
-                None,
-                {"credits": movement.available, "available": after.available},
-                place.team_id,
-                place.organization_id,
-                reason,
-            )
-            await audit.record(tx, principal.audited, change, clock=self._clock)
-            return after
 
     async def _set_suspended(self, principal: Principal, team_id: TeamId, moment: datetime | None) -> TeamView:
         async with self._db.transaction() as tx:

@@ -224,7 +224,7 @@ class IdempotencyService:
             self._unwritten.remove(item)
 
     async def purge(self) -> None:
-        """Forgets keys after a day; a chore of the sweeper."""
+        """Forgets keys after a day; a periodic task."""
         while True:
             async with self._background.transaction() as tx:
                 if await store.purge(tx, self._clock(), limit=PURGED_AT_ONCE) < PURGED_AT_ONCE:

@@ -134,7 +134,7 @@ class JobTokenService:
             return await store.is_registered(reader, job_id, origin, self._clock())
 
     async def purge(self) -> None:
-        """Removes the rows of tokens that expired long ago; a chore of the sweeper."""
+        """Removes the rows of tokens that expired long ago; a periodic task."""
         while True:
             async with self._background.transaction() as tx:
                 if await store.purge(tx, self._clock() - KEPT, limit=PURGED_AT_ONCE) < PURGED_AT_ONCE:

@@ -117,7 +117,7 @@ class ReconciliationService:
         return await self.reconcile("proxy", since, deployments=proxy.deployments, is_brief=is_brief, progress=progress)
 
     async def reconcile_hourly(self) -> None:
-        """Compares what came since the last time, and the hour before it, once an hour; a chore of the sweeper."""
+        """Compares what came since the last time, and the hour before it, once an hour; a periodic task."""
         since = await self._due_since("embedded")
         if since is not None:
             _tell(await self.reconcile("embedded", since, is_brief=True))
@@ -162,7 +162,7 @@ class ReconciliationService:
             return await store.list_lost(reader, since=since, before=before, limit=limit)
 
     async def drop_old_logs(self) -> int:
-        """Drops spend logs past their time, once an hour, which changes no bill; returns how many. A chore of the sweeper.
+        """Drops spend logs past their time, once an hour, which changes no bill; returns how many. A periodic task.
 
         A month that has a partition goes as a whole, when all of it is past its time. Raises: as `retention.drop_logs`.
         """

@@ -52,7 +52,7 @@ class PartitionService:
         self._due = 0.0
 
     async def ensure_hourly(self) -> None:
-        """Does what is due, once an hour; a chore of the sweeper. A step that found a table locked waits for the next time."""
+        """Does what is due, once an hour; a periodic task. A step that found a table locked waits for the next time."""
         if time.monotonic() < self._due or self._db.is_sqlite:
             return
         self._due = time.monotonic() + EVERY.total_seconds()

@@ -236,7 +236,7 @@ async def test_a_job_is_refunded_once_and_at_most_what_it_was_charged(services: 
     principal = await services.principal(await services.team(credits_allocated=10))
     await services.team("other")
     job_id = await charged_job(services, principal, charged=4)
-    refund = services.administration.refund_job
+    refund = services.administration.refunds.refund
     with pytest.raises(Conflict):
         await refund(ADMIN, ACME, job_id, 5, reason="too much")
     for team_id, unknown in ((TeamId("other"), job_id), (ACME, JobId(new_id()))):
@@ -256,7 +256,7 @@ async def test_a_job_is_refunded_once_and_at_most_what_it_was_charged(services: 
 async def test_forced_refunds_at_once_never_give_back_more_than_the_charge(services: DomainServices) -> None:
     principal = await services.principal(await services.team(credits_allocated=10))
     job_id = await charged_job(services, principal, charged=4)
-    refund = services.administration.refund_job
+    refund = services.administration.refunds.refund
     results = await asyncio.gather(
         *(refund(ADMIN, ACME, job_id, 1, reason="sorry", force=True) for _ in range(8)), return_exceptions=True
     )
@@ -269,7 +269,7 @@ async def test_a_refund_taken_up_again_happens_once_also_by_force(services: Doma
     """A forced refund may be repeated, so only its own id says that it has happened: its server died, its client asks again."""
     principal = await services.principal(await services.team(credits_allocated=10))
     job_id = await charged_job(services, principal, charged=4)
-    refund = services.administration.refund_job
+    refund = services.administration.refunds.refund
     for ref, used in ((new_id(), 3), (new_id(), 2)):
         balances = await asyncio.gather(
             *(refund(ADMIN, ACME, job_id, 1, reason="sorry", force=True, ref=ref) for _ in range(3))

@@ -144,7 +144,7 @@ async def history(services: DomainServices, team_id: TeamId) -> list[JobId]:
         await tx.execute(text("UPDATE jobs SET calls_delivered = 1, calls_succeeded = 1, calls_total = 1"))
     for job_id, status in zip(jobs, (JobStatus.COMPLETED, JobStatus.COMPLETED, JobStatus.FAILED), strict=False):
         await services.jobs.complete(principal, job_id, Closing(status))
-    await services.administration.refund_job(ADMIN, team_id, jobs[0], 1, reason="sorry")
+    await services.administration.refunds.refund(ADMIN, team_id, jobs[0], 1, reason="sorry")
     services.clock.now = services.clock().replace(hour=23)
     await services.credits.expire_grants()
     services.clock.now = services.clock().replace(hour=12)

@@ -140,7 +140,7 @@ async def test_a_migrated_team_goes_on_where_it_stood(old_db: Database) -> None:
     assert (closed.job.credits_charged, closed.job.credits_remaining) == (0, 90)
     await services.credits.adjust(ADMIN, ACME, -20, reason="less")
     await services.credits.add(ADMIN, TeamId("broke"), 10, reason="paid")
-    await services.administration.refund_job(ADMIN, ACME, JobId(BILLED), 2, reason="the rest", force=True)
+    await services.administration.refunds.refund(ADMIN, ACME, JobId(BILLED), 2, reason="the rest", force=True)
     assert (await LedgerAudit(old_db).run()).discrepancies == []
 
 

@@ -74,7 +74,7 @@ async def refund(
         assert body.credits is not None, "the schema asks for either"
         balance_ = await services.credits.refund(principal, team, body.credits, reason=body.reason, ref=subject.id)
     else:
-        balance_ = await services.administration.refund_job(
+        balance_ = await services.administration.refunds.refund(
             principal,
             team,
             parse_job_id(body.job_id),

@@ -177,7 +177,7 @@ class AnyHistory(RuleBasedStateMachine):
         job = self.model[job_id]
         try:
             self.do(
-                self.services.administration.refund_job(
+                self.services.administration.refunds.refund(
                     ADMIN, TeamId(job.team), job_id, amount, reason="any", force=True
                 )
             )
