@@ -14,7 +14,7 @@ from control_plane.api.http.cors import CorsMiddleware
 from control_plane.api.http.errors import add_error_handlers
 from control_plane.api.http.gate import Gate
 from control_plane.api.http.middleware import RequestMiddleware
-from control_plane.api.http.paths import AsRouted, Methods
+from control_plane.api.http.paths import Methods, NormalizingMiddleware
 from control_plane.api.jobs import calls as job_calls
 from control_plane.api.jobs import route as jobs
 from control_plane.api.jobs import team_jobs
@@ -78,6 +78,7 @@ def create_app(services: Services, *, shared_ports: Collection[int] = ()) -> Fas
     for router in (*(module.router for module in ROUTERS), respond.preflights, job_calls.preflights):
         app.router.routes.extend(router.routes)
     settings = services.settings
+    # Outermost, which is added last: NormalizingMiddleware (path, HEAD), CorsMiddleware, RequestMiddleware (bounds).
     app.add_middleware(
         RequestMiddleware,
         max_body_bytes=settings.max_body_bytes,
@@ -87,7 +88,7 @@ def create_app(services: Services, *, shared_ports: Collection[int] = ()) -> Fas
         gate=Gate(services.keys, services.writer, wait_timeout_s=settings.wait_timeout_s),
     )
     app.add_middleware(CorsMiddleware, services=services)
-    app.add_middleware(AsRouted)
+    app.add_middleware(NormalizingMiddleware)
     app.state.services = services
     app.state.methods = Methods(app.routes)
     app.state.shared_ports = shared_ports

@@ -1,4 +1,4 @@
-"""Periodic tasks, by one process at a time: lost calls, expired jobs, refills, old rows."""
+"""Runs periodic tasks, by one process at a time: lost calls, expired jobs, refills, old rows. `periodic_tasks.py` lists them."""
 
 import asyncio
 import logging

@@ -16,7 +16,7 @@ from control_plane.errors import (
 )
 from control_plane.ids import JobId, TeamId, new_id
 from control_plane.jobs import store as jobs_store
-from control_plane.storage.database import Database, again_if_unknown
+from control_plane.storage.database import Database, retry_if_unknown
 from control_plane.tenants.authorization import require_in_team
 from control_plane.tenants.principal import Principal
 from control_plane.tenants.roles import Permission
@@ -47,7 +47,7 @@ class JobRefunds:
         """
         principal.require_anywhere(Permission.CREDITS_WRITE)
         known = ref or new_id()
-        return await again_if_unknown(
+        return await retry_if_unknown(
             lambda: self._refund(principal, team_id, job_id, credits_, reason=reason, force=force, ref=known)
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Means(StrEnum):
-    """Through what somebody acted."""
+    """What a change was made through."""
 
     MASTER_KEY = "master_key"
     TEAM_KEY = "team_key"

@@ -58,7 +58,7 @@ class AuthorizedCall:
         """The call with the request as it will be sent, and the estimate of that."""
         if request is self.request:
             return self
-        return replace(self, request=request, estimate=self.gateway.demand(self.target.models, request))
+        return replace(self, request=request, estimate=self.gateway.estimate_usage(self.target.models, request))
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,7 +249,7 @@ class CallService:
         request = fill_in(call_request.request, target.defaults, temperature=call_request.default_temperature)
         if isinstance(request, EndpointRequest) and not gateway.takes(target.models, request):
             raise EndpointUnsupported(group=target.group, endpoint=request.endpoint)
-        estimate = gateway.demand(target.models, request)
+        estimate = gateway.estimate_usage(target.models, request)
         if estimate.text_bytes > self._max_text_bytes:
             raise TooLarge(f"The request has more than {self._max_text_bytes} bytes of text, names and schemas.")
         if self._refuses_unpriced and not estimate.rate.is_known:

@@ -42,7 +42,7 @@ from control_plane.jobs.values import ClosedJob
 from control_plane.metrics import Metrics
 from control_plane.reconciliation import spend_logs_store as spend_store
 from control_plane.storage.batching import Batcher, Place
-from control_plane.storage.database import Database, Tx, again_if_unknown
+from control_plane.storage.database import Database, Tx, retry_if_unknown
 from control_plane.storage.retrying import retry_until_cancelled
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class CallWriter:
             self._write, place=place_of, classes=len(Turn), waited=self._has_waited, refused=self._was_refused
         )
         self._reporting: set[asyncio.Task[None]] = set()
-        self._unwritten: list[Withdrawal | Record | SpendReport] = []
+        self._retry_queue: list[Withdrawal | Record | SpendReport] = []
         self._retrying = asyncio.Lock()
         self.run = self._batcher.run
 
@@ -100,7 +100,7 @@ class CallWriter:
         except Overloaded:
             raise  # it never got to the database
         except DatabaseUnavailable:
-            self._unwritten.append(Withdrawal(intent))
+            self._retry_queue.append(Withdrawal(intent))
             raise
         assert written.opened is not None, "an intent is opened or refused"
         return written.opened
@@ -135,7 +135,7 @@ class CallWriter:
         if record.fault is not None and not self._keeps_provider_text:
             record = replace(record, fault=replace(record.fault, text=""))
         try:
-            ending = again_if_unknown(
+            ending = retry_if_unknown(
                 lambda: self._batcher.put(record),
                 again=lambda: self._batcher.put(replace(record, may_be_written=True)),
             )
@@ -144,7 +144,7 @@ class CallWriter:
             else:
                 written = await self._put_both(ending, replace(closing, after=record.intent.call_id))
         except DatabaseUnavailable as error:
-            self._unwritten.append(replace(record.to_be_kept(), may_be_written=isinstance(error, OutcomeUnknown)))
+            self._retry_queue.append(replace(record.to_be_kept(), may_be_written=isinstance(error, OutcomeUnknown)))
             raise
         self.metrics.call_recorded(perf_counter() - started)
         return written
@@ -180,21 +180,21 @@ class CallWriter:
             await asyncio.wait(self._reporting)
         await self._batcher.drain()
         await self._retry()
-        for item in self._unwritten:
+        for item in self._retry_queue:
             log.error("record_unwritten", extra=named(item))
 
     async def _write_report(self, report: SpendReport) -> None:
         try:
             await self._batcher.put(report, patience_s=REPORT_PATIENCE_S)
         except DatabaseUnavailable:
-            self._unwritten.append(report)
+            self._retry_queue.append(report)
         except Exception:
             log.exception("spend_log_unwritten", extra={"call_id": str(report.call_id)})
 
     async def _retry(self) -> None:
         """Writes what waits, past the queue of customers' writes, and forgets what was written or never will be."""
         async with self._retrying:
-            unwritten = list(self._unwritten)
+            unwritten = list(self._retry_queue)
             for begin in range(0, len(unwritten), MAX_BATCH):
                 items = unwritten[begin : begin + MAX_BATCH]
                 try:
@@ -213,13 +213,13 @@ class CallWriter:
                         continue
                     if isinstance(result, Exception):  # it will never be written, and must not stop the others
                         log.error("record_unwritten", extra=named(item), exc_info=result)
-                    self._unwritten.remove(item)
+                    self._retry_queue.remove(item)
 
     def _may_be_written(self, items: Iterable[Item]) -> None:
         """Records among the items check for themselves when they are written again."""
         for item in items:
             if isinstance(item, Record):
-                self._unwritten[self._unwritten.index(item)] = replace(item, may_be_written=True)
+                self._retry_queue[self._retry_queue.index(item)] = replace(item, may_be_written=True)
 
     def _has_waited(self, place: Place, seconds: float) -> None:
         self.metrics.write_waited(Turn(place.rank).name.lower(), place.owner, seconds)

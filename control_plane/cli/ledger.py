@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from control_plane.administration.audit import Findings, LedgerAudit
+from control_plane.administration.ledger_verification import Findings, LedgerVerifier
 from control_plane.cli.databases import existing_database
 from control_plane.cli.output import echo, print_json
 from control_plane.cli.progress import counting
@@ -39,7 +39,7 @@ def verify(
 
 async def _verify(settings: Settings, team_id: TeamId | None) -> Findings:
     async with existing_database(settings.database_url) as db:
-        audit = LedgerAudit(db)
+        audit = LedgerVerifier(db)
         rows = await audit.count(team_id)
         with counting("entries and jobs", rows) as advance:
             return await audit.run(team_id, tell=lambda found: advance(found.rows, None))

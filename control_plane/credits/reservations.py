@@ -1,4 +1,7 @@
-"""Reservations: a call's worst case must fit into the job's caps and the team's credits. Pure."""
+"""Reservations: a call's worst case must fit into the job's caps and the team's credits. Pure.
+
+Decided in `_reserve` of `jobs/admission.py`; SQL: `credits/store.py` (credits), `jobs/calls_store.py` (the job's row).
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

@@ -15,7 +15,7 @@ from control_plane.credits.rules import EntryKind, Movement
 from control_plane.credits.values import Balance, EntryContext
 from control_plane.errors import DatabaseUnavailable, TeamNotFound, Unprocessable
 from control_plane.ids import TeamId, new_id
-from control_plane.storage.database import Database, again_if_unknown
+from control_plane.storage.database import Database, retry_if_unknown
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.authorization import require_in_team
 from control_plane.tenants.principal import Principal
@@ -206,4 +206,4 @@ class CreditService:
                 await audit.record(tx, principal.audited, change, clock=self._clock)
                 return after
 
-        return await again_if_unknown(write)
+        return await retry_if_unknown(write)

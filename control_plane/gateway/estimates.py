@@ -14,7 +14,7 @@ from control_plane.gateway.json_schemas import referred_parts, schemas_of
 from control_plane.gateway.pricing.rates import at_tier, dearest
 from control_plane.gateway.text_size import LIKELY_BYTES_PER_TOKEN, size_of
 
-__all__ = ["TOKENS_PER_FILE", "TOKENS_PER_MESSAGE", "dearest", "demand"]
+__all__ = ["TOKENS_PER_FILE", "TOKENS_PER_MESSAGE", "dearest", "estimate_usage"]
 
 TOKENS_PER_MESSAGE = 8
 """Role, separators, name."""
@@ -24,7 +24,7 @@ THINKING_ANSWER = 4_096
 """LiteLLM's limit for an answer beside requested thinking, where its length is not set."""
 
 
-def demand(request: ModelRequest, rate: Rate) -> UsageEstimate:
+def estimate_usage(request: ModelRequest, rate: Rate) -> UsageEstimate:
     """The worst case of a request at the dearest of its models. An answer is as long as requested, or as the model
     allows; an endpoint with a single response writes none.
     """

@@ -29,7 +29,7 @@ from control_plane.gateway.bounds import AnswerBounds, Timing
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.endpoints import METHODS, MODES, cost_of, plain_answer, usage_of
 from control_plane.gateway.errors import is_unsupported, translate
-from control_plane.gateway.estimates import dearest, demand
+from control_plane.gateway.estimates import dearest, estimate_usage
 from control_plane.gateway.litellm_stream import LiteLlmStream
 from control_plane.gateway.pricing import prices
 from control_plane.gateway.pricing.settling import said_cost, settle
@@ -145,12 +145,12 @@ class Gateway:
                 raise EndpointUnsupported(group=call.models[0], endpoint=call.request.endpoint) from None
             raise _failed(exc, timing) from None  # as in complete
 
-    def demand(self, models: Sequence[str], request: ModelRequest) -> UsageEstimate:
+    def estimate_usage(self, models: Sequence[str], request: ModelRequest) -> UsageEstimate:
         """The most usage of a call, at the dearest deployment of these models. No tokenizer: microseconds."""
         rate = self._rates.get(tuple(models))
         if rate is None:
             rate = self._rates[tuple(models)] = dearest(self._dearest[model] for model in models)
-        return demand(request, rate)
+        return estimate_usage(request, rate)
 
     def takes(self, models: Sequence[str], request: EndpointRequest) -> bool:
         """Whether any of the models supports the request's endpoint, as far as its mode is known."""

@@ -23,7 +23,7 @@ from control_plane.ids import TeamId, new_id
 from control_plane.replicas import store as workers_store
 from control_plane.replicas.heartbeat import HEARTBEATS
 from control_plane.replicas.lease import LEASE
-from control_plane.storage.database import Database, again_if_unknown
+from control_plane.storage.database import Database, retry_if_unknown
 from control_plane.storage.retrying import retry_until_cancelled
 from control_plane.storage.tx import Tx, database_now
 
@@ -126,7 +126,7 @@ class IdempotencyService:
         self._lease = lease
         self._worker_id = worker_id
         self._clock = clock
-        self._unwritten: list[tuple[Claim, Outcome]] = []
+        self._retry_queue: list[tuple[Claim, Outcome]] = []
 
     async def claim(self, scope: str, key: str, fingerprint: str, team_id: TeamId | None = None) -> Claim | KeptAnswer:
         """The request is claimed for the caller, or was done before.
@@ -150,9 +150,9 @@ class IdempotencyService:
         )
         tried = [Claim(team_id, new)]
         try:
-            return await again_if_unknown(lambda: self._claim(tried))
+            return await retry_if_unknown(lambda: self._claim(tried))
         except OutcomeUnknown:
-            self._unwritten.extend((claim, Undone.NOTHING) for claim in tried)
+            self._retry_queue.extend((claim, Undone.NOTHING) for claim in tried)
             raise
 
     async def _claim(self, tried: list[Claim]) -> Claim | KeptAnswer:
@@ -206,14 +206,14 @@ class IdempotencyService:
                 await self._alone.write_grouped(alone)
         except DatabaseUnavailable:
             log.warning("idempotency_settled_later", extra={"subject_id": str(claim.subject_id)})
-            self._unwritten.append((claim, outcome))
+            self._retry_queue.append((claim, outcome))
 
     async def run(self) -> None:
         """Writes what the database would not take before, until cancelled."""
         await retry_until_cancelled(self._retry)
 
     async def _retry(self) -> None:
-        for item in list(self._unwritten):
+        for item in list(self._retry_queue):
             claim, outcome = item
             try:
                 await self._background.run_in_thread(
@@ -221,7 +221,7 @@ class IdempotencyService:
                 )
             except DatabaseUnavailable:
                 return
-            self._unwritten.remove(item)
+            self._retry_queue.remove(item)
 
     async def purge(self) -> None:
         """Forgets keys after a day; a periodic task."""

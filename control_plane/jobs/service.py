@@ -37,7 +37,7 @@ from control_plane.jobs.values import ClosedJob, Closing, JobPage, JobWithCalls,
 from control_plane.jobs.writing import JobWriter, OneByOne
 from control_plane.metrics import Metrics
 from control_plane.model_groups.service import ModelGroupService
-from control_plane.storage.database import Database, again_if_unknown
+from control_plane.storage.database import Database, retry_if_unknown
 from control_plane.tenants import store as tenants_store
 from control_plane.tenants.authorization import require_in_team
 from control_plane.tenants.principal import Principal
@@ -135,7 +135,7 @@ class JobService:
         deadline = asyncio.get_running_loop().time() + self._completion_wait_s
         while True:
             wanted = JobClosing(principal.team(), job_id, closing, principal.actor)
-            closed = await again_if_unknown(partial(self._writer.close, wanted))
+            closed = await retry_if_unknown(partial(self._writer.close, wanted))
             if closed is not None:
                 return await self.bill_of(closed)
             job = await self.get(principal, job_id)

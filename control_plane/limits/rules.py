@@ -1,4 +1,5 @@
-"""What is limited, what a call needs of the limits, and the decision. Pure.
+"""Types of rate limits and the sizes of shares. Pure. The decision: `_exceeded` in `process.py` (memory), `take.lua` by
+`shared.py` (Redis).
 
 A minute is a sliding one: in no 60 seconds more is let through than the limit. Time is counted in ticks of a tenth of a
 second, so used amounts are free again after 60.0 to 60.1 s.

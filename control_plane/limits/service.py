@@ -1,4 +1,7 @@
-"""Rate limits: admits calls and new jobs, or rejects them with a time to retry. Independent of credits."""
+"""Rate limits: admits calls and new jobs, or rejects them with a time to retry. Independent of credits.
+
+`process.py` decides in memory, `shared.py` with `take.lua` in Redis; `replicas.py` chooses between them.
+"""
 
 from collections.abc import Callable, Sequence
 

@@ -134,7 +134,7 @@ def _judge(
 
 
 def stray(attempt: ReportedAttempt) -> Comparison:
-    """A report of a call that nobody knows."""
+    """A report of a call without a record."""
     return Comparison(Finding.LOG_WITHOUT_CALL, reported=attempt.cost)
 
 

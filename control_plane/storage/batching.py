@@ -16,8 +16,8 @@ from typing import Generic, TypeVar
 
 from control_plane import waiting
 from control_plane.errors import Overloaded
+from control_plane.storage.fair_queue import FairQueue
 from control_plane.storage.pace import Pace
-from control_plane.storage.queues import FairQueue
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from control_plane.storage.sessions import lift_bounds
 from control_plane.storage.sqlite import SqliteThreads
 from control_plane.storage.tx import Tx, database_now
 
-__all__ = ["ANSWER_TIMEOUT_S", "Database", "Reader", "Tx", "again_if_unknown", "parse_database_url"]
+__all__ = ["ANSWER_TIMEOUT_S", "Database", "Reader", "Tx", "parse_database_url", "retry_if_unknown"]
 
 T = TypeVar("T")
 
@@ -202,7 +202,7 @@ class Database:
             raise ours from error
 
 
-async def again_if_unknown(work: Callable[[], Awaitable[T]], *, again: Callable[[], Awaitable[T]] | None = None) -> T:
+async def retry_if_unknown(work: Callable[[], Awaitable[T]], *, again: Callable[[], Awaitable[T]] | None = None) -> T:
     """The result of `work`, retried once when its first outcome is unknown: it must find what it did then. `again`: the
     second try, if it is another one.
 

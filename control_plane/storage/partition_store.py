@@ -11,7 +11,7 @@ from control_plane.storage.database import Reader, Tx
 from control_plane.storage.months import Month, Partition, partition_of
 
 MOST_MOVED = 1000
-"""Rows that are moved from the default partition into a new one, while nobody can write to either."""
+"""Rows that are moved from the default partition into a new one, while neither can be written to."""
 
 STATEMENT_TIMEOUT_MS = 5000
 """Of a statement while writers wait."""

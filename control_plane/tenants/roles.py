@@ -144,7 +144,7 @@ BEYOND: Mapping[Level, frozenset[Permission]] = {
         Permission.REQUESTS_DECIDE,
     },
 }
-"""What no role may do at a level: nobody gives credits, groups or higher limits to the place that they run."""
+"""What no role may do at a level: no one who runs a place gives it credits, groups or higher limits."""
 
 TEAM_KEY = frozenset(
     {

@@ -1,6 +1,6 @@
 """A ledger on a bare database: moved by hand, and audited."""
 
-from control_plane.administration.audit import Findings, LedgerAudit
+from control_plane.administration.ledger_verification import Findings, LedgerVerifier
 from control_plane.credits import posting
 from control_plane.credits.rules import Movement
 from control_plane.credits.values import Balance, EntryContext
@@ -16,7 +16,7 @@ async def post(services: DomainServices, movement: Movement, ref: str) -> Balanc
 
 
 async def audit(services: DomainServices) -> Findings:
-    return await LedgerAudit(services.db).run()
+    return await LedgerVerifier(services.db).run()
 
 
 async def check_ledger(services: DomainServices) -> None:

@@ -89,8 +89,8 @@ def test_many_small_charges_take_from_the_same_grants_as_one_large_one(grants: l
     for amount in amounts:
         for id_, remaining in burn(left.values(), amount).items():
             left[id_] = Grant(id_, remaining, left[id_].priority, left[id_].expires_at, left[id_].created_at)
-    run_in_thread = {each.id: each.remaining for each in grants} | dict(burn(grants, sum(amounts)))
-    assert {id_: each.remaining for id_, each in left.items()} == run_in_thread
+    at_once = {each.id: each.remaining for each in grants} | dict(burn(grants, sum(amounts)))
+    assert {id_: each.remaining for id_, each in left.items()} == at_once
 
 
 async def left_of(services: DomainServices) -> list[int]:

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 
-from control_plane.administration.audit import LedgerAudit
+from control_plane.administration.ledger_verification import LedgerVerifier
 from control_plane.credits import posting
 from control_plane.credits.chain import entry_hash
 from control_plane.credits.grants import Terms
@@ -207,10 +207,10 @@ async def test_books_that_nobody_touched_are_in_order(services: DomainServices) 
     found = await audit(services)
     assert found.discrepancies == []
     assert (found.teams, found.jobs) == (3, 8)
-    assert found.rows == await LedgerAudit(services.db).count()
-    assert (await LedgerAudit(services.db).run(ACME)).teams == 1
+    assert found.rows == await LedgerVerifier(services.db).count()
+    assert (await LedgerVerifier(services.db).run(ACME)).teams == 1
     with pytest.raises(TeamNotFound):
-        await LedgerAudit(services.db).run(TeamId("nobody"))
+        await LedgerVerifier(services.db).run(TeamId("nobody"))
 
 
 @pytest.mark.parametrize(

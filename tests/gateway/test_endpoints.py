@@ -68,8 +68,8 @@ async def test_what_one_deployment_says_of_its_model_is_not_true_of_another(
     assert not chats.takes(["ok"], EndpointRequest("embeddings", {}, []))
     assert unknown.takes(["ok"], EndpointRequest("embeddings", {}, []))
     free = ChatRequest([{"role": "user", "content": "hi"}])
-    assert chats.demand(["ok"], free).max_tokens == 16_384
-    assert unknown.demand(["ok"], free).max_tokens > 5
+    assert chats.estimate_usage(["ok"], free).max_tokens == 16_384
+    assert unknown.estimate_usage(["ok"], free).max_tokens > 5
 
 
 async def test_a_failure_is_one_of_ours(gateway_for: Opener, embedding: Deploy) -> None:

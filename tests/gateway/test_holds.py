@@ -12,7 +12,7 @@ import pytest
 
 from control_plane.chat import ChatRequest, Rate, UsageEstimate
 from control_plane.gateway.deployments import Deployment
-from control_plane.gateway.estimates import demand
+from control_plane.gateway.estimates import estimate_usage
 from control_plane.gateway.pricing import prices
 from control_plane.gateway.pricing.price_list import PRICE_LIST
 from control_plane.gateway.pricing.price_names import is_price, use_of
@@ -249,5 +249,5 @@ def dense_texts() -> Mapping[str, str]:
 @pytest.mark.parametrize("model", ["gpt-4", "gpt-4o"])
 def test_no_text_is_more_tokens_than_are_held_for_it(litellm: Any, model: str, name: str) -> None:
     text = dense_texts()[name]
-    held = demand(ChatRequest([{"role": "user", "content": text}]), Rate()).prompt_tokens
+    held = estimate_usage(ChatRequest([{"role": "user", "content": text}]), Rate()).prompt_tokens
     assert litellm.token_counter(model=model, text=text) <= held

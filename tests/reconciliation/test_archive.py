@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from control_plane.administration.audit import LedgerAudit
+from control_plane.administration.ledger_verification import LedgerVerifier
 from control_plane.errors import Unprocessable
 from control_plane.reconciliation.archive import ArchiveService
 from control_plane.reconciliation.archiving import MARGIN, Sums
@@ -100,7 +100,7 @@ async def test_an_archived_month_is_in_its_files_and_every_bill_stays(
     assert after == before
     assert (await team.costs(job_id))["breakdown"] == []
     assert (await team.http.get(f"/api/jobs/{job_id}")).status_code == 200
-    assert (await LedgerAudit(server.services.db).run()).discrepancies == []
+    assert (await LedgerVerifier(server.services.db).run()).discrepancies == []
     with pytest.raises(Unprocessable, match="was archived on"):
         await service.export(month, tmp_path / "again")
 

@@ -13,9 +13,9 @@ async def test_calls_that_run_at_once_do_not_pass_the_limit_together(server: Ser
         job_id = await team.create_job()
         first = asyncio.create_task(team.call(job_id, "hold"))
         await provider.wait_requests("hold")
-        run_in_thread = await asyncio.gather(*(team.call(job_id) for _ in range(5)), team.call(await team.create_job()))
-        assert [answer.json()["error"]["code"] for answer in run_in_thread] == ["at_risk_limit"] * 6
-        assert run_in_thread[0].json()["error"]["running_usd"] >= COST_USD
+        at_once = await asyncio.gather(*(team.call(job_id) for _ in range(5)), team.call(await team.create_job()))
+        assert [answer.json()["error"]["code"] for answer in at_once] == ["at_risk_limit"] * 6
+        assert at_once[0].json()["error"]["running_usd"] >= COST_USD
         assert provider.count("ok") == 0
         provider.release("hold")
         assert (await first).status_code == 200

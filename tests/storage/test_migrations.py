@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DatabaseError
 from sqlmodel import SQLModel
 
-from control_plane.administration.audit import LedgerAudit
+from control_plane.administration.ledger_verification import LedgerVerifier
 from control_plane.administration.values import KeyTerms
 from control_plane.completion.usage import Usage
 from control_plane.credits import models as credit_tables
@@ -113,7 +113,7 @@ async def test_the_books_of_the_first_schema_are_in_order_after_the_migration(ol
     await migrate(old_db)
     columns = "team_id, allocated, used, available, held, entries"
     assert await rows_of(old_db, f"SELECT {columns} FROM credit_balances ORDER BY team_id") == before
-    found = await LedgerAudit(old_db).run()
+    found = await LedgerVerifier(old_db).run()
     assert found.discrepancies == []
     assert (found.teams, found.entries, found.jobs) == (4, sum(len(moves) for moves in LEDGER.values()), 6)
     with pytest.raises(DatabaseError, match="append-only"):
@@ -141,7 +141,7 @@ async def test_a_migrated_team_goes_on_where_it_stood(old_db: Database) -> None:
     await services.credits.adjust(ADMIN, ACME, -20, reason="less")
     await services.credits.add(ADMIN, TeamId("broke"), 10, reason="paid")
     await services.administration.refunds.refund(ADMIN, ACME, JobId(BILLED), 2, reason="the rest", force=True)
-    assert (await LedgerAudit(old_db).run()).discrepancies == []
+    assert (await LedgerVerifier(old_db).run()).discrepancies == []
 
 
 async def test_code_from_before_goes_on_writing_calls_that_used_nothing_by_kind(old_db: Database) -> None:

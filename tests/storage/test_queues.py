@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from control_plane import waiting
 from control_plane.errors import Overloaded
 from control_plane.storage.batching import Batcher, Place
+from control_plane.storage.fair_queue import FairQueue
 from control_plane.storage.pace import Pace
-from control_plane.storage.queues import FairQueue
 from tests.storage.test_batching import running
 
 PUTS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from("abc")), max_size=40)

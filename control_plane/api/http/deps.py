@@ -31,8 +31,8 @@ Services = Annotated[ServicesType, Depends(running_services)]
 async def principal(request: Request) -> Principal:
     """Authenticates `Authorization: Bearer …` or `x-api-key`, once per request.
 
-    Raises: InvalidKey, PublishableKey, JobTokenRefused: keys and tokens of pages are authenticated in `respond/cors.py`
-    and `job_calls.py`.
+    Raises: InvalidKey, PublishableKey, JobTokenRefused: keys and tokens of pages are authenticated in `api/http/cors.py`
+    and `api/jobs/calls.py`.
     """
     known: Principal | None = getattr(request.state, "principal", None)
     if known is not None:
@@ -68,7 +68,7 @@ def secret_of(request: Request) -> str:
 
 
 def _authenticator(services: ServicesType, secret: str) -> KeyService | JobTokenService | AccessTokens:
-    """What knows secrets of that kind."""
+    """The service that authenticates secrets of that kind."""
     if is_job_token(secret):
         return services.job_tokens
     return services.access_tokens if is_access_token(secret) else services.keys

@@ -1,5 +1,7 @@
-"""Cancels a handler when the client disconnects before the response starts: a route that only waits does not read the
-socket.
+"""What a client's disconnect does. Before a stream's first event the handler is cancelled here, since a route that only
+waits does not read the socket; `calls/failures.py` records the call, with its prompt once the provider has it. During a
+stream `sse.py` notices it, and `abandon` of `calls/stream.py` records what was delivered. A buffered call runs to its
+end and is recorded as usual (D18).
 """
 
 import asyncio

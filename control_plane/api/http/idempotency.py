@@ -55,7 +55,7 @@ async def answer_once(request: Request, principal: Principal, handle: Handler, *
     found = await services.idempotency.claim(_scope(principal), _key(request), fingerprint, principal.team_id)
     if isinstance(found, KeptAnswer):
         await _check_still_allowed(services, principal, found)
-        return _again(found)
+        return _replay(found)
     request.state.claim = found
     pending = _Pending(services, found, has_secret=has_secret)
     try:
@@ -104,7 +104,7 @@ def _fingerprint(request: Request, body: bytes) -> str:
     return fingerprint.hexdigest()
 
 
-def _again(kept: KeptAnswer) -> Response:
+def _replay(kept: KeptAnswer) -> Response:
     if TOO_LARGE in kept.headers:
         raise IdempotencyAnswerTooLarge
     if kept.body is None:

@@ -44,7 +44,7 @@ class _Size:
 
 
 class RequestMiddleware:
-    """Wraps the whole application."""
+    """The innermost middleware, inside normalization and CORS: bounds body size and queueing time, logs the request."""
 
     def __init__(
         self,

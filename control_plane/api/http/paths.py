@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class AsRouted:
+class NormalizingMiddleware:
     """Serves `/path/` as `/path`: a redirect would name the host that the client claims, and often http. And HEAD as GET
     without the body, on every route. Plain ASGI, around the whole application.
     """

@@ -1,4 +1,5 @@
-"""Counts tokens and prices usage where the provider or LiteLLM did not: broken streams, answers without usage.
+"""Looks up a deployment's prices, and counts tokens and prices usage where the provider or LiteLLM did not: broken
+streams, answers without usage.
 
 The price list is LiteLLM's. The key is the deployment id where the YAML gives prices, else the model: under the id of a
 deployment without prices LiteLLM would silently use a price of zero.

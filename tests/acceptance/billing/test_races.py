@@ -31,7 +31,7 @@ async def crowd(server: Server, team: Team) -> AsyncIterator[Team]:
         yield many
 
 
-async def run_in_thread(times: int, request: Callable[[], Awaitable[httpx.Response]]) -> list[httpx.Response]:
+async def at_once(times: int, request: Callable[[], Awaitable[httpx.Response]]) -> list[httpx.Response]:
     return list(await asyncio.gather(*(request() for _ in range(times))))
 
 
@@ -42,7 +42,7 @@ def statuses(answers: list[httpx.Response]) -> Counter[int]:
 async def test_200_completions_at_once_charge_once_and_say_the_same(crowd: Team) -> None:
     job_id = await crowd.create_job()
     await crowd.call(job_id)
-    answers = await run_in_thread(200, lambda: crowd.complete(job_id))
+    answers = await at_once(200, lambda: crowd.complete(job_id))
     assert statuses(answers) == {200: 200}
     assert len({answer.content for answer in answers}) == 1
     assert answers[0].json()["costs"]["credits_charged"] == 1
@@ -67,7 +67,7 @@ async def test_200_different_completions_at_once_have_one_winner(crowd: Team) ->
 
 
 async def test_200_jobs_at_once_on_100_credits_are_100_jobs(crowd: Team) -> None:
-    answers = await run_in_thread(200, lambda: crowd.http.post("/api/jobs/create", json={"job_type": "race"}))
+    answers = await at_once(200, lambda: crowd.http.post("/api/jobs/create", json={"job_type": "race"}))
     assert statuses(answers) == {200: 100, 403: 100}
     assert {a.json()["error"]["code"] for a in answers if a.status_code == 403} == {"insufficient_credits"}
     books = await Books.of(crowd)
@@ -84,7 +84,7 @@ async def test_200_jobs_at_once_on_100_credits_are_100_jobs(crowd: Team) -> None
 
 async def test_1000_jobs_at_once_on_10_credits_are_10_jobs(server: Server) -> None:
     async with new_team(server, credits_allocated=10) as team, crowd_of(server, team) as crowd:
-        answers = await run_in_thread(1000, lambda: crowd.http.post("/api/jobs/create", json={"job_type": "race"}))
+        answers = await at_once(1000, lambda: crowd.http.post("/api/jobs/create", json={"job_type": "race"}))
         assert statuses(answers)[200] == 10
         assert statuses(answers).keys() <= {200, 403, 503}, "503: refused for now, and nothing was done"
         assert (await crowd.credits())["credits_available"] == 0
@@ -93,7 +93,7 @@ async def test_1000_jobs_at_once_on_10_credits_are_10_jobs(server: Server) -> No
 
 async def test_20_calls_at_once_add_up(crowd: Team) -> None:
     job_id = await crowd.create_job()
-    answers = await run_in_thread(20, lambda: crowd.call(job_id))
+    answers = await at_once(20, lambda: crowd.call(job_id))
     assert statuses(answers) == {200: 20}
     costs = (await crowd.complete(job_id)).json()["costs"]
     assert (costs["total_calls"], costs["successful_calls"], costs["failed_calls"]) == (20, 20, 0)
@@ -143,7 +143,7 @@ async def test_completions_that_wait_for_a_call_do_not_keep_it_from_ending(crowd
 async def test_one_call_jobs_at_once_on_10_credits_are_10_answers(server: Server, provider: Provider) -> None:
     async with new_team(server, credits_allocated=10) as team, crowd_of(server, team) as crowd:
         body = {"job_type": "race", **call_body("rolehold")}
-        asked = asyncio.create_task(run_in_thread(30, lambda: crowd.http.post("/api/jobs/create-and-call", json=body)))
+        asked = asyncio.create_task(at_once(30, lambda: crowd.http.post("/api/jobs/create-and-call", json=body)))
         await provider.wait_requests("rolehold", 10)
         provider.release("rolehold")
         assert statuses(await asked) == {200: 10, 403: 20}
@@ -220,7 +220,7 @@ async def test_calls_at_once_in_a_consumption_job_never_cost_more_than_the_team_
         crowd_of(server, team) as crowd,
     ):
         job_id = await crowd.create_job()
-        answers = await run_in_thread(20, lambda: crowd.call(job_id))
+        answers = await at_once(20, lambda: crowd.call(job_id))
         answered = statuses(answers)[200]
         assert statuses(answers).keys() <= {200, 403}
         costs = (await crowd.complete(job_id)).json()["costs"]

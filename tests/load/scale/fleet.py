@@ -130,7 +130,7 @@ def body(token: str = "token-0") -> dict[str, Any]:
     return {"job_type": "scale", "model_group": "Good", "messages": [{"role": "user", "content": f"About {token}"}]}
 
 
-async def run_in_thread(count: int, ask: Callable[[], Awaitable[int]], *, together: int = 60) -> list[int]:
+async def at_once(count: int, ask: Callable[[], Awaitable[int]], *, together: int = 60) -> list[int]:
     """The statuses of so many requests, so many of them at a time."""
     gate = asyncio.Semaphore(together)
 
@@ -170,7 +170,7 @@ async def limits_are_exact(fleet: Fleet) -> tuple[str, bool]:
         async def ask() -> int:
             return (await http.post("/api/jobs/create-and-call", json=body())).status_code
 
-        statuses = await run_in_thread(3 * LIMIT, ask, together=3 * LIMIT)
+        statuses = await at_once(3 * LIMIT, ask, together=3 * LIMIT)
     let_in = statuses.count(200)
     return f"{let_in} let in, {statuses.count(429)} told to wait", abs(let_in - LIMIT) <= 1
 
@@ -182,7 +182,7 @@ async def nobody_overspends(fleet: Fleet) -> tuple[str, bool]:
         async def ask() -> int:
             return (await http.post("/api/jobs/create-and-call", json=body())).status_code
 
-        statuses = await run_in_thread(CREDITS * 3 // 2, ask)
+        statuses = await at_once(CREDITS * 3 // 2, ask)
     stands = await fleet.credits("poor")
     seen = f"{statuses.count(200)} done, {stands['credits_used']} credits used, {stands['credits_available']} left"
     return seen, statuses.count(200) == stands["credits_used"] == CREDITS

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from control_plane.chat import ChatRequest, EndpointRequest, Rate
-from control_plane.gateway.estimates import TOKENS_FOR_TOOLS, TOKENS_PER_MESSAGE, dearest, demand
+from control_plane.gateway.estimates import TOKENS_FOR_TOOLS, TOKENS_PER_MESSAGE, dearest, estimate_usage
 from control_plane.gateway.file_tokens import TOKENS_PER_FILE, TOKENS_PER_IMAGE
 from control_plane.gateway.pricing.rates import at_tier
 
@@ -17,11 +17,11 @@ LONG = "Y" * 1000
 
 
 def prompt(content: Any, **more: Any) -> int:
-    return demand(ChatRequest([{"role": "user", "content": content, **more}]), RATE).prompt_tokens
+    return estimate_usage(ChatRequest([{"role": "user", "content": content, **more}]), RATE).prompt_tokens
 
 
 def asking(**parameters: Any) -> int:
-    return demand(ChatRequest([], parameters), RATE).prompt_tokens
+    return estimate_usage(ChatRequest([], parameters), RATE).prompt_tokens
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,10 @@ def test_what_references_of_a_schema_stand_for_is_counted_as_often_as_it_is_sent
 
 
 def test_what_a_prediction_gets_wrong_is_charged_as_an_answer() -> None:
-    plain = demand(ChatRequest([], {"max_tokens": 10}), RATE)
-    predicted = demand(ChatRequest([], {"max_tokens": 10, "prediction": {"type": "content", "content": LONG}}), RATE)
+    plain = estimate_usage(ChatRequest([], {"max_tokens": 10}), RATE)
+    predicted = estimate_usage(
+        ChatRequest([], {"max_tokens": 10, "prediction": {"type": "content", "content": LONG}}), RATE
+    )
     assert predicted.tokens - predicted.prompt_tokens >= plain.tokens - plain.prompt_tokens + 1000
 
 
@@ -152,20 +154,20 @@ def test_a_file_whose_data_is_there_is_counted_by_what_it_can_be() -> None:
 
 def test_an_answer_that_was_spoken_before_is_read_again() -> None:
     said = {"role": "assistant", "content": None, "audio": {"id": "audio_1"}}
-    assert demand(ChatRequest([said]), RATE).prompt_tokens >= RATE.max_output_tokens
+    assert estimate_usage(ChatRequest([said]), RATE).prompt_tokens >= RATE.max_output_tokens
 
 
 def test_an_answer_is_as_long_as_asked_for_or_as_the_model_can() -> None:
-    assert demand(ChatRequest([]), RATE).max_tokens == 4096
-    assert demand(ChatRequest([], {"max_tokens": 7}), RATE).max_tokens == 7
+    assert estimate_usage(ChatRequest([]), RATE).max_tokens == 4096
+    assert estimate_usage(ChatRequest([], {"max_tokens": 7}), RATE).max_tokens == 7
     thinking = {"type": "enabled", "budget_tokens": 10_000}
-    assert demand(ChatRequest([], {"thinking": thinking}), RATE).max_tokens == 10_000 + 4096
-    assert demand(ChatRequest([], {"thinking": thinking, "max_tokens": 7}), RATE).max_tokens == 7
+    assert estimate_usage(ChatRequest([], {"thinking": thinking}), RATE).max_tokens == 10_000 + 4096
+    assert estimate_usage(ChatRequest([], {"thinking": thinking, "max_tokens": 7}), RATE).max_tokens == 7
 
 
 def test_answers_are_as_many_as_asked_for_or_as_the_yaml_asks_for() -> None:
-    assert demand(ChatRequest([], {"n": 3}), RATE).answers == 3
-    assert demand(ChatRequest([]), Rate(answers=4)).answers == 4
+    assert estimate_usage(ChatRequest([], {"n": 3}), RATE).answers == 3
+    assert estimate_usage(ChatRequest([]), Rate(answers=4)).answers == 4
 
 
 def test_a_group_costs_what_its_dearest_model_does_each_way() -> None:
@@ -189,9 +191,9 @@ def test_a_service_tier_costs_what_it_costs_and_never_less_than_the_standard_one
 
 def test_a_lost_call_is_billed_as_plain_text_not_as_the_dearest_token() -> None:
     rate = Rate(input=40_000_000_000, likely_input=2_500_000_000)
-    lost = demand(ChatRequest([{"role": "user", "content": "x" * 4000}]), rate)
+    lost = estimate_usage(ChatRequest([{"role": "user", "content": "x" * 4000}]), rate)
     assert lost.likely_prompt_cost == lost.likely_prompt_tokens * 2_500
 
 
 def test_endpoints_that_answer_at_once_count_the_bytes_of_their_texts() -> None:
-    assert demand(EndpointRequest("embeddings", {}, texts=("漢" * 100,)), RATE).prompt_tokens >= 300
+    assert estimate_usage(EndpointRequest("embeddings", {}, texts=("漢" * 100,)), RATE).prompt_tokens >= 300
