@@ -106,7 +106,7 @@ class Rate:
     """What a model charges at most, in nano-USD: for a million tokens each way, of the dearest kind, and for a unit of
     anything else it counts (a page, a search); and how long its answers can get.
 
-    `is_known`: false without a known token price; the prices are 0 then. `likely_input`: for a million tokens of plain
+    `is_known`: false without a known token price; the prices are 0 then. `expected_input`: for a million tokens of plain
     text; None: as `input`. `call`, `file`: for a call and for each file in it, in addition to tokens. `answers`: the
     number of answers where the request sets none. `tiers`: the prices at service tiers that are priced apart.
     """
@@ -116,7 +116,7 @@ class Rate:
     unit: int = 0
     max_output_tokens: int = 0
     is_known: bool = True
-    likely_input: int | None = None
+    expected_input: int | None = None
     call: int = 0
     file: int = 0
     answers: int = 1
@@ -127,13 +127,13 @@ class Rate:
 class UsageEstimate:
     """The most that a call may use, which is held before it is made.
 
-    `prompt_tokens` is counted generously, `likely_prompt_tokens` as prompts usually turn out. `max_tokens`: of each of
+    `prompt_tokens` is counted generously, `expected_prompt_tokens` as prompts usually turn out. `max_tokens`: of each of
     the requested `answers`. `extra_tokens`: of output that each answer may be charged for beyond them. `units`: pages
     or searches. `files`: pictures, sounds and documents. `text_bytes`: of everything that is sent but the files' data.
     """
 
     prompt_tokens: int = 0
-    likely_prompt_tokens: int = 0
+    expected_prompt_tokens: int = 0
     max_tokens: int = 0
     rate: Rate = Rate()
     answers: int = 1
@@ -155,10 +155,10 @@ class UsageEstimate:
         return NanoUsd(divide_up(tokens, MILLION) + beside)
 
     @property
-    def likely_prompt_cost(self) -> NanoUsd:
+    def expected_prompt_cost(self) -> NanoUsd:
         """The usual cost of the prompt alone: the only known cost of a lost call."""
-        price = self.rate.input if self.rate.likely_input is None else self.rate.likely_input
-        return NanoUsd(divide_up(self.likely_prompt_tokens * price, MILLION) + self.units * self.rate.unit)
+        price = self.rate.input if self.rate.expected_input is None else self.rate.expected_input
+        return NanoUsd(divide_up(self.expected_prompt_tokens * price, MILLION) + self.units * self.rate.unit)
 
     @property
     def _answer_tokens(self) -> int:

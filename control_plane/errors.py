@@ -418,9 +418,9 @@ class RateLimited(Refused):
     code = "rate_limited"
     status = 429
 
-    def __init__(self, *, owner: str, kind: str, limit: int, retry_after_ms: int, standing: object = None) -> None:
-        """`owner`: team, key or model group; `kind`: what is limited; `standing`: what all limits leave."""
-        self.standing = standing
+    def __init__(self, *, owner: str, kind: str, limit: int, retry_after_ms: int, limit_status: object = None) -> None:
+        """`owner`: team, key or model group; `kind`: what is limited; `limit_status`: what all limits leave."""
+        self.limit_status = limit_status
         what = {"parallel_calls": "calls at once", "jobs": "new jobs a minute"}.get(kind, f"{kind} a minute")
         super().__init__(
             f"The {owner}'s limit of {limit} {what} is reached. Try again in {retry_after_ms / 1000:.1f} s.",

@@ -179,7 +179,7 @@ async def _build_services(
         limits=limits,
         administration=AdministrationService(db, keys, groups, clock=clock, risk=risk),
         spend=SpendService(db),
-        standing=MetricsRefresh(db, metrics),
+        metrics_refresh=MetricsRefresh(db, metrics),
         reconciliation=ReconciliationService(
             background,
             clock=clock,

@@ -54,7 +54,7 @@ class Services:
     limits: LimitService
     administration: AdministrationService
     spend: SpendService
-    standing: MetricsRefresh
+    metrics_refresh: MetricsRefresh
     reconciliation: ReconciliationService
     writer: CallWriter
     calls: CallService

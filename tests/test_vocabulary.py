@@ -92,6 +92,15 @@ RETIRED_NAMES: Mapping[str, str] = {
     "LiveStream": "InFlightStream",
     "GuestFailed": "ApiCallFailed",
     "ReconcileService": "ReconciliationService",
+    "standing": "reservation, limit_status or totals",
+    "standing_of": "reservation_of or limit_status_of",
+    "team_allowance": "team_rate_limits",
+    "key_allowance": "key_rate_limits",
+    "likely_tokens": "expected_tokens",
+    "KeptAnswer": "StoredResponse",
+    "AsRouted": "NormalizingMiddleware",
+    "LedgerAudit": "LedgerVerifier",
+    "again_if_unknown": "retry_if_unknown",
 }
 """Names that were renamed, and what they are called now."""
 

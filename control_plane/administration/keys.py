@@ -101,7 +101,7 @@ class KeyAdministration:
                 kind=KeyKind(old.kind),
                 origins=origins,
                 model_groups=old.model_groups,
-                allowance=RateLimits(old.rpm, old.tpm, old.max_parallel_calls, old.jobs_per_minute),
+                rate_limits=RateLimits(old.rpm, old.tpm, old.max_parallel_calls, old.jobs_per_minute),
                 job_type=old.job_type,
             )
             issued = await add_key(tx, team_id, terms, now=now, created_by=principal.actor)
@@ -163,10 +163,10 @@ async def add_key(
         default_model_group=terms.default_model_group,
         job_type=terms.job_type,
         model_groups=None if terms.model_groups is None else list(terms.model_groups),
-        rpm=terms.allowance.rpm,
-        tpm=terms.allowance.tpm,
-        max_parallel_calls=terms.allowance.max_parallel_calls,
-        jobs_per_minute=terms.allowance.jobs_per_minute,
+        rpm=terms.rate_limits.rpm,
+        tpm=terms.rate_limits.tpm,
+        max_parallel_calls=terms.rate_limits.max_parallel_calls,
+        jobs_per_minute=terms.rate_limits.jobs_per_minute,
         created_at=now,
         expires_at=terms.expires_at,
         revoked_at=None,

@@ -61,19 +61,19 @@ class LedgerVerifier:
 
     async def _audit(self, reader: Reader, team_id: TeamId) -> Discrepancy | None:
         """The first row of the team that does not fit."""
-        standing = RunningTotals(team_id)
+        totals = RunningTotals(team_id)
         while page := await ledger_verification_store.list_entries_after(
-            reader, team_id, standing.entries, limit=ROWS_AT_ONCE
+            reader, team_id, totals.entries, limit=ROWS_AT_ONCE
         ):
             for entry in page:
-                then = standing.followed_by(entry)
+                then = totals.followed_by(entry)
                 if isinstance(then, Discrepancy):
                     return then
-                standing = then
+                totals = then
             self._findings.entries += len(page)
             self._tell(self._findings)
         return await self._audit_jobs(reader, team_id) or next(
-            standing.discrepancies(await ledger_verification_store.find_kept(reader, team_id) or NOTHING), None
+            totals.discrepancies(await ledger_verification_store.find_kept(reader, team_id) or NOTHING), None
         )
 
     async def _audit_jobs(self, reader: Reader, team_id: TeamId) -> Discrepancy | None:

@@ -24,7 +24,7 @@ DEFAULT_JOBS_PER_MINUTE = 100
 class KeyTerms:
     """The terms of a new key. `expires_at`: from then on it is rejected; None: it never expires.
 
-    `origins`: the web pages that may use it, as `origin_of` writes them. `model_groups` and `allowance` narrow those of
+    `origins`: the web pages that may use it, as `origin_of` writes them. `model_groups` and `rate_limits` narrow those of
     the team. `job_type`: of the jobs of a publishable key.
     """
 
@@ -34,7 +34,7 @@ class KeyTerms:
     kind: KeyKind = KeyKind.SECRET
     origins: Sequence[str] = ()
     model_groups: Sequence[str] | None = None
-    allowance: RateLimits = UNLIMITED
+    rate_limits: RateLimits = UNLIMITED
     job_type: str | None = None
 
 

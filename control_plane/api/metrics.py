@@ -24,7 +24,7 @@ async def metrics(request: Request, services: Services) -> Response:
     if request.scope["server"][1] in request.app.state.shared_ports:
         return Response(ASK_EACH, status_code=421, media_type="text/plain")
     await _require_key(request, services)
-    await services.standing.look()
+    await services.metrics_refresh.look()
     return Response(services.metrics.exposed(), media_type=CONTENT_TYPE)
 
 

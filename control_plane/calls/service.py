@@ -38,7 +38,7 @@ from control_plane.ids import CallId, JobId, Subject, new_id
 from control_plane.jobs.admission import Repetition
 from control_plane.jobs.rules import CallStatus, Intent
 from control_plane.jobs.service import JobService
-from control_plane.limits.rules import likely_tokens
+from control_plane.limits.rules import expected_tokens
 from control_plane.limits.service import LimitService, Permit
 from control_plane.model_groups.catalog import CachePolicy, Target
 from control_plane.model_groups.service import ModelGroupService
@@ -260,7 +260,7 @@ class CallService:
         """Leave for a call of so many tokens; None: of as many as are likely. Raises: RateLimited."""
         if tokens is None:
             asked = authorized.request.parameters if isinstance(authorized.request, ChatRequest) else {}
-            tokens = likely_tokens(authorized.estimate, is_bounded="max_tokens" in asked)
+            tokens = expected_tokens(authorized.estimate, is_bounded="max_tokens" in asked)
         principal, target = authorized.principal, authorized.target
         with self._traces.span("limits", team_id=principal.team_id, model_group=target.group):
             return await self._limits.admit_call(principal, target, tokens)

@@ -52,7 +52,7 @@ class InFlightStream:
     def input_usage(self) -> Usage:
         """The provider's reported usage of the input so far, or our estimate of it."""
         demand = self.call.intent.demand
-        return self._upstream.input_usage or Usage(prompt_tokens=demand.likely_prompt_tokens, is_estimated=True)
+        return self._upstream.input_usage or Usage(prompt_tokens=demand.expected_prompt_tokens, is_estimated=True)
 
     def __aiter__(self) -> Self:
         return self
@@ -130,8 +130,8 @@ class InFlightStream:
         except Exception:
             log.exception("usage_not_settled", extra={"call_id": call_id})
             demand = self.call.intent.demand
-            usage = Usage(prompt_tokens=demand.likely_prompt_tokens, is_estimated=True)
-            return usage, demand.likely_prompt_cost if demand.rate.is_known else None
+            usage = Usage(prompt_tokens=demand.expected_prompt_tokens, is_estimated=True)
+            return usage, demand.expected_prompt_cost if demand.rate.is_known else None
 
     def _outcome(
         self,

@@ -35,7 +35,7 @@ def _plain_demand(request: EndpointRequest, rate: Rate) -> UsageEstimate:
     size = size_of(request.texts)
     return UsageEstimate(
         prompt_tokens=TOKENS_PER_MESSAGE * len(request.texts) + size.worst_tokens,
-        likely_prompt_tokens=len(request.texts) + size.bytes // LIKELY_BYTES_PER_TOKEN,
+        expected_prompt_tokens=len(request.texts) + size.bytes // LIKELY_BYTES_PER_TOKEN,
         units=request.units,
         rate=rate,
         text_bytes=size.bytes,
@@ -57,7 +57,7 @@ def _chat_demand(request: ChatRequest, rate: Rate) -> UsageEstimate:
     prediction = parameters.get("prediction")
     return UsageEstimate(
         prompt_tokens=fixed + in_files + spoken + size.worst_tokens,
-        likely_prompt_tokens=in_files + size.bytes // LIKELY_BYTES_PER_TOKEN + len(messages),
+        expected_prompt_tokens=in_files + size.bytes // LIKELY_BYTES_PER_TOKEN + len(messages),
         max_tokens=_max_tokens(parameters, rate),
         answers=parameters.get("n") or rate.answers,
         rate=at_tier(rate, parameters.get("service_tier")),

@@ -62,7 +62,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptAnswer:
+class StoredResponse:
     """The first request's response. Without a body: it held a secret, which is shown once."""
 
     status: int
@@ -79,7 +79,7 @@ class Undone(Enum):
     """It failed: some of it may have been done. The next with its key takes it up, as one that a dead process left."""
 
 
-Outcome = KeptAnswer | Undone
+Outcome = StoredResponse | Undone
 
 
 class GroupedWriter(Protocol):
@@ -128,7 +128,9 @@ class IdempotencyService:
         self._clock = clock
         self._retry_queue: list[tuple[Claim, Outcome]] = []
 
-    async def claim(self, scope: str, key: str, fingerprint: str, team_id: TeamId | None = None) -> Claim | KeptAnswer:
+    async def claim(
+        self, scope: str, key: str, fingerprint: str, team_id: TeamId | None = None
+    ) -> Claim | StoredResponse:
         """The request is claimed for the caller, or was done before.
 
         Raises: IdempotencyInFlight while the first is running, IdempotencyKeyReused for another request with this key;
@@ -155,15 +157,15 @@ class IdempotencyService:
             self._retry_queue.extend((claim, Undone.NOTHING) for claim in tried)
             raise
 
-    async def _claim(self, tried: list[Claim]) -> Claim | KeptAnswer:
+    async def _claim(self, tried: list[Claim]) -> Claim | StoredResponse:
         """`tried`: the claims whose outcome is unknown, if this one's becomes so; first the one that is wanted."""
         found = await self._writer.write_grouped(
             _grouped_write(Turn.CALL, tried[0], partial(self._claim_in, tried=tried))
         )
-        assert isinstance(found, Claim | KeptAnswer)
+        assert isinstance(found, Claim | StoredResponse)
         return found
 
-    async def _claim_in(self, tx: Tx, *, tried: list[Claim]) -> Claim | KeptAnswer:
+    async def _claim_in(self, tx: Tx, *, tried: list[Claim]) -> Claim | StoredResponse:
         wanted, new = tried[0], tried[0].row
         if not await store.lock(tx, new.scope, new.key, waits=False):  # its transaction has many others' writes in it
             raise IdempotencyInFlight(retry_after_s=1)
@@ -175,7 +177,7 @@ class IdempotencyService:
         if row.fingerprint != new.fingerprint:
             raise IdempotencyKeyReused
         if row.status is not None:
-            return KeptAnswer(row.status, row.headers or {}, row.body)
+            return StoredResponse(row.status, row.headers or {}, row.body)
         if row.claim_id == new.claim_id:  # ours, and the answer to its commit was lost
             return next(claim for claim in tried if claim.subject_id == row.subject_id)
         await self._check_is_left(tx, row)
@@ -235,7 +237,7 @@ class IdempotencyService:
         row, before = claim.row, claim.before
         if not await store.lock(tx, row.scope, row.key, waits=waits):
             return False
-        if isinstance(outcome, KeptAnswer):
+        if isinstance(outcome, StoredResponse):
             kept = outcome
             if not await store.keep(tx, row, status=kept.status, headers=dict(kept.headers), body=kept.body):
                 log.warning("idempotency_claim_lost", extra={"subject_id": str(claim.subject_id)})
@@ -249,7 +251,7 @@ class IdempotencyService:
 
 
 def _is_large(outcome: Outcome) -> bool:
-    return isinstance(outcome, KeptAnswer) and len(outcome.body or b"") > LARGE
+    return isinstance(outcome, StoredResponse) and len(outcome.body or b"") > LARGE
 
 
 def _grouped_write(turn: Turn, claim: Claim, work: Callable[[Tx], Awaitable[object]]) -> GroupedWrite:

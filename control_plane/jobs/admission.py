@@ -85,7 +85,7 @@ async def open_calls(
     """
     entered = await calls_store.enter_jobs(tx, intents, now=now)
     risks = dict(await risk_store.find_risks(tx, {intent.team_id for intent in intents}, since=risk.since(now)))
-    standings = {job_id: job.standing for job_id, job in entered.items()}
+    reservations = {job_id: job.reservation for job_id, job in entered.items()}
     made = await calls_store.list_ended(tx, [intent.call_id for intent in intents if intent.is_resumed])
     results: dict[CallId, Admitted | ControlPlaneError] = {}
     opened: list[Intent] = []
@@ -99,7 +99,7 @@ async def open_calls(
                 raise AlreadyExists("Another server has made this call already.")
             at_risk = risks[intent.team_id]
             _check_risk(at_risk, risk.limit_of(at_risk))
-            let_in = await _reserve(tx, _completed(intent, job.standing), standings, now)
+            let_in = await _reserve(tx, _completed(intent, job.reservation), reservations, now)
         except ControlPlaneError as refusal:
             await calls_store.leave_job(tx, intent.job_id)
             results[intent.call_id] = refusal
@@ -125,9 +125,9 @@ async def end_calls(tx: Tx, records: Sequence[Record], *, now: datetime) -> set[
         if record.intent.call_id in finished and record.intent.reserved != Reserved():
             last_of[record.intent.job_id] = record.intent
     if last_of:
-        standings = await store.find_standings(tx, list(last_of))
+        reservations = await store.find_reservations(tx, list(last_of))
         for intent in sorted(last_of.values(), key=lambda each: each.team_id):
-            excess = -standings[intent.job_id].missing
+            excess = -reservations[intent.job_id].missing
             if excess > 0:
                 release = billing.release(excess)
                 await posting.post(tx, intent.team_id, [release], EntryContext(str(intent.call_id), now, "call"))
@@ -167,9 +167,9 @@ async def _take_back(tx: Tx, known: Call, now: datetime) -> None:
         await calls_store.correct(tx, record, after)
 
 
-def _completed(intent: Intent, standing: JobReservation) -> Intent:
+def _completed(intent: Intent, reservation: JobReservation) -> Intent:
     """The intent with the plan's markup, if its group has none."""
-    return intent if intent.markup_bps is not None else replace(intent, markup_bps=standing.plan.markup_bps)
+    return intent if intent.markup_bps is not None else replace(intent, markup_bps=reservation.plan.markup_bps)
 
 
 def _check_risk(risk: TeamRisk, limit: NanoUsd) -> None:
@@ -181,46 +181,46 @@ def _check_risk(risk: TeamRisk, limit: NanoUsd) -> None:
         raise AtRiskLimit(at_risk_usd=usd(risk.total), running_usd=usd(risk.worst), limit_usd=usd(limit))
 
 
-async def _reserve(tx: Tx, intent: Intent, standings: dict[JobId, JobReservation], now: datetime) -> Intent:
+async def _reserve(tx: Tx, intent: Intent, reservations: dict[JobId, JobReservation], now: datetime) -> Intent:
     """Fits the call into its job's caps and the team's credits. Raises: JobCapReached, InsufficientCredits."""
-    standing = standings[intent.job_id]
-    if not standing.is_reserving:
+    reservation = reservations[intent.job_id]
+    if not reservation.is_reserving:
         return intent
-    if not standing.plus(intent.demand, intent.markup).is_within_caps:
-        intent = _cut(intent, standing)
+    if not reservation.plus(intent.demand, intent.markup).is_within_caps:
+        intent = _cut(intent, reservation)
     try:
-        held = await _hold(tx, intent, standing, now)
+        held = await _hold(tx, intent, reservation, now)
     except InsufficientCredits as refusal:
-        intent = _cut(intent, standing, available=refusal.available)
-        held = await _hold(tx, intent, standing, now)
+        intent = _cut(intent, reservation, available=refusal.available)
+        held = await _hold(tx, intent, reservation, now)
     intent = replace(intent, reserved=Reserved(intent.demand.tokens, intent.demand.cost))
     await calls_store.reserve(tx, intent, held_more=held)
-    standings[intent.job_id] = replace(standing.plus(intent.demand, intent.markup), held=standing.held + held)
+    reservations[intent.job_id] = replace(reservation.plus(intent.demand, intent.markup), held=reservation.held + held)
     return intent
 
 
-async def _hold(tx: Tx, intent: Intent, standing: JobReservation, now: datetime) -> int:
-    missing = max(0, standing.plus(intent.demand, intent.markup).missing)
+async def _hold(tx: Tx, intent: Intent, reservation: JobReservation, now: datetime) -> int:
+    missing = max(0, reservation.plus(intent.demand, intent.markup).missing)
     if missing:
         hold = billing.hold(missing)
         await posting.post(tx, intent.team_id, [hold], EntryContext(str(intent.call_id), now, "call"))
     return missing
 
 
-def _cut(intent: Intent, standing: JobReservation, *, available: int | None = None) -> Intent:
+def _cut(intent: Intent, reservation: JobReservation, *, available: int | None = None) -> Intent:
     """The call with as many tokens as fit, when the client wants that and any do; else the refusal.
 
     `available`: the team's credits, when it is these that are too few.
     """
 
     def fits(demand: UsageEstimate) -> bool:
-        then = standing.plus(demand, intent.markup)
+        then = reservation.plus(demand, intent.markup)
         return then.is_within_caps and (available is None or then.missing <= available)
 
     affordable = affordable_max_tokens(intent.demand, fits)
-    if affordable and standing.caps.is_clamped:
+    if affordable and reservation.caps.is_clamped:
         return replace(intent, demand=replace(intent.demand, max_tokens=affordable))
     if available is None:
         raise JobCapReached(affordable_max_tokens=affordable)
-    needed = standing.plus(intent.demand, intent.markup).missing
+    needed = reservation.plus(intent.demand, intent.markup).missing
     raise InsufficientCredits(needed=needed, available=available, affordable_max_tokens=affordable)

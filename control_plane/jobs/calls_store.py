@@ -30,7 +30,7 @@ from control_plane.errors import ControlPlaneError, JobClosed, JobNotFound, JobN
 from control_plane.ids import CallId, JobId, TeamId
 from control_plane.jobs import open_calls_store, usage_rollups_store
 from control_plane.jobs.models import Call, Job, OpenCall
-from control_plane.jobs.plans import STANDING_COLUMNS, standing_of
+from control_plane.jobs.plans import RESERVATION_COLUMNS, reservation_of
 from control_plane.jobs.rules import OPEN_JOB, CallStatus, Intent, JobStatus, Record, Reserved, Totals, change_of
 from control_plane.storage.columns import UtcDateTime
 from control_plane.storage.database import Reader, Tx
@@ -44,7 +44,7 @@ from control_plane.units import marked_up
 class EnteredJob:
     """A job that let calls in, as much of it as decides about them."""
 
-    standing: JobReservation
+    reservation: JobReservation
     is_repetition: bool = False
 
 
@@ -69,7 +69,7 @@ async def enter_jobs(tx: Tx, intents: Sequence[Intent], *, now: datetime) -> Map
     entered: dict[JobId, EnteredJob] = {}
     for count, jobs in jobs_by_count.items():
         for row in await tx.execute(_enter(), {"jobs": jobs, "entering": count, "now": now}):
-            entered[JobId(row.id)] = EnteredJob(standing_of(row), is_repetition=row.is_repetition)
+            entered[JobId(row.id)] = EnteredJob(reservation_of(row), is_repetition=row.is_repetition)
     return entered
 
 
@@ -280,14 +280,14 @@ def _enter() -> Executable:
         .returning(
             col(Job.id),
             col(Job.is_repetition),
-            *standing_columns(),
+            *reservation_columns(),
         )
     )
 
 
-def standing_columns() -> "list[ColumnElement[Any]]":
-    """The columns that `standing_of` reads."""
-    return [getattr(Job, name) for name in STANDING_COLUMNS]
+def reservation_columns() -> "list[ColumnElement[Any]]":
+    """The columns that `reservation_of` reads."""
+    return [getattr(Job, name) for name in RESERVATION_COLUMNS]
 
 
 @prepared

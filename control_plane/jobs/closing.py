@@ -121,9 +121,9 @@ async def _pay(tx: Tx, closed: Sequence[tuple[Job, JobClosing]], posts: Mapping[
         for post, balance in zip(posts[team_id], balances, strict=True)
     }
     free = {each.team_id for job, each in closed if str(job.id) not in paid}  # a job of a free type holds nothing
-    standing = await credits_store.find_balances(tx, free) if free else {}
+    balances = await credits_store.find_balances(tx, free) if free else {}
     for job, each in closed:
-        balance = paid.get(str(job.id)) or standing[each.team_id]
+        balance = paid.get(str(job.id)) or balances[each.team_id]
         if isinstance(balance, ControlPlaneError):
             raise balance
         job.credits_remaining = balance.remaining

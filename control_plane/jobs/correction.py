@@ -26,15 +26,15 @@ async def settle(tx: Tx, records: Sequence[Record], *, now: datetime) -> set[Cal
     A record that was written as a success, while its client got an error, is corrected: it costs nothing, even if its
     job was billed in between. The jobs are locked.
     """
-    standing: set[CallId] = set()
+    remaining: set[CallId] = set()
     for record in records:
         call = await calls_store.find(tx, record.intent.call_id)
         if call is None or not _is_own(call, record):
             continue
         if call.status != record.status:
             await _correct(tx, call, record, now)
-        standing.add(record.intent.call_id)
-    return standing
+        remaining.add(record.intent.call_id)
+    return remaining
 
 
 def _is_own(call: Call, record: Record) -> bool:

@@ -75,7 +75,7 @@ def _as_call(row: Mapping[str, Any]) -> Call:
 
 
 def _row(intent: Intent, worker_id: UUID) -> dict[str, Any]:
-    cost = intent.demand.likely_prompt_cost
+    cost = intent.demand.expected_prompt_cost
     return {
         "id": intent.call_id,
         "job_id": intent.job_id,
@@ -85,7 +85,7 @@ def _row(intent: Intent, worker_id: UUID) -> dict[str, Any]:
         "model_group": intent.model_group,
         "is_stream": intent.is_stream,
         "metadata": intent.metadata,
-        "prompt_tokens": intent.demand.likely_prompt_tokens,
+        "prompt_tokens": intent.demand.expected_prompt_tokens,
         "cost_nano_usd": cost,
         "price_nano_usd": marked_up(cost, intent.markup),
         "markup_bps": intent.markup,

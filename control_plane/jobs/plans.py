@@ -8,7 +8,7 @@ from control_plane.credits.reservations import Caps, JobReservation
 from control_plane.credits.rules import BudgetMode, ChargeRule, JobUsage, Plan
 from control_plane.tenants.models import Team
 
-STANDING_COLUMNS = (
+RESERVATION_COLUMNS = (
     "plan",
     "calls_total",
     "calls_succeeded",
@@ -70,8 +70,8 @@ def usage_of(job: Any) -> JobUsage:
     )
 
 
-def standing_of(job: Any) -> JobReservation:
-    """The reservation of a job (a Job, or a row with STANDING_COLUMNS)."""
+def reservation_of(job: Any) -> JobReservation:
+    """The reservation of a job (a Job, or a row with RESERVATION_COLUMNS)."""
     return JobReservation(
         plan=read_plan(job.plan),
         caps=Caps(max_credits=job.max_credits, max_cost=job.max_cost_nano_usd, is_clamped=job.is_clamped),

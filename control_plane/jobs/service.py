@@ -31,7 +31,7 @@ from control_plane.jobs.closing import JobClosing, take_back
 from control_plane.jobs.creating import Creation
 from control_plane.jobs.idle import IdleJobs
 from control_plane.jobs.models import Call, Job
-from control_plane.jobs.plans import standing_of
+from control_plane.jobs.plans import reservation_of
 from control_plane.jobs.rules import OPEN_JOB, JobStatus, merged_metadata
 from control_plane.jobs.values import ClosedJob, Closing, JobPage, JobWithCalls, NewJob
 from control_plane.jobs.writing import JobWriter, OneByOne
@@ -248,11 +248,11 @@ class JobService:
         job = await self.get(principal, job_id)
         if JobStatus(job.status) not in OPEN_JOB:
             raise JobClosed(status=job.status)
-        standing = standing_of(job)
-        if not standing.is_reserving:
+        reservation = reservation_of(job)
+        if not reservation.is_reserving:
             return
-        markup = standing.plan.markup_bps if markup_bps is None else markup_bps
-        missing = standing.plus(replace(demand, max_tokens=1, answers=1, extra_tokens=0), markup).missing
+        markup = reservation.plan.markup_bps if markup_bps is None else markup_bps
+        missing = reservation.plus(replace(demand, max_tokens=1, answers=1, extra_tokens=0), markup).missing
         if missing <= 0:
             return
         async with self._db.reader() as reader:

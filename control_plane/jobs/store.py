@@ -14,7 +14,7 @@ from control_plane.errors import AlreadyExists
 from control_plane.ids import JobId, TeamId
 from control_plane.jobs import calls_store
 from control_plane.jobs.models import HAS_FINGERPRINT, IS_OPEN, Job
-from control_plane.jobs.plans import standing_of
+from control_plane.jobs.plans import reservation_of
 from control_plane.jobs.rules import OPEN_JOB, JobStatus
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.prepared import prepared
@@ -218,16 +218,16 @@ async def has_jobs(reader: Reader, team_id: TeamId) -> bool:
     return (await reader.execute(select(col(Job.id)).where(col(Job.team_id) == team_id).limit(1))).first() is not None
 
 
-async def find_standings(tx: Tx, job_ids: Sequence[JobId]) -> Mapping[JobId, JobReservation]:
+async def find_reservations(tx: Tx, job_ids: Sequence[JobId]) -> Mapping[JobId, JobReservation]:
     """Reservations of jobs that this transaction has locked."""
-    rows = await tx.execute(_find_standings(), {"jobs": list(job_ids)})
-    return {JobId(row.id): standing_of(row) for row in rows}
+    rows = await tx.execute(_find_reservations(), {"jobs": list(job_ids)})
+    return {JobId(row.id): reservation_of(row) for row in rows}
 
 
 @prepared
-def _find_standings() -> Executable:
+def _find_reservations() -> Executable:
     wanted = col(Job.id).in_(bindparam("jobs", expanding=True))
-    return select(col(Job.id), *calls_store.standing_columns()).where(wanted)
+    return select(col(Job.id), *calls_store.reservation_columns()).where(wanted)
 
 
 async def add_hold(tx: Tx, job_id: JobId, more: int) -> None:

@@ -90,12 +90,12 @@ class LimitStatus:
     reset_tokens_ms: int
 
 
-def likely_tokens(demand: UsageEstimate, *, is_bounded: bool) -> int:
+def expected_tokens(demand: UsageEstimate, *, is_bounded: bool) -> int:
     """The tokens that a call counts as until its answer arrives: its prompt and, if it `is_bounded`, its requested
     answers.
     """
     answer = demand.max_tokens if is_bounded else min(demand.max_tokens, LIKELY_ANSWER_TOKENS)
-    return demand.likely_prompt_tokens + demand.answers * answer
+    return demand.expected_prompt_tokens + demand.answers * answer
 
 
 def charged_tokens(scope: LimitScope, tokens: int) -> int:
@@ -151,7 +151,7 @@ def use_of_share(use: WindowUse, limits: LimitScope, share: LimitScope) -> Windo
     )
 
 
-def standing_of(scopes: Sequence[LimitScope], uses: Sequence[WindowUse]) -> LimitStatus:
+def limit_status_of(scopes: Sequence[LimitScope], uses: Sequence[WindowUse]) -> LimitStatus:
     """The tightest limit of requests and of tokens."""
     requests = [
         (max(0, scope.requests - use.requests), scope.requests, use.reset_ms)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from control_plane.errors import InvalidConfig, RateLimited
 from control_plane.ids import new_id
 from control_plane.limits.replicas import LimitLease, ReplicaLimits
-from control_plane.limits.rules import Exceeded, Kind, LimitScope, LimitStatus, standing_of
+from control_plane.limits.rules import Exceeded, Kind, LimitScope, LimitStatus, limit_status_of
 from control_plane.limits.shared import SharedLimits
 from control_plane.metrics import Metrics
 from control_plane.model_groups.catalog import Target
@@ -20,10 +20,10 @@ MOST_TOKENS = 10**12
 
 
 class Permit:
-    """Permission for one call. The holder settles it when the call has ended; `standing` is what the limits leave."""
+    """Permission for one call. The holder settles it when the call has ended; `limit_status` is what the limits leave."""
 
-    def __init__(self, standing: LimitStatus, hold: LimitLease, limits: ReplicaLimits) -> None:
-        self.standing = standing
+    def __init__(self, limit_status: LimitStatus, hold: LimitLease, limits: ReplicaLimits) -> None:
+        self.limit_status = limit_status
         self._hold: LimitLease | None = hold
         self._limits = limits
 
@@ -58,21 +58,23 @@ class LimitService:
 
     async def admit_call(self, principal: Principal, target: Target, tokens: int) -> Permit:
         """Leave for a call that may use so many tokens. Raises: RateLimited."""
-        scopes = [_calls_of(f"team:{principal.team()}", "team", principal.team_allowance)]
-        if principal.key_allowance.limits_calls:
-            scopes.append(_calls_of(f"key:{principal.key_id}", "key", principal.key_allowance))
-        if target.allowance.limits_calls:
-            scopes.append(_calls_of(f"group:{target.group}", f"model group '{target.group}'", target.allowance))
+        scopes = [_calls_of(f"team:{principal.team()}", "team", principal.team_rate_limits)]
+        if principal.key_rate_limits.limits_calls:
+            scopes.append(_calls_of(f"key:{principal.key_id}", "key", principal.key_rate_limits))
+        if target.rate_limits.limits_calls:
+            scopes.append(_calls_of(f"group:{target.group}", f"model group '{target.group}'", target.rate_limits))
         taken, scopes_here = await self._limits.take(scopes, str(new_id()), tokens)
         if isinstance(taken, Exceeded):
-            raise self._refusal(scopes_here, taken, kind=taken.kind, standing=standing_of(scopes_here, taken.uses))
-        return Permit(standing_of(scopes_here, taken.taken.uses), taken, self._limits)
+            raise self._refusal(
+                scopes_here, taken, kind=taken.kind, limit_status=limit_status_of(scopes_here, taken.uses)
+            )
+        return Permit(limit_status_of(scopes_here, taken.taken.uses), taken, self._limits)
 
     async def admit_job(self, principal: Principal) -> None:
         """Leave for a new job. Raises: RateLimited."""
         limits = (
-            (f"jobs:team:{principal.team()}", "team", principal.team_allowance.jobs_per_minute),
-            (f"jobs:key:{principal.key_id}", "key", principal.key_allowance.jobs_per_minute),
+            (f"jobs:team:{principal.team()}", "team", principal.team_rate_limits.jobs_per_minute),
+            (f"jobs:key:{principal.key_id}", "key", principal.key_rate_limits.jobs_per_minute),
         )
         scopes = [LimitScope(name, owner, requests=limit) for name, owner, limit in limits if limit is not None]
         taken, scopes_here = await self._limits.take(scopes, str(new_id()), 0)
@@ -80,7 +82,7 @@ class LimitService:
             raise self._refusal(scopes_here, taken, kind=Kind.JOBS)
 
     def _refusal(
-        self, scopes: Sequence[LimitScope], exceeded: Exceeded, *, kind: Kind, standing: LimitStatus | None = None
+        self, scopes: Sequence[LimitScope], exceeded: Exceeded, *, kind: Kind, limit_status: LimitStatus | None = None
     ) -> RateLimited:
         scope = scopes[exceeded.scope]
         self._metrics.limit_reached(owner=scope.owner.partition(" '")[0], kind=kind)
@@ -91,9 +93,9 @@ class LimitService:
             kind=kind,
             limit=limit,
             retry_after_ms=exceeded.retry_after_ms,
-            standing=standing,
+            limit_status=limit_status,
         )
 
 
-def _calls_of(name: str, owner: str, allowance: RateLimits) -> LimitScope:
-    return LimitScope(name, owner, allowance.rpm, allowance.tpm, allowance.max_parallel_calls)
+def _calls_of(name: str, owner: str, rate_limits: RateLimits) -> LimitScope:
+    return LimitScope(name, owner, rate_limits.rpm, rate_limits.tpm, rate_limits.max_parallel_calls)

@@ -100,4 +100,4 @@ def choose(
 
 def _target(catalog: Catalog, group: ModelGroup, models: tuple[str, ...]) -> Target:
     cache = catalog.cache if group.cache is None else replace(catalog.cache, is_on=group.cache)
-    return Target(group.name, models, group.defaults, group.markup_bps, group.allowance, cache)
+    return Target(group.name, models, group.defaults, group.markup_bps, group.rate_limits, cache)

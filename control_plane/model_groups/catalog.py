@@ -30,7 +30,7 @@ class ModelGroup:
 
     `models` are `model_name`s of `model_list`. `teams` are patterns (`acme-*`) of the teams that may use the group,
     apart from grants. `cache`: overrides the file's setting. `markup_bps` takes the place of the team's markup.
-    `defaults` are chat parameters for calls that do not set them; only names of `chat.CHAT_PARAMETERS`. `allowance` is
+    `defaults` are chat parameters for calls that do not set them; only names of `chat.CHAT_PARAMETERS`. `rate_limits` is
     for all teams together.
     """
 
@@ -40,7 +40,7 @@ class ModelGroup:
     teams: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = field(default_factory=dict)
     markup_bps: int | None = None
-    allowance: RateLimits = UNLIMITED
+    rate_limits: RateLimits = UNLIMITED
     cache: bool | None = None
 
 
@@ -52,7 +52,7 @@ class Target:
     models: tuple[str, ...]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     markup_bps: int | None = None
-    allowance: RateLimits = UNLIMITED
+    rate_limits: RateLimits = UNLIMITED
     cache: CachePolicy = CachePolicy()
 
 

@@ -220,7 +220,7 @@ def _groups(values: Mapping[str, Any], problems: Problems) -> dict[str, ModelGro
             teams=tuple(entry.teams),
             defaults=entry.defaults.model_dump(exclude_unset=True),
             markup_bps=entry.markup_bps,
-            allowance=RateLimits(entry.rpm, entry.tpm, entry.max_parallel_calls),
+            rate_limits=RateLimits(entry.rpm, entry.tpm, entry.max_parallel_calls),
             cache=entry.cache,
         )
     return groups

@@ -47,9 +47,9 @@ def _group(group: ModelGroup) -> Facts:
         "models": list(group.models),
         "teams": list(group.teams),
         "markup_bps": group.markup_bps,
-        "rpm": group.allowance.rpm,
-        "tpm": group.allowance.tpm,
-        "max_parallel_calls": group.allowance.max_parallel_calls,
+        "rpm": group.rate_limits.rpm,
+        "tpm": group.rate_limits.tpm,
+        "max_parallel_calls": group.rate_limits.max_parallel_calls,
         "cache": group.cache,
         **{f"defaults.{name}": value for name, value in group.defaults.items()},
     }

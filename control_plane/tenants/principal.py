@@ -61,8 +61,8 @@ class Principal:
     expires_at: datetime | None = None
     is_publishable: bool = False
     origins: frozenset[str] = frozenset()
-    team_allowance: RateLimits = UNLIMITED
-    key_allowance: RateLimits = UNLIMITED
+    team_rate_limits: RateLimits = UNLIMITED
+    key_rate_limits: RateLimits = UNLIMITED
     key_groups: frozenset[str] | None = None
     job_type: str | None = None
     grant: JobGrant | None = None

@@ -220,8 +220,8 @@ def _principal(found: Iterable[Any]) -> Principal | None:
         is_publishable=row.kind == KeyKind.PUBLISHABLE,
         origins=frozenset(each.origin for each in rows if each.origin is not None),
         expires_at=min((moment for moment in (row.expires_at, row.revoked_at) if moment), default=None),
-        team_allowance=RateLimits(row.team_rpm, row.team_tpm, row.team_max_parallel_calls, row.team_jobs_per_minute),
-        key_allowance=RateLimits(row.key_rpm, row.key_tpm, row.key_max_parallel_calls, row.key_jobs_per_minute),
+        team_rate_limits=RateLimits(row.team_rpm, row.team_tpm, row.team_max_parallel_calls, row.team_jobs_per_minute),
+        key_rate_limits=RateLimits(row.key_rpm, row.key_tpm, row.key_max_parallel_calls, row.key_jobs_per_minute),
         key_groups=None if row.model_groups is None else frozenset(row.model_groups),
         job_type=row.job_type,
     )

@@ -21,10 +21,10 @@ NO_CAPS = Caps()
 
 
 def demand(prompt: int, answer: int) -> UsageEstimate:
-    return UsageEstimate(prompt_tokens=prompt, likely_prompt_tokens=prompt // 2, max_tokens=answer, rate=RATE)
+    return UsageEstimate(prompt_tokens=prompt, expected_prompt_tokens=prompt // 2, max_tokens=answer, rate=RATE)
 
 
-def standing(
+def reservation(
     plan: Plan, caps: Caps = NO_CAPS, *, tokens: int = 0, price: int = 0, cost: int = 0, held: int = 1
 ) -> JobReservation:
     return JobReservation(plan, caps, JobUsage(tokens=tokens, price=price), cost, held)
@@ -32,20 +32,20 @@ def standing(
 
 def test_a_demand_costs_its_prompt_and_its_longest_answer() -> None:
     assert demand(10, 5).cost == 10 * 1000 + 5 * 2000
-    assert demand(10, 5).likely_prompt_cost == 5 * 1000
+    assert demand(10, 5).expected_prompt_cost == 5 * 1000
     assert UsageEstimate(1, 1, 1, Rate(input=1, output=1)).cost == 1, "rounded up once, not each way"
 
 
 @pytest.mark.parametrize(
     ("job", "needed"),
     [
-        (standing(JOBS).plus(demand(1000, 1000), 0), 1),
-        (standing(TOKENS), 1),
-        (standing(TOKENS).plus(demand(15, 6), 0), 3),
-        (standing(TOKENS, tokens=21).plus(demand(15, 6), 0).plus(demand(15, 6), 0), 7),
-        (standing(DOLLARS).plus(demand(1000, 500), 0), 2),  # 2 million nano-USD, a million a credit
-        (standing(DOLLARS).plus(demand(1000, 500), 5000), 3),  # and half as much again
-        (standing(replace(DOLLARS, fixed_credits=7)).plus(demand(10**6, 10**6), 0), 7),
+        (reservation(JOBS).plus(demand(1000, 1000), 0), 1),
+        (reservation(TOKENS), 1),
+        (reservation(TOKENS).plus(demand(15, 6), 0), 3),
+        (reservation(TOKENS, tokens=21).plus(demand(15, 6), 0).plus(demand(15, 6), 0), 7),
+        (reservation(DOLLARS).plus(demand(1000, 500), 0), 2),  # 2 million nano-USD, a million a credit
+        (reservation(DOLLARS).plus(demand(1000, 500), 5000), 3),  # and half as much again
+        (reservation(replace(DOLLARS, fixed_credits=7)).plus(demand(10**6, 10**6), 0), 7),
     ],
 )
 def test_a_job_needs_the_price_of_what_its_open_calls_may_use(job: JobReservation, needed: int) -> None:
@@ -64,7 +64,7 @@ def test_a_job_needs_the_price_of_what_its_open_calls_may_use(job: JobReservatio
     ],
 )
 def test_worst_cases_are_reserved_where_they_matter(plan: Plan, caps: Caps, *, is_reserving: bool) -> None:
-    assert standing(plan, caps).is_reserving is is_reserving
+    assert reservation(plan, caps).is_reserving is is_reserving
 
 
 @pytest.mark.parametrize(
@@ -79,11 +79,11 @@ def test_worst_cases_are_reserved_where_they_matter(plan: Plan, caps: Caps, *, i
     ],
 )
 def test_a_cap_covers_the_worst_case_or_not(caps: Caps, *, fits: bool) -> None:
-    assert standing(TOKENS, caps).plus(demand(15, 6), 0).is_within_caps is fits
+    assert reservation(TOKENS, caps).plus(demand(15, 6), 0).is_within_caps is fits
 
 
 def test_what_a_cap_leaves_counts_what_is_used_and_what_is_open() -> None:
-    job = standing(TOKENS, Caps(max_cost=60_000), cost=20_000).plus(demand(10, 5), 0)
+    job = reservation(TOKENS, Caps(max_cost=60_000), cost=20_000).plus(demand(10, 5), 0)
     assert job.is_within_caps
     assert job.plus(demand(10, 5), 0).is_within_caps
     assert not job.plus(demand(10, 6), 0).is_within_caps
@@ -94,7 +94,7 @@ CALLS = st.builds(demand, st.integers(0, 10_000), st.integers(0, 10_000))
 
 @given(call=CALLS, cap=st.integers(1, 3000), tokens=st.integers(0, 10_000))
 def test_the_affordable_answer_fits_and_a_longer_one_does_not(call: UsageEstimate, cap: int, tokens: int) -> None:
-    job = standing(TOKENS, Caps(max_credits=cap), tokens=tokens)
+    job = reservation(TOKENS, Caps(max_credits=cap), tokens=tokens)
 
     def fits(tried: UsageEstimate) -> bool:
         return job.plus(tried, 0).is_within_caps
@@ -115,7 +115,7 @@ def test_the_affordable_answer_fits_and_a_longer_one_does_not(call: UsageEstimat
 def test_a_call_within_its_worst_case_never_costs_more_than_was_held(
     call: UsageEstimate, plan: Plan, data: st.DataObject
 ) -> None:
-    held = standing(plan).plus(call, plan.markup_bps).needed
+    held = reservation(plan).plus(call, plan.markup_bps).needed
     prompt = data.draw(st.integers(0, call.prompt_tokens))
     answer = data.draw(st.integers(0, call.max_tokens))
     actual = replace(call, prompt_tokens=prompt, max_tokens=answer)
@@ -127,7 +127,7 @@ def test_a_call_within_its_worst_case_never_costs_more_than_was_held(
 
 @given(calls=st.lists(CALLS, max_size=5), markup_bps=st.integers(0, 20_000))
 def test_ending_calls_frees_exactly_what_opening_them_reserved(calls: list[UsageEstimate], markup_bps: int) -> None:
-    job = standing(DOLLARS)
+    job = reservation(DOLLARS)
     for call in calls:
         job = job.plus(call, markup_bps)
     assert job.reserved_tokens == sum(call.tokens for call in calls)

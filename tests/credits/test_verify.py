@@ -67,27 +67,27 @@ LEADS_TO = StoredTotals(
 
 
 def read(entries: list[Entry]) -> RunningTotals | Discrepancy:
-    standing: RunningTotals | Discrepancy = RunningTotals(ACME)
+    totals: RunningTotals | Discrepancy = RunningTotals(ACME)
     for entry in entries:
-        assert isinstance(standing, RunningTotals)
-        standing = standing.followed_by(entry)
-        if isinstance(standing, Discrepancy):
+        assert isinstance(totals, RunningTotals)
+        totals = totals.followed_by(entry)
+        if isinstance(totals, Discrepancy):
             break
-    return standing
+    return totals
 
 
 def test_a_ledger_that_fits_leads_to_what_is_kept_beside_it() -> None:
-    standing = read(LEDGER)
-    assert isinstance(standing, RunningTotals)
-    assert list(standing.discrepancies(LEADS_TO)) == []
+    totals = read(LEDGER)
+    assert isinstance(totals, RunningTotals)
+    assert list(totals.discrepancies(LEADS_TO)) == []
 
 
 @pytest.mark.parametrize("column", StoredTotals.__slots__)
 def test_anything_else_beside_it_does_not_follow(column: str) -> None:
-    standing = read(LEDGER)
-    assert isinstance(standing, RunningTotals)
+    totals = read(LEDGER)
+    assert isinstance(totals, RunningTotals)
     wrong = replace(LEADS_TO, **{column: getattr(LEADS_TO, column) + 1})
-    [misfit] = standing.discrepancies(wrong)
+    [misfit] = totals.discrepancies(wrong)
     assert int(misfit.found) == int(misfit.expected) + 1
     assert column.removeprefix("jobs_").removeprefix("granted_") in misfit.what.replace("remaining", "left")
 

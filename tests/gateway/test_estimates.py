@@ -190,9 +190,9 @@ def test_a_service_tier_costs_what_it_costs_and_never_less_than_the_standard_one
 
 
 def test_a_lost_call_is_billed_as_plain_text_not_as_the_dearest_token() -> None:
-    rate = Rate(input=40_000_000_000, likely_input=2_500_000_000)
+    rate = Rate(input=40_000_000_000, expected_input=2_500_000_000)
     lost = estimate_usage(ChatRequest([{"role": "user", "content": "x" * 4000}]), rate)
-    assert lost.likely_prompt_cost == lost.likely_prompt_tokens * 2_500
+    assert lost.expected_prompt_cost == lost.expected_prompt_tokens * 2_500
 
 
 def test_endpoints_that_answer_at_once_count_the_bytes_of_their_texts() -> None:

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from control_plane.calls.writer import CallWriter
 from control_plane.errors import IdempotencyInFlight
 from control_plane.idempotency import store
-from control_plane.idempotency.service import Claim, IdempotencyService, KeptAnswer, Undone
+from control_plane.idempotency.service import Claim, IdempotencyService, StoredResponse, Undone
 from control_plane.ids import new_id
 from control_plane.replicas.lease import LEASE, Lease
 from control_plane.storage.database import Database
@@ -61,20 +61,20 @@ async def test_a_key_that_a_frozen_process_holds_keeps_nobodys_batch_waiting(pos
         async with asyncio.timeout(PATIENCE_S):  # nobody waits for a lock, which would take ten times as long
             with pytest.raises(IdempotencyInFlight):
                 await keys.claim("team:a", "k", "f")
-            answering = asyncio.create_task(keys.settle(made, KeptAnswer(200, {}, b"made")))
+            answering = asyncio.create_task(keys.settle(made, StoredResponse(200, {}, b"made")))
             assert isinstance(await keys.claim("team:a", "another", "f"), Claim)
         assert not answering.done(), "it waits by itself"
     await answering
-    assert await keys.claim("team:a", "made", "f") == KeptAnswer(200, {}, b"made")
+    assert await keys.claim("team:a", "made", "f") == StoredResponse(200, {}, b"made")
     assert isinstance(await keys.claim("team:a", "k", "f"), Claim)
     writing.cancel()
     await db.aclose()
     await elsewhere.aclose()
 
 
-@pytest.mark.parametrize("outcome", [KeptAnswer(200, {}, b"stale"), Undone.UNKNOWN, Undone.NOTHING])
+@pytest.mark.parametrize("outcome", [StoredResponse(200, {}, b"stale"), Undone.UNKNOWN, Undone.NOTHING])
 async def test_a_process_that_was_cut_off_changes_nothing_of_its_successors(
-    db: Database, outcome: KeptAnswer | Undone
+    db: Database, outcome: StoredResponse | Undone
 ) -> None:
     """Else its client's repetitions get the stale answer for ever, or the request is done a third time."""
     cut_off, successor, time = await two_processes(db)
@@ -85,9 +85,9 @@ async def test_a_process_that_was_cut_off_changes_nothing_of_its_successors(
     assert isinstance(claim, Claim)
     assert (claim.is_superseded, claim.subject_id) == (True, stale.subject_id)
     await cut_off.settle(stale, outcome)  # while the successor is at it
-    await successor.settle(claim, KeptAnswer(200, {}, b"right"))
+    await successor.settle(claim, StoredResponse(200, {}, b"right"))
     await cut_off.settle(stale, outcome)  # and behind it
-    assert await successor.claim("team:a", "k", "f") == KeptAnswer(200, {}, b"right")
+    assert await successor.claim("team:a", "k", "f") == StoredResponse(200, {}, b"right")
 
 
 async def test_a_repetition_is_told_when_the_key_of_a_killed_process_is_free(db: Database) -> None:

@@ -308,7 +308,7 @@ async def test_a_call_that_was_lost_with_its_server_counts_nothing_beside_its_re
 async def lost_call(server: Server, team: Team, job_id: str, *, is_found: bool) -> UUID:
     """A call that a server had opened when it died."""
     db, clock, dead = server.services.db, server.services.clock, new_id()
-    demand = UsageEstimate(prompt_tokens=30, likely_prompt_tokens=12, max_tokens=9, rate=Rate(10**9, 10**9))
+    demand = UsageEstimate(prompt_tokens=30, expected_prompt_tokens=12, max_tokens=9, rate=Rate(10**9, 10**9))
     intent = Intent(
         CallId(new_id()), JobId(UUID(job_id)), TeamId(team.id), "ok", False, None, {}, clock(), demand=demand
     )

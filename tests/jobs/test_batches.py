@@ -25,7 +25,7 @@ from control_plane.errors import (
     JobCapReached,
     TeamNotFound,
 )
-from control_plane.idempotency.service import Claim, IdempotencyService, KeptAnswer
+from control_plane.idempotency.service import Claim, IdempotencyService, StoredResponse
 from control_plane.ids import CallId, JobId, TeamId, new_id
 from control_plane.jobs.closing import FEW_CALLS, JobClosing
 from control_plane.jobs.creating import Creation
@@ -219,8 +219,10 @@ async def test_keys_of_requests_ride_along_and_each_is_had_once(db: Database) ->
     assert [type(each) for each in found] == [Claim, Claim, IdempotencyInFlight, Job, Job, InsufficientCredits]
     first = found[0]
     assert isinstance(first, Claim)
-    await asyncio.gather(keys.settle(first, KeptAnswer(200, {}, b"made")), bench.writer.close(closing(news[0].job_id)))
-    assert await keys.claim("team:acme:1", "a", "f", ACME) == KeptAnswer(200, {}, b"made")
+    await asyncio.gather(
+        keys.settle(first, StoredResponse(200, {}, b"made")), bench.writer.close(closing(news[0].job_id))
+    )
+    assert await keys.claim("team:acme:1", "a", "f", ACME) == StoredResponse(200, {}, b"made")
     writing.cancel()
     await bench.check()
 

@@ -19,7 +19,7 @@ from control_plane.storage.database import Database
 from tests.support.services import ACME, ADMIN, DomainServices
 
 RATE = Rate(input=1_000_000_000, output=2_000_000_000)
-DEMAND = UsageEstimate(prompt_tokens=40, likely_prompt_tokens=20, max_tokens=30, rate=RATE)
+DEMAND = UsageEstimate(prompt_tokens=40, expected_prompt_tokens=20, max_tokens=30, rate=RATE)
 TOKENS = Plan(BudgetMode.CONSUMPTION_TOKENS, tokens_per_credit=1)
 
 

@@ -10,11 +10,11 @@ from control_plane.limits.rules import (
     LimitStatus,
     WindowUse,
     charged_tokens,
-    likely_tokens,
+    expected_tokens,
+    limit_status_of,
     local_limits,
     local_share,
     share_of,
-    standing_of,
     use_of_share,
 )
 
@@ -34,8 +34,8 @@ TEAM = LimitScope("team:a", "team", requests=60, tokens=60_000, parallel=4)
 def test_a_call_counts_as_its_prompt_and_the_answer_it_asks_for_or_a_likely_one(
     max_tokens: int, is_bounded: bool, expected: int
 ) -> None:
-    demand = UsageEstimate(prompt_tokens=300, likely_prompt_tokens=100, max_tokens=max_tokens)
-    assert likely_tokens(demand, is_bounded=is_bounded) == expected
+    demand = UsageEstimate(prompt_tokens=300, expected_prompt_tokens=100, max_tokens=max_tokens)
+    assert expected_tokens(demand, is_bounded=is_bounded) == expected
 
 
 def test_a_call_larger_than_the_limit_takes_a_whole_minute_and_is_not_refused_for_ever() -> None:
@@ -96,7 +96,7 @@ def test_clients_are_told_what_is_left_of_the_share() -> None:
     assert (limits.requests, limits.tokens, limits.parallel) == (20, 30_000, 2)
     shown = use_of_share(WindowUse(requests=15, tokens=6_000), limits, share)
     assert (share.requests, share.tokens) == (30, 30_000)
-    assert standing_of([share], [shown]) == LimitStatus(30, 5, 0, 30_000, 24_000, 0)
+    assert limit_status_of([share], [shown]) == LimitStatus(30, 5, 0, 30_000, 24_000, 0)
 
 
 def test_clients_hear_of_the_tightest_limit() -> None:
@@ -107,5 +107,5 @@ def test_clients_hear_of_the_tightest_limit() -> None:
         WindowUse(requests=3, reset_ms=58_000),
         WindowUse(tokens=1200, reset_ms=9),
     ]
-    assert standing_of([TEAM, key, group], uses) == LimitStatus(10, 7, 58_000, 1000, 0, 9)
-    assert standing_of([key], [WindowUse()]) == LimitStatus(10, 10, 0, None, 0, 0)
+    assert limit_status_of([TEAM, key, group], uses) == LimitStatus(10, 7, 58_000, 1000, 0, 9)
+    assert limit_status_of([key], [WindowUse()]) == LimitStatus(10, 10, 0, None, 0, 0)

@@ -83,7 +83,7 @@ class Case:
     async def lost_call(self, job_id: str) -> None:
         """A call that a server had opened when it was killed, found by another."""
         db, clock, dead = self.server.services.db, self.server.services.clock, new_id()
-        demand = UsageEstimate(prompt_tokens=20, likely_prompt_tokens=11, max_tokens=10, rate=Rate(10**9, 2 * 10**9))
+        demand = UsageEstimate(prompt_tokens=20, expected_prompt_tokens=11, max_tokens=10, rate=Rate(10**9, 2 * 10**9))
         intent = Intent(
             CallId(new_id()), JobId(UUID(job_id)), TeamId(self.team.id), "ok", False, None, {}, clock(), demand=demand
         )

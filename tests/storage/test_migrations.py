@@ -163,7 +163,7 @@ async def test_teams_and_keys_of_before_have_the_usual_limits(old_db: Database) 
     assert await rows_of(old_db, f"SELECT DISTINCT {limits} FROM teams") == [(60, 60_000, None, 100)]
     made = await DomainServices.on(old_db).administration.keys.create(ADMIN, ACME, KeyTerms())
     principal = await DomainServices.on(old_db).keys.authenticate(made.secret)
-    assert (principal.key_allowance, principal.key_groups) == (UNLIMITED, None)
+    assert (principal.key_rate_limits, principal.key_groups) == (UNLIMITED, None)
 
 
 async def test_usage_before_the_migration_is_summed_up_by_day(old_db: Database) -> None:

@@ -87,7 +87,7 @@ def _terms(body: wire.CreateKey, services: ServicesType) -> KeyTerms:
         origins=body.origins,
         model_groups=body.model_groups,
         job_type=body.job_type,
-        allowance=RateLimits(body.rpm, body.tpm, body.max_parallel_calls, body.jobs_per_minute),
+        rate_limits=RateLimits(body.rpm, body.tpm, body.max_parallel_calls, body.jobs_per_minute),
     )
 
 

@@ -12,7 +12,7 @@ from starlette.types import Message, Receive, Scope, Send
 from control_plane.api.http.deps import services_of
 from control_plane.api.http.sse import KEEP_ALIVE, SseResponse
 from control_plane.errors import IdempotencyAnswerSecret, IdempotencyAnswerTooLarge, Refused, Unprocessable
-from control_plane.idempotency.service import Claim, KeptAnswer, Undone
+from control_plane.idempotency.service import Claim, StoredResponse, Undone
 from control_plane.ids import CallId, Subject, new_id, parse_id
 from control_plane.services import Services
 from control_plane.tenants.principal import Principal
@@ -53,7 +53,7 @@ async def answer_once(request: Request, principal: Principal, handle: Handler, *
     services = services_of(request)
     fingerprint = _fingerprint(request, await request.body())
     found = await services.idempotency.claim(_scope(principal), _key(request), fingerprint, principal.team_id)
-    if isinstance(found, KeptAnswer):
+    if isinstance(found, StoredResponse):
         await _check_still_allowed(services, principal, found)
         return _replay(found)
     request.state.claim = found
@@ -67,7 +67,7 @@ async def answer_once(request: Request, principal: Principal, handle: Handler, *
         await pending.settle(Undone.UNKNOWN)
         raise
     if isinstance(response, SseResponse):
-        return _KeptStream(response, pending)
+        return _StoredStream(response, pending)
     await pending.keep(response, response.body)
     return response
 
@@ -79,7 +79,7 @@ def _scope(principal: Principal) -> str:
     return "admin" if principal.team_id is None else f"team:{principal.team_id}:{principal.key_id}"
 
 
-async def _check_still_allowed(services: Services, principal: Principal, kept: KeptAnswer) -> None:
+async def _check_still_allowed(services: Services, principal: Principal, kept: StoredResponse) -> None:
     """A stored response of a model needs the same access to its model group as a new one. Raises: Forbidden."""
     call_id = parse_id(kept.headers.get("x-call-id", ""))
     if principal.team_id is None or call_id is None:
@@ -104,7 +104,7 @@ def _fingerprint(request: Request, body: bytes) -> str:
     return fingerprint.hexdigest()
 
 
-def _replay(kept: KeptAnswer) -> Response:
+def _replay(kept: StoredResponse) -> Response:
     if TOO_LARGE in kept.headers:
         raise IdempotencyAnswerTooLarge
     if kept.body is None:
@@ -129,9 +129,9 @@ class _Pending:
         if is_too_large:
             headers[TOO_LARGE] = "too large"
         is_kept = not (self._has_secret or is_too_large)
-        await self.settle(KeptAnswer(response.status_code, headers, bytes(body) if is_kept else None))
+        await self.settle(StoredResponse(response.status_code, headers, bytes(body) if is_kept else None))
 
-    async def settle(self, outcome: KeptAnswer | Undone) -> None:
+    async def settle(self, outcome: StoredResponse | Undone) -> None:
         """The first time; then nothing."""
         if self._is_settled:
             return
@@ -140,7 +140,7 @@ class _Pending:
         await self._services.calls.in_flight.run_to_completion(work)
 
 
-class _KeptStream(Response):
+class _StoredStream(Response):
     """A stream that is kept as it is sent, before its last event goes out."""
 
     def __init__(self, stream: SseResponse, pending: _Pending) -> None:

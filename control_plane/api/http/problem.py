@@ -37,7 +37,7 @@ class Problem:
     """An error for a client. `facts` belong to the code; `detail` is more precise than the message, where available.
 
     `provider_status`: the provider's HTTP status, if any. `provider`: its error report: status, code, type and param,
-    redacted, never its text. `standing`: the rate limits' remainder, when one is reached.
+    redacted, never its text. `limit_status`: the rate limits' remainder, when one is reached.
     """
 
     status: int
@@ -48,7 +48,7 @@ class Problem:
     retry_after_s: float | None = None
     provider_status: int | None = None
     provider: Mapping[str, Any] | None = None
-    standing: LimitStatus | None = None
+    limit_status: LimitStatus | None = None
 
     @classmethod
     def of(cls, error: ControlPlaneError) -> "Problem":
@@ -69,7 +69,7 @@ class Problem:
             retry_after_s=retry_after_s,
             provider_status=getattr(error, "provider_status", None) or (provider or {}).get("status"),
             provider=provider,
-            standing=getattr(error, "standing", None),
+            limit_status=getattr(error, "limit_status", None),
         )
 
     @property
@@ -80,7 +80,7 @@ class Problem:
     @property
     def headers(self) -> dict[str, str]:
         """The headers that go with it, whatever the API."""
-        headers = limit_headers(self.standing) if self.standing else {}
+        headers = limit_headers(self.limit_status) if self.limit_status else {}
         if self.retry_after_s is not None:
             headers["Retry-After"] = str(math.ceil(self.retry_after_s))
         if self.status == HTTPStatus.UNAUTHORIZED:

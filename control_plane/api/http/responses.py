@@ -37,7 +37,7 @@ def call_headers(call: InFlightCall) -> dict[str, str]:
         "X-Job-Id": str(call.intent.job_id),
         "X-Credits-Remaining": str(call.credits_remaining),
         **({"X-Cached": "true"} if call.is_cached else {}),
-        **limit_headers(call.permit.standing),
+        **limit_headers(call.permit.limit_status),
     }
 
 
@@ -53,12 +53,12 @@ def billed_headers(done: CompletedCall) -> dict[str, str]:
     return headers
 
 
-def limit_headers(standing: LimitStatus) -> dict[str, str]:
+def limit_headers(limit_status: LimitStatus) -> dict[str, str]:
     """The limits' remainder in OpenAI's headers: `Reset` in seconds, until all of it is free again."""
     headers = {}
     for name, limit, remaining, reset_ms in (
-        ("Requests", standing.limit_requests, standing.remaining_requests, standing.reset_requests_ms),
-        ("Tokens", standing.limit_tokens, standing.remaining_tokens, standing.reset_tokens_ms),
+        ("Requests", limit_status.limit_requests, limit_status.remaining_requests, limit_status.reset_requests_ms),
+        ("Tokens", limit_status.limit_tokens, limit_status.remaining_tokens, limit_status.reset_tokens_ms),
     ):
         if limit is not None:
             headers[f"X-RateLimit-Limit-{name}"] = str(limit)

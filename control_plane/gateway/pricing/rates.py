@@ -58,7 +58,7 @@ def rate_of(
         ending: Rate(
             input=per_million(_highest(_of(names.PER_INPUT_TOKEN, prices, ending)) * uplift),
             output=per_million(_highest(_of(names.PER_OUTPUT_TOKEN, prices, ending)) * uplift),
-            likely_input=per_million(_highest(price for name, price in prices if name == f"{names.INPUT}_{ending}")),
+            expected_input=per_million(_highest(price for name, price in prices if name == f"{names.INPUT}_{ending}")),
         )
         for ending in dict.fromkeys(names.TIERS.values())
     }
@@ -82,7 +82,7 @@ def rate_of(
         unit=money(_highest(map(_float, units))),
         max_output_tokens=max(int(tokens) for tokens in (limit or DEFAULT_MAX_OUTPUT_TOKENS, *asked) if tokens),
         is_known=any(price is not None for price in (known if mode in names.CHAT_MODES - {None} else [*known, *units])),
-        likely_input=per_million(_highest(plain)),
+        expected_input=per_million(_highest(plain)),
         call=_call(info, model, given) if is_chat else NanoUsd(0),
         file=_file(info) if is_chat else NanoUsd(0),
         answers=int(given.get("n") or 1),
@@ -117,12 +117,12 @@ def _at_tier(rate: Rate, tier: str) -> Rate:
     tiers = [rate.tiers[each] for each in chosen if each in rate.tiers]
     if not tiers:
         return rate
-    likely = rate.likely_input if tier == "auto" else max(each.likely_input or 0 for each in (rate, *tiers))
+    likely = rate.expected_input if tier == "auto" else max(each.expected_input or 0 for each in (rate, *tiers))
     return replace(
         rate,
         input=max(each.input for each in (rate, *tiers)),
         output=max(each.output for each in (rate, *tiers)),
-        likely_input=likely,
+        expected_input=likely,
     )
 
 
@@ -137,14 +137,14 @@ def dearest(rates: Iterable[Rate]) -> Rate:
 
 
 def _dearest(every: list[Rate]) -> Rate:
-    likely = [rate.input if rate.likely_input is None else rate.likely_input for rate in every]
+    likely = [rate.input if rate.expected_input is None else rate.expected_input for rate in every]
     return Rate(
         input=max(rate.input for rate in every),
         output=max(rate.output for rate in every),
         unit=max(rate.unit for rate in every),
         max_output_tokens=max(rate.max_output_tokens for rate in every),
         is_known=all(rate.is_known for rate in every),
-        likely_input=None if all(rate.likely_input is None for rate in every) else max(likely),
+        expected_input=None if all(rate.expected_input is None for rate in every) else max(likely),
         call=NanoUsd(max(rate.call for rate in every)),
         file=NanoUsd(max(rate.file for rate in every)),
         answers=max(rate.answers for rate in every),
