@@ -1,4 +1,4 @@
-"""`control-plane credits | jobs`: a team's balance and jobs."""
+"""`control-plane credits`: a team's balance and ledger."""
 
 from datetime import datetime
 from typing import Annotated
@@ -11,15 +11,11 @@ from control_plane.cli.remote import Most, Url, ask, ask_for_all, given
 from control_plane.cli.tenants import Team
 
 credits_app = typer.Typer(name="credits", help="Credits of a team.", no_args_is_help=True)
-jobs_app = typer.Typer(name="jobs", help="Jobs of a team.", no_args_is_help=True)
 
 Reason = Annotated[str, typer.Option(help="Reason for the ledger.")]
 TRANSACTION = ("number", "kind", "available_delta", "held_delta", "remaining_after", "reason", "actor", "created_at")
 GRANT = ("grant_id", "credits_granted", "credits_left", "priority", "expires_at", "created_at")
 EVENT = ("event_id", "kind", "credits_remaining", "threshold", "created_at")
-JOB = ("job_id", "job_type", "status", "credits_charged", "credits_held", "created_at", "completed_at")
-
-Job = Annotated[str, typer.Argument(help="The job's id.")]
 
 
 @credits_app.command("show")
@@ -130,30 +126,3 @@ def events(team: Team, limit: Most = 50, url: Url = None, as_json: AsJson = Fals
     """List a team's low-balance events, newest first."""
     rows = ask_for_all(url, "teams", team, "credits", "events", name="events", shape=answers.Event, limit=limit)
     show_all(rows, *EVENT, as_json=as_json)
-
-
-@jobs_app.command("list")
-def list_jobs(
-    team: Team,
-    status: Annotated[str | None, typer.Option(help="Only those in this status.")] = None,
-    job_type: Annotated[str | None, typer.Option("--type", help="Only those of this type.")] = None,
-    limit: Most = 50,
-    url: Url = None,
-    as_json: AsJson = False,
-) -> None:
-    """List a team's jobs, newest first."""
-    query = {"status": status, "job_type": job_type}
-    rows = ask_for_all(url, "teams", team, "jobs", name="jobs", shape=answers.Job, limit=limit, query=query)
-    show_all(rows, *JOB, as_json=as_json)
-
-
-@jobs_app.command("show")
-def show_job(job: Job, url: Url = None, as_json: AsJson = False) -> None:
-    """Show a job."""
-    show(ask(url, "GET", "jobs", job, shape=answers.Job), as_json=as_json)
-
-
-@jobs_app.command()
-def costs(job: Job, url: Url = None, as_json: AsJson = False) -> None:
-    """Show a job's costs, call by call."""
-    show(ask(url, "GET", "jobs", job, "costs", shape=answers.Costs)["costs"], as_json=as_json)
