@@ -333,7 +333,7 @@ def _permissions_for(changes: TeamChanges) -> Sequence[Permission]:
 
 def _require_terms(principal: Principal, new: NewTeam, place: Place) -> None:
     """Raises: PermissionDenied for a new team with terms that the principal may not give."""
-    if new.credits_allocated:
+    if new.credits_allocated or new.at_risk_limit is not None:
         principal.require(Permission.CREDITS_WRITE, place)
     if new.plan != Plan() or new.job_type_prices:
         principal.require(Permission.PRICES_WRITE, place)

@@ -274,3 +274,21 @@ async def test_members_see_the_model_groups_of_their_teams_and_no_other_team(ser
                     assert listed["ok"]["team_patterns"] == ["other-team"]
                 elif place == "team":
                     assert "other-team" not in str(listed)
+
+
+async def test_an_organizations_admin_makes_teams_on_the_usual_terms_alone(server: Server) -> None:
+    async with server.client(MASTER_KEY) as admin:
+        await make_places(admin)
+        token, _ = await make_token(admin, "admin", PLACES["organization"])
+        async with server.client(token) as member:
+            for terms, status in (
+                ({"organization_id": "own", "rpm": 500, "model_groups": ["Private"]}, 200),
+                ({"organization_id": "own", "credits_allocated": 5}, 403),
+                ({"organization_id": "own", "markup_bps": 0, "credits_per_dollar": 7}, 403),
+                ({"organization_id": "own", "job_type_prices": {"chat": 0}}, 403),
+                ({"organization_id": "own", "at_risk_limit_usd": 1000}, 403),
+                ({"organization_id": "other"}, 403),
+                ({}, 403),
+            ):
+                made = await member.post("/api/teams/create", json={"team_id": "another", **terms})
+                assert made.status_code == status, (terms, made.text)
