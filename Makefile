@@ -58,10 +58,11 @@ test: install-dev $(NODE)/node_modules/.installed $(VENV)/clients/.installed ## 
 busy: install-dev ## The tests that race for something, while four loops keep the machine busy (10 minutes; TESTS=… for some)
 	@$(BIN)/python -m tests.load.busy $(TESTS)
 
-check: install-dev ## Format, ruff, mypy strict, layers
+check: install-dev ## Format, ruff, mypy strict, import contracts, homes of libraries
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/python -m pytest --quiet tests/test_architecture.py
 
 format: install-dev ## Let ruff format and mend what it can
