@@ -35,7 +35,8 @@ def test_every_example_is_here() -> None:
     files = {str(file.relative_to(SEEDS)) for file in SEEDS.glob("*/*.*")}
     here = Path(__file__).parent
     tests = "".join(
-        file.read_text(encoding="utf-8") for file in (*here.glob("test_seed_*.py"), *here.glob("acceptance/respond/test_*.py"))
+        file.read_text(encoding="utf-8")
+        for file in (*here.glob("test_seed_*.py"), *here.glob("acceptance/respond/test_*.py"))
     )
     assert files
     assert {file for file in files if f'"{file}"' not in tests} == set()
