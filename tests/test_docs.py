@@ -127,10 +127,10 @@ RETIRED = re.compile(
     r"\b(?:house|rooms?|doors?|floors?|roof|shelf|says|said|hears?|heard|tells?|told|whoever|nobody|somebody)\b",
     re.IGNORECASE,
 )
-"""Words that picture code as a building or as a person: see the names in `tests/test_architecture.py` instead."""
+"""Words that picture code as a building or as a person: see the names in `tests/test_vocabulary.py` instead."""
 
 
-def test_documents_neither_personify_code_nor_speak_of_a_house() -> None:
+def test_documents_neither_personify_code_nor_picture_it_as_a_building() -> None:
     for document in DOCUMENTS:
         prose = re.sub(r"```.*?^ *```|`[^`]*`", "", ROWS.sub("", TEXTS[document]), flags=re.DOTALL | re.MULTILINE)
         assert not RETIRED.findall(prose), document

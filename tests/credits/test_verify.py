@@ -151,7 +151,7 @@ async def history(services: DomainServices, team_id: TeamId) -> list[JobId]:
 
 
 async def unlock(db: Database) -> None:
-    """As somebody with all rights would, who wants to change the books."""
+    """As an operator with all rights would, to change the ledger."""
     async with db.transaction() as tx:
         if db.is_sqlite:
             for change in ("update", "delete", "replace"):
@@ -199,7 +199,7 @@ async def test_the_database_refuses_to_change_what_was_written(services: DomainS
     assert await services.credits.transactions(ADMIN, ACME, limit=1000, before=None) == before
 
 
-async def test_books_that_nobody_touched_are_in_order(services: DomainServices) -> None:
+async def test_an_unchanged_ledger_is_in_order(services: DomainServices) -> None:
     await history(services, ACME)
     await history(services, OTHER)
     await services.team("new", credits_allocated=0)

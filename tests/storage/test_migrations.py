@@ -108,7 +108,7 @@ async def rows_of(db: Database, query: str) -> list[tuple[Any, ...]]:
         return [tuple(str(value) if isinstance(value, date) else value for value in row) for row in rows]
 
 
-async def test_the_books_of_the_first_schema_are_in_order_after_the_migration(old_db: Database) -> None:
+async def test_a_ledger_of_the_first_schema_is_in_order_after_the_migration(old_db: Database) -> None:
     before = await rows_of(old_db, "SELECT * FROM credit_balances ORDER BY team_id")
     await migrate(old_db)
     columns = "team_id, allocated, used, available, held, entries"

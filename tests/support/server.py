@@ -1,4 +1,4 @@
-"""The whole product for a test: its configuration, its house, a real server, clients with keys."""
+"""The whole product for a test: its configuration, its services, a real server, clients with keys."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -142,7 +142,7 @@ class Server:
     task: asyncio.Task[None]
 
     async def stop(self) -> None:
-        """As SIGTERM does: lets requests end until the grace is over, then cancels them. The house stays open."""
+        """As SIGTERM does: lets requests end until the grace is over, then cancels them. The services stay open."""
         self.uvicorn.should_exit = True
         await asyncio.shield(self.task)
 
