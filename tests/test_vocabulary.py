@@ -151,11 +151,13 @@ def names_in(tree: ast.AST) -> Iterator[tuple[str, int]]:
                 yield from ((part, node.lineno) for part in name.split("."))
 
 
-def parts_of(name: str) -> set[str]:
+@cache
+def parts_of(name: str) -> frozenset[str]:
     """`create_app`, `JobClosed` → their words."""
-    return {part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+    return frozenset(part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name))
 
 
+@cache
 def better_name(name: str) -> str | None:
     """What a retired name is called now; None: it is not retired."""
     if name in ALLOWED_NAMES:

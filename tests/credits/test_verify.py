@@ -261,6 +261,7 @@ async def test_what_is_kept_beside_the_ledger_is_checked_against_it(
     assert misfit.expected != misfit.found
 
 
+@pytest.mark.slow
 async def test_an_audit_beside_work_finds_nothing_wrong(services: DomainServices) -> None:
     """Each team is read as it was at one moment, or an entry of a moment later would not be in the balance yet."""
     await history(services, ACME)
