@@ -26,7 +26,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAP = (PACKAGE / "README.md").read_text(encoding="utf-8")
 MOST_WORDS_IN_README = 700
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *PACKAGE.glob("*.md"), *GUIDE.glob("*.md"), *DECISIONS.glob("*.md")])
+TESTS_GUIDE = ROOT / "tests" / "README.md"
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *PACKAGE.glob("*.md"), *GUIDE.glob("*.md"), *DECISIONS.glob("*.md"), TESTS_GUIDE]
+)
 PROSE = [*DOCUMENTS, ROOT / "deploy" / "README.md", PACKAGE / "client" / "README.md"]
 TEXTS: Mapping[Path, str] = {path: path.read_text(encoding="utf-8") for path in PROSE}
 
