@@ -14,7 +14,7 @@ SOURCES := control_plane tests
 
 export LITELLM_LOCAL_MODEL_COST_MAP := True
 
-.PHONY: client deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test check format bench bench-compare bench-peers soak scale chaos adversary replicas busy lock clean
+.PHONY: client deploy deploy-status deploy-down backup restore sbom audit help install install-dev demo run test quick check format bench bench-compare bench-peers soak scale chaos adversary replicas busy lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -55,13 +55,17 @@ run: install ## Migrate the database and serve on port 8003
 test: install-dev $(NODE)/node_modules/.installed $(VENV)/clients/.installed ## Run every test, on SQLite and on a real Postgres and Redis
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadscope --no-loadscope-reorder
 
+quick: install-dev ## The tests that start no server, Postgres, Redis or process (a minute)
+	@$(BIN)/python -m pytest --quiet --numprocesses 2 --dist loadscope -m 'not slow'
+
 busy: install-dev ## The tests that race for something, while four loops keep the machine busy (10 minutes; TESTS=… for some)
 	@$(BIN)/python -m tests.load.busy $(TESTS)
 
-check: install-dev ## Format, ruff, mypy strict, layers
+check: install-dev ## Format, ruff, mypy strict, import contracts, homes of libraries
 	@$(BIN)/ruff format --check $(SOURCES)
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/python -m pytest --quiet tests/test_architecture.py
 
 format: install-dev ## Let ruff format and mend what it can

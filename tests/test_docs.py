@@ -26,7 +26,10 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAP = (PACKAGE / "README.md").read_text(encoding="utf-8")
 MOST_WORDS_IN_README = 700
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *PACKAGE.glob("*.md"), *GUIDE.glob("*.md"), *DECISIONS.glob("*.md")])
+TESTS_GUIDE = ROOT / "tests" / "README.md"
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *PACKAGE.glob("*.md"), *GUIDE.glob("*.md"), *DECISIONS.glob("*.md"), TESTS_GUIDE]
+)
 PROSE = [*DOCUMENTS, ROOT / "deploy" / "README.md", PACKAGE / "client" / "README.md"]
 TEXTS: Mapping[Path, str] = {path: path.read_text(encoding="utf-8") for path in PROSE}
 
@@ -127,10 +130,10 @@ RETIRED = re.compile(
     r"\b(?:house|rooms?|doors?|floors?|roof|shelf|says|said|hears?|heard|tells?|told|whoever|nobody|somebody)\b",
     re.IGNORECASE,
 )
-"""Words that picture code as a building or as a person: see the names in `tests/test_architecture.py` instead."""
+"""Words that picture code as a building or as a person: see the names in `tests/test_vocabulary.py` instead."""
 
 
-def test_documents_neither_personify_code_nor_speak_of_a_house() -> None:
+def test_documents_neither_personify_code_nor_picture_it_as_a_building() -> None:
     for document in DOCUMENTS:
         prose = re.sub(r"```.*?^ *```|`[^`]*`", "", ROWS.sub("", TEXTS[document]), flags=re.DOTALL | re.MULTILINE)
         assert not RETIRED.findall(prose), document

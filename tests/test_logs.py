@@ -122,7 +122,7 @@ def test_what_does_not_fit_is_dropped_info_first_and_counted() -> None:
     os.close(reading)
 
 
-def test_a_process_without_a_thread_drops_what_its_pipe_has_no_room_for() -> None:
+def test_a_process_without_a_thread_drops_what_does_not_fit_its_pipe() -> None:
     """The parent of the workers: a line that waits would keep a dead worker dead."""
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as stream:
@@ -131,5 +131,5 @@ def test_a_process_without_a_thread_drops_what_its_pipe_has_no_room_for() -> Non
         for number in range(3):
             handler.emit(logging.makeLogRecord({"msg": f"{number} " + "x" * PIPE_BYTES}))
         assert reader.read1().startswith(b"0 x")
-        handler.emit(logging.makeLogRecord({"msg": "there is room again"}))
-        assert reader.read1() == b"there is room again\n"
+        handler.emit(logging.makeLogRecord({"msg": "there is space again"}))
+        assert reader.read1() == b"there is space again\n"

@@ -158,6 +158,7 @@ async def test_a_mistyped_behaviour_is_told_at_once(provider: Provider) -> None:
         provider.url("e599")
 
 
+@pytest.mark.slow
 async def test_it_serves_as_a_process_of_its_own(http: httpx.AsyncClient) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.support.provider", stdout=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""A house that falls: loudly, and not on the calls in it."""
+"""A server whose background task dies: it stops with an error, and its calls are recorded."""
 
 import asyncio
 from pathlib import Path
@@ -22,7 +22,7 @@ from tests.support.services import ADMIN
 
 
 async def stream_while_a_task_dies(settings: Settings, postgres_url: str) -> None:
-    """A stream in a house whose next sign of life fails for good."""
+    """A stream of a worker whose next heartbeat fails for good."""
     principal = Principal(team_id=TeamId("acme"))
     async with open_services(settings) as services:
         await services.administration.create_team(ADMIN, NewTeam(TeamId("acme"), credits_allocated=10))
@@ -37,7 +37,7 @@ async def stream_while_a_task_dies(settings: Settings, postgres_url: str) -> Non
             await stream.abandon("drained")
 
 
-async def test_when_a_background_task_dies_running_calls_are_recorded_and_the_house_closes(
+async def test_when_a_background_task_dies_running_calls_are_recorded_and_the_services_close(
     postgres_url: str, provider: Provider, tmp_path: Path
 ) -> None:
     settings = settings_for(postgres_url, write_config(tmp_path, config_for(provider)))

@@ -1,4 +1,4 @@
-"""What a collector hears of a call: a span for each room, with the ids; nothing of what was said; and never a call's failure."""
+"""What a collector receives of a call: a span for each step, with the ids and no message text. It never fails a call."""
 
 import logging
 import socket
@@ -96,7 +96,7 @@ def database_url(sqlite_url: str) -> str:
 PATIENT = "patient-4711"
 
 
-async def test_a_span_for_each_room_with_the_ids_and_nothing_that_was_said(settings: Settings) -> None:
+async def test_a_span_for_each_step_with_the_ids_and_no_message_text(settings: Settings) -> None:
     secret = "my diagnosis"
     async with Collector.start() as collector:
         sending = settings.model_copy(update={"otlp_endpoint": f"{collector.url}/v1/traces"})  # as some write it
@@ -113,7 +113,7 @@ async def test_a_span_for_each_room_with_the_ids_and_nothing_that_was_said(setti
             assert (await team.call(job, "nowhere")).status_code == 404
             await team.http.get("/health/live")
             await team.http.get(f"/api/jobs/{job}?key={team.key}&user_id={PATIENT}&{team.key}")
-        # when the house has closed, all of it was sent
+        # when the services have closed, all of it was sent
         assert collector.resource["service.name"] == "control-plane"
         requests = collector.named("POST /api/jobs/{job_id}/llm-call")
         first = next(span for span in requests if span.trace == TRACE)

@@ -1,6 +1,6 @@
 """Bad input gets the error of the wire, and nothing is written, held or charged for it.
 
-Each test sends a whole list of it to one server and compares the team's books, and the provider's, before and after.
+Each test sends a whole list of it to one server and compares the team's ledger and jobs, and the provider's requests, before and after.
 """
 
 import json
@@ -67,7 +67,7 @@ async def refused(http: httpx.AsyncClient, cases: Sequence[Case]) -> None:
 
 @asynccontextmanager
 async def nothing_happens(team: Team, provider: Provider) -> AsyncIterator[None]:
-    """The team's books and the provider's requests are at the end what they were."""
+    """The team's ledger and jobs and the provider's requests are at the end what they were."""
     before, asked = await Books.of(team), len(provider.requests)
     yield
     assert await Books.of(team) == before

@@ -220,7 +220,7 @@ async def test_a_team_whose_bodies_are_too_many_is_told_while_they_come(narrow: 
 
 
 @ON_SQLITE
-async def test_who_announces_a_large_body_and_sends_nothing_takes_no_room(narrow: Team) -> None:
+async def test_a_client_that_announces_a_large_body_and_sends_nothing_takes_no_budget(narrow: Team) -> None:
     url = narrow.http.base_url
     job_id = await narrow.create_job()
     head = f"POST /api/jobs/{job_id}/llm-call HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {narrow.key}\r\n"

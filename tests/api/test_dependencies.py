@@ -16,7 +16,7 @@ def below(dependant: Dependant) -> Iterator[Dependant]:
 
 
 def test_no_request_waits_for_a_thread() -> None:
-    routes = [route for door in ROUTERS for route in door.router.routes if isinstance(route, APIRoute)]
+    routes = [route for each in ROUTERS for route in each.router.routes if isinstance(route, APIRoute)]
     assert routes
     blocking = {each.call for route in routes for each in below(route.dependant) if each.call is not None}
     assert not [call for call in blocking if not inspect.iscoroutinefunction(call)]

@@ -39,7 +39,7 @@ BODIES: list[Any] = [
 
 
 def routes() -> list[AuthenticatedRoute]:
-    return [each for door in ROUTERS for each in door.router.routes if isinstance(each, AuthenticatedRoute)]
+    return [each for of in ROUTERS for each in of.router.routes if isinstance(each, AuthenticatedRoute)]
 
 
 def test_the_hot_routes_are_called_directly() -> None:

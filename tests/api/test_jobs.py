@@ -163,10 +163,10 @@ async def test_metadata_is_merged_up_to_10_kb(team: Team) -> None:
     assert merged.json()["metadata"] == whole
     assert merged.json()["job_id"] == job_id
     moment(merged.json()["updated_at"])
-    room = 10_240 - len(json.dumps({**whole, "x": ""}, ensure_ascii=False).encode())
-    assert error_of(await team.http.patch(path, json={"metadata": {"x": "x" * (room + 1)}}), 422)["code"]
+    fits = 10_240 - len(json.dumps({**whole, "x": ""}, ensure_ascii=False).encode())
+    assert error_of(await team.http.patch(path, json={"metadata": {"x": "x" * (fits + 1)}}), 422)["code"]
     assert (await team.http.get(f"/api/jobs/{job_id}")).json()["metadata"] == whole
-    assert (await team.http.patch(path, json={"metadata": {"x": "x" * room}})).status_code == 200
+    assert (await team.http.patch(path, json={"metadata": {"x": "x" * fits}})).status_code == 200
     await team.complete(job_id)
     assert (await team.http.patch(path, json={"metadata": {"x": "late"}})).status_code == 200
 

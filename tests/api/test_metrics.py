@@ -1,4 +1,4 @@
-"""What Prometheus is told of a server: how long its calls take and where, what is held, whether the books agree."""
+"""What Prometheus reads of a server: how long its calls take and where, what is held, whether the ledger agrees with the jobs."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -36,6 +36,7 @@ def test_the_logo_on_another_host_is_left_out() -> None:
     assert all(LOGO not in asset(name).body for name in NAMES)
 
 
+@pytest.mark.slow
 def test_the_pages_are_in_the_wheel(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
     (wheel,) = tmp_path.glob("*.whl")

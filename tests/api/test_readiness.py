@@ -8,7 +8,7 @@ from tests.support.server import Server, Team
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_server_whose_disk_is_full_is_not_ready(server: Server, team: Team) -> None:
-    """Its heartbeat updates a row in its place, and needs no room."""
+    """Its heartbeat updates a row in its place, and needs no space."""
     async with server.client() as balancer:
         assert (await balancer.get("/health/ready")).status_code == 200
         async with server.services.db.transaction() as tx:

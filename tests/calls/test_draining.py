@@ -57,7 +57,7 @@ async def test_a_stream_is_ended_with_an_error_and_recorded(
 async def test_a_call_without_an_answer_yet_is_told_503_and_recorded(
     impatient: Settings, provider: Provider, alone: bool, is_stream: bool
 ) -> None:
-    """Also the job of a call that stands alone is closed before the house is: nobody else would."""
+    """An implicit job is also closed before the services are: no other process would close it."""
     async with serving(impatient) as server, new_team(server) as team:
         job_id = None if alone else await team.create_job()
         path = f"/api/jobs/{job_id}/llm-call" if job_id else "/api/jobs/create-and-call"

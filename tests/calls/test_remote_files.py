@@ -89,7 +89,7 @@ async def test_a_link_of_the_job_api_reaches_the_provider_as_the_file(
 @pytest.mark.parametrize(
     "path", ["/api/jobs/{job_id}/llm-call", "/api/jobs/{job_id}/llm-call-stream", "/api/jobs/create-and-call"]
 )
-async def test_what_only_this_machine_reaches_is_refused_at_every_door(
+async def test_what_only_this_machine_reaches_is_refused_by_every_route(
     team: Team, provider: Provider, files: Files, path: str
 ) -> None:
     job_id = await team.create_job()

@@ -20,7 +20,7 @@ ALWAYS: tuple[Name, ...] = (
 )
 STREAMED: tuple[Name, ...] = ("closing_upstream", "settling")
 LOSES_THE_ANSWER = {"rendering", "building_record", "writing_record"}
-"""Steps without which the client has no answer, or the books would not know of it."""
+"""Steps without which the client has no answer, or the call is not recorded."""
 
 
 @pytest.fixture

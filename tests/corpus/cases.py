@@ -151,7 +151,7 @@ class Case:
 
 
 def read_case(file: Path) -> Case:
-    given = yaml.safe_load(file.read_text())
+    given = yaml.load(file.read_text(), Loader=yaml.CSafeLoader)  # ten times as fast: every collection reads 370 files
     strange = given.keys() - FIELDS
     assert not strange, f"{file}: unknown fields {sorted(strange)}"
     status = given.get("status", 200)

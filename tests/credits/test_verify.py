@@ -152,7 +152,7 @@ async def history(services: DomainServices, team_id: TeamId) -> list[JobId]:
 
 
 async def unlock(db: Database) -> None:
-    """As somebody with all rights would, who wants to change the books."""
+    """As an operator with all rights would, to change the ledger."""
     async with db.transaction() as tx:
         if db.is_sqlite:
             for change in ("update", "delete", "replace"):
@@ -200,7 +200,7 @@ async def test_the_database_refuses_to_change_what_was_written(services: DomainS
     assert await services.credits.transactions(ADMIN, ACME, limit=1000, before=None) == before
 
 
-async def test_books_that_nobody_touched_are_in_order(services: DomainServices) -> None:
+async def test_an_unchanged_ledger_is_in_order(services: DomainServices) -> None:
     await history(services, ACME)
     await history(services, OTHER)
     await services.team("new", credits_allocated=0)
@@ -262,6 +262,7 @@ async def test_what_is_kept_beside_the_ledger_is_checked_against_it(
     assert misfit.expected != misfit.found
 
 
+@pytest.mark.slow
 async def test_an_audit_beside_work_finds_nothing_wrong(services: DomainServices) -> None:
     """Each team is read as it was at one moment, or an entry of a moment later would not be in the balance yet."""
     await history(services, ACME)

@@ -28,6 +28,7 @@ def random_usage(chance: random.Random) -> Usage:
     )
 
 
+@pytest.mark.slow
 def test_every_listed_model_costs_what_litellm_says() -> None:
     chance, plain, wrong = random.Random(11), 0, []
     for provider in PROVIDERS:

@@ -183,7 +183,7 @@ async def test_closed_gateways_leave_nothing_in_litellm(deploy: Deploy) -> None:
 
 async def test_a_report_that_cannot_be_taken_is_logged(deploy: Deploy, caplog: pytest.LogCaptureFixture) -> None:
     def full(report: SpendReport) -> None:
-        raise RuntimeError(f"no room for {report.status}")
+        raise RuntimeError(f"no space for {report.status}")
 
     gateway = await open_gateway(RouterConfig([deploy("ok")]), full)
     call = make_call("ok")

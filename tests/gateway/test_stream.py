@@ -18,7 +18,7 @@ from tests.support.provider import Provider
 
 
 async def read(stream: AnswerStream) -> list[Content]:
-    """All of a stream, settled as every door does."""
+    """All of a stream, settled as every API does."""
     try:
         return [event async for events in stream for event in events]
     finally:

@@ -67,7 +67,7 @@ CASES: dict[str, tuple[Sequence[LimitScope], Sequence[Step]]] = {
         [TEAM],
         [Step(0, 600), Step(500, 401, (0, Kind.TOKENS, 59_563)), Step(0, 400), Step(0, 1, (0, Kind.TOKENS, 59_563))],
     ),
-    "a call that used less makes room at once": (
+    "a call that used less frees its rest at once": (
         [TEAM],
         [Step(0, 900, used=100), Step(100, 900), Step(0, 1, (0, Kind.TOKENS, 59_963))],
     ),

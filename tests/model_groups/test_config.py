@@ -450,6 +450,7 @@ def test_without_an_environment_every_reference_is_taken_as_present(file: Path) 
     assert inspect(file, {}).errors != []
 
 
+@pytest.mark.slow
 def test_a_file_is_called_good_only_if_litellm_can_be_built_from_it(file: Path) -> None:
     """What only LiteLLM knows is found in a process of its own, and where it stands."""
     gone = "{supported_environments: [production]}"
@@ -470,6 +471,7 @@ def test_a_file_is_called_good_only_if_litellm_can_be_built_from_it(file: Path) 
     }
 
 
+@pytest.mark.slow
 def test_config_check_prints_what_it_found(file: Path) -> None:
     file.write_text(GOOD, encoding="utf-8")
     run = CliRunner().invoke(config_app, ["check", str(file)], env=KEY)

@@ -73,8 +73,9 @@ async def test_what_is_no_pdf_is_refused_by_name(content: bytes) -> None:
         await read(content)
 
 
-@pytest.mark.parametrize("content", [bomb(1000), bomb(1000, layers=2)], ids=["once", "twice"])
-async def test_a_bomb_takes_only_its_page(content: bytes) -> None:
+@pytest.mark.parametrize("layers", [1, 2], ids=["once", "twice"])
+async def test_a_bomb_takes_only_its_page(layers: int) -> None:
+    content = bomb(1000, layers)
     assert len(content) < 1_100_000
     found = await read(content)
     assert (found.pages, found.texts, found.unreadable) == (1, [""], 1)

@@ -1,4 +1,4 @@
-"""What a team's books and the provider's journal must agree on: each nano-USD of the provider is charged or at risk, once."""
+"""What a team's ledger and the provider's journal must agree on: each nano-USD of the provider is charged or at risk, once."""
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass

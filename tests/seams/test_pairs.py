@@ -247,7 +247,7 @@ async def cap_and_failure(case: Case) -> None:
 
 
 async def capped_and_kill(case: Case) -> None:
-    """Nothing was delivered: the estimate of what was lost is at risk, and makes no room in the cap."""
+    """Nothing was delivered: the estimate of what was lost is at risk, and frees nothing of the cap."""
     for caps in (CAPPED, CLAMPED):
         job_id = await case.team.create_job(**caps)
         await case.lost_call(job_id)

@@ -83,22 +83,30 @@ async def test_an_empty_database_says_which_migrations_it_lacks(tmp_path: object
         await db.aclose()
 
 
-@pytest_asyncio.fixture(params=["sqlite", "postgres"])
-async def old_db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    """A database of the first schema, with LEDGER and jobs in it."""
+@pytest_asyncio.fixture
+async def empty_postgres_url(postgres: Postgres) -> AsyncIterator[str]:
+    name = f"test_{uuid4().hex}"
+    await postgres.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield postgres.url_of(name)
+    await postgres.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def old_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path}/old.db"
-    else:
-        postgres: Postgres = request.getfixturevalue("postgres")
-        name = sql.Identifier(f"test_{uuid4().hex}")
-        await postgres.execute(sql.SQL("CREATE DATABASE {}").format(name))
-        url = postgres.url_of(name.as_string().strip('"'))
-    database = Database(url)
+        return f"sqlite:///{tmp_path}/old.db"
+    url: str = request.getfixturevalue("empty_postgres_url")
+    return url
+
+
+@pytest_asyncio.fixture
+async def old_db(old_url: str) -> AsyncIterator[Database]:
+    """A database of the first schema, with LEDGER and jobs in it."""
+    database = Database(old_url)
     await make_first_schema(database)
     yield database
     await database.aclose()
-    if request.param == "postgres":
-        await postgres.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
 
 async def rows_of(db: Database, query: str) -> list[tuple[Any, ...]]:
@@ -108,7 +116,7 @@ async def rows_of(db: Database, query: str) -> list[tuple[Any, ...]]:
         return [tuple(str(value) if isinstance(value, date) else value for value in row) for row in rows]
 
 
-async def test_the_books_of_the_first_schema_are_in_order_after_the_migration(old_db: Database) -> None:
+async def test_a_ledger_of_the_first_schema_is_in_order_after_the_migration(old_db: Database) -> None:
     before = await rows_of(old_db, "SELECT * FROM credit_balances ORDER BY team_id")
     await migrate(old_db)
     columns = "team_id, allocated, used, available, held, entries"

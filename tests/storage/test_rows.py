@@ -3,7 +3,10 @@
 import asyncio
 import sys
 
+import pytest
 
+
+@pytest.mark.slow
 async def test_a_process_that_only_reads_can() -> None:
     program = (
         "import sqlalchemy; from control_plane.jobs.models import JobDay; from control_plane.storage.rows import many; "

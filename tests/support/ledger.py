@@ -1,4 +1,4 @@
-"""A team's books, read through the API as its owner would: what was written, held and charged."""
+"""A team's ledger and jobs, read through the API as its owner would: what was written, held and charged."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Books:
-    """Everything a team can see of itself. Two books are equal when nothing happened between them.
+    """Everything a team can see of itself. Two readings are equal when nothing happened between them.
 
     LiteLLM's reports are left out: they arrive when they like.
     """
@@ -38,7 +38,7 @@ class Books:
 
     @classmethod
     async def of_closed_jobs(cls, team: Team, *, timeout_s: float = PATIENCE_S) -> "Books":
-        """The books once no job is open any more and nothing is being written. Raises: TimeoutError."""
+        """The reading once no job is open any more and nothing is being written. Raises: TimeoutError."""
         async with asyncio.timeout(timeout_s):
             before = await cls.of(team)
             while True:

@@ -1,4 +1,4 @@
-"""The whole product for a test: its configuration, its house, a real server, clients with keys."""
+"""The whole product for a test: its configuration, its services, a real server, clients with keys."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The rooms without gateway and doors, on a bare database: for tests of what is decided and stored."""
+"""The domain packages without gateway and entry points, on a bare database: for tests of what is decided and stored."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -44,7 +44,7 @@ class Watch:
 
 @dataclass
 class DomainServices:
-    """What a house has, without calls."""
+    """The services, without calls."""
 
     db: Database
     clock: Watch
@@ -57,7 +57,7 @@ class DomainServices:
     @classmethod
     def on(cls, db: Database) -> "DomainServices":
         clock = Watch()
-        keys = KeyService(db, master_key="sk-master-of-the-rooms", clock=clock)
+        keys = KeyService(db, master_key="sk-master-of-the-services", clock=clock)
         groups = ModelGroupService(db, CATALOG)
         return cls(
             db=db,

@@ -18,7 +18,7 @@ CLIENTS = 16
 GROUPS = ["Good", "Falling", "Bad"]
 
 
-async def test_a_database_stopped_twice_under_load_keeps_exact_books(
+async def test_a_database_stopped_twice_under_load_keeps_an_exact_ledger(
     tmp_path: Path, postgres: Postgres, postgres_url: str
 ) -> None:
     async with (

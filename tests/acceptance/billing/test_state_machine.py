@@ -1,4 +1,4 @@
-"""Jobs, calls, credits and refunds in any order, against a model of a few lines: the books are always exact."""
+"""Jobs, calls, credits and refunds in any order, against a model of a few lines: the ledger is always exact."""
 
 import asyncio
 import shutil
@@ -186,7 +186,7 @@ class AnyHistory(RuleBasedStateMachine):
         self.refunded[job.team] += amount
 
     @invariant()
-    def the_books_are_exact(self) -> None:
+    def the_ledger_is_exact(self) -> None:
         if not hasattr(self, "db"):
             return
         assert self.do(find_inconsistencies(self.db)) == []

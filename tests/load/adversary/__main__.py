@@ -1,7 +1,7 @@
 """`python -m tests.load.adversary`: makes the attacks of `attacks.py` on a real server while a hundred ordinary calls run.
 
 During each, `/health/live` must be answered within 250 ms, or three times the longest wait without an attack where the
-machine is busy otherwise; memory may not grow by more than 400 MB; and the books must fit in the end.
+machine is busy otherwise; memory may not grow by more than 400 MB; and the ledger must be consistent in the end.
 """
 
 import asyncio

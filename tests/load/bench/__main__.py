@@ -121,7 +121,7 @@ def rows_of(cells: Mapping[tuple[Scenario, str], Sequence[Cell]], yardstick: str
             name,
             cells[scenario, name],
             compared(scenario, name, yardstick),
-            floor=compared(scenario, name, PASS),
+            passthrough=compared(scenario, name, PASS),
             beside=cells[scenario.beside, name] if scenario.beside else (),
         )
         for scenario, name in ordered

@@ -1,4 +1,4 @@
-"""The floor: a FastAPI route that hands a provider's bytes on, with nothing in between: no routing, no tokens, no bill.
+"""The least possible: a FastAPI route that hands a provider's bytes on, with nothing in between: no routing, no tokens, no bill.
 
 One uvicorn worker on uvloop and httptools. What we cost beyond it is what we do.
 """

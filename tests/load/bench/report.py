@@ -37,8 +37,8 @@ class FirstWord:
 class Row:
     """One target in one scenario, over all rounds. Latencies are pooled, the rest are medians of the rounds.
 
-    `cpu_ratio`: to the bare router, in the scenario beside this one if it cannot do this one itself; `to_floor`: to the
-    pass-through likewise; `to_beside`: to the same target in the scenario beside this one.
+    `cpu_ratio`: to the bare router, in the scenario beside this one if it cannot do this one itself;
+    `to_passthrough`: to the pass-through likewise; `to_beside`: to the same target in the scenario beside this one.
     """
 
     scenario: str
@@ -53,7 +53,7 @@ class Row:
     first_word: FirstWord | None
     cpu_ratio: Ratio | None
     aim: float | None
-    to_floor: Ratio | None = None
+    to_passthrough: Ratio | None = None
     beside: str | None = None
     to_beside: Ratio | None = None
 
@@ -80,10 +80,10 @@ def row(
     cells: Sequence[Cell],
     yardstick: Sequence[Cell],
     *,
-    floor: Sequence[Cell] = (),
+    passthrough: Sequence[Cell] = (),
     beside: Sequence[Cell] = (),
 ) -> Row:
-    """`yardstick`, `floor`, `beside`: cells of the same rounds; empty when there are none, or these are they."""
+    """`yardstick`, `passthrough`, `beside`: cells of the same rounds; empty when there are none, or these are they."""
     latencies = [value * 1000 for cell in cells for value in cell.latencies_s]
     cpu_ratio = _cpu_ratio(cells, yardstick)
     database = [cell.database_cpu_s * 1000 / sum(cell.calls) for cell in cells if cell.database_cpu_s is not None]
@@ -97,10 +97,10 @@ def row(
         requests_per_s=median(sum(cell.calls) / cell.seconds for cell in cells),
         p50_ms=percentile(latencies, 0.5),
         p99_ms=percentile(latencies, 0.99),
-        first_word=_first_word(cells, floor) if scenario.kind in STREAMED else None,
+        first_word=_first_word(cells, passthrough) if scenario.kind in STREAMED else None,
         cpu_ratio=cpu_ratio,
         aim=scenario.aim if cpu_ratio else None,
-        to_floor=_cpu_ratio(cells, floor),
+        to_passthrough=_cpu_ratio(cells, passthrough),
         beside=scenario.beside.name if scenario.beside else None,
         to_beside=_cpu_ratio(cells, beside),
     )
@@ -112,12 +112,12 @@ def _cpu_ratio(cells: Sequence[Cell], others: Sequence[Cell]) -> Ratio | None:
     return ratio_of([cpu_ms(cell) / cpu_ms(other) for cell, other in zip(cells, others, strict=True)])
 
 
-def _first_word(cells: Sequence[Cell], floor: Sequence[Cell]) -> FirstWord:
+def _first_word(cells: Sequence[Cell], passthrough: Sequence[Cell]) -> FirstWord:
     p50, p95 = (_first_ms(cells, share) for share in (0.5, 0.95))
-    if not floor:
+    if not passthrough:
         return FirstWord(p50, p95, None, None, None, None)
-    floor_p50, floor_p95 = (_first_ms(floor, share) for share in (0.5, 0.95))
-    return FirstWord(p50, p95, p50 - floor_p50, p95 - floor_p95, p50 / floor_p50, p95 / floor_p95)
+    least_p50, least_p95 = (_first_ms(passthrough, share) for share in (0.5, 0.95))
+    return FirstWord(p50, p95, p50 - least_p50, p95 - least_p95, p50 / least_p50, p95 / least_p95)
 
 
 def _first_ms(cells: Sequence[Cell], share: float) -> float:
@@ -152,7 +152,7 @@ def show(console: Console, rows: Sequence[Row], idle_kb: Mapping[str, float], ba
             f"{line.p99_ms:.1f}",
             text_of(line.cpu_ratio),
             _aim(line.cpu_ratio.median if line.cpu_ratio else None, line.aim, 2),
-            _number(line.to_floor.median if line.to_floor else None, 1),
+            _number(line.to_passthrough.median if line.to_passthrough else None, 1),
         )
     console.print(table)
     _show_beside(console, [line for line in rows if line.to_beside])

@@ -71,8 +71,8 @@ async def all_targets(
         if PROXY in names and proxy is not None:
             targets.append(Proxy(PROXY, await stack.enter_async_context(litellms_proxy(folder, config_file, proxy))))
         if PASS in names:
-            floor = await stack.enter_async_context(plain_server(folder, config_file, "passthrough"))
-            targets.append(BareRouter(PASS, floor))
+            passthrough = await stack.enter_async_context(plain_server(folder, config_file, "passthrough"))
+            targets.append(BareRouter(PASS, passthrough))
         for name, lane in ((SQLITE, "auto"), (LITELLM, "litellm")):
             if name in names:
                 url = f"sqlite:///{folder / lane}.db"

@@ -169,7 +169,7 @@ async def one_cell(target: Target, scenario: Scenario, seconds: float) -> Cell:
 
 
 def plain_server(folder: Path, config: Path, name: str) -> AbstractAsyncContextManager[Server]:
-    """Starts a server without jobs: `bare`, the yardstick, or `passthrough`, the floor."""
+    """Starts a server without jobs: `bare`, the yardstick, or `passthrough`, the least that any can cost."""
     port = free_port()
     arguments = ["-m", f"tests.load.bench.{name}", "--port", str(port), "--config", str(config)]
     return running(arguments, port=port, log=folder / f"{name}.log", ready="/ready")

@@ -1,4 +1,4 @@
-"""`python -m tests.load.chaos [--kills 26]`: kills a server on SQLite and one on Postgres, that often each, and looks at the books.
+"""`python -m tests.load.chaos [--kills 26]`: kills a server on SQLite and one on Postgres, that often each, and checks the ledger.
 
 Between kills 16 clients work. At the end every request that a provider was asked must be a recorded call, every
 completed job charged once, every balance the sum of its ledger. About five minutes.

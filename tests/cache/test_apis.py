@@ -244,7 +244,7 @@ async def test_another_version_of_the_yaml_begins_with_none(replicas: Replicas, 
         assert provider.count("json") == 1
 
 
-async def test_every_door_gives_answers_again(replicas: Replicas, provider: Provider) -> None:
+async def test_every_api_replays_stored_answers(replicas: Replicas, provider: Provider) -> None:
     asked: dict[str, Json] = {
         "/v1/chat/completions": {"model": "ok", "messages": [{"role": "user", "content": "Hi"}]},
         "/v1/responses": {"model": "ok", "input": "Ho"},
