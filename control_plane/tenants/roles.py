@@ -34,13 +34,8 @@ class Permission(StrEnum):
     RECONCILIATION_READ = "reconciliation:read"
     CONFIGURATION_READ = "configuration:read"
     CONFIGURATION_RELOAD = "configuration:reload"
-    MEMBERS_READ = "members:read"
-    MEMBERS_WRITE = "members:write"
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"
-    REQUESTS_READ = "requests:read"
-    REQUESTS_WRITE = "requests:write"
-    REQUESTS_DECIDE = "requests:decide"
     AUDIT_READ = "audit:read"
     METRICS_READ = "metrics:read"
 
@@ -90,21 +85,14 @@ ROLES: Mapping[Role, frozenset[Permission]] = {
         Permission.KEYS_WRITE,
         Permission.MODEL_GROUPS_GRANT,
         Permission.CONFIGURATION_RELOAD,
-        Permission.MEMBERS_READ,
-        Permission.MEMBERS_WRITE,
         Permission.TOKENS_READ,
         Permission.TOKENS_WRITE,
-        Permission.REQUESTS_READ,
-        Permission.REQUESTS_WRITE,
-        Permission.REQUESTS_DECIDE,
         Permission.AUDIT_READ,
     },
     Role.FINANCE: READ
     | {
         Permission.CREDITS_WRITE,
         Permission.PRICES_WRITE,
-        Permission.REQUESTS_READ,
-        Permission.REQUESTS_DECIDE,
         Permission.AUDIT_READ,
     },
     Role.DEVELOPER: READ
@@ -112,8 +100,6 @@ ROLES: Mapping[Role, frozenset[Permission]] = {
         Permission.KEYS_READ,
         Permission.KEYS_WRITE,
         Permission.JOBS_WRITE,
-        Permission.REQUESTS_READ,
-        Permission.REQUESTS_WRITE,
     },
     Role.VIEWER: READ,
 }
@@ -141,7 +127,6 @@ BEYOND: Mapping[Level, frozenset[Permission]] = {
         Permission.TEAMS_SUSPEND,
         Permission.LIMITS_WRITE,
         Permission.MODEL_GROUPS_GRANT,
-        Permission.REQUESTS_DECIDE,
     },
 }
 """What no role may do at a level: no one who runs a place gives it credits, groups or higher limits."""
@@ -215,7 +200,7 @@ def may_give(roles: Iterable[RoleAt], given: RoleAt) -> bool:
     permissions, there.
     """
     held = [each for each in roles if each.place.contains(given.place)]
-    givers = [each for each in held if Permission.MEMBERS_WRITE in each.permissions]
+    givers = [each for each in held if Permission.TOKENS_WRITE in each.permissions]
     return any(RANK[each.role] >= RANK[given.role] for each in givers) and all(
         permits(held, permission, given.place) for permission in given.permissions
     )
