@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
 from control_plane.clock import Clock
 from control_plane.jobs.models import Call
 from control_plane.reconciliation import archive_store as store
-from control_plane.reconciliation.archive_files import ArchiveFile, read_sums
+from control_plane.reconciliation.archive_files import ArchiveFile, read_ids, read_sums
 from control_plane.reconciliation.archiving import (
     Exported,
     Sums,
@@ -20,7 +21,7 @@ from control_plane.reconciliation.archiving import (
 )
 from control_plane.reconciliation.models import ArchivedMonth, SpendLog
 from control_plane.storage import partitions
-from control_plane.storage.database import Database
+from control_plane.storage.database import Database, Tx
 from control_plane.storage.months import Month
 
 PAGE = 1000
@@ -73,28 +74,37 @@ class ArchiveService:
                 file.discard()
         written = {name: await asyncio.to_thread(read_sums, file_of(folder, name, month)) for name in TABLES}
         await self._require_same(month, written)
-        return Exported(month, written)
+        return Exported(month, folder, written)
 
     async def remove(self, exported: Exported) -> None:
         """Removes what was exported from the database, whole partitions where there are some; may be repeated.
 
-        Raises: Unprocessable when the database holds something else by now; DatabaseUnavailable.
+        A row that is written meanwhile stays: its partition is not dropped, and only rows of the files are deleted.
+        Raises: Unprocessable when the database holds something else before it begins; DatabaseUnavailable.
         """
         month, written = exported.month, exported.tables
         await self._require_same(month, written)
+        noted = self._noted(month, written)
         async with self._db.transaction() as tx:  # first: a report whose call is gone must not look like one of no call
-            await store.note(tx, self._noted(month, written))
+            await store.note(tx, noted)
         first, end = month.first_id, month.plus(1).first_id
         for name, table in TABLES.items():
             async with self._db.reader() as reader:
                 parts = await partitions.list_partitions(reader, name)
             for part in parts:
                 if part.is_exactly(month):
-                    await partitions.drop(self._db, name, part)
-            while True:
-                async with self._db.transaction() as tx:
-                    if not await store.remove(tx, table, first, end, limit=PAGE):
-                        break
+                    holds_the_same = partial(_holds, table=table, first=first, end=end, sums=written[name])
+                    await partitions.drop(self._db, name, part, only_if=holds_the_same)
+            async with self._db.reader() as reader:
+                is_empty = not (await store.sums(reader, table, first, end)).rows
+            if not is_empty:
+                await self._delete(table, file_of(exported.folder, name, month))
+
+    async def _delete(self, table: store.Archived, file: Path) -> None:
+        pages = read_ids(file, count=PAGE)
+        while ids := await asyncio.to_thread(next, pages, None):
+            async with self._db.transaction() as tx:
+                await store.remove(tx, table, ids)
 
     async def _require_same(self, month: Month, written: Mapping[str, Sums]) -> None:
         first, end = month.first_id, month.plus(1).first_id
@@ -112,6 +122,11 @@ class ArchiveService:
             spend_logs_cost_nano_usd=logs.cost,
             archived_at=self._clock(),
         )
+
+
+async def _holds(tx: Tx, *, table: store.Archived, first: UUID, end: UUID, sums: Sums) -> bool:
+    """Whether the rows of that range are those that were exported."""
+    return await store.sums(tx, table, first, end) == sums
 
 
 def file_of(folder: Path, table: str, month: Month) -> Path:

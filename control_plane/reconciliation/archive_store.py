@@ -1,6 +1,6 @@
 """SQL of the archive: the calls and spend logs of a month, page by page, and which months were archived."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, time
 from typing import Any
 from uuid import UUID
@@ -48,11 +48,9 @@ async def list_page(
     return list((await reader.execute(statement)).mappings())
 
 
-async def remove(tx: Tx, table: Archived, first: UUID, end: UUID, *, limit: int) -> int:
-    """Deletes so many rows of that range; returns how many there were."""
-    oldest = select(col(table.id)).where(*_range(table, first, end)).order_by(col(table.id)).limit(limit)
-    deleted: int = (await tx.execute(delete(table).where(col(table.id).in_(oldest)))).rowcount
-    return deleted
+async def remove(tx: Tx, table: Archived, ids: Collection[UUID]) -> None:
+    """Deletes these rows."""
+    await tx.execute(delete(table).where(col(table.id).in_(ids)))
 
 
 async def note(tx: Tx, archived: ArchivedMonth) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from control_plane.errors import Unprocessable
 from control_plane.storage.months import Month
@@ -23,9 +24,10 @@ class Sums:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """A month in files, by table."""
+    """A month in files of a folder, by table."""
 
     month: Month
+    folder: Path
     tables: Mapping[str, Sums]
 
 

@@ -114,20 +114,27 @@ async def _warnings_of(reader: Reader, table: str) -> Sequence[str]:
     return found
 
 
-async def drop(db: Database, table: str, partition: Partition) -> int:
-    """Drops a partition with its rows; returns how many there were.
+async def drop(
+    db: Database, table: str, partition: Partition, *, only_if: Callable[[Tx], Coroutine[Any, Any, bool]] | None = None
+) -> int:
+    """Drops a partition with its rows; returns how many there were. `only_if`: evaluated when nothing can be written to it any
+    more; False leaves it, and returns 0.
 
     Raises: DatabaseUnavailable; DatabaseBusy when the table was locked for too long.
     """
     async with db.reader(is_long=True) as reader:
         rows = await store.count(reader, partition.name)
 
-    async def work(tx: Tx) -> None:
+    async def work(tx: Tx) -> bool:
         await store.lock(tx, table)
+        if only_if is not None and not await only_if(tx):
+            return False
         await store.drop(tx, table, partition.name)
         failpoints.reach("partition_dropped")
+        return True
 
-    await _briefly(db, work)
+    if not await _briefly(db, work):
+        return 0
     log.info("partition_dropped", extra={"table": table, "partition": partition.name, "rows": rows})
     return rows
 

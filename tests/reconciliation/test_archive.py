@@ -1,5 +1,6 @@
 """A month goes from the database into files: what was written is what was there, and no bill changes."""
 
+import asyncio
 import gzip
 import json
 import stat
@@ -8,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import insert, text
 
 from control_plane.administration.ledger_verification import LedgerVerifier
 from control_plane.errors import Unprocessable
-from control_plane.reconciliation.archive import ArchiveService
+from control_plane.ids import new_id
+from control_plane.reconciliation.archive import TABLES, ArchiveService
 from control_plane.reconciliation.archiving import MARGIN, Sums
 from control_plane.reconciliation.service import ReconciliationService
 from control_plane.storage.months import Month
+from control_plane.storage.rows import every, values_of
 from tests.reconciliation.test_reconcile import change, until_reported
 from tests.support.server import COST_NANO_USD, Server, Team
 from tests.support.services import Watch
@@ -103,6 +106,42 @@ async def test_an_archived_month_is_in_its_files_and_every_bill_stays(
     assert (await LedgerVerifier(server.services.db).run()).discrepancies == []
     with pytest.raises(Unprocessable, match="was archived on"):
         await service.export(month, tmp_path / "again")
+
+
+async def test_a_row_that_is_written_while_its_month_is_removed_stays(
+    server: Server, team: Team, tmp_path: Path
+) -> None:
+    job_id = await team.create_job()
+    await team.call(job_id)
+    await team.complete(job_id)
+    await until_reported(server, 1)
+    month = Month.of(datetime.now(UTC))
+    over, compared = month.plus(1).start + MARGIN, asyncio.Event()
+
+    def clock() -> datetime:
+        compared.set()
+        return over
+
+    archive = ArchiveService(server.services.db, clock=clock)
+    exported = await archive.export(month, tmp_path)
+    compared.clear()
+    async with server.services.db.transaction() as tx:
+        if not server.services.db.is_sqlite:
+            await tx.execute(text("LOCK TABLE calls, spend_logs IN SHARE ROW EXCLUSIVE MODE"))
+        removing = asyncio.create_task(archive.remove(exported))
+        await compared.wait()
+        for table, model in TABLES.items():
+            row = dict((await tx.execute(every(model))).mappings().one())
+            await tx.execute(insert(model).values(values_of(model(**row | {"id": new_id()}))))
+            assert row["id"], table
+    await removing
+    for table in TABLES:
+        assert await values(server, f"SELECT count(*) FROM {table}") == [(1,)]
+    again = await archive.export(month, tmp_path / "again")
+    await archive.remove(again)
+    assert again.tables == exported.tables
+    noted = "SELECT calls, spend_logs FROM archived_months"
+    assert await values(server, noted) == [(2, 2)]
 
 
 async def test_what_is_reported_of_an_archived_call_is_no_report_of_an_unknown_one(

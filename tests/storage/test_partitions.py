@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -20,10 +21,10 @@ from control_plane.ids import CallId, JobId, first_id_at, new_id
 from control_plane.jobs import calls_store
 from control_plane.reconciliation.service import ReconciliationService
 from control_plane.storage import partition_store
-from control_plane.storage.database import Database
+from control_plane.storage.database import Database, Tx
 from control_plane.storage.migrate import migrate
 from control_plane.storage.months import Month, Partition, first_month, is_late, missing, months_from, partition_of
-from control_plane.storage.partitions import TABLES, ensure, list_partitions, list_warnings
+from control_plane.storage.partitions import TABLES, drop, ensure, list_partitions, list_warnings
 from tests.calls.test_writer import record, report
 from tests.jobs.test_batches import Bench, creation, intent
 from tests.storage.old_schema import make_first_schema
@@ -234,6 +235,21 @@ async def test_retention_drops_the_months_that_are_over_and_no_row_of_another(ne
     assert f"spend_logs_{first.plus(2).suffix}" in await parts(new, "spend_logs")
     assert len(await parts(new)) == 2 + 5, "calls stay"
     assert await service.drop_logs(clock() - timedelta(days=30)) == 1, "who asks for it gets rid of each row"
+
+
+async def test_a_partition_is_dropped_only_if_it_still_holds_what_was_exported(new: Database) -> None:
+    month = Month.of(await new.clock())
+    partition = (await parts(new, "spend_logs"))[f"spend_logs_{month.suffix}"]
+    async with new.transaction() as tx:
+        await tx.execute(text(LOG), {"id": first_id_at(month.start), "at": month.start})
+
+    async def has(tx: Tx, count: int) -> bool:
+        return int(await tx.scalar(text(f"SELECT count(*) FROM {partition.name}"))) == count
+
+    assert await drop(new, "spend_logs", partition, only_if=partial(has, count=0)) == 0
+    assert await scalar(new, "SELECT count(*) FROM spend_logs") == 1
+    assert await drop(new, "spend_logs", partition, only_if=partial(has, count=1)) == 1
+    assert partition.name not in await parts(new, "spend_logs")
 
 
 async def test_a_backup_of_partitioned_tables_can_be_restored(old: Database, postgres: Postgres) -> None:
