@@ -90,7 +90,7 @@ async def open_services(
             os.environ.update(catalog.environment)
             services = await _build_services(infrastructure, catalog, master_key=key, environ=environ)
             await services.lease.start(catalog.generation)
-            await services.audit.record_once(SYSTEM, Change("settings.seen", "settings", None, settings.shown()))
+            await services.audit.try_record_once(SYSTEM, Change("settings.seen", "settings", None, settings.shown()))
             # The writer outlives the others: when one of them dies, the calls still running are recorded all the same.
             async with _running(writer=services.writer.run()), _running(**background_tasks(services)):
                 try:

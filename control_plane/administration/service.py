@@ -28,6 +28,7 @@ from control_plane.errors import (
     TeamHasHistory,
     TeamNotFound,
 )
+from control_plane.identity import store as identity_store
 from control_plane.ids import OrganizationId, TeamId, new_id
 from control_plane.jobs import store as jobs_store
 from control_plane.jobs import usage_rollups_store
@@ -231,7 +232,7 @@ class AdministrationService:
         return view
 
     async def delete_team(self, principal: Principal, team_id: TeamId) -> None:
-        """Deletes a team without history, with its keys and grants; its credits are removed.
+        """Deletes a team without history, with its keys and grants; its access tokens end, its credits are removed.
 
         Its ledger stays, as every ledger does: a team created later under the same id continues it, at zero. Raises:
         TeamNotFound, TeamHasHistory.
@@ -254,7 +255,9 @@ class AdministrationService:
             await refills_store.remove(tx, team_id)
             await groups_store.replace_grants(tx, team_id, (), self._clock())
             await tenants_store.delete_team(tx, team_id)
-            await self._record(tx, principal, team, "team.deleted", _audited(team), None)
+            tokens = await identity_store.revoke_of_team(tx, team_id, self._clock())
+            was = {**_audited(team), **({"access_tokens": tokens} if tokens else {})}
+            await self._record(tx, principal, team, "team.deleted", was, None)
         self._principals.forget()
         self._groups.forget()
 

@@ -18,6 +18,7 @@ class AuditEntry(SQLModel, table=True):
         Index("ix_audit_entries_team", "team_id", "number"),
         Index("ix_audit_entries_organization", "organization_id", "number"),
         Index("ix_audit_entries_action", "action", "number"),
+        Index("ix_audit_entries_target", "target", "number"),
     )
 
     number: int = Field(sa_type=BigInteger, primary_key=True)

@@ -1,5 +1,6 @@
 """Writes the audit log, in the transaction of what it records, and reads and verifies it."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 
@@ -8,8 +9,11 @@ from control_plane.audit.chain import Verification, entry_hash, plain
 from control_plane.audit.models import AuditEntry, AuditHead
 from control_plane.audit.values import Actor, Change, origin
 from control_plane.clock import Clock
+from control_plane.errors import DatabaseUnavailable
 from control_plane.ids import new_id
 from control_plane.storage.database import Database, Tx
+
+log = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 1000
 
@@ -71,6 +75,13 @@ class AuditLog:
             last = await store.find_last(tx, change.action)
             if last is None or (last.target, last.after) != (change.target, plain(change.after)):
                 await _append(tx, head, actor, change, self._clock)
+
+    async def try_record_once(self, actor: Actor, change: Change) -> None:
+        """As `record_once`, for what has happened whether it can be written or not: a failure is logged."""
+        try:
+            await self.record_once(actor, change)
+        except DatabaseUnavailable:
+            log.exception("audit_not_written", extra={"action": change.action, "target": change.target})
 
     async def list(self, wanted: Filter, *, limit: int, before: int | None = None) -> Sequence[AuditEntry]:
         """Entries, newest first, from the one before the number `before` on."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from control_plane.audit.service import AuditLog
 from control_plane.audit.values import SYSTEM, Actor, Change
 from control_plane.calls.service import CallService
-from control_plane.errors import DatabaseUnavailable, InvalidConfig, ShuttingDown
+from control_plane.errors import InvalidConfig, ShuttingDown
 from control_plane.gateway.deployments import RouterConfig
 from control_plane.gateway.router import Gateway
 from control_plane.model_groups.catalog import Catalog
@@ -152,7 +152,7 @@ class Configuration:
             except InvalidConfig as mistakes:
                 self.problems = mistakes.facts["problems"]
                 refused = Change("configuration.refused", str(self._file), None, {"problems": list(self.problems)})
-                await self._record(actor, refused)
+                await self._audit.try_record_once(actor, refused)
                 raise
             except ShuttingDown:
                 raise
@@ -168,15 +168,8 @@ class Configuration:
         await self._lease.announce(done.generation)
         fields = {"generation": done.generation, "changes": list(done.changes)}
         change = Change("configuration.reloaded", done.generation, {"generation": done.before}, fields)
-        await self._record(actor, change)
+        await self._audit.try_record_once(actor, change)
         return done
-
-    async def _record(self, actor: Actor, change: Change) -> None:
-        """Writes what happened to the file, once for all replicas; it has happened, whether that can be written or not."""
-        try:
-            await self._audit.record_once(actor, change)
-        except DatabaseUnavailable:
-            log.exception("audit_not_written", extra={"action": change.action, "target": change.target})
 
     async def _replace(self, old: Gateway, before: Catalog, catalog: Catalog) -> None:
         try:

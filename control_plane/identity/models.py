@@ -11,7 +11,7 @@ from control_plane.storage.columns import UtcDateTime
 class AccessToken(SQLModel, table=True):
     """A key for administration, with one role at one place. Only the hash of its secret is kept.
 
-    `organization_id`, `team_id`: its place; neither: the platform. It may outlive what it is for, and then permits nothing.
+    `organization_id`, `team_id`: its place; neither: the platform. The tokens of a team end with it.
     """
 
     __tablename__ = "access_tokens"

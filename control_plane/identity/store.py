@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, insert, or_, select, update
 from sqlmodel import col
 
 from control_plane.identity.models import AccessToken
+from control_plane.ids import TeamId
 from control_plane.storage.database import Reader, Tx
 from control_plane.storage.rows import every, many, one, values_of
 from control_plane.tenants.models import Team
@@ -47,9 +48,17 @@ async def revoke(tx: Tx, token_id: UUID, at: datetime) -> None:
     await tx.execute(update(AccessToken).where(col(AccessToken.id) == token_id).values(revoked_at=at))
 
 
+async def revoke_of_team(tx: Tx, team_id: TeamId, at: datetime) -> Sequence[str]:
+    """Ends the tokens for a team, so that they are not for a later one with its id; returns the ids of those it ended."""
+    works = (col(AccessToken.team_id) == team_id, col(AccessToken.revoked_at).is_(None))
+    ended = await tx.execute(update(AccessToken).where(*works).values(revoked_at=at).returning(col(AccessToken.id)))
+    return sorted(str(row.id) for row in ended)
+
+
 async def note_used(tx: Tx, token_ids: Collection[UUID], at: datetime) -> None:
-    """Writes when the tokens were last used."""
-    await tx.execute(update(AccessToken).where(col(AccessToken.id).in_(token_ids)).values(last_used_at=at))
+    """Writes when the tokens were last used, unless another server has written a later time."""
+    is_later = or_(col(AccessToken.last_used_at).is_(None), col(AccessToken.last_used_at) < at)
+    await tx.execute(update(AccessToken).where(col(AccessToken.id).in_(token_ids), is_later).values(last_used_at=at))
 
 
 def _is_at(place: Place) -> ColumnElement[bool]:

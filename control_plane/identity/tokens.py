@@ -25,6 +25,7 @@ from control_plane.tenants import store as tenants_store
 from control_plane.tenants.keys import ACCESS_TOKEN, hash_key, make_access_token
 from control_plane.tenants.principal import Member, Principal
 from control_plane.tenants.roles import Permission, Place, Role, RoleAt, may_give
+from control_plane.tenants.uses import Uses
 
 TTL_S = 4  # a revocation must hold on every replica within 5 s
 KEPT = 10_000
@@ -55,14 +56,14 @@ class AccessTokens:
         self._db = db
         self._clock = clock
         self._tokens = Lookups(self._find, ttl_s=TTL_S, kept=KEPT)
-        self._used: set[UUID] = set()
+        self._uses = Uses()
 
     async def authenticate(self, secret: str) -> Principal:
         """The member of a token. Raises: InvalidKey when it is unknown, expired or revoked."""
         token = await self._tokens.get(hash_key(secret))
         if token is None or has_ended(token, self._clock()):
             raise InvalidKey
-        self._used.add(token.id)
+        self._uses.note(token.id)
         actor = Actor(Means.TOKEN, token.name, str(token.id))
         return Principal(team_id=None, member=Member(actor, (RoleAt(Role(token.role), place_of(token)),)))
 
@@ -131,11 +132,7 @@ class AccessTokens:
 
     async def note_used(self) -> int:
         """Writes when tokens were last used, for those used since it ran before; returns how many. A periodic task."""
-        used, self._used = self._used, set()
-        if used:
-            async with self._db.transaction() as tx:
-                await store.note_used(tx, used, self._clock())
-        return len(used)
+        return await self._uses.write(self._db, store.note_used, self._clock())
 
     async def _find(self, secret_hash: str) -> AccessToken | None:
         return await self._db.look(partial(store.find_by_secret, secret_hash=secret_hash))

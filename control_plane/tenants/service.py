@@ -10,6 +10,7 @@ from control_plane.storage.database import Database
 from control_plane.tenants import store
 from control_plane.tenants.keys import hash_key, is_same
 from control_plane.tenants.principal import Principal
+from control_plane.tenants.uses import Uses
 
 PRINCIPAL_TTL_S = 4  # a revocation must hold on every replica within 5 s
 ORIGINS_KEPT = 10_000
@@ -23,7 +24,7 @@ class KeyService:
         self._db = db
         self._clock = clock
         self._master_hash = hash_key(master_key)
-        self._used: set[KeyId] = set()
+        self._uses = Uses()
         self._principals = Lookups(self._find, ttl_s=PRINCIPAL_TTL_S, kept=PRINCIPALS_KEPT)
         self._by_id = Lookups(self._find_by_id, ttl_s=PRINCIPAL_TTL_S, kept=PRINCIPALS_KEPT)
         self._origins = Lookups(self._find_origin, ttl_s=PRINCIPAL_TTL_S, kept=ORIGINS_KEPT)
@@ -40,11 +41,11 @@ class KeyService:
 
         A key in use is looked up every few seconds, so that no call waits for this.
         """
-        used, self._used = self._used, set()
-        if used:
-            async with self._db.transaction() as tx:
-                await store.note_used(tx, used, self._clock())
-        return len(used)
+        return await self._uses.write(self._db, store.note_used, self._clock())
+
+    def is_master_key(self, secret: str) -> bool:
+        """Whether this is the master key, however it begins."""
+        return is_same(hash_key(secret), self._master_hash)
 
     def known_team(self, secret: str) -> TeamId | None:
         """The team of a recently used key; None also for an unknown key. Without a database query."""
@@ -76,7 +77,7 @@ class KeyService:
     async def _find(self, secret_hash: str) -> Principal | None:
         found = await self._db.look(partial(store.find_principal, secret_hash=secret_hash))
         if found is not None and found.key_id is not None:
-            self._used.add(found.key_id)
+            self._uses.note(found.key_id)
         return found
 
     async def _find_by_id(self, key_id: KeyId) -> Principal | None:

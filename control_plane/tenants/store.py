@@ -157,9 +157,10 @@ async def end_key(tx: Tx, team_id: TeamId, key_id: KeyId, at: datetime) -> Virtu
     return one(VirtualKey, await tx.execute(known))
 
 
-async def note_used(tx: Tx, key_ids: Collection[KeyId], at: datetime) -> None:
-    """Writes when the keys were last used."""
-    await tx.execute(update(VirtualKey).where(col(VirtualKey.id).in_(key_ids)).values(last_used_at=at))
+async def note_used(tx: Tx, key_ids: Collection[UUID], at: datetime) -> None:
+    """Writes when the keys were last used, unless another server has written a later time."""
+    is_later = or_(col(VirtualKey.last_used_at).is_(None), col(VirtualKey.last_used_at) < at)
+    await tx.execute(update(VirtualKey).where(col(VirtualKey.id).in_(key_ids), is_later).values(last_used_at=at))
 
 
 async def list_origins(reader: Reader, team_id: TeamId) -> Mapping[KeyId, Sequence[str]]:

@@ -1,15 +1,24 @@
 """Access tokens through HTTP: what each may do, who may make and end them, and what the audit log has of it."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from control_plane.api.openapi.operations import OPERATIONS, Access
-from control_plane.ids import OrganizationId, TeamId
+from control_plane.errors import DatabaseUnavailable
+from control_plane.ids import OrganizationId, TeamId, new_id
+from control_plane.storage.database import Tx
 from control_plane.tenants.roles import Place, Role, RoleAt, permits
-from tests.support.server import MASTER_KEY, Server
+from control_plane.tenants.uses import Uses
+from tests.support.provider import Provider
+from tests.support.server import MASTER_KEY, Server, config_for, serving, settings_for, write_config
 
 PLACES: dict[str, dict[str, str]] = {
     "platform": {},
@@ -292,3 +301,47 @@ async def test_an_organizations_admin_makes_teams_on_the_usual_terms_alone(serve
             ):
                 made = await member.post("/api/teams/create", json={"team_id": "another", **terms})
                 assert made.status_code == status, (terms, made.text)
+
+
+async def test_the_tokens_of_a_deleted_team_are_not_for_a_later_one_with_its_name(server: Server) -> None:
+    async with server.client(MASTER_KEY) as admin:
+        await admin.post("/api/teams/create", json={"team_id": "brief"})
+        token, token_id = await make_token(admin, "admin", {"team_id": "brief"})
+        kept, _ = await make_token(admin, "viewer", {})
+        assert (await admin.delete("/api/teams/brief")).status_code == 200
+        await admin.post("/api/teams/create", json={"team_id": "brief"})
+        async with server.client(token) as member, server.client(kept) as viewer:
+            assert (await member.get("/api/teams/brief")).status_code == 401
+            assert (await viewer.get("/api/teams/brief")).status_code == 200
+        deleted = (await admin.get("/api/audit", params={"action": "team.deleted"})).json()["entries"]
+        assert [each["before"]["access_tokens"] for each in deleted] == [[token_id]]
+
+
+async def test_uses_of_more_keys_than_a_statement_takes_are_written_and_none_is_lost(server: Server) -> None:
+    written: list[int] = []
+    uses = Uses()
+
+    async def write(_tx: Tx, ids: Sequence[UUID], _at: datetime) -> None:
+        if len(written) == 2:
+            written.append(0)
+            raise DatabaseUnavailable
+        written.append(len(ids))
+
+    for _ in range(2500):
+        uses.note(new_id())
+    with pytest.raises(DatabaseUnavailable):
+        await uses.write(server.services.db, write, server.services.clock())
+    assert await uses.write(server.services.db, write, server.services.clock()) == 500
+    assert written == [1000, 1000, 0, 500]
+    assert await uses.write(server.services.db, write, server.services.clock()) == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_master_key_may_begin_as_a_token_does(database_url: str, provider: Provider, tmp_path: Path) -> None:
+    key = "adm-0123456789ab-chosen-by-the-operator"
+    settings = settings_for(database_url, write_config(tmp_path, config_for(provider)))
+    async with (
+        serving(settings.model_copy(update={"master_key": SecretStr(key)})) as server,
+        server.client(key) as admin,
+    ):
+        assert (await admin.get("/api/me")).json()["name"] == "master key"

@@ -69,9 +69,9 @@ def secret_of(request: Request) -> str:
 
 def _authenticator(services: ServicesType, secret: str) -> KeyService | JobTokenService | AccessTokens:
     """The service that authenticates secrets of that kind."""
-    if is_job_token(secret):
-        return services.job_tokens
-    return services.access_tokens if is_access_token(secret) else services.keys
+    if is_access_token(secret) and not services.keys.is_master_key(secret):  # which may begin as it likes
+        return services.access_tokens
+    return services.job_tokens if is_job_token(secret) else services.keys
 
 
 async def holder_of_key(request: Request) -> Principal:

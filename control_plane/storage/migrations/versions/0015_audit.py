@@ -52,6 +52,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_audit_entries_team", "audit_entries", ["team_id", "number"])
     op.create_index("ix_audit_entries_organization", "audit_entries", ["organization_id", "number"])
+    op.create_index("ix_audit_entries_target", "audit_entries", ["target", "number"])
     op.create_index("ix_audit_entries_action", "audit_entries", ["action", "number"])
     head = op.create_table(
         "audit_head",
